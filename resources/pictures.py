@@ -10,6 +10,7 @@ import io
 import os
 import struct
 import tempfile
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,11 @@ MOST_PIXELS = 40_000_000
 """Larger ones are not decoded: a file of a few kilobytes can claim to be gigabytes of pixels. Ours have one or two million."""
 MOST_BYTES = 20_000_000
 """Of one picture. A picture of one or two million pixels has up to three million bytes."""
+
+REFERENCE_SIDE = 1024
+"""Pixels; what is larger is made smaller before it goes along with a request, which costs the same at any size."""
+_DECODING = threading.BoundedSemaphore(2)
+"""Pictures decoded at once: one of ``MOST_PIXELS`` takes 160 MB of memory, 280 MB while it becomes JPEG."""
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/avif": "avif"}
 """The media types that browsers show, with the extension of their files."""
@@ -55,7 +61,7 @@ def size_of(data: bytes, media_type: str) -> tuple[int, int]:
     """Width and height of a picture all of whose pixels decode. Raises ``PictureError``. Blocks for some milliseconds."""
     if len(data) > MOST_BYTES:
         raise PictureError(f"has {len(data):,} bytes, more than {MOST_BYTES:,}")
-    with picture(data) as opened:
+    with _DECODING, picture(data) as opened:
         opened.load()
         found = Image.MIME.get(opened.format or "", "image/unknown")
         if found not in EXTENSIONS:
@@ -72,9 +78,10 @@ def media_type_of(data: bytes) -> str:
 
 
 def as_jpeg(data: bytes) -> bytes:
-    """The picture as JPEG, a tenth as large as PNG: for requests that carry it. Raises ``PictureError``. Blocks."""
+    """The picture as JPEG of at most ``REFERENCE_SIDE``: for requests that carry it. Raises ``PictureError``. Blocks."""
     packed = io.BytesIO()
-    with picture(data) as opened:
+    with _DECODING, picture(data) as opened:
+        opened.thumbnail((REFERENCE_SIDE, REFERENCE_SIDE))
         opened.convert("RGB").save(packed, "JPEG", quality=90)
     return packed.getvalue()
 

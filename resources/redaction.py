@@ -29,6 +29,7 @@ _PATTERNS = {
     "AIza": rf"AIza{_KEY}",  # a key of Google's, whole, cut or masked, as in its own messages
     "key=": r"(?<=[?&]key=)[^&\s\"'<>]+",
     "://": r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",
+    "X-Amz-": r"X-Amz-(?:Credential|Security-Token|Signature)=[^&\s\"'<>]+",  # of presigned URLs
     "Bearer ": r"(?<=\bBearer )[\w\-.~+/=]+",
 }
 """What a secret looks like, by the literal that is in each such text: looking for literals costs a hundredth of the patterns."""

@@ -139,7 +139,7 @@ def _answer_means(status: int, address: str, setting: str, model: str, successor
 def media_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """Whether pictures can be written, and how much room there is."""
     del where
-    folder = settings.media_dir.absolute()
+    folder = (settings.media_dir if settings.platform == "local" else settings.pending_dir).absolute()
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     try:
         with tempfile.TemporaryFile(dir=there):

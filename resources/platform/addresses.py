@@ -1,6 +1,6 @@
 """Where the platform's services are: at a fixed address, or where Consul says.
 
-Here: the addresses. Not here: connections (channels.py).
+Here: the addresses. Not here: connections (grpc_channels.py).
 """
 
 from __future__ import annotations

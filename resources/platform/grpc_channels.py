@@ -14,7 +14,7 @@ import grpc.aio
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
-from resources.gateway.outcomes import TransientError
+from resources.gateway.outcomes import AmbiguousError, TransientError
 from resources.platform.addresses import ServiceAddresses
 from resources.platform.grpc_errors import classified
 
@@ -65,13 +65,16 @@ class GrpcChannels:
         send = self._channels[address].unary_unary(
             method.path, request_serializer=type(request).SerializeToString, response_deserializer=method.response.FromString
         )
+        what = f"{method.service} at {address}, {method.path.rpartition('/')[2]}"
         try:
-            answer: ResponseT = await send(request, timeout=self._timeout_seconds)
+            answer: ResponseT | None = await send(request, timeout=self._timeout_seconds)
         except grpc.aio.AioRpcError as error:
-            outcome = classified(error, f"{method.service} at {address}, {method.path.rpartition('/')[2]}")
+            outcome = classified(error, what)
             if isinstance(outcome, TransientError):
                 self._addresses.forget(method.service)
             raise outcome from error
+        if answer is None:  # what gRPC makes of bytes that do not decode
+            raise AmbiguousError(f"{what}: the answer is no {method.response.DESCRIPTOR.full_name}: another version answers there")
         return answer
 
     async def check(self, service: str) -> str:

@@ -49,7 +49,7 @@ MOST_URLS = 3
 """Presigned URLs asked for in one upload."""
 EXPIRES_SOON_SECONDS = 5
 SHOWN_SECONDS = 7 * 86_400
-"""How long a picture's URL is good where the media service names no lasting one: the longest that S3 signs."""
+"""How long a picture's URL in documents and events is good: the longest that S3 signs. ConfirmUpload's are good for an hour."""
 
 
 class GrpcPlatform:
@@ -92,7 +92,6 @@ class GrpcPlatform:
         display_name: str | None = None,
         meta: Mapping[str, object] | None = None,
         avatar_media_id: str | None = None,
-        avatar_url: str | None = None,
     ) -> None:
         """See ``Platform``."""
         request = character_pb2.UpdateCharacterRequest(
@@ -100,7 +99,6 @@ class GrpcPlatform:
             display_name=None if display_name is None else fit(display_name),
             meta=None if meta is None else _json(meta),
             avatar_media_id=None if avatar_media_id is None else _dashed(avatar_media_id, "avatar_media_id"),
-            avatar_url=avatar_url,
         )
         await self._call(UPDATE_CHARACTER, request)
 
@@ -123,8 +121,7 @@ class GrpcPlatform:
         if not confirmed.success:
             raise AmbiguousError("ConfirmUpload: the media service did not confirm the upload")
         media_id = _dashed(given_id, "GetPresignedUploadURL's media_id")
-        lasting = next((variant.url for variant in confirmed.variants if variant.url), "")
-        return StoredMedia(media_id=media_id, url=lasting or await self._url(media_id, SHOWN_SECONDS))
+        return StoredMedia(media_id=media_id, url=await self._url(media_id, SHOWN_SECONDS))
 
     async def create_post(
         self, *, key: str, world_id: str, character_id: str, caption: str, media_id: str, tags: Sequence[str]
@@ -169,10 +166,11 @@ class GrpcPlatform:
         world_id: str,
     ) -> None:
         try:
+            _dashed(world_id, "world_id")  # the database's answer to another one is INTERNAL
             answer = await self._call(method, request)
         except RequestRejectedError as error:
             cause = error.__cause__
-            if not isinstance(cause, grpc.aio.AioRpcError) or cause.code() is not grpc.StatusCode.NOT_FOUND:
+            if isinstance(cause, grpc.aio.AioRpcError) and cause.code() is not grpc.StatusCode.NOT_FOUND:
                 raise
             raise FatalCallError(
                 f"The platform does not know world {world_id}. It makes a world's row when the world is ordered there; one that "
@@ -199,7 +197,7 @@ class GrpcPlatform:
         raise AssertionError("the last URL was neither used nor refused")  # pragma: no cover
 
     async def _url(self, media_id: str, seconds: int) -> str:
-        request = media_pb2.GetMediaURLRequest(media_id=media_id, expires_in=seconds)
+        request = media_pb2.GetMediaURLRequest(media_id=media_id, variant="original", expires_in=seconds)
         return (await self._call(MEDIA_URL, request)).url
 
 

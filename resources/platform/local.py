@@ -20,7 +20,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
-from resources.gateway.outcomes import FatalCallError, RequestRejectedError, TransientError
+from resources.gateway.outcomes import FatalCallError, RequestFailedError, RequestRejectedError, TransientError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
 from resources.pictures import MOST_BYTES, read_whole, write_whole
 from resources.platform.media_files import media_path, safe_id
@@ -93,7 +93,7 @@ class LocalPlatform:
     async def create_character(self, *, key: str, world_id: str, display_name: str, meta: Mapping[str, object]) -> str:
         """See ``Platform``."""
         safe_id(world_id, "The world id")
-        character = {"display_name": display_name, "meta": dict(meta), "is_ai": True, "avatar_media_id": None, "avatar_url": None}
+        character = {"display_name": display_name, "meta": dict(meta), "is_ai": True, "avatar_media_id": None}
         return str((await self._create(self._characters, key, world_id, character))["_id"])
 
     async def update_character(
@@ -103,7 +103,6 @@ class LocalPlatform:
         display_name: str | None = None,
         meta: Mapping[str, object] | None = None,
         avatar_media_id: str | None = None,
-        avatar_url: str | None = None,
     ) -> None:
         """See ``Platform``."""
         character = await self._ai_character(character_id)
@@ -113,7 +112,6 @@ class LocalPlatform:
             "display_name": display_name,
             "meta": None if meta is None else dict(meta),
             "avatar_media_id": avatar_media_id,
-            "avatar_url": avatar_url,
         }
         given = {name: value for name, value in values.items() if value is not None}
         with _database_errors():
@@ -214,9 +212,9 @@ def _copy(source: Path, target: Path) -> None:
     try:
         data = source.read_bytes()
     except OSError as error:
-        raise FatalCallError(f"{source} cannot be read ({error.strerror}): there is no picture to keep.") from error
+        raise RequestFailedError(f"{source} cannot be read ({error.strerror}): the picture is made again.") from error
     if not data:
-        raise FatalCallError(f"{source} is empty: there is no picture to keep.")
+        raise RequestFailedError(f"{source} is empty: the picture is made again.")
     write_whole(target, data)
 
 

@@ -25,7 +25,7 @@ _WAITED_OUT = frozenset({408, 425, 429})
 logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it logs each URL
 
 
-class UrlExpiredError(CallError):
+class UrlExpiredError(RequestRejectedError):
     """The store refused a presigned URL (403): it has expired, or is not signed as the store wants it."""
 
 
@@ -45,7 +45,7 @@ async def put(http: httpx2.AsyncClient, url: str, path: Path, content_type: str)
     try:
         async with await anyio.open_file(path, "rb") as file:
             headers = {"Content-Type": content_type, "Content-Length": str(size_of(path))}
-            with _broken_off():
+            with _client_errors():
                 answer = await http.put(url, content=_chunks(file), headers=headers)
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -55,7 +55,7 @@ async def put(http: httpx2.AsyncClient, url: str, path: Path, content_type: str)
 
 async def get(http: httpx2.AsyncClient, url: str, most_bytes: int) -> bytes:
     """The bytes under the URL. Raises the ``CallError`` of the failure; one with more than ``most_bytes`` is rejected."""
-    with _broken_off():
+    with _client_errors():
         async with http.stream("GET", url) as answer:
             if answer.status_code != httpx2.codes.OK:
                 words = b"".join([chunk async for chunk in _first(answer, CHUNK_BYTES)])
@@ -82,7 +82,7 @@ async def _first(answer: httpx2.Response, limit: int) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def _broken_off() -> Iterator[None]:
+def _client_errors() -> Iterator[None]:
     """The client's errors as outcomes."""
     try:
         yield

@@ -57,7 +57,6 @@ class Platform(Protocol):
         display_name: str | None = None,
         meta: Mapping[str, object] | None = None,
         avatar_media_id: str | None = None,
-        avatar_url: str | None = None,
     ) -> None:
         """Change the given fields of a character; repeatable. An avatar must be that character's media."""
         ...

@@ -49,3 +49,4 @@ def test_the_doctor_asks_each_of_the_platforms_services(platform_process: tuple[
     }
     assert found["post-service"]["health"] == "wrong", err
     assert "POST_SERVICE" in found["post-service"]["advice"]
+    assert "/pending can be written" in found["pictures"]["found"]  # where pictures wait; the platform keeps them

@@ -13,6 +13,7 @@ from PIL import Image
 
 from generia_assets.catalog import TaskType
 from generia_assets.content.documents import Media
+from generia_assets.content.pictures import FRIEND, Shown
 from generia_assets.durable.calls.clients import MOST_REPAINTS, TaskImageClient
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.pending_pictures import PendingPictures
@@ -25,7 +26,7 @@ from generia_assets.tasks.clients import ImageRequest, MediaType
 from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
 from resources.gateway.concurrency import ConcurrencyLimiter
-from resources.gateway.outcomes import InvalidAnswerError
+from resources.gateway.outcomes import InvalidAnswerError, RequestRejectedError
 from resources.images import GeneratedImage
 from resources.platform.protocol import StoredMedia
 from resources.settings import GatewaySettings
@@ -53,10 +54,15 @@ class Outside:
         self.uploaded: list[bytes] = []
         self.wrong: list[bytes] = []
         self.dies = False
+        self.asked_for: list[str] = []
 
     async def generate(self, **request: Any) -> GeneratedImage:
         self.made.append(self.wrong.pop() if self.wrong else picture(len(self.made)))
         return GeneratedImage(data=self.made[-1], mime="image/png", cost_usd=0.25, provider_id=f"n{len(self.made)}")
+
+    async def download_media(self, *, media_id: str) -> bytes:
+        self.asked_for.append(media_id)
+        raise RequestRejectedError(f"there is no {media_id}")
 
     async def upload_media(self, *, path: Path, **order: Any) -> StoredMedia:
         if self.dies:
@@ -190,3 +196,14 @@ async def test_a_picture_that_is_wrong_each_time_is_refused_after_a_few_calls(
     with pytest.raises(InvalidAnswerError, match="the picture is no picture"):
         await images(run, gateway, outside, tmp_path).paint(HEADER)
     assert len(outside.made) == 1 + MOST_REPAINTS
+
+
+async def test_a_reference_picture_that_cannot_be_had_is_asked_for_once(
+    world: DurableWorld, gateway: ApiGateway, tmp_path: Path
+) -> None:
+    """The picture is made without it, and so are the later ones that show the same person."""
+    outside, friend = Outside(), Shown(who=FRIEND, media_id="lost")
+    client = images(await world.run(), gateway, outside, tmp_path)
+    for _ in range(2):
+        assert await client._references.load(client._calls, [friend]) == []
+    assert outside.asked_for == ["lost"]

@@ -134,7 +134,7 @@ async def test_a_create_that_is_answered_is_not_looked_for(world: DurableWorld, 
 async def test_after_a_death_the_platform_is_asked_on_the_one_path_however_often_it_does_not_answer(
     world: DurableWorld, outside: ApiGateway
 ) -> None:
-    """An outage while a publication in doubt is settled is waited out like any other: recorded, and no failure of the world."""
+    """An outage while a publication in doubt is resolved is waited out like any other: recorded, and no failure of the world."""
     run, platform = await world.run(), Keyless(late=1)
     dying = asyncio.create_task(publisher(run, outside, platform).post(POST, at_once))
     await until(lambda: platform.made)

@@ -102,6 +102,11 @@ def test_an_outcome_is_fit_to_be_kept_whoever_made_it(error: CallError) -> None:
         pytest.param("https://g/v1?alt=json&key=a%2Fb+c&x=1", "https://g/v1?alt=json&key=***&x=1", id="S15 a key in a URL"),
         pytest.param("mongodb+srv://me:" + "p%40ss@db/", "mongodb+srv://***@db/", id="S15 a password in a URL"),
         pytest.param("Authorization: Bearer ya29.a0-b_c", "Authorization: Bearer ***", id="S15 a token"),
+        pytest.param(
+            "http://s3/b/x?X-Amz-Date=2&amp;X-Amz-Credential=AKIA%2F2&X-Amz-Signature=0f3c",
+            "http://s3/b/x?X-Amz-Date=2&amp;***&***",
+            id="S15 a presigned URL",
+        ),
         pytest.param("a short key = 5; the monkey=ape", "a short key = 5; the monkey=ape", id="S15 nothing secret"),
     ],
 )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import re
 import struct
+import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +20,8 @@ from emulators.image_stub import paint
 from generia_assets.assets.checks.counts import _problem
 from generia_assets.assets.description import previews
 from generia_assets.content.documents import CharacterAvatar, Media
-from resources.pictures import MOST_BYTES, PictureError, size_of
+from resources import pictures
+from resources.pictures import MOST_BYTES, REFERENCE_SIDE, PictureError, as_jpeg, size_of
 
 SIZE = (64, 64)
 
@@ -107,6 +111,35 @@ def test_what_a_provider_sends_is_decoded_before_anything_is_kept(data: bytes | 
     with pytest.raises(PictureError, match=re.escape(says)):
         size_of(data, media_type)
     assert size_of(image("WEBP"), "image/webp") == SIZE
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+def test_a_reference_picture_is_small_however_large_the_avatar_is(mode: str) -> None:
+    """It goes along with every request that shows the person."""
+    data = io.BytesIO()
+    Image.effect_noise((2 * REFERENCE_SIDE, REFERENCE_SIDE), 90).convert(mode).save(data, "PNG")
+    assert size_of(as_jpeg(data.getvalue()), "image/jpeg") == (REFERENCE_SIDE, REFERENCE_SIDE // 2)
+
+
+def test_few_pictures_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten pictures of 40 million pixels would need 2 GB of memory at once."""
+    decoding: list[int] = []
+    peaks: list[int] = []
+    opened = pictures.picture
+
+    @contextmanager
+    def counted(source: Path | bytes) -> Iterator[Image.Image]:
+        decoding.append(1)
+        peaks.append(len(decoding))
+        time.sleep(0.01)
+        with opened(source) as one:
+            yield one
+        decoding.pop()
+
+    monkeypatch.setattr(pictures, "picture", counted)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: size_of(image("PNG"), "image/png"), range(16)))
+    assert max(peaks) <= 2
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import grpc
+import grpc.aio
 import pytest
 
 from emulators import lifecycle
@@ -22,7 +26,7 @@ from resources.gateway.outcomes import (
     RequestRejectedError,
     TransientError,
 )
-from resources.platform import grpc_platform
+from resources.platform import grpc_platform, object_store
 from resources.platform.grpc_platform import GrpcPlatform, check_services
 from tests.support.platform_services import service_settings, services
 
@@ -79,7 +83,7 @@ async def test_a_world_arrives_whole(served, control, world_id, picture):
     await served.update_world_image(world_id=world_id, image_uuid=header.media_id, icon_uuid=icon.media_id.replace("-", ""))
     character_id = await create(served, world_id)
     avatar = await upload(served, world_id, character_id, picture, media_type=3)
-    await served.update_character(character_id=character_id, avatar_media_id=avatar.media_id, avatar_url=avatar.url)
+    await served.update_character(character_id=character_id, avatar_media_id=avatar.media_id)
     image = await upload(served, world_id, character_id, picture)
     post_id = await publish(served, world_id, character_id, image.media_id.replace("-", ""))
     report = control.world(world_id)
@@ -88,7 +92,8 @@ async def test_a_world_arrives_whole(served, control, world_id, picture):
     (character,) = report.characters
     assert (character.id, character.display_name, character.real_user_id) == (character_id, "Ada", None)
     assert json.loads(character.meta or "") == {"bio": "counts", "generator_key": "task:character"}
-    assert (character.avatar_media_id, character.avatar_url) == (avatar.media_id, avatar.url)
+    assert character.avatar_media_id == avatar.media_id
+    assert character.avatar_url == ""  # the URL that we know expires; the platform signs its own
     assert [(post.id, post.caption, post.media_id) for post in report.posts] == [(post_id, "Hello", image.media_id)]
     assert (report.unused_media, report.broken_media) == ([], [])
     assert await served.download_media(media_id=avatar.media_id) == PICTURE
@@ -147,10 +152,30 @@ async def test_a_service_that_is_not_there_was_never_asked(world_id):
             assert not raised.value.in_doubt
 
 
-async def test_a_world_that_was_not_ordered_there_fails_at_once_and_says_what_to_do(served):
-    """Its description is refused as fatal, with both ways out."""
+@pytest.mark.parametrize("world", [str(uuid.uuid4()), "saltmarsh"])
+async def test_a_world_that_was_not_ordered_there_fails_at_once_and_says_what_to_do(served, world):
+    """Its description is refused as fatal, with both ways out; also that of a world whose id is no UUID."""
     with pytest.raises(FatalCallError, match=r"does not know world .* Order it on the platform, or set PLATFORM=local"):
-        await served.update_world_params(world_id=str(uuid.uuid4()), params={}, name="x", users_count=1, posts_count=0)
+        await served.update_world_params(world_id=world, params={}, name="x", users_count=1, posts_count=0)
+
+
+async def test_an_answer_that_cannot_be_read_leaves_a_doubt(world_id):
+    """Bytes that are no such message are an outcome, not an error of our own."""
+
+    async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        return b"\xff\xff\xff"
+
+    methods = {"CreateCharacter": grpc.unary_unary_rpc_method_handler(answer)}
+    handler = grpc.method_handlers_generic_handler("generia.character.CharacterService", methods)
+    server = grpc.aio.server(handlers=[handler])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with services(service_settings(f"127.0.0.1:{port}")) as served:
+            with pytest.raises(AmbiguousError, match=r"CreateCharacter: the answer is no generia\.character\.Character"):
+                await create(served, world_id)
+    finally:
+        await server.stop(None)
 
 
 async def test_a_url_that_has_expired_is_asked_for_again(served, control, world_id, picture):
@@ -198,6 +223,19 @@ async def test_a_picture_that_is_too_large_is_not_downloaded(served, world_id, p
     for unknown in (str(uuid.uuid4()), "no-uuid"):
         with pytest.raises(CallError):
             await served.download_media(media_id=unknown)
+
+
+async def test_a_pictures_url_is_good_for_seven_days(served, world_id, picture):
+    """ConfirmUpload's own URLs, which are good for an hour, are not kept: documents and events show the picture for longer."""
+    image = await upload(served, world_id, None, picture, media_type=1)
+    assert int(parse_qs(urlsplit(image.url).query)["X-Expires"][0]) / 1000 - time.time() > 6 * 86_400
+
+
+async def test_a_refused_url_rejects_the_download(served, world_id, picture):
+    """The picture that wanted it as a reference is made without it; the world goes on."""
+    image = await upload(served, world_id, None, picture, media_type=1)
+    with pytest.raises(RequestRejectedError, match="answered 403"):
+        await object_store.get(served._http, f"{image.url}0", 1_000_000)
 
 
 async def test_posts_are_found_by_their_caption_on_whatever_page(served, world_id, picture, monkeypatch):

@@ -119,9 +119,10 @@ def _figures(database: MongoDatabase, status: WorldStatus, result: WorldResult, 
     first = "" if result.seconds_to_first_post is None else f", the first post after {result.seconds_to_first_post:.1f} s"
     failed = f", {plural(status.tasks_failed, 'task')} failed" if status.tasks_failed else ""
     people, posts, pictures = plural(result.characters, "person"), plural(result.posts, "post"), plural(result.images, "picture")
+    texts = f"{plural(result.llm_calls, 'call')} of the language model, {plural(tokens, 'token')}"
     return [
         f"{people}, {posts}, {pictures} in {result.seconds:.1f} s{first}{failed}",
-        f"{plural(result.llm_calls, 'call')} of the language model, {plural(tokens, 'token')}: ${result.cost_usd:.4f} {bill}",
+        f"{texts}, and {plural(result.image_calls, 'call')} for pictures: ${result.cost_usd:.4f} {bill}",
         f"world id: {result.world_id}",
     ]
 

@@ -1,6 +1,6 @@
 """A task's calls of the platform: what is created there is created once, although the platform knows no idempotency keys.
 
-A create whose answer was lost is in doubt (publications.py), also one of a run that died. That is settled before anything is sent
+A create whose answer was lost is in doubt (publications.py), also one of a run that died. That is resolved before anything is sent
 again: a post is looked for, a character is created again and the possible orphan is recorded, an upload is made again
 (docs/decisions/in-doubt.md). Not here: the platform itself (resources/platform/protocol.py).
 """
@@ -87,14 +87,14 @@ class TaskPlatformClient:
                 meta=character.meta,
             )
 
-            async def settle() -> None:
+            async def resolve() -> None:
                 """The platform cannot be asked for it."""
                 if not self._platform.has_keys:
                     await self._publications.note_orphan(key)
                 doubt.exists = False
 
             data = {"key": key, "display_name": character.display_name}
-            return await self._create("create_character", data, create, doubt, settle)
+            return await self._create("create_character", data, create, doubt, resolve)
 
         return await self._once("character", send)
 
@@ -106,9 +106,7 @@ class TaskPlatformClient:
 
     async def avatar(self, character_id: str, media: Media) -> None:
         """Give the character its avatar; repeating it changes nothing."""
-        send = partial(
-            self._platform.update_character, character_id=character_id, avatar_media_id=media.media_id, avatar_url=media.url
-        )
+        send = partial(self._platform.update_character, character_id=character_id, avatar_media_id=media.media_id)
         await self._call("update_character", {"character_id": character_id, "avatar_media_id": media.media_id}, send)
 
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
@@ -127,7 +125,7 @@ class TaskPlatformClient:
             find = partial(self._platform.find_posts, world_id=self._world_id, character_id=post.character_id, caption=post.caption)
             data: dict[str, object] = {"key": key, "character_id": post.character_id}
 
-            async def settle() -> None:
+            async def resolve() -> None:
                 if doubt.late:
                     await asyncio.sleep(LATE_SECONDS)
                 if found := await self._publications.not_of_others(key, await self._call("find_posts", data, find)):
@@ -136,7 +134,7 @@ class TaskPlatformClient:
                     await self._publications.note_orphan(key)
                 doubt.late = False
 
-            return await self._create("create_post", data, create, doubt, settle)
+            return await self._create("create_post", data, create, doubt, resolve)
 
         return await self._once("post", send, turn=turn)
 
@@ -188,14 +186,14 @@ class TaskPlatformClient:
         data: Mapping[str, object],
         create: Callable[[], Awaitable[str]],
         doubt: Doubt,
-        settle: Callable[[], Awaitable[None]],
+        resolve: Callable[[], Awaitable[None]],
     ) -> str:
-        """Create. While an attempt before is in doubt, also one of an earlier run, ``settle`` comes before the next one."""
+        """Create. While an attempt before is in doubt, also one of an earlier run, ``resolve`` comes before the next one."""
 
         @asynccontextmanager
         async def attempt() -> AsyncIterator[None]:
             if doubt.exists:
-                await settle()
+                await resolve()
             before, doubt.exists = doubt.exists, True
             try:
                 yield

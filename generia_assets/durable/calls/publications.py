@@ -1,7 +1,7 @@
 """Publications: what a world's tasks create on the platform, each recorded before and after it is sent.
 
 Here: the record (fenced, durable): the intent before the call, the answer with the next transaction. An intent without an answer is
-in doubt. Not here: the calls, and how a doubt is settled (platform_client.py, docs/decisions/in-doubt.md).
+in doubt. Not here: the calls, and how a doubt is resolved (platform_client.py, docs/decisions/in-doubt.md).
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Publications:
         turn: Callable[[], Awaitable[None]] | None = None,
         recorded: Callable[[], None] | None = None,
     ) -> str:
-        """The platform's answer for ``key``: as recorded, or by ``send``, which is given the key and settles what is in doubt.
+        """The platform's answer for ``key``: as recorded, or by ``send``, which is given the key and resolves what is in doubt.
 
         What ``checkpoints`` has not written yet becomes durable with the intent, before anything is sent. ``turn`` is awaited
-        between the intent and the sending: what an earlier post has in doubt is settled then. ``recorded`` is called when the
+        between the intent and the sending: what an earlier post has in doubt is resolved then. ``recorded`` is called when the
         answer is durable.
         """
         doubt = Doubt(exists=False)

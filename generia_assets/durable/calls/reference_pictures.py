@@ -29,15 +29,20 @@ class ReferencePictures:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._missing: set[str] = set()
+        """Media ids of those that cannot be had: no later picture waits for them again."""
 
     async def load(self, calls: TaskCalls, people: Sequence[Shown]) -> list[tuple[Shown, bytes]]:
         """The pictures of these people; one that cannot be had is left out, since the look in words still says who it is."""
         found = []
         for one in people:
+            if one.media_id in self._missing:
+                continue
             try:
                 data = self._kept.get(one.media_id) or await self._download(calls, one.media_id)
             except (RequestFailedError, PictureError) as error:
-                logger.warning("a picture is made without the reference picture %s: %s", one.media_id, error)
+                logger.warning("pictures are made without the reference picture %s: %s", one.media_id, error)
+                self._missing.add(one.media_id)
                 continue
             self._kept[one.media_id] = data
             self._kept.move_to_end(one.media_id)
