@@ -24,9 +24,7 @@ from typing import Generic, Protocol, TypeVar
 from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
-    COST_LIMIT,
     AmbiguousError,
-    BudgetExhaustedError,
     CallError,
     CallTimeoutError,
     FatalCallError,
@@ -236,8 +234,8 @@ class ApiGateway:
         """Make the call, and repeat it through outages and rate limits, which never use up a task's attempts.
 
         Args:
-            call: The call, its API and its worst case. After ``MOST_SHED`` times that it was shed, or one time-out, its fallback is
-                made, if the cap in dollars holds that; if not, the call is repeated as it is.
+            call: The call, its API and its worst case. Its fallback is made after ``MOST_SHED`` times that it was shed, or one
+                time-out, or one shed with a demanded wait beyond ``patience_seconds``.
             ledger: The budget and record of the world that pays for it.
 
         Returns:
@@ -259,19 +257,14 @@ class ApiGateway:
                 return await self._attempt(call, ledger, policy, stopwatch, suspicion)
             except (RateLimitedError, TransientError) as error:
                 limited = isinstance(error, RateLimitedError)
-                shed += MOST_SHED if isinstance(error, CallTimeoutError) else isinstance(error, ShedError)
+                useless = isinstance(error, CallTimeoutError) or (isinstance(error, ShedError) and self._too_far_away(error))
+                shed += MOST_SHED if useless else isinstance(error, ShedError)
+                if call.fallback is not None and shed >= MOST_SHED:
+                    return await self.call(call.fallback, ledger)
                 if self._too_far_away(error):
                     raise OutageTimeoutError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
                 if (since := outage.worth_reporting(error)) is not None:
                     ledger.waiting(call.api, str(error), since)
-                if call.fallback is not None and shed >= MOST_SHED:
-                    shed = 0
-                    try:
-                        return await self.call(call.fallback, ledger)
-                    except BudgetExhaustedError as full:
-                        if full.limit != COST_LIMIT:
-                            raise
-                        logger.info("%s %s stays at flex: %s", call.api, call.request_type, full)
                 if isinstance(error, ShedError):
                     pass  # no evidence: the provider chooses which calls it sheds
                 elif limited:
