@@ -74,26 +74,29 @@ class PlatformEmulator:
         counts = self.counts
         counts.calls[name] += 1
         counts.in_flight += 1
-        outcome = "cancelled by the caller"
+        dice = self.dice(name, request.SerializeToString(deterministic=True))
+        names = (*CALL_FAULTS, "url_expired") if name == "GetPresignedUploadURL" else CALL_FAULTS
+        fault = None if self._spared(name) else draw(self.faults, names, dice)
+        outcome = fault or "cancelled by the caller"
         try:
-            outcome, answer = await self._served(name, work, request, context)
+            answer = await self._served(fault, dice, work, request, context)
         except RefusalError as error:
-            outcome = error.outcome
+            outcome = fault or error.code.name
             await context.abort(error.code, str(error))
             raise
         else:
+            outcome = fault or "ok"
             return answer
         finally:
             counts.in_flight -= 1
             counts.outcomes[outcome] += 1
 
-    async def _served(self, name: str, work: Work, request: Message, context: grpc.aio.ServicerContext) -> tuple[str, Message]:
-        """The outcome's name, and the answer. Raises ``RefusalError``."""
-        faults, spared = self.faults, self._spared(name)
-        dice = self.dice(name, request.SerializeToString(deterministic=True))
-        fault = None if spared else draw(faults, CALL_FAULTS, dice)
-        expired = not spared and name == "GetPresignedUploadURL" and draw(faults, ("url_expired",), dice) is not None
-        call = ServedCall(dice, _EXPIRED_SECONDS if expired else faults.url_seconds)
+    async def _served(
+        self, fault: str | None, dice: Dice, work: Work, request: Message, context: grpc.aio.ServicerContext
+    ) -> Message:
+        """The answer, or the fault in its place. Raises ``RefusalError``."""
+        faults = self.faults
+        call = ServedCall(dice, _EXPIRED_SECONDS if fault == "url_expired" else faults.url_seconds)
         if fault in CODES:
             raise _refusal(fault, fault)
         before = faults.latency * dice.throw("latency")
@@ -107,7 +110,7 @@ class PlatformEmulator:
             late = asyncio.create_task(_later(faults.slow_seconds, lambda: work(request, call)))
             self._late.add(late)
             late.add_done_callback(self._late.discard)
-            return fault, await asyncio.shield(late)
+            return await asyncio.shield(late)
         answer = work(request, call)
         if fault == "slow_committed":
             await asyncio.sleep(faults.slow_seconds)
@@ -116,7 +119,7 @@ class PlatformEmulator:
         if fault is not None and fault.startswith("lost_"):
             raise _refusal(fault, fault.removeprefix("lost_"))
         await asyncio.sleep(faults.latency - before)
-        return fault or ("url_expired" if expired else "ok"), answer
+        return answer
 
     def _spared(self, name: str) -> bool:
         faults = self.faults
@@ -149,7 +152,7 @@ METHODS = [name for service, _, _ in SERVICES for name in vars(service) if name[
 
 def _refusal(fault: str, code: str = "unavailable") -> RefusalError:
     """After a reset nobody receives it."""
-    return RefusalError(CODES.get(code, grpc.StatusCode.UNAVAILABLE), f"a fault of the emulator: {fault}", fault)
+    return RefusalError(CODES.get(code, grpc.StatusCode.UNAVAILABLE), f"a fault of the emulator: {fault}")
 
 
 async def _later(seconds: float, work: Callable[[], Message]) -> Message:

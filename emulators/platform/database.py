@@ -19,12 +19,11 @@ _UUID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA
 
 
 class RefusalError(Exception):
-    """A service refuses a call with this gRPC code. ``outcome`` is what is counted."""
+    """A service refuses a call with this gRPC code."""
 
-    def __init__(self, code: grpc.StatusCode, message: str, outcome: str = "") -> None:
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.outcome = outcome or str(code.name)
 
 
 class DatabaseError(RefusalError):

@@ -7,6 +7,7 @@ that fails prints nothing: an error message in the middle of the command line wo
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,21 +82,42 @@ WORLDS = 50
 
 @contextmanager
 def quick_database(settings: Settings) -> Iterator[MongoDatabase]:
-    """The generator's database for what is not essential: each query has ``SECONDS``, then pymongo raises."""
+    """The generator's database for what is not essential: each query has ``SECONDS``, then pymongo raises; at once where no server
+    listens."""
     from pymongo import MongoClient
+    from pymongo.errors import ServerSelectionTimeoutError
 
     from generia_assets.cli.connections import addresses
     from resources.mongodb.connection import MongoDocument
 
-    milliseconds = int(SECONDS * 1000)
+    milliseconds, uri = int(SECONDS * 1000), addresses(settings).mongodb_uri
+    if _refused(uri):
+        raise ServerSelectionTimeoutError("no server listens at MONGODB_URI")
     with MongoClient[MongoDocument](
-        addresses(settings).mongodb_uri,
+        uri,
         serverSelectionTimeoutMS=milliseconds,
         connectTimeoutMS=milliseconds,
         timeoutMS=milliseconds,
         tz_aware=True,
     ) as client:
         yield client[settings.mongodb_database]
+
+
+def _refused(uri: str) -> bool:
+    """Whether every server of this URI refuses connections; pymongo would try again until its time-out."""
+    from pymongo.uri_parser import parse_uri
+
+    if uri.startswith("mongodb+srv:"):  # its servers are in DNS
+        return False
+    for host, port in parse_uri(uri)["nodelist"]:
+        try:
+            socket.create_connection((host, port), timeout=SECONDS).close()
+        except ConnectionRefusedError:
+            continue
+        except OSError:
+            return False
+        return False
+    return True
 
 
 def complete_world(incomplete: str) -> list[tuple[str, str]]:

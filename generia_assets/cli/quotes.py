@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -174,8 +174,8 @@ def quote_of(
     pictures = (learned.pictures(calls.images) if learned else CERTAIN).times(calls.images * usual_usd(settings, moment))
     total = texts.plus(pictures)
 
-    def all_calls(field: str) -> int:
-        return round(sum(float(getattr(tokens[name], field)) * count for name, count in calls.llm.items()))
+    def all_calls(of_one: Callable[[CallTokens], float]) -> int:
+        return round(sum(of_one(tokens[name]) * count for name, count in calls.llm.items()))
 
     return Quote(
         model=profile.id,
@@ -185,9 +185,9 @@ def quote_of(
         image_calls=calls.images,
         llm_call_limit=limits[Api.LLM],
         image_call_limit=limits[Api.IMAGE],
-        input_tokens=all_calls("prompt"),
-        cached_tokens=all_calls("cached"),
-        output_tokens=all_calls("output"),
+        input_tokens=all_calls(lambda one: one.prompt),
+        cached_tokens=all_calls(lambda one: one.cached),
+        output_tokens=all_calls(lambda one: one.output),
         cost_usd=round(total.middle, 6),
         cost_interval_usd=_ends(total),
         texts_usd=round(texts.middle, 6),

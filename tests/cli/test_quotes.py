@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+import time
 from collections import Counter
 
 import pytest
+from pydantic import SecretStr
 from rich.console import Console
 from typer.testing import CliRunner
 
+from generia_assets.cli.estimates import assumed_latency
 from generia_assets.cli.main import app
+from generia_assets.cli.options import SECONDS
 from generia_assets.cli.order import world_parameters
-from generia_assets.cli.quotes import Knowledge, Quote, cap_warning, compare, knowledge_of, order_quote, quote_for
+from generia_assets.cli.quotes import Knowledge, Quote, cap_warning, compare, knowledge, knowledge_of, order_quote, quote_for
 from generia_assets.cli.rendering.comparison import print_comparison
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.orders.order import parse_stored
@@ -21,10 +26,11 @@ from generia_assets.settings import Settings
 from resources.gemini.model_resolver import FleetNotes
 from resources.gemini.models import model_profiles, now
 from resources.gemini.tiers import ServiceTier
+from tests.support.dagster_internals import ReexecutionStrategy
 from tests.support.worlds_in_process import Worlds
 
-SETTINGS = Settings(_env_file=None, gemini_model="gemini-3.5-flash-lite", image_stub_cost_usd=0.01)
-ORDER = world_parameters(SETTINGS, users=25, posts=150, prompt="a quote")
+CHOSEN = Settings(_env_file=None, gemini_model="gemini-3.5-flash-lite", image_stub_cost_usd=0.01)
+ORDER = world_parameters(CHOSEN, users=25, posts=150, prompt="a quote")
 
 
 def test_a_finished_world_counts_once_for_quotes(worlds: Worlds) -> None:
@@ -40,7 +46,7 @@ def test_a_finished_world_counts_once_for_quotes(worlds: Worlds) -> None:
     assert usage.planned == {call.request_type: call.calls for call in usage.calls}
     assert usage.pictures == 2 + 2 + 3
 
-    again = worlds.resume(world_id)
+    again = worlds.re_execute(made, ReexecutionStrategy.ALL_STEPS, retry=True)
     assert again.success, again.failure
     part = worlds.run(world_id, select=["character_avatars"], keys=["c0001"])
     assert part.success, part.failure
@@ -63,13 +69,13 @@ def test_a_world_is_quoted_at_what_worlds_like_it_cost(worlds: Worlds) -> None:
 
 def test_a_price_is_texts_and_pictures() -> None:
     """Both have an interval, and so has their sum; a picture costs what its provider says."""
-    quote = quote_for(SETTINGS, Knowledge(), ORDER)
+    quote = quote_for(CHOSEN, Knowledge(), ORDER)
     assert quote.pictures_usd == pytest.approx(177 * 0.01)
     assert quote.cost_usd == pytest.approx(quote.texts_usd + quote.pictures_usd)
     for end in (0, 1):
         assert quote.cost_interval_usd[end] == pytest.approx(quote.texts_interval_usd[end] + quote.pictures_interval_usd[end])
     assert quote.cost_interval_usd[0] < quote.cost_usd < quote.cost_interval_usd[1]
-    assert quote_for(SETTINGS, Knowledge(), ORDER) == quote
+    assert quote_for(CHOSEN, Knowledge(), ORDER) == quote
 
 
 @pytest.mark.parametrize(
@@ -83,7 +89,7 @@ def test_a_price_is_texts_and_pictures() -> None:
 )
 def test_a_cap_is_compared_with_the_interval(cap: float | None, said: str | None) -> None:
     """Below the expected price a cap will probably cancel the world, within the interval it may."""
-    warning = cap_warning(quote_for(SETTINGS, Knowledge(), ORDER), cap)
+    warning = cap_warning(quote_for(CHOSEN, Knowledge(), ORDER), cap)
     assert warning is None if said is None else warning is not None and said in warning
 
 
@@ -91,13 +97,13 @@ def as_chosen(quote: Quote) -> Quote:
     """The quote of the settings and the order that this row of the comparison stands for."""
     gemini = quote.images.startswith("gemini-")
     images = {"image_provider": "gemini", "image_model": quote.images} if gemini else {}
-    settings = SETTINGS.model_copy(update={"gemini_model": quote.model, "service_tier": quote.service_tier, **images})
+    settings = CHOSEN.model_copy(update={"gemini_model": quote.model, "service_tier": quote.service_tier, **images})
     return quote_for(settings, Knowledge(), ORDER)
 
 
 def test_the_comparison_says_of_each_choice_what_its_quote_says() -> None:
     """Every tier with every model that is asked and every image provider once, the cheapest first, each as `quote` has it."""
-    quotes = compare(SETTINGS, Knowledge(), ORDER)
+    quotes = compare(CHOSEN, Knowledge(), ORDER)
     models = [name for name, profile in model_profiles().items() if not profile.ended(now())]
     kinds = [(quote.service_tier, quote.model, quote.images) for quote in quotes]
     images = {quote.images for quote in quotes}
@@ -111,7 +117,7 @@ def test_the_comparison_says_of_each_choice_what_its_quote_says() -> None:
 def test_tiers_differ_in_price_and_time() -> None:
     """Flex costs half and takes longer, economy little more than flex, priority more than standard."""
     standard, flex, priority, economy = (
-        quote_for(SETTINGS, Knowledge(), ORDER.model_copy(update={"service_tier": tier})) for tier in ServiceTier
+        quote_for(CHOSEN, Knowledge(), ORDER.model_copy(update={"service_tier": tier})) for tier in ServiceTier
     )
     assert flex.texts_usd == pytest.approx(standard.texts_usd / 2)
     assert flex.texts_usd < economy.texts_usd <= 0.55 * standard.texts_usd
@@ -123,13 +129,13 @@ def test_a_model_that_is_gone_is_not_compared() -> None:
     """A model of which the fleet has noted that it is gone is no choice."""
     note = {"model": "gemini-3.8-flash", "at": now(), "successor": "gemini-3.5-flash-lite"}
     known = Knowledge(notes=FleetNotes.model_validate({"retired": [note]}))
-    assert "gemini-3.8-flash" not in {quote.model for quote in compare(SETTINGS, known, ORDER)}
+    assert "gemini-3.8-flash" not in {quote.model for quote in compare(CHOSEN, known, ORDER)}
 
 
 @pytest.mark.parametrize("width", [80, 40])
 def test_the_comparison_fits_its_window(width: int) -> None:
     """No row is wrapped at 80 and at 40 columns; model, tier and a price with pictures are always there."""
-    free, out = SETTINGS.model_copy(update={"image_stub_cost_usd": 0.0}), io.StringIO()
+    free, out = CHOSEN.model_copy(update={"image_stub_cost_usd": 0.0}), io.StringIO()
     console = Console(file=out, width=width, markup=False, highlight=False)
     print_comparison(console, "25 people", compare(free, Knowledge(), ORDER), quote_for(free, Knowledge(), ORDER))
     lines, models = out.getvalue().splitlines(), {name.removeprefix("gemini-") for name in model_profiles()}
@@ -158,3 +164,15 @@ def test_the_command_compares_for_programs() -> None:
     shown = CliRunner().invoke(app, ["quote", "--compare", "--json"])
     assert shown.exit_code == 0
     assert all(Quote.model_validate(one) for one in json.loads(shown.stdout)["quotes"])
+
+
+def test_a_quote_does_not_wait_for_a_server_that_is_not_there() -> None:
+    """Where connections are refused, nothing is known, at once: not after the time that a query may take."""
+    with socket.socket() as unused:  # bound, and listening to nobody
+        unused.bind(("127.0.0.1", 0))
+        uri = f"mongodb://127.0.0.1:{unused.getsockname()[1]}/"
+        began = time.monotonic()
+        known = knowledge(CHOSEN.model_copy(update={"mongodb_uri": SecretStr(uri)}))
+        assert time.monotonic() - began < SECONDS
+    assert list(known.worlds) == []
+    assert known.latency == assumed_latency(CHOSEN)

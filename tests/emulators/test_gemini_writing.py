@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 from pydantic import JsonValue
@@ -176,6 +177,21 @@ def test_every_template_can_be_written_and_trips_no_ban_list(language):
         text = author.text(deck, TextLength(sentences=(len(templates), len(templates))))
         assert "{" not in text
         assert banlist.find_banned(text, language.english_name, kinds=("jobs", "words", "phrases")) == [], deck
+
+
+def test_people_write_longer_and_shorter_where_lengths_are_spread():
+    """Some people's texts are half as long as others', each person's always alike; without a spread they differ little."""
+
+    def length(person: str, spread: float) -> int:
+        scene = replace(read_scene(request(f"<person>\n{person} (@{person.lower()})\n</person>")), length_spread=spread)
+        author = Author(scene, scene.language, random.Random(1), WrittenPeople(scene.language, random.Random(1), ""))
+        return len(author.text("world", TextLength(paragraphs=(5, 5), sentences=(3, 3))))
+
+    people = [f"Anna{letter}" for letter in "abcdefghijklmnop"]
+    even, spread = ([length(person, part) for person in people] for part in (0.0, 0.5))
+    assert max(even) < 1.3 * min(even)
+    assert max(spread) > 2 * min(spread)
+    assert spread == [length(person, 0.5) for person in people]
 
 
 def test_field_names_decide_and_descriptions_help():

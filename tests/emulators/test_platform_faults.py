@@ -73,6 +73,7 @@ async def test_slow_calls_commit_never_at_once_or_late(me: Caller, fault: str, a
     me.control.set_faults(rates={fault: 1}, slow_seconds=0.4)
     assert await code_of(me, seconds=0.1) == "DEADLINE_EXCEEDED"
     assert me.control.stats().characters == at_once
+    await asyncio.to_thread(me.control.wait_until, lambda stats: stats.outcomes == {fault: 1})
     await asyncio.sleep(0.5)
     assert me.control.stats().characters == later
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -40,13 +41,16 @@ class Scene:
     parent: tools.Made | None = None
     documents: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     """All that MongoDB has, by database and collection."""
+    pending: dict[Path, bytes] = field(default_factory=dict)
+    """The pictures that wait for their upload."""
 
     def remember(self) -> Scene:
         found = {
             database.name: {name: list(database[name].find()) for name in database.list_collection_names() if name != "fleet"}
             for database in (self.worlds.database, self.worlds.platform)
         }
-        return replace(self, documents=found)
+        waiting = self.worlds.settings.pending_dir.rglob("*")
+        return replace(self, documents=found, pending={file: file.read_bytes() for file in waiting if file.is_file()})
 
     def restore(self) -> None:
         for database in (self.worlds.database, self.worlds.platform):
@@ -54,6 +58,9 @@ class Scene:
                 database[name].delete_many({})
                 if kept := self.documents[database.name].get(name):
                     database[name].insert_many(kept)
+        for file, picture in self.pending.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(picture)
 
     @property
     def order(self) -> str:

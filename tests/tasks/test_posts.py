@@ -267,7 +267,12 @@ async def test_a_picture_that_does_not_come_becomes_a_neutral_one():
     """An API that answers with something else than a picture each time is asked with a milder prompt, like one that refuses."""
     bench = a_bench(refused_pictures=1)
     bench.images.refusal = InvalidAnswerError("the model answered with text instead of a picture", chance=True)
-    made = await generate_post_image(POST, bench.clients, REQUEST, WORLD, PERSON, await a_post(a_bench(post_answer())), at_once)
+    post = (await a_post(a_bench(post_answer()))).model_copy(update={"pictured": (PERSON.key, "c0001", "c0002")})
+    faces = {PERSON.key: "of-the-author", "c0002": "of-the-friend"}
+    made = await generate_post_image(POST, bench.clients, REQUEST, WORLD, PERSON, post, at_once, faces)
+    first, milder = (picture.references for picture in bench.images.pictures)
+    assert [(one.who, one.media_id) for one in first] == [("The author", "of-the-author"), ("The friend", "of-the-friend")]
+    assert milder == ()  # nobody is in it
     assert made.image.moderation == "no picture came: the model answered with text instead of a picture"
     assert "quiet empty place" in bench.images.pictures[1].prompt
 

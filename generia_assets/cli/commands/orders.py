@@ -105,13 +105,12 @@ def send(
     )
     order = new_order(parameters, world_id)
     kafka = addresses(chosen).kafka
-    if not json:
-        expected = order_quote(chosen, knowledge(chosen), order.world_id, parameters)
-        remarks().print(cap_warning(expected, max_cost_usd) or f"A world like this takes about {expected.price}.")
+    expected = order_quote(chosen, knowledge(chosen), order.world_id, parameters)
     send_order(order, kafka, chosen.kafka_tasks_topic)
     if json:
         typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
         return
+    remarks().print(cap_warning(expected, max_cost_usd) or f"A world like this takes about {expected.price}.")
     remarks().print(
         f"Ordered in {chosen.kafka_tasks_topic} at {kafka.bootstrap_servers}. To watch it: {command_name()} watch {order.world_id}"
     )
@@ -178,8 +177,8 @@ def quote(
     Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: texts by what the worlds
     used that were finished here, at today's price of the model that is asked (GEMINI_MODEL or who took over from it), or else by
     assumptions; minutes by the pace of recent calls, or else of a fast model. 19 of 20 bills are in the interval in brackets, once
-    enough worlds were finished here. Says what ends or changes when. With --compare a table of all service tiers, models and image
-    providers, the cheapest first. Needs no server and spends nothing.
+    enough worlds were finished here. Says what ends or changes when. `--compare` has all service tiers, models and image providers
+    in one table, the cheapest first. Needs no server and spends nothing.
 
     \b
     generia quote --users 25 --posts 150 --language Japanese
