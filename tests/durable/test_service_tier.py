@@ -20,7 +20,8 @@ from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
 from resources.gateway import waits
-from resources.gateway.api_gateway import Api, ApiGateway
+from resources.gateway.api_gateway import ApiGateway
+from resources.gateway.calls import Api
 from resources.gateway.outcomes import BudgetExhaustedError, ParameterRefusedError
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver

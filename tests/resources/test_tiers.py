@@ -12,8 +12,9 @@ import pytest
 
 from emulators.gemini.client import EmulatorControl
 from resources.gateway import waits
-from resources.gateway.api_gateway import MOST_SHED, Answer, Api, ApiGateway, ApiPolicy, Call
+from resources.gateway.api_gateway import MOST_SHED, ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker, BreakerState
+from resources.gateway.calls import Answer, Api, Call
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
     CallError,
