@@ -15,8 +15,9 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from bench.stack import TestStack
-from resources.gateway.api_gateway import Answer, Api, ApiGateway, ApiPolicy, Call, CallOutcome
+from resources.gateway.api_gateway import ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
+from resources.gateway.calls import Answer, Api, Call, CallOutcome
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gemini.client import GeminiClient, TextRequest
 from resources.gemini.models import ModelProfile, model_profiles

@@ -40,7 +40,7 @@ from generia_assets.queries.records import OK, read_requests
 from generia_assets.settings import settings
 from generia_assets.tasks.clients import DraftT
 from generia_assets.tasks.generate_world_description import world_of
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from resources.mongodb.connection import connect
 
 SIZES = ((5, 12), (25, 150), (100, 1_000))

@@ -18,7 +18,7 @@ from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATION
 from generia_assets.durable.orders.order import parse_stored
 from generia_assets.durable.orders.workload import request_of
 from generia_assets.durable.status import Stage, State, WorldStatus
-from resources.gateway.api_gateway import CUT_OFF, Api
+from resources.gateway.calls import CUT_OFF, Api
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import POINTERS

@@ -31,7 +31,7 @@ from generia_assets.durable.collections import GENERATIONS, HISTORY
 from generia_assets.durable.status import WorldStatus
 from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 from generia_assets.processes import Child, spawn
-from resources.gateway.api_gateway import Api, TokenUsage
+from resources.gateway.calls import Api, TokenUsage
 from resources.gemini.models import asked_at, now
 
 SETTINGS = {

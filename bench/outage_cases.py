@@ -23,8 +23,8 @@ from bench.stack import ROOT, TestStack, wait_for
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import State, SuspendReason, WorldStatus
-from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
+from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase
 from sensors.run_status import abandoned, order_again
 

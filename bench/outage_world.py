@@ -19,8 +19,8 @@ from bench.stack import TestStack, status_of, wait_for
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import WorldStatus
 from generia_assets.queries.in_flight import breakers_not_closed
-from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
+from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase
 
 PROMPT = "a city where dreams turn solid until dawn"

@@ -13,8 +13,9 @@ from typing import ClassVar
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from resources.gateway.api_gateway import Api, ApiPolicy
+from resources.gateway.api_gateway import ApiPolicy
 from resources.gateway.breaker import Breaker, BreakerState
+from resources.gateway.calls import Api
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver

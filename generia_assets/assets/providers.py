@@ -15,7 +15,8 @@ from generia_assets.durable.calls.api_status import BreakerStatusStore, is_trust
 from generia_assets.durable.calls.task_calls import Providers
 from generia_assets.durable.collections import FLEET
 from generia_assets.settings import Settings
-from resources.gateway.api_gateway import Api, ApiGateway
+from resources.gateway.api_gateway import ApiGateway
+from resources.gateway.calls import Api
 from resources.mongodb.connection import AsyncMongoDatabase
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
 

@@ -17,7 +17,7 @@ from generia_assets.catalog import ASSETS, LLM_CALLS, NEEDED_BY_POSTS, TaskType
 from generia_assets.durable.orders.order import WorldParameters
 from generia_assets.durable.orders.workload import plan_of
 from generia_assets.settings import Settings
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from resources.gemini.tiers import CallTier, ServiceTier, flex_at_once
 
 if TYPE_CHECKING:

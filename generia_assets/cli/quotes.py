@@ -37,7 +37,7 @@ from generia_assets.queries.learned import (
     learn,
 )
 from generia_assets.settings import Settings
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from resources.gemini import models
 from resources.gemini.image_models import asked_at as image_asked_at
 from resources.gemini.image_models import image_models

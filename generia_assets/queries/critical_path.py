@@ -22,7 +22,7 @@ from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
 from generia_assets.durable.orders.workload import task_keys
 from generia_assets.durable.status import State, WorldStatus
 from generia_assets.queries.records import WITHOUT_TEXTS, TaskRecord, read_generations, read_requests, read_tasks
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 Place = tuple[TaskType, str]

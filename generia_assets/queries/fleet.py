@@ -18,8 +18,8 @@ from generia_assets.durable.status import HISTORY_LACKS, State
 from generia_assets.queries.in_flight import breakers_not_closed
 from generia_assets.queries.records import read_tasks
 from generia_assets.queries.statistics import percentile
-from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
+from resources.gateway.calls import Api
 from resources.gateway.slot_shares import SlotShares
 from resources.gemini.model_resolver import fleet_notes
 from resources.mongodb.connection import MongoDatabase, MongoDocument

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from generia_assets.durable.calls.api_status import BREAKER
 from generia_assets.durable.collections import FLEET, STATUS
-from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
+from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 

@@ -13,20 +13,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import TypeVar
 
 from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
+from resources.gateway.calls import CUT_OFF, Answer, Api, Call, CallLedger, CallOutcome
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
-    COST_LIMIT,
     AmbiguousError,
-    BudgetExhaustedError,
     CallError,
     CallTimeoutError,
     FatalCallError,
@@ -41,153 +37,11 @@ from resources.gateway.poison import MOST_AMBIGUOUS, Suspicion, Tally
 from resources.gateway.waits import Outage, Stopwatch, milliseconds_since
 
 ValueT = TypeVar("ValueT")
-ValueT_co = TypeVar("ValueT_co", covariant=True)
 
 logger = logging.getLogger(__name__)
 
-CONTROL = "control"
-"""Request type of the control calls, which only find out whether an API answers."""
 MOST_SHED = 3
 """Times that a call at flex is shed before its fallback is made."""
-CUT_OFF = "cut_off"
-"""Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
-
-
-class Api(StrEnum):
-    """The external APIs, by the contract's values of ``api_type``."""
-
-    LLM = "llm"
-    IMAGE = "image_generation"
-    PLATFORM = "platform"
-
-
-@dataclass(frozen=True)
-class TokenUsage:
-    """Tokens of one call as the provider billed them; ``prompt`` includes ``cached``, ``output`` includes thinking."""
-
-    prompt: int = 0
-    cached: int = 0
-    output: int = 0
-    thinking: int = 0
-
-
-@dataclass(frozen=True)
-class Answer(Generic[ValueT_co]):
-    """The result of an answered call: a value, or an ``error`` that was paid for, too.
-
-    Attributes:
-        value: None where there is an error.
-        data: What the record keeps of the answer.
-        cost_usd: US dollars; None: the provider named no price, so the call's worst case counts.
-        tokens: As the provider billed them.
-        error: What is wrong with the answer.
-    """
-
-    value: ValueT_co | None
-    data: Mapping[str, object]
-    cost_usd: float | None = 0.0
-    tokens: TokenUsage = field(default_factory=TokenUsage)
-    error: CallError | None = None
-
-
-@dataclass
-class ItemCalls:
-    """The calls of one item's task over all its attempts: how many were answered, and what was wrong with the last answer."""
-
-    answered: Counter[Api] = field(default_factory=Counter)
-    last_error: str = ""
-
-
-@dataclass(frozen=True)
-class Call(Generic[ValueT_co]):
-    """One call to make.
-
-    Attributes:
-        api: The API; ``request_type``, ``task_id``, ``request_data`` and ``labels`` are recorded: no secret in them.
-        priority: The lowest comes first.
-        send: Makes the call once; raises a ``CallError`` where it is not answered.
-        worst_case_usd: US dollars that are reserved before each attempt.
-        timeout_seconds: Of one attempt.
-        attempt: Entered before each attempt waits for its slot; sees how the attempt ended.
-        control: A small call of the same API that is known to be right, made to find out whether the API answers (poison.py).
-        item_calls: The calls of the task so far, where a ledger bounds them.
-        fallback: Of a call that the provider may shed (flex): the same call at a tier that is not shed, and costs more.
-    """
-
-    api: Api
-    request_type: str
-    task_id: str
-    priority: int
-    request_data: Mapping[str, object]
-    send: Callable[[], Awaitable[Answer[ValueT_co]]]
-    worst_case_usd: float = 0.0
-    timeout_seconds: float = 60.0
-    labels: Mapping[str, str] = field(default_factory=dict)
-    attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
-    control: Call[object] | None = None
-    item_calls: ItemCalls | None = None
-    fallback: Call[ValueT_co] | None = None
-
-    @property
-    def is_control(self) -> bool:
-        """Whether this is such a control itself."""
-        return self.request_type == CONTROL
-
-
-@dataclass(frozen=True)
-class CallOutcome:
-    """How an attempt ended: for the record, and for the world's budget.
-
-    Attributes:
-        outcome: ``ok``, ``cut_off``, or the ``outcome`` of a ``CallError``.
-        cost_usd: US dollars; the worst case where it is unknown.
-        tokens: As the provider billed them.
-        data: What the record keeps of the answer.
-        error: Why it failed, redacted.
-        duration_ms: From sending to the answer.
-        carried_out: False if the provider declined before doing anything (429, 503, refused connection): the attempt costs nothing
-            and is given back to the limit of calls. When in doubt it was carried out.
-        waited_ms: Before it was sent, for a slot, the breaker, the budget, a pause that was demanded; since the call was asked
-            for, or since the attempt before ended.
-    """
-
-    outcome: str
-    cost_usd: float
-    tokens: TokenUsage = field(default_factory=TokenUsage)
-    data: Mapping[str, object] = field(default_factory=dict)
-    error: str | None = None
-    duration_ms: int = 0
-    carried_out: bool = True
-    waited_ms: int = 0
-
-
-class CallLedger(Protocol):
-    """A world's budget and its record of requests."""
-
-    async def reserve(self, call: Call[ValueT]) -> str:
-        """Count the attempt and its worst case, atomically.
-
-        Returns:
-            The attempt's id.
-
-        Raises:
-            BudgetExhaustedError: A limit of the world is reached. This attempt must not be made.
-            LeaseLostError: Another run owns the world; neither.
-            LostCallAllowanceError: This item has used its share of the spare calls; neither.
-        """
-        ...
-
-    def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
-        """Record how the attempt ended and replace its worst case by its cost. Called once for each attempt, whatever happened."""
-        ...
-
-    def waiting(self, api: Api, reason: str, since: datetime) -> None:
-        """An outage holds up a call of this world; called after each of its failed attempts, with the moment of the first."""
-        ...
-
-    def answered(self, api: Api) -> None:
-        """The API answers, possibly with a refusal: there is no outage, or it has ended."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -236,8 +90,8 @@ class ApiGateway:
         """Make the call, and repeat it through outages and rate limits, which never use up a task's attempts.
 
         Args:
-            call: The call, its API and its worst case. After ``MOST_SHED`` times that it was shed, or one time-out, its fallback is
-                made, if the cap in dollars holds that; if not, the call is repeated as it is.
+            call: The call, its API and its worst case. Its fallback is made after ``MOST_SHED`` times that it was shed, or one
+                time-out, or one shed with a demanded wait beyond ``patience_seconds``.
             ledger: The budget and record of the world that pays for it.
 
         Returns:
@@ -259,19 +113,14 @@ class ApiGateway:
                 return await self._attempt(call, ledger, policy, stopwatch, suspicion)
             except (RateLimitedError, TransientError) as error:
                 limited = isinstance(error, RateLimitedError)
-                shed += MOST_SHED if isinstance(error, CallTimeoutError) else isinstance(error, ShedError)
+                useless = isinstance(error, CallTimeoutError) or (isinstance(error, ShedError) and self._too_far_away(error))
+                shed += MOST_SHED if useless else isinstance(error, ShedError)
+                if call.fallback is not None and shed >= MOST_SHED:
+                    return await self.call(call.fallback, ledger)
                 if self._too_far_away(error):
                     raise OutageTimeoutError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
                 if (since := outage.worth_reporting(error)) is not None:
                     ledger.waiting(call.api, str(error), since)
-                if call.fallback is not None and shed >= MOST_SHED:
-                    shed = 0
-                    try:
-                        return await self.call(call.fallback, ledger)
-                    except BudgetExhaustedError as full:
-                        if full.limit != COST_LIMIT:
-                            raise
-                        logger.info("%s %s stays at flex: %s", call.api, call.request_type, full)
                 if isinstance(error, ShedError):
                     pass  # no evidence: the provider chooses which calls it sheds
                 elif limited:

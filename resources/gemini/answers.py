@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from resources.explanation import explain
-from resources.gateway.api_gateway import Answer, TokenUsage
+from resources.gateway.calls import Answer, TokenUsage
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, RefusedError, TransientError
 from resources.gemini import models
 from resources.gemini.errors import classify_error, error_of

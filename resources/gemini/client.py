@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
-from resources.gateway.api_gateway import Answer
+from resources.gateway.calls import Answer
 from resources.gateway.outcomes import InvalidAnswerError
 from resources.gemini import models
 from resources.gemini.answers import LONGEST_BODY, AnswerT, read_answer

@@ -107,6 +107,8 @@ def classify_error(
         return RateLimitedError(message, retry_after=max(wait or 0.0, reset) if daily else wait, daily=daily)
     if sheddable and status == 503:
         return ShedError(message, retry_after=_retry_after(headers, details))
+    if sheddable and status == 504:
+        return CallTimeoutError(message, in_doubt=True)
     if status in (408, 409, 425, 499) or status >= 500:
         return TransientError(message, in_doubt=status not in NOT_BILLED)
     if any(detail.get("reason") == "API_KEY_INVALID" for detail in details) or _BAD_KEY.search(reported) or status in (401, 403):

@@ -20,7 +20,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from resources.gateway.outcomes import CallError, FatalCallError, ModelMissingError, ParameterRefusedError
 from resources.gemini import models
 from resources.gemini.models import ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
-from resources.gemini.tiers import CallTier
+from resources.gemini.tiers import CallTier, tiers_served
 from resources.mongodb.connection import MongoDocument
 
 logger = logging.getLogger(__name__)
@@ -145,11 +145,12 @@ class ModelResolver:
         return self._notes.asked(self._configured, models.now())
 
     def worst_price(self, asked: ModelProfile, tier: CallTier = CallTier.STANDARD) -> Price:
-        """The highest possible price of a call at this tier, whether the model asked or a successor answers it."""
+        """The highest possible price of a call at this tier: a successor may answer it, and standard may be billed."""
         moment = models.now()
         unknown = self._notes is not None and any(note.model == asked.id for note in self._notes.holding().unknown)
         able = model_profiles().values() if unknown else with_successors(asked)
-        return dearest(profile.price(moment, moment + RESERVED_AHEAD, tier) for profile in able)
+        tiers = tiers_served("", tier)
+        return dearest(profile.price(moment, moment + RESERVED_AHEAD, served) for profile in able for served in tiers)
 
     @asynccontextmanager
     async def attempt(self, asked: ModelProfile) -> AsyncIterator[None]:

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from resources.gateway.api_gateway import TokenUsage
+from resources.gateway.calls import TokenUsage
 from resources.gemini.tables import DatedPrice, Dollars, TableEntry, entry_of, line_of, read_table
 from resources.gemini.tiers import CallTier, TierFactors
 

@@ -11,7 +11,7 @@ import pytest
 from generia_assets.durable.calls.ledger import item_limits
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.status import State
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from tests.support.items_worlds import attempts, fails_alone, faults, one_post
 from tests.support.worlds_in_process import POSTS, Worlds
 

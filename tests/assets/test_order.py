@@ -17,7 +17,7 @@ from generia_assets.content.seeding import world_seed
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.collections import HISTORY, STEPS, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
-from resources.gateway.api_gateway import CUT_OFF
+from resources.gateway.calls import CUT_OFF
 from tests.support.items_worlds import faults
 from tests.support.worlds_in_process import Worlds, wait_for
 

@@ -14,7 +14,7 @@ from generia_assets.content.economy import calls_of, needed_by_first, tasks_at_s
 from generia_assets.content.keys import WORLD_KEY, character_key, post_key
 from generia_assets.content.plan import plan
 from generia_assets.content.timeline import timeline
-from resources.gateway.api_gateway import TokenUsage
+from resources.gateway.calls import TokenUsage
 from resources.gemini.models import ModelProfile, model_profiles
 from resources.gemini.tiers import CallTier, ServiceTier
 

@@ -10,7 +10,7 @@ import pytest
 
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import HISTORY, STATUS
-from resources.gateway.api_gateway import Answer, Api, Call, CallOutcome, TokenUsage
+from resources.gateway.calls import Answer, Api, Call, CallOutcome, TokenUsage
 from resources.gateway.outcomes import BudgetExhaustedError, LeaseLostError, OutageTimeoutError
 from tests.support.durable_world import DurableWorld, Run, durable_world
 from tests.support.slots_tools import until

@@ -23,7 +23,7 @@ from generia_assets.durable.leases.commits import Change, Commits
 from generia_assets.durable.status import Stage
 from generia_assets.durable.tasks.control import mark_start_failed, mark_stopped
 from generia_assets.processes import start
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from resources.gateway.outcomes import LeaseLostError
 from resources.kafka.resource import KafkaResource
 from tests.conftest import python_module

@@ -23,8 +23,9 @@ from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, STEPS
 from generia_assets.tasks.clients import ImageRequest, MediaType
-from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
+from resources.gateway.api_gateway import ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
+from resources.gateway.calls import Api
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import InvalidAnswerError, RequestRejectedError
 from resources.images import GeneratedImage

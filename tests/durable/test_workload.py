@@ -11,7 +11,7 @@ from generia_assets.content.plan import plan
 from generia_assets.content.shares import shares
 from generia_assets.durable.orders.order import OrderError, WorldParameters
 from generia_assets.durable.orders.workload import request_of, tasks_of, workload
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 
 WORLD = "a-world"
 ORDER = WorldParameters(user_prompt="a town on a tortoise", users_count=25, posts_count=150)

@@ -13,7 +13,7 @@ import pytest
 from generia_assets.durable.calls.history import log_attempt
 from generia_assets.logging_setup import LONGEST_LINE, levelled_lines, log_context
 from generia_assets.settings import settings
-from resources.gateway.api_gateway import Answer, Api, Call, CallOutcome, TokenUsage
+from resources.gateway.calls import Answer, Api, Call, CallOutcome, TokenUsage
 
 ROOT = Path(__file__).parents[2]
 OUR_LOGGERS = ("generia_assets", "resources", "sensors")

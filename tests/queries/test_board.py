@@ -22,8 +22,8 @@ from generia_assets.durable.calls.api_status import BreakerStatusStore
 from generia_assets.durable.collections import FLEET, STATUS
 from generia_assets.durable.status import WorldStatus, new_status
 from generia_assets.queries.in_flight import BreakerView, breakers_not_closed, in_flight
-from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
+from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, connect_async
 from tests.support.command import Command
 from tests.support.worlds_in_process import wait_for, worlds_in_process

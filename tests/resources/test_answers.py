@@ -11,7 +11,7 @@ import pytest
 from emulators.gemini.client import EmulatorControl
 from emulators.gemini.damaged import ERRORS, SHAPES, SOMEBODY_ELSE, USAGES
 from emulators.gemini.faults import FaultName
-from resources.gateway.api_gateway import Answer
+from resources.gateway.calls import Answer
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, RefusedError, TransientError
 from resources.gemini.answers import LONGEST_BODY, repeats_itself
 from resources.gemini.client import GeminiClient

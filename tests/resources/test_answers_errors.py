@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from resources.gateway.api_gateway import Answer
+from resources.gateway.calls import Answer
 from resources.gateway.outcomes import (
     LONGEST_RETRY_AFTER,
     CallError,

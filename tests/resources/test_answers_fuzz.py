@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resources.gateway.api_gateway import Answer
+from resources.gateway.calls import Answer
 from resources.gateway.outcomes import (
     CallError,
     FatalCallError,

@@ -9,7 +9,7 @@ import pytest
 
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import HISTORY, STATUS
-from resources.gateway.api_gateway import Answer, Api, Call, CallOutcome, TokenUsage
+from resources.gateway.calls import Answer, Api, Call, CallOutcome, TokenUsage
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, RefusedError, TransientError
 from resources.redaction import LONGEST_ERROR, LONGEST_RECORD, hide, kept, kept_data, kept_line, redacted
 from tests.support.durable_world import DurableWorld, durable_world

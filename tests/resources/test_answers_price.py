@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resources.gateway.api_gateway import Answer
+from resources.gateway.calls import Answer
 from resources.gemini.answers import LONGEST_TOKEN
 from resources.gemini.models import now
 from tests.support.gemini_server import FLASH, GOOD, Village, meaning, question, said

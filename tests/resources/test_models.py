@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from resources.gateway.api_gateway import TokenUsage
+from resources.gateway.calls import TokenUsage
 from resources.gemini.models import model_profiles, names_model
 
 PROFILES = pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)

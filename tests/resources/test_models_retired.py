@@ -19,8 +19,9 @@ from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS
 from generia_assets.durable.status import State
-from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy, TokenUsage
+from resources.gateway.api_gateway import ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
+from resources.gateway.calls import Api, TokenUsage
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import FatalCallError
 from resources.gemini.client import GeminiClient

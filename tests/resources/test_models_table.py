@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.gateway.api_gateway import TokenUsage
+from resources.gateway.calls import TokenUsage
 from resources.gemini.models import (
     ModelProfile,
     asked_at,

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from resources.gateway.api_gateway import Answer, Api, ApiGateway, ApiPolicy, Call, TokenUsage
+from resources.gateway.api_gateway import ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker, BreakerState
+from resources.gateway.calls import Answer, Api, Call, TokenUsage
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
     BudgetExhaustedError,

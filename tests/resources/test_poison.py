@@ -11,8 +11,9 @@ import pytest
 
 from generia_assets.durable.calls.ledger import item_limits
 from resources.gateway import waits
-from resources.gateway.api_gateway import CONTROL, Answer, Api, ApiGateway, ApiPolicy, Call
+from resources.gateway.api_gateway import ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker, BreakerState
+from resources.gateway.calls import CONTROL, Answer, Api, Call
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import CallError, FatalCallError, OutageTimeoutError, RateLimitedError, TransientError
 from resources.gateway.poison import Suspicion, Tally

@@ -6,21 +6,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from emulators.gemini.client import EmulatorControl
 from resources.gateway import waits
-from resources.gateway.api_gateway import MOST_SHED, Answer, Api, ApiGateway, ApiPolicy, Call
+from resources.gateway.api_gateway import MOST_SHED, ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker, BreakerState
+from resources.gateway.calls import Answer, Api, Call
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
-    COST_LIMIT,
-    BudgetExhaustedError,
     CallError,
     CallTimeoutError,
-    OutageTimeoutError,
     ParameterRefusedError,
     RateLimitedError,
     ShedError,
@@ -28,6 +26,7 @@ from resources.gateway.outcomes import (
 )
 from resources.gemini.answers import HttpAnswer, read_answer
 from resources.gemini.client import GeminiClient
+from resources.gemini.model_resolver import ModelResolver
 from resources.gemini.models import dearest, model_profiles, now
 from resources.gemini.tiers import CallTier, flex_at_once, tiers_served
 from resources.mongodb.connection import connect_async
@@ -105,6 +104,28 @@ def test_a_tier_that_the_api_refuses_is_a_refused_parameter() -> None:
     with pytest.raises(ParameterRefusedError) as raised:
         read_answer(HttpAnswer(400, {}, as_bytes(refusal)), at(CallTier.FLEX), FLASH)
     assert raised.value.parameter == "service_tier"
+
+
+def test_a_deadline_of_the_servers_own_at_flex_is_a_time_out() -> None:
+    """Like the client's: the work may have been billed, and the next attempt is made at standard."""
+    for tier in CallTier:
+        with pytest.raises(TransientError) as raised:
+            read_answer(HttpAnswer(504, {}, as_bytes(failed(504, "DEADLINE_EXCEEDED"))), at(tier), FLASH)
+        assert isinstance(raised.value, CallTimeoutError) is (tier is CallTier.FLEX)
+        assert raised.value.in_doubt
+
+
+@pytest.mark.case("A21")
+@pytest.mark.parametrize(("asked", "served"), [(asked, named) for asked in CallTier for named in (None, asked, CallTier.STANDARD)])
+def test_no_answer_costs_more_than_its_call_reserved(asked: CallTier, served: CallTier | None) -> None:
+    """At the asked tier or at standard, named or not, with every token that the request allows."""
+    request = replace(at(asked), max_output_tokens=2_000)
+    usage = {"promptTokenCount": request.prompt_bytes, "candidatesTokenCount": 2_000} | ({"serviceTier": served} if served else {})
+    answer = read_answer(HttpAnswer(200, {}, as_bytes(said(usage=usage))), request, FLASH)
+    worst = ModelResolver(FLASH.id, cast("Any", None)).worst_price(FLASH, asked)
+    reserved = worst.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=2_000)
+    assert answer.cost_usd is not None
+    assert 0 < answer.cost_usd <= reserved
 
 
 @pytest.mark.parametrize("tier", CallTier)
@@ -201,9 +222,10 @@ SHED = ShedError("503 high demand")
         ((SHED, SHED, "at flex"), "at flex", 3),
         ((SHED, SHED, SHED, "at flex"), "at standard", MOST_SHED + 1),
         ((CallTimeoutError("too long", in_doubt=True), "at flex"), "at standard", 2),
+        ((ShedError("429", retry_after=3_600), "at flex"), "at standard", 2),
         ((TransientError("500"), TransientError("500"), "at flex"), "at flex", 3),
     ],
-    ids=["tried again", "shed three times", "a time-out is enough", "an outage is no shed"],
+    ids=["tried again", "shed three times", "a time-out is enough", "an hour's pause is enough", "an outage is no shed"],
 )
 async def test_a_shed_call_is_tried_again_and_then_made_at_standard(
     way: Way, outcomes: tuple[Exception | str, ...], value: str, attempts: int
@@ -218,8 +240,6 @@ async def test_shed_calls_lower_no_ceiling_and_open_no_breaker_of_the_others(way
     """Fifty sheds: calls at standard find their slots and their breaker as if nothing had happened; flex is slowed down itself."""
     shed = [a_call(SHED, SHED, end, fallback=a_call("at standard")) for end in ("at flex", SHED) for _ in range(8)]
     assert set(await asyncio.gather(*(way.gateway.call(call, way.account) for call in shed))) == {"at flex", "at standard"}
-    with pytest.raises(OutageTimeoutError):  # never proven poisonous, however many others are answered
-        await way.gateway.call(a_call(SHED, fallback=a_call(BudgetExhaustedError("no", limit=COST_LIMIT))), way.account)
     assert way.policy.breaker.state is BreakerState.CLOSED
     assert (way.policy.tally.failed, way.flex.breaker.state) == (0, BreakerState.CLOSED)
     await way.gateway.call(a_call("fine"), way.account)
@@ -235,14 +255,6 @@ async def test_time_outs_at_flex_open_the_breaker_of_flex_alone(way: Way) -> Non
     assert await way.gateway.call(a_call("fine"), way.account) == "fine"
     assert way.policy.breaker.state is BreakerState.CLOSED
     assert all(isinstance(error, CallError) for error in await flex)
-
-
-async def test_where_the_cap_does_not_hold_standard_the_call_stays_at_flex(way: Way) -> None:
-    """A refusal of the dollars is the only one that is passed over."""
-    dear = a_call(BudgetExhaustedError("cap", limit=COST_LIMIT))
-    assert await way.gateway.call(a_call(*[SHED] * 5, "at flex", fallback=dear), way.account) == "at flex"
-    with pytest.raises(BudgetExhaustedError):
-        await way.gateway.call(a_call(*[SHED] * 5, fallback=a_call(BudgetExhaustedError("calls", limit="calls"))), way.account)
 
 
 async def test_calls_at_once_hold_over_all_tiers_and_some_stay_free_of_slow_ones(way: Way) -> None:

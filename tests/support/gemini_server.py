@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from resources.gateway.api_gateway import Answer
+from resources.gateway.calls import Answer
 from resources.gateway.outcomes import CallError
 from resources.gemini.answers import HttpAnswer, read_answer
 from resources.gemini.client import GeminiClient, TextRequest

@@ -11,8 +11,9 @@ from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
-from resources.gateway.api_gateway import Api, ApiGateway, ApiPolicy
+from resources.gateway.api_gateway import ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
+from resources.gateway.calls import Api
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.settings import GatewaySettings
 from tests.support.durable_world import DurableWorld, Run

@@ -14,7 +14,7 @@ from generia_assets.cli.parsers import choice, flag, limit_option, moment, optio
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.cli.rendering.requests import print_request
 from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase
 
 OUTCOMES = (

@@ -24,8 +24,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from resources.cancellation import cancel_and_wait, raise_if_cancelled
-from resources.gateway.api_gateway import Api
 from resources.gateway.breaker import BreakerState
+from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDocument
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.durable.leases.commits import retry_on_outage
 from generia_assets.tasks.clients import DraftT, ImageRequest
-from resources.gateway.api_gateway import CONTROL, Answer, Api, Call
+from resources.gateway.calls import CONTROL, Answer, Api, Call
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, ModelMissingError, ParameterRefusedError
 from resources.gemini.answers import AnswerT
 from resources.gemini.client import TextRequest

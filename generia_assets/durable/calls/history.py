@@ -13,7 +13,7 @@ from typing import TypeVar
 from pymongo import UpdateOne
 
 from generia_assets.durable.leases.commits import FencingToken
-from resources.gateway.api_gateway import CUT_OFF, Call, CallOutcome
+from resources.gateway.calls import CUT_OFF, Call, CallOutcome
 from resources.mongodb.connection import MongoDocument
 from resources.redaction import kept, kept_data
 

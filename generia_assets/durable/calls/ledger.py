@@ -37,7 +37,7 @@ from generia_assets.durable.collections import HISTORY, STATUS
 from generia_assets.durable.events.events import GoingOn, Waiting
 from generia_assets.durable.leases.commits import Change, Commits
 from resources.cancellation import raise_if_cancelled
-from resources.gateway.api_gateway import CUT_OFF, Api, Call, CallOutcome, TokenUsage
+from resources.gateway.calls import CUT_OFF, Api, Call, CallOutcome, TokenUsage
 from resources.gateway.outcomes import (
     COST_LIMIT,
     BudgetExhaustedError,
@@ -102,7 +102,7 @@ class BudgetLedger:
         self._item_limits = item_limits or {}
 
     async def reserve(self, call: Call[ValueT]) -> str:
-        """Count the attempt and its worst case before it is made. See ``resources.gateway.api_gateway.CallLedger``.
+        """Count the attempt and its worst case before it is made. See ``resources.gateway.calls.CallLedger``.
 
         Calls of the platform cost nothing and have no limit: what they create is guarded by its publication, and by a look at the
         owner now, since they may have waited long for their turn.

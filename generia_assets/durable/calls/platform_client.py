@@ -22,7 +22,7 @@ from generia_assets.durable.calls.pending_pictures import PendingPicture, Pendin
 from generia_assets.durable.calls.publications import Doubt, Publications
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost
-from resources.gateway.api_gateway import Answer, Api
+from resources.gateway.calls import Answer, Api
 from resources.gateway.outcomes import CallError, TransientError
 from resources.platform.protocol import StoredMedia
 

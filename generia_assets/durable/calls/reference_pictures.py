@@ -14,7 +14,7 @@ from functools import partial
 
 from generia_assets.content.pictures import Shown
 from generia_assets.durable.calls.task_calls import TaskCalls
-from resources.gateway.api_gateway import Answer, Api
+from resources.gateway.calls import Answer, Api
 from resources.gateway.outcomes import RequestFailedError
 from resources.pictures import PictureError, as_jpeg
 

@@ -19,7 +19,8 @@ from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import STEPS
 from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
-from resources.gateway.api_gateway import Answer, Api, ApiGateway, Call, ItemCalls
+from resources.gateway.api_gateway import ApiGateway
+from resources.gateway.calls import Answer, Api, Call, ItemCalls
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver

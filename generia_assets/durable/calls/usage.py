@@ -15,7 +15,7 @@ from generia_assets.catalog import TaskType
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.content.plan import Plan
 from generia_assets.durable.collections import HISTORY, TASKS
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from resources.gemini.models import profile_of
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 

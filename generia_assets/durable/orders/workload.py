@@ -30,7 +30,7 @@ from generia_assets.content.plan import Plan, plan, tasks_of_world
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.orders.order import OrderError, WorldParameters
 from resources.explanation import shortened
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from resources.gemini.tiers import ServiceTier
 
 

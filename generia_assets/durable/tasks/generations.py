@@ -23,7 +23,7 @@ from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunI
 from generia_assets.durable.orders.records import mark_completed, mark_given_up, mark_started
 from generia_assets.durable.orders.workload import Workload
 from generia_assets.durable.status import Failure, Stage, State, SuspendReason, Suspension, WorldStatus
-from resources.gateway.api_gateway import Api
+from resources.gateway.calls import Api
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 OF_GENERATION = (

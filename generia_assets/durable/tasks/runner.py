@@ -32,7 +32,7 @@ from generia_assets.durable.status import State
 from generia_assets.logging_setup import log_context
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
-from resources.gateway.api_gateway import ItemCalls
+from resources.gateway.calls import ItemCalls
 from resources.gateway.outcomes import CallError, FatalCallError, LeaseLostError, RequestFailedError, RequestRejectedError
 from resources.gemini.tiers import CallTier
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
