@@ -50,7 +50,7 @@ def _brokers(servers: str) -> str:
 class KafkaSettings(BaseModel):
     """The brokers, how they are reached, and the topics. What decides about a setting stands before it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
         DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]"

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from generia_assets.settings import SECRETS, Settings, SettingsError, load_settings
 from local_services import apache_kafka
 from local_services.mongod import MissingServiceError, find_mongod
-from resources.kafka.settings import DEFAULT_KAFKA
+from resources.kafka.settings import DEFAULT_KAFKA, KafkaSettings
 from resources.settings import DEFAULT_MONGODB_URI
 from tests.support.guarded_kafka import Authority
 
@@ -319,3 +319,12 @@ def test_importing_costs_no_more_than_it_must(module, absent):
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_an_error_of_kafkas_settings_does_not_quote_a_password() -> None:
+    """Also where the class is made without ``load_settings``, which hides it."""
+    with pytest.raises(ValidationError) as raised:
+        KafkaSettings(kafka_sasl_password=SecretStr("hunter2-secret"))
+    with pytest.raises(ValidationError) as of_text:
+        KafkaSettings.model_validate({"kafka_sasl_password": "hunter2-secret"})
+    assert "hunter2" not in str(raised.value) + str(of_text.value)

@@ -9,6 +9,7 @@ from math import exp
 from statistics import median
 
 import pytest
+from pydantic import ValidationError
 from pymongo import MongoClient
 
 from generia_assets.durable.calls.usage import CallUsage, Usage
@@ -191,3 +192,11 @@ def test_the_worlds_that_were_completed_last_are_read(database: MongoDatabase) -
     found = finished_worlds(database)
     assert len(found) == MOST_WORLDS - 1
     assert found[0].language == f"language {MOST_WORLDS + 4}"
+
+
+@pytest.mark.parametrize("field", ["texts_usd", "pictures", "picture_usd", "pictures_usd"])
+def test_a_record_with_sums_below_zero_is_no_usage(field: str) -> None:
+    """It is left out like any other that cannot be read: a quote neither fails nor falls below zero."""
+    fields = {"language": "", "planned": {}, "calls": (), "texts_usd": 0, "pictures": 0, "picture_usd": 0, "pictures_usd": 0}
+    with pytest.raises(ValidationError):
+        Usage.model_validate({**fields, field: -1})

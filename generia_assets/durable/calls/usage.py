@@ -19,6 +19,8 @@ from resources.gateway.calls import Api
 from resources.gemini.models import profile_of
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
+_Count = Annotated[int, Field(ge=0)]
+_Dollars = Annotated[FiniteFloat, Field(ge=0)]
 _FROZEN = ConfigDict(frozen=True, extra="ignore")
 _SUMS = {"prompt": "$tokens.prompt", "cached": "$tokens.cached", "output": "$tokens.output", "usd": "$cost_usd"}
 
@@ -31,11 +33,11 @@ class CallUsage(BaseModel):
     request_type: str
     model: str
     calls: Annotated[int, Field(ge=1)]
-    prompt: int
-    cached: int
-    output: int
-    usd: FiniteFloat
-    usd_squared: FiniteFloat
+    prompt: _Count
+    cached: _Count
+    output: _Count
+    usd: _Dollars
+    usd_squared: _Dollars
 
 
 class Usage(BaseModel):
@@ -54,12 +56,12 @@ class Usage(BaseModel):
     model_config = _FROZEN
 
     language: str
-    planned: Mapping[str, int]
+    planned: Mapping[str, _Count]
     calls: tuple[CallUsage, ...]
-    texts_usd: FiniteFloat
-    pictures: int
-    picture_usd: FiniteFloat
-    pictures_usd: FiniteFloat
+    texts_usd: _Dollars
+    pictures: _Count
+    picture_usd: _Dollars
+    pictures_usd: _Dollars
 
 
 async def usage_of(database: AsyncMongoDatabase, world_id: str, generation: str, plan: Plan) -> Usage:
