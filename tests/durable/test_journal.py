@@ -13,7 +13,7 @@ from generia_assets.durable.collections import STEPS, TASKS
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot, TaskSpec
 from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError
 from resources.cancellation import cancel_and_wait
-from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, LeaseLostError, RefusedError
+from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, LeaseLostError, RefusedError, RequestFailedError
 from tests.support.durable_world import Asker, DurableWorld, Note, Outside, a_task, asking, durable_world
 
 ITEM = TaskParameters(key="c0000-p0000")
@@ -167,6 +167,24 @@ async def test_a_death_in_the_second_attempt_does_not_replay_the_first(world: Du
     result = await later.journal(outside).execute(None, task, ITEM)
     assert result == Note(text="new / answer to second")
     assert outside.calls == ["second"]
+
+
+async def test_an_attempt_that_the_platform_failed_is_repeated_with_the_answers_of_the_first(world: DurableWorld) -> None:
+    """What was paid for is used again, also by another run, and is removed with the task's completion."""
+    outside, refusals = Outside(), [True]
+
+    async def publish(parameters: TaskParameters, tools: Asker) -> Note:
+        text = await tools.ask("first")
+        if refusals:
+            refusals.pop()
+            tools._steps.outlive_attempt = True
+            raise RequestFailedError("INTERNAL, eight times")
+        return Note(text=text)
+
+    run = await world.run()
+    assert await run.journal(outside).execute(None, a_task(publish), ITEM) == Note(text="answer to first")
+    assert outside.calls == ["first"]
+    assert (world.task(type="generate_post")["attempt_count"], world.see[STEPS].count_documents({})) == (2, 0)
 
 
 async def test_a_task_held_by_a_later_owner_is_refused(world: DurableWorld) -> None:

@@ -27,7 +27,7 @@ from resources.gateway.api_gateway import ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
 from resources.gateway.calls import Api
 from resources.gateway.concurrency import ConcurrencyLimiter
-from resources.gateway.outcomes import InvalidAnswerError, RequestRejectedError
+from resources.gateway.outcomes import InvalidAnswerError, RequestFailedError, RequestRejectedError
 from resources.images import GeneratedImage
 from resources.platform.protocol import StoredMedia
 from resources.settings import GatewaySettings
@@ -55,6 +55,7 @@ class Outside:
         self.uploaded: list[bytes] = []
         self.wrong: list[bytes] = []
         self.dies = False
+        self.refuses: RequestFailedError | None = None
         self.asked_for: list[str] = []
 
     async def generate(self, **request: Any) -> GeneratedImage:
@@ -68,6 +69,8 @@ class Outside:
     async def upload_media(self, *, path: Path, **order: Any) -> StoredMedia:
         if self.dies:
             raise ConnectionResetError("the process died")
+        if self.refuses is not None:
+            raise self.refuses
         self.uploaded.append(await asyncio.to_thread(path.read_bytes))
         return StoredMedia(f"media-{len(self.uploaded)}", path.name)
 
@@ -136,6 +139,19 @@ async def test_a_death_before_the_upload_loses_no_picture_and_leaves_none_in_mon
     await run.commits.flush()
     assert (outside.uploaded, len(outside.made)) == (outside.made, 1)
     await until(lambda: not files(tmp_path))
+
+
+@pytest.mark.parametrize("refusal", [RequestFailedError("INTERNAL, eight times"), RequestRejectedError("no such type")], ids=type)
+async def test_a_picture_is_kept_for_the_next_attempt_unless_the_platform_rejects_it(
+    world: DurableWorld, gateway: ApiGateway, tmp_path: Path, refusal: RequestFailedError
+) -> None:
+    """A database that was away is no reason to pay for the picture twice; a picture that is rejected may be the reason itself."""
+    outside = Outside()
+    outside.refuses = refusal
+    client = images(await world.run(), gateway, outside, tmp_path)
+    with pytest.raises(type(refusal)):
+        await client.paint(HEADER)
+    assert client._calls.checkpoints.outlive_attempt is not isinstance(refusal, RequestRejectedError)
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["another machine", "a damaged file"])

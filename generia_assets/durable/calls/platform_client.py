@@ -23,7 +23,7 @@ from generia_assets.durable.calls.publications import Doubt, Publications
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost
 from resources.gateway.calls import Answer, Api
-from resources.gateway.outcomes import CallError, TransientError
+from resources.gateway.outcomes import CallError, RequestFailedError, RequestRejectedError, TransientError
 from resources.platform.protocol import StoredMedia
 
 ValueT = TypeVar("ValueT")
@@ -220,4 +220,10 @@ class TaskPlatformClient:
             return Answer(value, {"answer": str(value) if value is not None else "ok"})
 
         call = self._calls.new(Api.PLATFORM, request_type, data, answer, attempt=attempt)
-        return await self._calls.providers.gateway.call(call, self._calls.ledger)
+        try:
+            return await self._calls.providers.gateway.call(call, self._calls.ledger)
+        except RequestRejectedError:  # perhaps for what a model answered
+            raise
+        except RequestFailedError:
+            self._calls.checkpoints.outlive_attempt = True
+            raise

@@ -81,6 +81,9 @@ class Checkpoints:
 
     An outcome (value, refusal or invalid answer) is written before the task's next call begins, never after its last one, since
     then the task's own result is written: a task of one call costs no extra write.
+
+    Attributes:
+        outlive_attempt: The attempt fails for another reason than these outcomes: the next one uses them and pays for none again.
     """
 
     def __init__(self, database: AsyncMongoDatabase, commits: Commits, task_id: str, *, resumed: bool) -> None:
@@ -91,6 +94,7 @@ class Checkpoints:
         self._number = 0
         self._unwritten: WriteOperation | None = None
         self._written = resumed
+        self.outlive_attempt = False
 
     async def run(
         self,

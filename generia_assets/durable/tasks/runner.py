@@ -195,11 +195,11 @@ class TaskRunner:
                 logger.debug("%s %s: claimed%s", task.task_type, parameters.key, ", an earlier run began it" * claim.resumed)
                 first = claim.attempts_used + 1
                 item_calls = ItemCalls() if task.level is Level.ITEM else None
+                recorded = claim.resumed
                 for attempt in range(first, task.level.attempts + 1):
-                    # Checkpoints belong to their attempt, publications to the task, whichever of its attempts made them.
-                    checkpoints = Checkpoints(
-                        self._database, self._commits, claim.task_id, resumed=claim.resumed and attempt == first
-                    )
+                    # Publications belong to the task, whichever of its attempts made them; checkpoints to their attempt, unless it
+                    # was the platform that failed it.
+                    checkpoints = Checkpoints(self._database, self._commits, claim.task_id, resumed=recorded)
                     resumed, priority = claim.resumed or attempt > 1, self.priority_of(task.task_type, parameters.key)
                     tier = self._tier_of(task.task_type, parameters.key)
                     present = TaskContext(claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority, tier)
@@ -209,6 +209,7 @@ class TaskRunner:
                         if isinstance(error, RequestRejectedError):
                             await self._stop_a_rejected_type(task.task_type, parameters.key, error)
                         await self._attempt_failed(task, parameters, claim, checkpoints, attempt, error)
+                        recorded = checkpoints.outlive_attempt
                     else:
                         follows = () if follow_ups is None else tuple(follow_ups(result))
                         await self._complete(task.task_type, claim, checkpoints, attempt, result, follows)
@@ -319,10 +320,11 @@ class TaskRunner:
     ) -> None:
         """Count the attempt. After the last one, or where another cannot help, fail the task for good and raise."""
         logger.warning("%s %s: attempt %d of %d failed: %s", task.task_type, parameters.key, attempt, task.level.attempts, error)
-        reason, records = str(error)[:2000], checkpoints.forget()
+        reason = str(error)[:2000]
         values: MongoDocument = {"attempt_count": attempt, "error": reason}
         if attempt < task.level.attempts and not isinstance(error, UnfitTaskError):
             moved = [self._transition(claim, values)]
+            records = checkpoints.unwritten() if checkpoints.outlive_attempt else checkpoints.forget()
             await self._commits.commit(Change(transitions=moved, records=records, releases=claim.task_id))
             return
         failure = {"task_id": claim.task_id, "type": task.task_type.value, "key": parameters.key, "error": reason}
@@ -330,7 +332,7 @@ class TaskRunner:
         await self._commits.commit(
             Change(
                 transitions=[self._transition(claim, {**values, "status": State.FAILED.value})],
-                records=records,
+                records=checkpoints.forget(),
                 increments={"tasks_failed": 1},
                 values=given_up,
                 failures=[failure],
