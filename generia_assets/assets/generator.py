@@ -29,6 +29,7 @@ from generia_assets.content.check import require_good_content
 from generia_assets.content.yaml_files import ContentError
 from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped
 from generia_assets.dagster_internals import PARTITION_NAME_TAG
+from generia_assets.durable.calls.publications import require_same_platform
 from generia_assets.durable.collections import STATUS, ensure_indexes
 from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
 from generia_assets.durable.status import State, status_of
@@ -175,6 +176,7 @@ class GeneratorResource:
             database = client[self.mongo.database]
             try:
                 require_good_content()  # the files may have been edited since this process's parent looked at them
+                await require_same_platform(database, world_id, settings.platform)
                 providers = await self._apis.open(settings, database, run.run_id, stack)
             except Exception as error:
                 # the watchdog orders the world again after these errors

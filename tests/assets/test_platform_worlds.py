@@ -97,3 +97,14 @@ def test_a_world_that_was_ordered_elsewhere_fails_after_its_description(worlds: 
     status = worlds.status(world_id)
     assert (status.status, status.api_calls_made_images) == (State.FAILED, 0)
     assert "Order it on the platform" in status.message
+
+
+def test_a_world_is_not_continued_on_another_platform(worlds: Worlds, control: PlatformControl) -> None:
+    """Ids of one platform never reach another: the run fails before any call, says what to set, and the world stays as it was."""
+    world_id, made = worlds.make(ordered(worlds, control))
+    assert made.success, made.failure
+    before = (worlds.calls, worlds.snapshot(world_id), State.COMPLETED)
+    with worlds.changed_settings(platform="local"):
+        again = worlds.run(world_id, select=["posts", "post_images"])
+    assert "was published with PLATFORM=grpc, and now PLATFORM=local" in str(again.failure)
+    assert (worlds.calls, worlds.snapshot(world_id), worlds.status(world_id).status) == before

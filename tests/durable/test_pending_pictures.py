@@ -103,7 +103,7 @@ def images(
     task = TaskContext("task-1", TaskType.GENERATE_WORLD_IMAGE, "world", resumed)
     steps = Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
     calls = TaskCalls(task, steps, providers, BudgetLedger(run.database, run.commits, run.generation))
-    platform = TaskPlatformClient("world-1", calls, Publications(run.database, run.commits))
+    platform = TaskPlatformClient("world-1", calls, Publications(run.database, run.commits, "local"))
     return TaskImageClient(calls, platform, PendingPictures(folder, "world-1"), ReferencePictures())
 
 

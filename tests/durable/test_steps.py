@@ -96,7 +96,7 @@ class Counter:
 async def published(
     run: Run, send: Callable[[str, Doubt], Awaitable[str]], *, resumed: bool, log: Checkpoints | None = None
 ) -> str:
-    publications = Publications(run.database, run.commits)
+    publications = Publications(run.database, run.commits, "local")
     answer = await publications.once(KEY, "post", "task-1", log or steps(run), resumed=resumed, send=send)
     await run.commits.flush()
     return answer
@@ -128,7 +128,7 @@ async def test_what_failed_before_it_was_sent_is_not_in_doubt(world: DurableWorl
         raise RuntimeError("too many wait")
 
     with pytest.raises(RuntimeError):
-        await Publications(run.database, run.commits).once(
+        await Publications(run.database, run.commits, "local").once(
             KEY, "post", "task-1", steps(run), resumed=False, send=platform.send, turn=postponed
         )
     await run.commits.flush()
@@ -139,7 +139,7 @@ async def test_what_failed_before_it_was_sent_is_not_in_doubt(world: DurableWorl
 async def test_an_answer_that_is_not_written_yet_is_known(world: DurableWorld) -> None:
     """A post that was published a moment ago is not taken for the next one with its caption, stored or not."""
     run = await world.run()
-    publications = Publications(run.database, run.commits)
+    publications = Publications(run.database, run.commits, "local")
 
     async def send(key: str, _: Doubt) -> str:
         return f"post of {key}"

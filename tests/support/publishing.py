@@ -56,7 +56,7 @@ def publisher(
     task = TaskContext(task_id, TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
     steps = Checkpoints(run.database, run.commits, task_id, resumed=resumed)
     calls = TaskCalls(task, steps, providers, BudgetLedger(run.database, run.commits, run.generation))
-    return TaskPlatformClient(world_id, calls, Publications(run.database, run.commits))
+    return TaskPlatformClient(world_id, calls, Publications(run.database, run.commits, "local"))
 
 
 async def at_once() -> None:

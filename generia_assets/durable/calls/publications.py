@@ -16,6 +16,7 @@ from pymongo import UpdateOne
 from generia_assets.durable.calls.task_calls import Checkpoints
 from generia_assets.durable.collections import PUBLICATIONS
 from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
+from resources.gateway.outcomes import FatalCallError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 logger = logging.getLogger(__name__)
@@ -34,9 +35,11 @@ class Doubt:
 class Publications:
     """The publications of one world for the run that owns it."""
 
-    def __init__(self, database: AsyncMongoDatabase, commits: Commits) -> None:
+    def __init__(self, database: AsyncMongoDatabase, commits: Commits, platform: str) -> None:
+        """``platform``: where the world is published (PLATFORM), recorded with each publication."""
         self._database = database
         self._commits = commits
+        self._platform = platform
 
     async def once(
         self,
@@ -99,14 +102,9 @@ class Publications:
 
     def _intent(self, key: str, kind: str, task_id: str) -> UpdateOne:
         token = self._commits.token
-        return UpdateOne(
-            {"_id": key},
-            {
-                "$setOnInsert": {"kind": kind, "task_id": task_id, "world_id": token.world_id, "created_at": datetime.now(UTC)},
-                "$set": {"status": _SENT, "run_id": token.run_id, "epoch": token.epoch},
-            },
-            upsert=True,
-        )
+        first = {"kind": kind, "task_id": task_id, "world_id": token.world_id, "created_at": datetime.now(UTC)}
+        sent = {"status": _SENT, "run_id": token.run_id, "epoch": token.epoch, "platform": self._platform}
+        return UpdateOne({"_id": key}, {"$setOnInsert": first, "$set": sent}, upsert=True)
 
     def _answered(self, key: str, answer: str, recorded: Callable[[], None] | None) -> None:
         self._update(key, {"status": "answered", "answer": answer, "answered_at": datetime.now(UTC)}, recorded)
@@ -115,3 +113,13 @@ class Publications:
         written = self._commits.enqueue(Change(records={PUBLICATIONS: [UpdateOne({"_id": key}, {"$set": values})]}))
         if recorded is not None:
             written.add_done_callback(lambda done: None if done.cancelled() or done.exception() else recorded())
+
+
+async def require_same_platform(database: AsyncMongoDatabase, world_id: str, platform: str) -> None:
+    """Raise ``FatalCallError`` if the world was published elsewhere: the ids of its characters and pictures mean nothing here."""
+    elsewhere = {"world_id": world_id, "platform": {"$nin": [platform, None]}}
+    if (other := await database[PUBLICATIONS].find_one(elsewhere, {"platform": 1})) is not None:
+        raise FatalCallError(
+            f"World {world_id} was published with PLATFORM={other['platform']}, and now PLATFORM={platform}: its characters and "
+            f"pictures are not there. Set PLATFORM={other['platform']} to continue it, or order a new world."
+        )

@@ -259,7 +259,7 @@ async def open_session(
         await release_lease(database, token)
         await relay.aclose()
         raise
-    publications, pending = Publications(database, commits), PendingPictures(settings.pending_dir, world_id)
+    publications, pending = Publications(database, commits, settings.platform), PendingPictures(settings.pending_dir, world_id)
     references = ReferencePictures()
 
     def clients(task: TaskContext, checkpoints: Checkpoints) -> TaskClients:
