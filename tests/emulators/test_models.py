@@ -10,12 +10,13 @@ from emulators.gemini.api.errors import GoogleError
 from emulators.gemini.api.models import MODELS
 from emulators.gemini.api.rules import check
 from emulators.gemini.api.wire import GenerateRequest
+from resources.gemini.image_models import image_models
 from resources.gemini.models import model_profiles
 
 pytestmark = pytest.mark.case("A20")
 
 BUDGETS = frozenset({"gemini-2.5-flash", "gemini-2.5-flash-lite"})
-ALL = frozenset(MODELS)
+ALL = frozenset(name for name, model in MODELS.items() if not model.makes_pictures)
 WITH_MINIMAL = ALL - BUDGETS - {"gemini-3.7-flash", "gemini-3.8-flash", "gemini-4-argon"}
 USER = {"role": "user", "parts": [{"text": "A village"}]}
 
@@ -51,5 +52,6 @@ def test_each_model_takes_what_it_takes(
 
 
 def test_the_emulator_has_every_model_that_we_may_ask() -> None:
-    """Whatever GEMINI_MODEL is set to, and whoever takes over, `make demo` can be asked for it."""
+    """Whatever GEMINI_MODEL or IMAGE_MODEL is set to, and whoever takes over, `make demo` can be asked for it."""
     assert set(model_profiles()) == ALL
+    assert {name for name, model in image_models().items() if model.until is None} == set(MODELS) - ALL

@@ -89,7 +89,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
         ("generia_tasks", "completed", "generate_post"): 10,
         ("generia_tasks", "generate_post", "pending"): 1,
         ("generia_task_seconds", "0.5", "generate_post"): pytest.approx(5.0),
-        ("generia_task_seconds", "0.95", "generate_post"): pytest.approx(9.0),
+        ("generia_task_seconds", "0.95", "generate_post"): pytest.approx(10.0),
         ("generia_recent_calls", "llm", "ok"): 2,
         ("generia_recent_calls", "llm", "rate_limited"): 1,
         ("generia_recent_call_seconds", "llm", "ok"): pytest.approx(1.0),
