@@ -248,8 +248,8 @@ def _report(outcomes: Sequence[Outcome]) -> Report:
             "again_median_s": {kill.value: round(median(times), 1) for kill, times in again.items()},
         },
         headings=(
-            *("#", "killed", "at", "in the air", "repeated", "missing", "doubled", "orphans", "spare pictures"),
-            *("taken up, s", "complete, s", "verdict"),
+            *("#", "killed", "at", "in flight", "repeated", "missing", "doubled", "orphans", "spare pictures"),
+            *("resumed, s", "complete, s", "verdict"),
         ),
         rows=rows,
         remarks=[

@@ -147,7 +147,7 @@ def harness(options: Options, console: Console) -> Report:
             quotes.compare(f"{len(small)} small worlds", mixed, lambda _: small),
             quotes.compare("all but the measured", every, lambda world: [one for one in every if one is not world]),
         ]
-        told = [
+        reported = [
             quotes.compare("small worlds, language unknown", mixed, lambda _: small, spoken=False),
             quotes.compare(f"{len(other)} small worlds of {OTHER_MODEL}", mixed, lambda _: other),
             quotes.compare("nothing", mixed, lambda _: ()),
@@ -156,9 +156,9 @@ def harness(options: Options, console: Console) -> Report:
     wrong = [one.name for one in held if one.share_inside < LEAST_INSIDE or one.off > most_off]
     return Report(
         ok=not wrong,
-        figures={one.name: {"inside": one.share_inside, "off": round(one.off, 4)} for one in (*held, *told)} | {"wrong": wrong},
+        figures={one.name: {"inside": one.share_inside, "off": round(one.off, 4)} for one in (*held, *reported)} | {"wrong": wrong},
         headings=HEADINGS,
-        rows=[one.row() for one in (*held, *told)],
+        rows=[one.row() for one in (*held, *reported)],
         remarks=[f"The first two must have {LEAST_INSIDE:.0%} inside and a median error of at most {most_off:.0%}."],
     )
 

@@ -55,7 +55,7 @@ class Network(KafkaNetClient):  # type: ignore[misc]  # kafka-python is not type
 
     @property
     def reason(self) -> Exception | None:
-        """Why no connection was made, as far as a broker or the way to it told."""
+        """Why no connection was made, as far as a broker or the network said."""
         return self._manager.reason  # type: ignore[no-any-return]
 
     def maybe_connect(self, node_id: object, **_: object) -> None:

@@ -68,7 +68,7 @@ class AccessToken(AbstractTokenProvider):  # type: ignore[misc]
             self._renewed_at = self._ends_at = 0.0
 
     def extensions(self) -> dict[str, str]:
-        """What the broker is told beside the token."""
+        """What is sent to the broker beside the token."""
         pairs = (pair.partition("=") for pair in self._settings.kafka_oauth_extensions.split(",") if pair)
         return {name: value for name, _, value in pairs}
 

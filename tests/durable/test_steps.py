@@ -111,7 +111,7 @@ async def test_what_was_answered_is_never_sent_again(world: DurableWorld) -> Non
 
 
 async def test_what_was_sent_but_not_answered_is_in_doubt(world: DurableWorld) -> None:
-    """An intent without an answer: who sends it later is told, and resolves that first. The run after that takes the answer."""
+    """An intent without an answer: who sends it later resolves the doubt first. The run after that takes the answer."""
     platform = Counter()
     with pytest.raises(asyncio.CancelledError):
         await published(await world.run(), platform.send_and_die, resumed=False)
@@ -121,7 +121,7 @@ async def test_what_was_sent_but_not_answered_is_in_doubt(world: DurableWorld) -
 
 
 async def test_what_failed_before_it_was_sent_is_not_in_doubt(world: DurableWorld) -> None:
-    """A post that gave up its turn was never sent: when it is taken up again nobody has to ask for it."""
+    """A post that gave up its turn was never sent: when it is resumed, nobody has to ask for it."""
     platform, run = Counter(), await world.run()
 
     async def postponed() -> None:

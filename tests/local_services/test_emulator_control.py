@@ -1,4 +1,4 @@
-"""The world of a demo in the platform emulator: its row is made, and what has arrived there is told."""
+"""The world of a demo in the platform emulator: its row is made, and what has arrived there is reported."""
 
 from __future__ import annotations
 

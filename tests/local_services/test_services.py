@@ -118,7 +118,7 @@ def test_what_a_dead_user_announced_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_the_embedded_broker_takes_the_place_of_no_guarded_one(tmp_path: Path) -> None:
-    """Who asks for TLS or users and names no broker is told so, and gets none without them."""
+    """Who asks for TLS or users and names no broker gets a clear error, and no broker."""
     chosen = Settings(_env_file=None, kafka_security_protocol="SSL")
     with pytest.raises(CommandError, match="KAFKA_SECURITY_PROTOCOL=SSL: the embedded broker has neither TLS nor users"):
         ServiceCatalog(DataDir(tmp_path), chosen, ServiceChoice(0.0))

@@ -123,7 +123,7 @@ def certificates(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "message"),
     [
         (
             {"KAFKA_SASL_MECHANISM": "PLAIN"},
@@ -170,13 +170,13 @@ def certificates(tmp_path_factory):
         (TOKEN | {"KAFKA_OAUTH_EXTENSIONS": "team"}, "KAFKA_OAUTH_EXTENSIONS='team': "),
     ],
 )
-def test_contradictions_about_kafka_are_named(monkeypatch, certificates, variables, told):
+def test_contradictions_about_kafka_are_named(monkeypatch, certificates, variables, message):
     """What is needed and missing, set and not used, or cannot be read: the message names the variable, and shows no secret."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value.replace("FOLDER", str(certificates)))
     with pytest.raises(SettingsError) as wrong:
         load_settings(ENV_FILE)
-    assert told in str(wrong.value)
+    assert message in str(wrong.value)
     assert "hunter2" not in str(wrong.value)
 
 

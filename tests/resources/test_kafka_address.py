@@ -47,7 +47,7 @@ def test_nobody_at_the_address() -> None:
 
 
 def test_the_producers_thread_does_not_run_round_and_round() -> None:
-    """It is told to wait for a broker that has refused, in milliseconds; nothing is raised, which it would try again at once."""
+    """It has to wait for a broker that has refused, in milliseconds; nothing is raised, which it would try again at once."""
     network = Network(bootstrap_servers="127.0.0.1:9", security_protocol="SSL")
     try:
         network._manager.refusals["bootstrap-0"] = SaslAuthenticationFailedError("no")

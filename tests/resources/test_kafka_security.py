@@ -1,4 +1,4 @@
-"""Apache Kafka behind TLS, certificates, passwords and tokens (row K10): who may come in reads and writes, others are told why."""
+"""Apache Kafka behind TLS, certificates, passwords and tokens (row K10): who may come in reads and writes, others learn why."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def look_until(reader: TopicReader, moment: float) -> None:
 
 
 def test_a_connection_outlives_its_token(guarded_kafka: GuardedKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connected reader shows a new token before the last one ends; when there is none, the next one is told. No thread stays."""
+    """A reader shows a new token before the last one ends; without one, the next connection gives the reason. No thread stays."""
     issuer, before = guarded_kafka.issuer, kafka_threads()
     monkeypatch.setattr(issuer, "lifetime_s", 2)
     monkeypatch.setitem(issuer.clients, "short", PASSWORD)

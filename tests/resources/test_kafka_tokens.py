@@ -1,4 +1,4 @@
-"""Access tokens for Kafka: fetched once for all clients, anew in time, and every way in which none can be had is told."""
+"""Access tokens for Kafka: fetched once for all clients, anew in time, and every way in which none can be had is reported."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_all_clients_share_one_token(issuer: Issuer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         pytest.param(
             (401, b'{"error": "invalid_client", "error_description": "not SECRET"}'), r"refused \(401 invalid_client", id="401"
@@ -100,11 +100,11 @@ def test_all_clients_share_one_token(issuer: Issuer) -> None:
         pytest.param((200, b'{"access_token": "two words"}'), "holds no access token", id="a token with a space"),
     ],
 )
-def test_why_there_is_no_token_is_told_without_the_secret(issuer: Issuer, answer: tuple[int, bytes], told: str) -> None:
+def test_why_there_is_no_token_is_said_without_the_secret(issuer: Issuer, answer: tuple[int, bytes], message: str) -> None:
     """The message names the URL and what it answered."""
     issuer.answer = (answer[0], answer[1].replace(b"SECRET", PASSWORD.encode()))
     hide(PASSWORD)
-    with pytest.raises(TokenError, match=told) as refused:
+    with pytest.raises(TokenError, match=message) as refused:
         AccessToken(settings(issuer)).token()
     assert issuer.url in str(refused.value)
     assert PASSWORD not in str(refused.value)

@@ -75,7 +75,7 @@ async def test_a_consul_that_fails_is_an_outage_unless_an_address_is_known(platf
 
 
 async def test_what_is_not_a_list_of_instances_is_an_outage(platform, control, http):
-    """Another server at Consul's address, and a service that Consul does not know, are told with what was found."""
+    """Another server at Consul's address, and a service that Consul does not know, are named with what was found."""
     with pytest.raises(TransientError, match="knows no instance of nobody"):
         await ServiceAddresses({"nobody": ""}, platform[1].removeprefix("http://"), http).of("nobody")
     with pytest.raises(TransientError, match="answered 404"):

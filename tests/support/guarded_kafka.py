@@ -1,6 +1,6 @@
 """Apache Kafka with listeners of every kind: TLS, client certificates, passwords, tokens; with the certificates, users and rights.
 
-Here: what the broker is told, and the identity provider whose tokens it takes. Clients on its plain listener may do everything;
+Here: the settings of the broker, and the identity provider whose tokens it takes. Clients on its plain listener may do everything;
 users on the others may do what a test allows them.
 """
 

@@ -81,7 +81,7 @@ def topics(orders: str) -> dict[str, Any]:
 
 
 def kafka_address(bootstrap_servers: str, api_version: str = "2.3") -> KafkaAddress:
-    """A broker without TLS and users; the small one needs to be told its version."""
+    """A broker without TLS and users; the small one needs its version as a setting."""
     return KafkaAddress(KafkaSettings(kafka_bootstrap_servers=bootstrap_servers, kafka_api_version=api_version))
 
 
