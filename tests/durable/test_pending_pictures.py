@@ -138,7 +138,7 @@ async def test_a_death_before_the_upload_loses_no_picture_and_leaves_none_in_mon
     assert isinstance(await images(run, gateway, outside, tmp_path, resumed=True).paint(HEADER), Media)
     await run.commits.flush()
     assert (outside.uploaded, len(outside.made)) == (outside.made, 1)
-    await until(lambda: not files(tmp_path))
+    await until(lambda: not [*tmp_path.rglob("*.png")])
 
 
 @pytest.mark.parametrize("refusal", [RequestFailedError("INTERNAL, eight times"), RequestRejectedError("no such type")], ids=type)
@@ -182,7 +182,7 @@ async def test_a_picture_whose_upload_is_recorded_needs_no_file(world: DurableWo
     outside, run = Outside(), await world.run()
     first = await images(run, gateway, outside, tmp_path).paint(HEADER)
     await run.commits.flush()
-    await until(lambda: not files(tmp_path))
+    await until(lambda: not [*tmp_path.rglob("*.png")])
     assert [row["status"] for row in world.see[PUBLICATIONS].find()] == ["answered"]
     again = images(await world.run("later"), gateway, outside, tmp_path, resumed=True)
     assert await again.paint(HEADER) == first
