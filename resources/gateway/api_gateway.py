@@ -23,7 +23,9 @@ from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.call_queue import Place
 from resources.gateway.calls import CUT_OFF, Answer, Api, Call, CallLedger, CallOutcome, Reservation
 from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.deadlines import CallWatch, Deadlines
 from resources.gateway.outcomes import (
+    AbandonedCallError,
     AmbiguousError,
     CallError,
     CallTimeoutError,
@@ -55,12 +57,14 @@ class ApiPolicy:
     Attributes:
         flex: The parts for calls that the provider may shed: shed and slow calls are no evidence about the others, so they have a
             breaker, a tally and a ceiling of their own. None: there are none.
+        deadlines: When calls that others have overtaken are abandoned; None: never.
         within: Of ``flex``: the API's limiter, whose slots these calls take, too.
     """
 
     limiter: ConcurrencyLimiter
     breaker: Breaker
     tally: Tally = field(default_factory=Tally)
+    deadlines: Deadlines | None = None
     flex: ApiPolicy | None = None
     within: ConcurrencyLimiter | None = None
 
@@ -204,13 +208,17 @@ class ApiGateway:
     async def _send(
         self, attempt_id: str, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch
     ) -> Answer[ValueT]:
-        started, waited_ms, tally = time.monotonic(), stopwatch.lap(), policy.tally
+        started, waited_ms, tally, watch = time.monotonic(), stopwatch.lap(), policy.tally, None
         tally.in_flight += 1
         # While it is unknown whether the call was carried out and billed, its worst case counts.
         outcome = CallOutcome(CUT_OFF, call.worst_case_usd, error="the run stopped before the answer came")
         try:
-            async with asyncio.timeout(call.timeout_seconds):
-                answer = await call.send()
+            async with asyncio.timeout(call.timeout_seconds) as limit:
+                if policy.deadlines is None:
+                    answer = await call.send()
+                else:
+                    with policy.deadlines.watch(call.request_type, limit, stopwatch.abandoned) as watch:
+                        answer = await call.send()
             cost_usd = call.worst_case_usd if answer.cost_usd is None else answer.cost_usd
             why, error_text = (answer.error.outcome, str(answer.error)) if answer.error else ("ok", None)
             outcome = CallOutcome(why, cost_usd, answer.tokens, answer.data, error_text)
@@ -225,7 +233,8 @@ class ApiGateway:
                 raise error from raised
             raise
         except TimeoutError:
-            late = CallTimeoutError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", late=True)
+            late = _late(call.api, started, watch)
+            stopwatch.abandoned += isinstance(late, AbandonedCallError)
             outcome = _failed(late, call)
             raise late from None
         except Exception as error:
@@ -252,6 +261,13 @@ class ApiGateway:
         for api in self._policies.values():
             for policy in api.every:
                 await policy.limiter.aclose()
+
+
+def _late(api: Api, started: float, watch: CallWatch | None) -> CallTimeoutError:
+    none = f"{api}: no answer within {time.monotonic() - started:.0f} s"
+    if watch is not None and watch.abandoned:
+        return AbandonedCallError(f"{none}, while others were answered; it is made again", late=True)
+    return CallTimeoutError(none, late=True)
 
 
 def _failed(error: CallError, call: Call[ValueT]) -> CallOutcome:

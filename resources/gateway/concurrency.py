@@ -97,6 +97,7 @@ class ConcurrencyLimiter:
         self._paused_until = 0.0
         self._pause_to_report = 0.0  # until when
         self._refused_call: float | None = None  # when it began
+        self._fits = limit  # calls that stayed in flight when others were refused
         self._successes = 0
         self._changed = asyncio.Event()
         self._renewer: asyncio.Task[None] | None = None
@@ -130,7 +131,10 @@ class ConcurrencyLimiter:
             retry_after: Seconds in which no process of the fleet calls; None: the provider named none.
         """
         # Until the fleet's document is read again: one more call than those in flight here would get a 429, too.
-        self._queue.may_use = max(1, min(self._queue.may_use, self._queue.in_use - 1))
+        others = self._queue.in_use - 1
+        self._queue.may_use = max(1, min(self._queue.may_use, others))
+        if others > 0:
+            self._fits = min(self._fits, others)
         until = time.monotonic() + (retry_after or 0.0)
         self._paused_until = max(self._paused_until, until)
         self._pause_to_report = max(self._pause_to_report, until)
@@ -189,7 +193,8 @@ class ConcurrencyLimiter:
         """Seconds until the next request if nothing changes; None: none is needed."""
         if self._requested == 0 and not self._queue.waiting:
             return None
-        rest = self._renew_seconds
+        # A process that fills its slots learns soon that another one wants some.
+        rest = self._renew_seconds / 2 if self._queue.waiting and not self._others_short else self._renew_seconds
         if self._queue.waiting and self._queue.may_use < min(self._ceiling, self._wanted):
             rest = min(rest, CONTENDED_SECONDS * max(1, self._short))
         pause = self._paused_until - time.monotonic()
@@ -211,6 +216,7 @@ class ConcurrencyLimiter:
             wants=wants,
             limit=self._limit,
             lease=_milliseconds(self._lease_seconds),
+            fits=self._fits,
             refused_ago=None if refused_call is None else _milliseconds(asked_at - refused_call),
             pause=_milliseconds(max(0.0, pause_to_report - asked_at)),
             succeeded=succeeded,
@@ -222,7 +228,7 @@ class ConcurrencyLimiter:
         )
         self._requested = wants
         if self._refused_call == refused_call:
-            self._refused_call = None
+            self._refused_call, self._fits = None, self._limit
         if self._pause_to_report == pause_to_report:
             self._pause_to_report = 0.0
         self._learn(SlotShares.model_validate(found), asked_at)
@@ -230,7 +236,9 @@ class ConcurrencyLimiter:
     def _learn(self, shares: SlotShares, asked_at: float) -> None:
         short = shares.short_of_slots()
         mine = shares.of(self._holder)
-        self._queue.may_use, self._held = mine.may_use, mine.share
+        refused_meanwhile = self._refused_call is not None
+        self._queue.may_use = min(mine.may_use, self._fits) if refused_meanwhile else mine.may_use
+        self._held = mine.share
         self._ceiling = shares.effective
         self._short = len(short)
         self._others_short = any(holder != self._holder for holder in short)
