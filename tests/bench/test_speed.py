@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -12,14 +13,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bench.content import the_request
 from bench.speed import bounds
 from bench.speed.cases import CASES, Case, Line, Measured
 from bench.speed.results import Entry, earlier, entry, keep, summary, tables
 from bench.speed.session import Costs
 from generia_assets.catalog import TaskType
-from generia_assets.content.documents import WorldRequest
 from generia_assets.content.plan import plan
-from generia_assets.content.seeding import world_seed
 from generia_assets.queries.records import RequestRecord
 from resources.gateway.calls import Api
 
@@ -69,8 +69,7 @@ def test_the_graph_has_the_calls_of_the_plan() -> None:
     """The graph of a world has as many calls as its plan, and its schedule is between its bounds and their sum."""
     users, posts = 25, 150
     graph = bounds.world_graph(WORLD, users, posts)
-    request = WorldRequest(user_prompt="a town", users_count=users, posts_count=posts, seed=world_seed(WORLD))
-    planned = plan(request)
+    planned = plan(the_request(WORLD, users, posts))
     calls = [api for work in graph.values() for api in work.calls]
     assert (calls.count(Api.LLM), calls.count(Api.IMAGE)) == (planned.llm_total, planned.images_total)
     assert len(graph) == planned.tasks_total - 1  # without the order
@@ -114,7 +113,7 @@ def test_a_slowdown_is_seen(tmp_path: Path) -> None:
     (took, pace) = earlier(file)[-1].cases["B0"].values
     assert (took.median, took.minimum, took.maximum, took.ratio) == (12.0, 11.0, 30.0, 1.2)
     assert pace.ratio == 1.2
-    console = Console(width=200, record=True, quiet=True)
+    console = Console(width=200, file=io.StringIO(), record=True)
     for table in tables(made(15.0), earlier(file)):
         console.print(table)
     shown = console.export_text()
