@@ -36,7 +36,8 @@ def main() -> None:
     if options.list:
         print("\n".join(f"{case.name:10} {case.what}, {case.seconds:.0f} s a run" for case in cases))
         return
-    console = Console(file=sys.stderr if options.json else sys.stdout, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    shown_on = sys.stderr if options.json else sys.stdout
+    console = Console(file=shown_on, width=None if shown_on.isatty() else PIPED_WIDTH)
     minutes = (sum(case.seconds for case in cases) * runs + STACK_SECONDS * len(cases)) / 60
     console.print(f"{len(cases)} cases, {runs} runs each: about {minutes:.0f} minutes", highlight=False)
     measured = measure(cases, runs, options.seed, console)

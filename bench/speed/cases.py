@@ -212,7 +212,5 @@ CASES = (
 )
 """``B1+B4`` is the same worlds for both. What one run takes is that of two cores, with the stack's start shared by all runs."""
 
-QUICK = (
-    Case("quick", "2 people, 4 posts", worlds((2, 4), looks=(by_slots, by_graph, to_first_post, cpu)), 10, llm=0.1),
-)
+QUICK = (Case("quick", "2 people, 4 posts", worlds((2, 4), looks=(by_slots, by_graph, to_first_post, cpu)), 10, llm=0.1),)
 """The tiny form, as ``make test`` runs it."""

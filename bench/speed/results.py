@@ -17,7 +17,7 @@ from rich.table import Table
 
 from bench.speed.cases import Case, Line, Measured
 from bench.speed.meter import RUN
-from bench.speed.session import Costs
+from bench.speed.session import KINDS, Costs
 from bench.stack import ROOT
 
 FILE = ROOT / "bench" / "results" / "speed.jsonl"
@@ -101,36 +101,27 @@ def earlier(file: Path = FILE) -> list[Entry]:
 
 def tables(measured: Entry, before: Sequence[Entry]) -> Iterator[Table]:
     """What was measured, against the bounds and the latest earlier result of each case; and what a call costs."""
-    shown = Table("case", "measured", "median", "min", "max", "bound", "ratio", "earlier", "change", title="speed")
-    costs = Table("case", "calls", *(f"{name} ms" for name in _PROCESSES), "all ms", "run/loop", title="cost per outside call")
-    costs.add_column("MongoDB operations")
-    costs.add_column("peak MB")
+    speed = Table("case", "measured", "median", "min", "max", "bound", "ratio", "earlier", "change", title="speed")
+    cpu = Table("case", "calls", *_PROCESSES, "all", "run/loop", "peak MB", title="CPU per outside call, ms")
+    commands = Table("case", "all", *KINDS, "others", title="MongoDB operations per outside call")
     for name, case in measured.cases.items():
         then = next((one for one in reversed(before) if name in one.cases), None)
         old = {value.name: value for value in then.cases[name].values} if then else {}
         for place, value in enumerate(case.values):
-            first = f"{name}  {case.what}" if place == 0 else ""
             figures = (_number(value.median), _number(value.minimum), _number(value.maximum), _number(value.bound))
             ratio = "" if value.ratio is None else f"{value.ratio:.2f}"
-            shown.add_row(first, f"{value.name} ({value.unit})", *figures, ratio, *_change(value, old.get(value.name), then))
-        if case.costs is not None:
-            costs.add_row(name, *_cost_row(case.costs))
-    yield shown
-    yield costs
+            change = _change(value, old.get(value.name), then)
+            speed.add_row("" if place else name, f"{value.name} ({value.unit})", *figures, ratio, *change)
+        if (costs := case.costs) is not None:
+            spent = (*(costs.cpu_ms.get(process, 0.0) for process in _PROCESSES), sum(costs.cpu_ms.values()))
+            loop = f"{costs.cpu_ms[RUN] / costs.loop_ms:.2f}"
+            cpu.add_row(name, f"{costs.calls:.0f}", *(f"{one:.1f}" for one in spent), loop, f"{costs.peak_mb:.0f}")
+            made = (sum(costs.commands.values()), *(costs.commands.get(kind, 0.0) for kind in (*KINDS, "others")))
+            commands.add_row(name, *(f"{one:.2f}" for one in made))
+    yield from (speed, cpu, commands)
 
 
 _PROCESSES = (RUN, "mongod", "gemini", "code server", "daemon", "broker")
-
-
-def _cost_row(costs: MedianCosts) -> Iterator[str]:
-    yield f"{costs.calls:.0f}"
-    for name in _PROCESSES:
-        yield f"{costs.cpu_ms.get(name, 0.0):.1f}"
-    yield f"{sum(costs.cpu_ms.values()):.1f}"
-    yield f"{costs.cpu_ms[RUN] / costs.loop_ms:.2f}"
-    kinds = [f"{kind} {number:.2f}" for kind, number in costs.commands.items() if number >= 0.005]
-    yield f"{sum(costs.commands.values()):.1f}: " + ", ".join(kinds)
-    yield f"{costs.peak_mb:.0f}"
 
 
 def _change(value: Value, old: Value | None, then: Entry | None) -> tuple[str, str]:
