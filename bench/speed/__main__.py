@@ -40,7 +40,7 @@ def main() -> None:
     console = Console(file=shown_on, width=None if shown_on.isatty() else PIPED_WIDTH)
     minutes = (sum(case.seconds for case in cases) * runs + STACK_SECONDS * len(cases)) / 60
     console.print(f"{len(cases)} cases, {runs} runs each: about {minutes:.0f} minutes", highlight=False)
-    measured = measure(cases, runs, options.seed, console)
+    measured = measure(cases, runs, options.seed, console, warm=not options.quick)
     for table in tables(measured, earlier()):
         console.print(table)
     console.print(f"fixed loop {measured.loop_ms:.1f} ms, {measured.cores} cores, commit {measured.commit}", highlight=False)
@@ -50,13 +50,13 @@ def main() -> None:
         print(json.dumps(measured.model_dump(mode="json")))
 
 
-def measure(cases: Sequence[Case], runs: int, seed: int, console: Console) -> Entry:
+def measure(cases: Sequence[Case], runs: int, seed: int, console: Console, *, warm: bool) -> Entry:
     """Run each case so many times, all on one stack."""
     results: dict[str, CaseResult] = {}
     loops = [fixed_loop()]
     for case in cases:
         made: list[Measured] = []
-        with session(case.answer_seconds, case.settings, seed) as opened:
+        with session(case.answer_seconds, case.settings, seed, warm=warm) as opened:
             for number in range(1, runs + 1):
                 began = time.monotonic()
                 made.append(case.measure(opened))

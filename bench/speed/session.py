@@ -167,8 +167,8 @@ class Session:
 
 
 @contextmanager
-def session(seconds: Mapping[Api, float], settings: Mapping[str, str], seed: int) -> Iterator[Session]:
-    """Start a stack and make one small world on it, so that no measurement finds empty caches."""
+def session(seconds: Mapping[Api, float], settings: Mapping[str, str], seed: int, *, warm: bool = True) -> Iterator[Session]:
+    """Start a stack; ``warm``: make one small world on it, so that no measurement finds empty caches."""
     slots = {api: int(settings.get(f"{name}_CONCURRENCY", default)) for api, name, default in _SLOTS}
     pictures = {"IMAGE_STUB_LATENCY_SECONDS": str(seconds[Api.IMAGE])}
     with TestStack(seed=seed, settings={**pictures, **settings}) as stack:
@@ -176,8 +176,9 @@ def session(seconds: Mapping[Api, float], settings: Mapping[str, str], seed: int
         stack.start_dagster()
         with stack.database() as database:
             opened = Session(stack, database, seconds, slots)
-            opened.wait(opened.order(1, 1)[0])
-            opened.wait_for_runs()
+            if warm:
+                opened.wait(opened.order(1, 1)[0])
+                opened.wait_for_runs()
             yield opened
 
 
