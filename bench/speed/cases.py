@@ -17,7 +17,7 @@ import dagster as dg
 from bench.ceiling import CEILING, CONFIGURED, measure
 from bench.first_call import GRID_SECONDS, way_of
 from bench.speed import bounds
-from bench.speed.session import Costs, Made, Session
+from bench.speed.session import Costs, Made, Session, Until, World, has_post, is_over
 from generia_assets.queries.statistics import percentile
 from resources.gateway.calls import Api
 
@@ -63,11 +63,11 @@ class Case:
         return {Api.LLM: self.llm, Api.IMAGE: self.pictures}
 
 
-def worlds(*sizes: tuple[int, int], looks: Sequence[Look], until_first_post: bool = False) -> Measure:
-    """Make worlds of these sizes at once, and look at what was made."""
+def worlds(*sizes: tuple[int, int], looks: Sequence[Look], until: Until = is_over) -> Measure:
+    """Make worlds of these sizes at once until this holds, and look at what was made."""
 
     def measured(session: Session) -> Measured:
-        made = session.make(*sizes, until_first_post=until_first_post)
+        made = session.make(*sizes, until=until)
         return Measured([line for look in looks for line in look(session, made)], made.costs)
 
     return measured
@@ -179,17 +179,14 @@ def _events(session: Session, made: Made) -> int:
 
 
 def beside(session: Session) -> Measured:
-    """A small world alone, and ordered while a large one is being made: from the message to its first post."""
+    """A small world alone, and ordered while a large one uses all slots: from the message to its first post."""
     alone = session.make((3, 6)).worlds[0]
     large, _ = session.order(500, 5000)
-    session.wait(large, until_first_post=True)
+    session.wait(large, lambda status: status.api_calls_made_LLM >= 300)
     world_id, sent = session.order(3, 6)
-    status = session.wait(world_id, until_first_post=True)
+    together = World(world_id, 3, 6, sent, session.wait(world_id, has_post))
     session.stop(large)
-    if status.first_post_at is None:
-        raise RuntimeError(f"world {world_id} is over without a post")
-    together = status.first_post_at.timestamp() - sent
-    return Measured([Line("message to first post", "s", together, alone.first_post - alone.ordered)])
+    return Measured([Line("message to first post", "s", *(world.first_post - world.ordered for world in (together, alone)))])
 
 
 _WIDE = {"LLM_CONCURRENCY": "150", "IMAGE_CONCURRENCY": "100"}
@@ -198,7 +195,7 @@ CASES = (
     Case("B1+B4", "50 people, 500 posts, pictures at once", worlds((50, 500), looks=(by_slots, by_graph, cpu)), 45),
     Case("B2", "25 people, 150 posts", worlds((25, 150), looks=(by_graph, cpu)), 30, pictures=0.5),
     *(
-        Case(f"B3.{users}", f"{users} people", worlds((users, 2 * users), looks=(to_first_post,), until_first_post=True), 20)
+        Case(f"B3.{users}", f"{users} people", worlds((users, 2 * users), looks=(to_first_post,), until=has_post), 20)
         for users in (10, 100, 500)
     ),
     Case("B3.start", "20 warm starts", starts, 150),

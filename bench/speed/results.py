@@ -80,11 +80,16 @@ def summary(case: Case, runs: Sequence[Measured]) -> CaseResult:
     return CaseResult(what=case.what, runs=len(runs), values=lines, costs=_median_costs(costs) if costs else None)
 
 
-def entry(cases: Mapping[str, CaseResult], loop_ms: float) -> Entry:
-    """What was measured now, of this commit; ``+`` after it: with changes that are not committed."""
-    commit = _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+def entry(cases: Mapping[str, CaseResult], loop_ms: float, commit: str) -> Entry:
+    """What was measured of this commit, and ends now."""
     now = datetime.now(UTC).replace(microsecond=0)
     return Entry(at=now, commit=commit, cores=os.cpu_count() or 1, loop_ms=round(loop_ms, 1), cases=dict(cases))
+
+
+def present_commit() -> str:
+    """The commit that is checked out; with ``+`` if something but results is changed."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{FILE.relative_to(ROOT).parent}")
+    return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
 def keep(measured: Entry, file: Path = FILE) -> None:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +95,19 @@ class Made:
         return bounds.span(self.calls)
 
 
+Until = Callable[[WorldStatus], bool]
+
+
+def is_over(status: WorldStatus) -> bool:
+    """Whether nothing more comes."""
+    return status.done
+
+
+def has_post(status: WorldStatus) -> bool:
+    """Whether its first post is published."""
+    return status.first_post_at is not None
+
+
 class Session:
     """A running stack. ``seconds``: what an answer, and a picture, takes; ``slots``: calls at once."""
 
@@ -104,20 +117,18 @@ class Session:
         self.seconds = seconds
         self.slots = slots
 
-    def make(self, *sizes: tuple[int, int], until_first_post: bool = False, **faults: float) -> Made:
-        """Make worlds of these numbers of people and posts, ordered at once, while the model has these faults; with
-        ``until_first_post`` stop them after that.
+    def make(self, *sizes: tuple[int, int], until: Until = is_over, **faults: float) -> Made:
+        """Make worlds of these numbers of people and posts, ordered at once, while the model has these faults.
+
+        They are stopped when ``until`` holds, unless they are over then.
         """
         self.answer(**faults)
         loops, meter = [fixed_loop()], Meter(self.stack, self.database)
         meter.start()
         ordered = [(self.order(users, posts), users, posts) for users, posts in sizes]
-        worlds = []
-        for (world_id, sent), users, posts in ordered:
-            status = self.wait(world_id, meter, until_first_post=until_first_post)
-            worlds.append(World(world_id, users, posts, sent, status))
-        if until_first_post:
-            for world in worlds:
+        worlds = [World(key, users, posts, sent, self.wait(key, until, meter)) for (key, sent), users, posts in ordered]
+        for world in worlds:
+            if not world.status.done:
                 self.stop(world.world_id)
         self.wait_for_runs()
         spent = meter.stop()
@@ -135,17 +146,16 @@ class Session:
         sent = time.time()
         return self.stack.order(users=users, posts=posts), sent
 
-    def wait(self, world_id: str, meter: Meter | None = None, *, until_first_post: bool = False) -> WorldStatus:
-        """The status record of the world when it is over, or its first post is out. Raises ``RuntimeError`` for one that failed."""
+    def wait(self, world_id: str, until: Until = is_over, meter: Meter | None = None) -> WorldStatus:
+        """The status record of the world as soon as this holds. Raises ``RuntimeError`` if it failed, or a part of it."""
 
-        def over() -> WorldStatus | None:
+        def found() -> WorldStatus | None:
             if meter is not None:
                 meter.own_finds += 1
             status = status_of(self.database, world_id)
-            enough = status is not None and (status.done or (until_first_post and status.first_post_at is not None))
-            return status if enough else None
+            return status if status is not None and (status.done or until(status)) else None
 
-        status = wait_for(f"the end of world {world_id}", over, seconds=LONGEST_SECONDS, every=LOOK_SECONDS)
+        status = wait_for(f"the end of world {world_id}", found, seconds=LONGEST_SECONDS, every=LOOK_SECONDS)
         if status.status is State.FAILED or status.failures:
             raise RuntimeError(f"world {world_id} is {status.status}: {status.message or status.failures[0].error}")
         return status

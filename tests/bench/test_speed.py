@@ -106,7 +106,7 @@ def test_a_slowdown_is_seen(tmp_path: Path) -> None:
     case, file = Case("B0", "a case", lambda session: measured(1.0, 1.0), 1.0), tmp_path / "results" / "speed.jsonl"
 
     def made(*seconds: float) -> Entry:
-        return entry({"B0": summary(case, [measured(one, one) for one in seconds])}, loop_ms=50.0)
+        return entry({"B0": summary(case, [measured(one, one) for one in seconds])}, loop_ms=50.0, commit="abc")
 
     keep(made(40.0), file)
     keep(made(12.0, 11.0, 30.0), file)
