@@ -38,27 +38,15 @@ class Value(BaseModel):
     ratio: float | None
 
 
-class MedianCosts(BaseModel):
-    """``Costs``, the median of each figure over the runs."""
-
-    model_config = _FROZEN
-
-    calls: float
-    loop_ms: float
-    cpu_ms: dict[str, float]
-    commands: dict[str, float]
-    peak_mb: float
-
-
 class CaseResult(BaseModel):
-    """A case over its runs."""
+    """A case over its runs. ``costs``: the median of each figure."""
 
     model_config = _FROZEN
 
     what: str
     runs: int
     values: list[Value]
-    costs: MedianCosts | None
+    costs: Costs | None
 
 
 class Entry(BaseModel):
@@ -118,8 +106,8 @@ def tables(measured: Entry, before: Sequence[Entry]) -> Iterator[Table]:
             change = _change(value, old.get(value.name), then)
             speed.add_row("" if place else name, f"{value.name} ({value.unit})", *figures, ratio, *change)
         if (costs := case.costs) is not None:
-            spent = (*(costs.cpu_ms.get(process, 0.0) for process in _PROCESSES), sum(costs.cpu_ms.values()))
-            loop = f"{costs.cpu_ms[RUN] / costs.loop_ms:.2f}"
+            spent = (*(costs.cpu_ms.get(process, 0.0) for process in _PROCESSES), costs.all_ms)
+            loop = f"{costs.run_ms / costs.loop_ms:.2f}"
             cpu.add_row(name, f"{costs.calls:.0f}", *(f"{one:.1f}" for one in spent), loop, f"{costs.peak_mb:.0f}")
             made = (sum(costs.commands.values()), *(costs.commands.get(kind, 0.0) for kind in (*KINDS, "others")))
             commands.add_row(name, *(f"{one:.2f}" for one in made))
@@ -151,8 +139,8 @@ def _value(lines: Sequence[Line]) -> Value:
     )
 
 
-def _median_costs(costs: Sequence[Costs]) -> MedianCosts:
-    return MedianCosts(
+def _median_costs(costs: Sequence[Costs]) -> Costs:
+    return Costs(
         calls=statistics.median(one.calls for one in costs),
         loop_ms=_rounded(statistics.median(one.loop_ms for one in costs)),
         cpu_ms=_medians([one.cpu_ms for one in costs]),

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
+
 from bench.killing import run_processes
 from bench.speed import bounds
 from bench.speed.meter import RUN, Meter, Spent, fixed_loop
@@ -33,11 +35,12 @@ KINDS = ("find", "update", "findAndModify", "insert", "delete", "aggregate", "ge
 """The commands of MongoDB that are shown each by itself."""
 
 
-@dataclass(frozen=True)
-class Costs:
+class Costs(BaseModel):
     """What was spent for each outside call: CPU ms by process, commands of MongoDB by kind. ``loop_ms``: the fixed loop's."""
 
-    calls: int
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: float
     loop_ms: float
     cpu_ms: Mapping[str, float]
     commands: Mapping[str, float]
