@@ -186,16 +186,17 @@ def beside(session: Session) -> Measured:
     world_id, sent = session.order(3, 6)
     together = World(world_id, 3, 6, sent, session.wait(world_id, has_post))
     session.stop(large)
-    return Measured([Line("message to first post", "s", *(world.first_post - world.ordered for world in (together, alone)))])
+    value, bound = (world.first_post - world.ordered for world in (together, alone))
+    return Measured([Line("message to first post", "s", value, bound)])
 
 
 _WIDE = {"LLM_CONCURRENCY": "150", "IMAGE_CONCURRENCY": "100"}
 
 CASES = (
-    Case("B1+B4", "50 people, 500 posts, pictures at once", worlds((50, 500), looks=(by_slots, by_graph, cpu)), 45),
-    Case("B2", "25 people, 150 posts", worlds((25, 150), looks=(by_graph, cpu)), 30, pictures=0.5),
+    Case("B1+B4", "50 people, 500 posts, pictures at once", worlds((50, 500), looks=(by_slots, by_graph, cpu)), 35),
+    Case("B2", "25 people, 150 posts", worlds((25, 150), looks=(by_graph, cpu)), 20, pictures=0.5),
     *(
-        Case(f"B3.{users}", f"{users} people", worlds((users, 2 * users), looks=(to_first_post,), until=has_post), 20)
+        Case(f"B3.{users}", f"{users} people", worlds((users, 2 * users), looks=(to_first_post,), until=has_post), 12)
         for users in (10, 100, 500)
     ),
     Case("B3.start", "20 warm starts", starts, 150),
