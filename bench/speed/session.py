@@ -68,11 +68,6 @@ class World:
     status: WorldStatus
 
     @property
-    def graph(self) -> bounds.Graph:
-        """Its tasks."""
-        return bounds.world_graph(self.world_id, self.users, self.posts)
-
-    @property
     def first_post(self) -> float:
         """When its first post was published, seconds since the epoch."""
         if self.status.first_post_at is None:
@@ -82,9 +77,10 @@ class World:
 
 @dataclass(frozen=True)
 class Made:
-    """Worlds that were made at once: their outside calls, and what they cost."""
+    """Worlds that were made at once: their tasks, their outside calls, and what these cost."""
 
     worlds: Sequence[World]
+    graph: bounds.Graph
     calls: Sequence[RequestRecord]
     costs: Costs
 
@@ -137,7 +133,9 @@ class Session:
         spent = meter.stop()
         loops.append(fixed_loop())
         calls = self.calls(*(world.world_id for world in worlds))
-        return Made(worlds, calls, _costs(spent, len(calls), sum(loops) / 2))
+        graphs = [bounds.world_graph(world.world_id, world.users, world.posts, self.seconds) for world in worlds]
+        graph = {node: work for one in graphs for node, work in one.items()}
+        return Made(worlds, graph, calls, _costs(spent, len(calls), sum(loops) / 2))
 
     def answer(self, **faults: float) -> None:
         """Let the model answer in its time, with these faults from now on."""

@@ -32,7 +32,9 @@ def chain(*calls: Sequence[Api], after: Sequence[int] = ()) -> bounds.Graph:
     """Tasks with these calls; task ``n`` waits for the task ``after[n]``, unless that is -1."""
     nodes = [(WORLD, TaskType.GENERATE_POST, str(number)) for number in range(len(calls))]
     waits = [(nodes[other],) if other >= 0 else () for other in after or (-1,) * len(calls)]
-    return {node: bounds.Work(wait, tuple(made)) for node, wait, made in zip(nodes, waits, calls, strict=True)}
+    return {
+        node: bounds.Work(wait, tuple((api, 0.5) for api in made)) for node, wait, made in zip(nodes, waits, calls, strict=True)
+    }
 
 
 def call(sent: float, seconds: float, waited: float) -> RequestRecord:
@@ -62,26 +64,26 @@ def call(sent: float, seconds: float, waited: float) -> RequestRecord:
 )
 def test_a_schedule_leaves_no_slot_idle(graph: bounds.Graph, slots: int, seconds: float) -> None:
     """The schedule of a small graph takes the seconds that a person computes."""
-    assert bounds.schedule(graph, HALF, {Api.LLM: slots, Api.IMAGE: slots}) == pytest.approx(seconds)
+    assert bounds.schedule(graph, {Api.LLM: slots, Api.IMAGE: slots}) == pytest.approx(seconds)
 
 
 def test_the_graph_has_the_calls_of_the_plan() -> None:
     """The graph of a world has as many calls as its plan, and its schedule is between its bounds and their sum."""
     users, posts = 25, 150
-    graph = bounds.world_graph(WORLD, users, posts)
+    graph = bounds.world_graph(WORLD, users, posts, HALF)
     planned = plan(the_request(WORLD, users, posts))
-    calls = [api for work in graph.values() for api in work.calls]
+    calls = [api for work in graph.values() for api, _ in work.calls]
     assert (calls.count(Api.LLM), calls.count(Api.IMAGE)) == (planned.llm_total, planned.images_total)
     assert len(graph) == planned.tasks_total - 1  # without the order
-    path, scheduled = max(bounds.ends(graph, HALF).values()), bounds.schedule(graph, HALF, SLOTS)
+    path, scheduled = max(bounds.ends(graph).values()), bounds.schedule(graph, SLOTS)
     pictures = planned.images_total * 0.5 / 10
     assert max(path, pictures) <= scheduled <= path + pictures
-    assert bounds.schedule(graph, HALF, dict.fromkeys(SLOTS, 1000)) == pytest.approx(path)
+    assert bounds.schedule(graph, dict.fromkeys(SLOTS, 1000)) == pytest.approx(path)
 
 
 def test_the_first_post_is_six_calls_away() -> None:
     """World, concepts, person, ideas, text, picture: the same for a world of any size whose first person knows nobody ahead."""
-    paths = [bounds.first_post(bounds.world_graph(WORLD, users, users * 2), HALF) for users in (10, 100, 500)]
+    paths = [bounds.first_post(bounds.world_graph(WORLD, users, users * 2, HALF)) for users in (10, 100, 500)]
     assert set(paths) <= {2.5, 3.0, 3.5}
     assert len(set(paths)) == 1
 
