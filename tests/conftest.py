@@ -224,11 +224,12 @@ def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def the_worlds(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str
 ) -> Iterator[Worlds]:
-    """The worlds that a module's tests share, with the settings that the module calls SETTINGS, if it does."""
+    """The worlds that a module's tests share: the module's SETTINGS, if it has any, and the asset checks if it is WITH_CHECKS."""
     from tests.support.worlds_in_process import worlds_in_process  # seconds, which a test without a world does not wait
 
     servers = {"mongodb_uri": mongodb_uri, "broker": broker, "gemini": gemini_process}
-    with worlds_in_process(tmp_path_factory.mktemp("worlds"), **servers, **getattr(request.module, "SETTINGS", {})) as worlds:
+    settings, checks = getattr(request.module, "SETTINGS", {}), getattr(request.module, "WITH_CHECKS", False)
+    with worlds_in_process(tmp_path_factory.mktemp("worlds"), **servers, **settings, checks=checks) as worlds:
         yield worlds
 
 

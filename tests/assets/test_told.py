@@ -16,6 +16,7 @@ from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.settings import settings
 from tests.support.worlds_in_process import Made, Worlds
 
+WITH_CHECKS = True
 PEOPLE = 2
 OF_PEOPLE = [
     "generate_character",
