@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
-from resources.gateway.calls import CUT_OFF, Answer, Api, Call, CallLedger, CallOutcome
+from resources.gateway.calls import CUT_OFF, UNSENT, Answer, Api, Call, CallLedger, CallOutcome
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
     AmbiguousError,
@@ -179,6 +179,11 @@ class ApiGateway:
 
     async def _send(self, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch) -> Answer[ValueT]:
         attempt_id = await ledger.reserve(call)
+        try:
+            await ledger.confirm(attempt_id, call)
+        except BaseException:
+            ledger.finalize(attempt_id, call, UNSENT)
+            raise
         started, waited_ms, tally = time.monotonic(), stopwatch.lap(), policy.tally
         tally.in_flight += 1
         # While it is unknown whether the call was carried out and billed, its worst case counts.

@@ -133,6 +133,10 @@ class CallOutcome:
     waited_ms: int = 0
 
 
+UNSENT = CallOutcome(CUT_OFF, 0.0, error="the run stopped before the call was sent", carried_out=False)
+"""Outcome of an attempt that was reserved and not sent: it is given back."""
+
+
 class CallLedger(Protocol):
     """A world's budget and its record of requests."""
 
@@ -146,6 +150,14 @@ class CallLedger(Protocol):
             BudgetExhaustedError: A limit of the world is reached. This attempt must not be made.
             LeaseLostError: Another run owns the world; neither.
             LostCallAllowanceError: This item has used its share of the spare calls; neither.
+        """
+        ...
+
+    async def confirm(self, attempt_id: str, call: Call[ValueT]) -> None:
+        """Make sure, immediately before the attempt is sent, that it may be: this run owns the world, and nobody holds its calls.
+
+        Raises:
+            LeaseLostError: Another run owns the world. This attempt must not be made.
         """
         ...
 

@@ -83,10 +83,11 @@ async def test_a_platform_call_is_not_sent_by_a_run_that_lost_its_world(world: D
     """However long it waited for its turn: at the moment of sending the owner is looked up, and a former one sends nothing."""
     run = await world.run()
     former = account(run)
-    assert await former.reserve(a_call(Api.PLATFORM))
+    attempt = await former.reserve(a_call(Api.PLATFORM))
+    await former.confirm(attempt, a_call(Api.PLATFORM))
     await world.run("later")
     with pytest.raises(LeaseLostError):
-        await former.reserve(a_call(Api.PLATFORM))
+        await former.confirm(attempt, a_call(Api.PLATFORM))
 
 
 async def test_the_dollar_cap_is_never_passed_reservations_included(world: DurableWorld) -> None:

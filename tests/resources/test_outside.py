@@ -29,6 +29,8 @@ from tests.support.slots_tools import until
 WORST = 0.5
 OK = Answer("value", {"text": "value"}, 0.01, TokenUsage(prompt=10, output=5))
 
+ONCE = ["reserve", "confirm", "send", "finalize"]
+
 
 @dataclass
 class RecordingAccount:
@@ -45,6 +47,9 @@ class RecordingAccount:
         if self.refuses:
             raise self.refuses
         return f"attempt {self.events.count('reserve')}"
+
+    async def confirm(self, attempt_id, call):
+        self.events.append("confirm")
 
     def finalize(self, attempt_id, call, settlement):
         assert attempt_id == f"attempt {len(self.settlements) + 1}"
@@ -140,7 +145,7 @@ async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
 
     account.reserve, account.finalize = reserve, finalize
     assert await outside.call(call(OK, events=account.events), account) == "value"
-    assert account.events == ["reserve", "send", "finalize", "answered"]
+    assert account.events == ["reserve", "confirm", "send", "finalize", "answered"]
     assert in_use == [1, 1]
     assert slots.view.in_use == 0
 
@@ -148,8 +153,7 @@ async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
 async def test_every_attempt_is_reserved_and_settled(outside, account):
     """Each attempt of a call is reserved before it and settled after it; what the provider declined costs nothing."""
     await outside.call(call(TransientError("503"), TransientError("503"), OK, events=account.events), account)
-    once = ["reserve", "send", "finalize"]
-    assert account.events == [*once, "waiting: 503", *once, "waiting: 503", *once, "answered"]
+    assert account.events == [*ONCE, "waiting: 503", *ONCE, "waiting: 503", *ONCE, "answered"]
     assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("transient", 0), ("transient", 0), ("ok", 0.01)]
     assert account.settlements[-1].tokens == OK.tokens
 
@@ -158,7 +162,7 @@ async def test_a_provider_that_answers_is_not_waited_for_even_if_it_refuses(outs
     """A refusal that is raised ends what people are told of an outage, as an answer does."""
     with pytest.raises(RefusedError):
         await outside.call(call(TransientError("503"), RefusedError("no", reason="SAFETY"), events=account.events), account)
-    assert account.events == ["reserve", "send", "finalize", "waiting: 503", "reserve", "send", "finalize", "answered"]
+    assert account.events == [*ONCE, "waiting: 503", *ONCE, "answered"]
 
 
 async def test_an_answer_that_does_not_say_what_it_took_costs_its_worst_case(outside, account):
@@ -306,13 +310,27 @@ async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slot
         tasks.append(asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())))
         await until(lambda: slots.view.in_use == 4)
     stopped = asyncio.create_task(outside.call(call(asyncio.Event().wait), account))
-    await until(lambda: (account.events == ["reserve"]) if when == "in the air" else slots.view.waiting == 1)
+    await until(lambda: (account.events == ["reserve", "confirm"]) if when == "in the air" else slots.view.waiting == 1)
     for task in (stopped, *tasks):
         task.cancel()
     await asyncio.gather(stopped, *tasks, return_exceptions=True)
     assert stopped.cancelled()
     assert (slots.view.in_use, slots.view.waiting) == (0, 0)
     assert [(each.outcome, each.cost_usd) for each in account.settlements] == ([("cut_off", WORST)] if when == "in the air" else [])
+
+
+async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation_back(outside, slots, account):
+    """The last look before sending ends the call: it is not made, costs nothing, and is given back to the limit of calls."""
+
+    async def confirm(attempt_id, call):
+        raise LeaseLostError("lost")
+
+    account.confirm = confirm
+    with pytest.raises(LeaseLostError):
+        await outside.call(call(OK, events=account.events), account)
+    assert account.events == ["reserve", "finalize"]
+    assert (account.settlements[0].carried_out, account.settlements[0].cost_usd) == (False, 0.0)
+    assert slots.view.in_use == 0
 
 
 @pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])

@@ -37,7 +37,7 @@ from generia_assets.durable.collections import HISTORY, STATUS
 from generia_assets.durable.events.events import GoingOn, Waiting
 from generia_assets.durable.leases.commits import Change, Commits
 from resources.cancellation import raise_if_cancelled
-from resources.gateway.calls import CUT_OFF, Api, Call, CallOutcome, TokenUsage
+from resources.gateway.calls import CUT_OFF, UNSENT, Api, Call, CallOutcome
 from resources.gateway.outcomes import (
     COST_LIMIT,
     BudgetExhaustedError,
@@ -61,7 +61,6 @@ FEWEST_LOST = 25
 FEWEST_OF_ITEM = 3
 """Answers that an item may have in a small world, too: what moderation refuses three times has its fallback
 (tasks/fallback_chain.py)."""
-UNSENT = "the run stopped before the call was sent"
 RETRY_SECONDS = 0.05
 """How often a call that only other calls' reservations keep from the dollar cap is tried again."""
 NOT_HELD = {"$lte": [{"$ifNull": ["$no_calls_until", "$$NOW"]}, "$$NOW"]}
@@ -104,8 +103,7 @@ class BudgetLedger:
     async def reserve(self, call: Call[ValueT]) -> str:
         """Count the attempt and its worst case before it is made. See ``resources.gateway.calls.CallLedger``.
 
-        Calls of the platform cost nothing and have no limit: what they create is guarded by its publication, and by a look at the
-        owner now, since they may have waited long for their turn.
+        Calls of the platform cost nothing and have no limit: what they create is guarded by its publication and by ``confirm``.
 
         Args:
             call: The call that is about to be sent.
@@ -127,9 +125,12 @@ class BudgetLedger:
             )
         if call.api in CALLS_MADE:
             await self._count(attempt_id, call)
-        else:
-            await self._require_owned()
         return attempt_id
+
+    async def confirm(self, attempt_id: str, call: Call[ValueT]) -> None:
+        """A call of the platform looks at the owner now, since it may have waited long for its turn. See ``CallLedger``."""
+        if call.api not in CALLS_MADE:
+            await self._require_owned()
 
     def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
         """Record the attempt's end and exchange its worst case for its cost; durable with the world's next transaction.
@@ -280,7 +281,7 @@ class BudgetLedger:
 
     def _give_back(self, attempt_id: str, call: Call[ValueT], tried: asyncio.Future[UpdateResult]) -> None:
         if not tried.cancelled() and tried.exception() is None and tried.result().matched_count:
-            self.finalize(attempt_id, call, CallOutcome(CUT_OFF, 0.0, TokenUsage(), {}, UNSENT, 0, carried_out=False))
+            self.finalize(attempt_id, call, UNSENT)
 
 
 def lost_call_allowance(limits_of_calls: int) -> int:
