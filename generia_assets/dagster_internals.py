@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
 from dagster._core.launcher.base import CheckRunHealthResult as CheckRunHealthResult
 from dagster._core.launcher.base import WorkerStatus as WorkerStatus
+from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
+from dagster._core.storage.runs import SqliteRunStorage as SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage as SqliteScheduleStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS as SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite import create_db_conn_string as create_db_conn_string
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage as DagsterSqliteStorage
 from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
 from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
+from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
