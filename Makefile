@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Not another environment's: what is installed is installed here.
 unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast coverage lint schemas protos world-page format clean
+.PHONY: help demo dev test test-fast coverage bench lint schemas protos world-page format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ test-fast: $(VENV)/.installed-dev  ## the tests that start no server and take no
 
 coverage: $(VENV)/.installed-dev  ## all tests, and how much of the product they run through
 	@exec $(PYTEST) $(ARGS) --cov
+
+bench: $(VENV)/.installed-dev  ## speed and CPU per call against computed bounds: hours (ARGS="B1 --runs 1" chooses, ARGS=--list lists)
+	@exec $(BIN)/python -m bench.speed $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and that the code location loads
 	$(BIN)/ruff check

@@ -9,6 +9,8 @@ import math
 import random
 from collections.abc import Callable
 
+from PIL import Image
+
 from emulators.image_stub.outlines import disc, ellipse, leaf, rosette, stroke, swell
 from emulators.image_stub.palette import Color, Palette, mix, ramp
 from emulators.image_stub.sketch import Outline, Point, Sketch
@@ -30,7 +32,7 @@ ZOOM, FOCUS = 1.12, (0.5, -0.153)
 """They bring ``MIDDLE`` into the picture's middle."""
 
 
-def paint_emblem(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Sketch:
+def paint_emblem(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Image.Image:
     """Paint an emblem; the prompt's words may choose its sign."""
     deep = mix(palette.sky_top, palette.near, 0.45)
     sketch = Sketch.aura(size, rng, (0.5, 0.5), 0.78, ramp(mix(deep, (0, 0, 0), 0.3), deep, mix(deep, palette.sky_foot, 0.5)))
@@ -43,8 +45,9 @@ def paint_emblem(size: tuple[int, int], palette: Palette, prompt: str, rng: rand
     field = frame(0.335)
     sketch.fill([field], mix(palette.sky_top, palette.sky_foot, 0.35))
     sketch.glow((0.5, 0.5), 0.3, mix((0, 0, 0), palette.sky_foot, 0.6))
-    _SIGNS[SIGNS.choose(prompt, rng)](sketch, palette, field, gold)
-    return sketch
+    with sketch.within(field):
+        _SIGNS[SIGNS.choose(prompt, rng)](sketch, palette, gold)
+    return sketch.reduced()
 
 
 def _round(radius: float) -> Outline:
@@ -70,44 +73,42 @@ def _shield(radius: float) -> Outline:
     return [(x, y - radius * 0.98), *right, (x, y + radius * 1.12), *((2 * x - px, py) for px, py in reversed(right))]
 
 
-def _peaks(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:
-    sketch.fill([disc((0.5, 0.33), 0.11, 1)], palette.light, within=field)
-    sketch.fill([[(0.1, 0.8), (0.36, 0.36), (0.62, 0.8)], [(0.4, 0.8), (0.65, 0.42), (0.95, 0.8)]], palette.middle, within=field)
-    sketch.fill([[(0.18, 0.85), (0.5, 0.4), (0.82, 0.85)]], palette.near, within=field)
+def _peaks(sketch: Sketch, palette: Palette, gold: Color) -> None:
+    sketch.fill([disc((0.5, 0.33), 0.11, 1)], palette.light)
+    sketch.fill([[(0.1, 0.8), (0.36, 0.36), (0.62, 0.8)], [(0.4, 0.8), (0.65, 0.42), (0.95, 0.8)]], palette.middle)
+    sketch.fill([[(0.18, 0.85), (0.5, 0.4), (0.82, 0.85)]], palette.near)
     sketch.fill([[(0.5, 0.4), (0.57, 0.5), (0.53, 0.485), (0.5, 0.53), (0.465, 0.485), (0.43, 0.5)]], palette.light)
 
 
-def _tower(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:
+def _tower(sketch: Sketch, palette: Palette, gold: Color) -> None:
     for x, top, wide in ((0.33, 0.42, 0.1), (0.67, 0.38, 0.1), (0.5, 0.28, 0.14)):
         tone = palette.near if wide > 0.12 else palette.middle
         spire = [(x - wide * 0.62, top), (x, top - wide * 1.25), (x + wide * 0.62, top)]
-        sketch.fill(
-            [[(x - wide / 2, 0.9), (x - wide / 2, top), (x + wide / 2, top), (x + wide / 2, 0.9)], spire], tone, within=field
-        )
+        sketch.fill([[(x - wide / 2, 0.9), (x - wide / 2, top), (x + wide / 2, top), (x + wide / 2, 0.9)], spire], tone)
         sketch.fill(
             [ellipse((x, top + 0.07), wide * 0.13, wide * 0.22), ellipse((x, top + 0.18), wide * 0.13, wide * 0.22)], palette.light
         )
 
 
-def _waves(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:
-    sketch.fill([disc((0.5, 0.36), 0.12, 1)], palette.light, within=field)
+def _waves(sketch: Sketch, palette: Palette, gold: Color) -> None:
+    sketch.fill([disc((0.5, 0.36), 0.12, 1)], palette.light)
     for index, level in enumerate((0.45, 0.53, 0.61)):
         tone = mix(palette.middle, palette.near, index / 2)
         crest = swell(sketch.rng, level, 0.05, 5.5 - index, sharpness=0.8)
-        sketch.fill([crest], tone, within=field)
-        sketch.fill([stroke(crest[1:-1], 0.009, 1)], mix(tone, palette.light, 0.6), within=field)
+        sketch.fill([crest], tone)
+        sketch.fill([stroke(crest[1:-1], 0.009, 1)], mix(tone, palette.light, 0.6))
 
 
-def _tree(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:
-    sketch.fill([stroke([(0.5, 0.68), (0.495, 0.5), (0.5, 0.3)], 0.035, 1, taper=0.3)], palette.near, within=field)
+def _tree(sketch: Sketch, palette: Palette, gold: Color) -> None:
+    sketch.fill([stroke([(0.5, 0.68), (0.495, 0.5), (0.5, 0.3)], 0.035, 1, taper=0.3)], palette.near)
     for step in range(13):
         angle = -math.pi / 2 + (step - 6) * 0.27
         root = (0.5, 0.5 - 0.012 * (6 - abs(step - 6)))
         tone = mix(palette.near, palette.accent, 0.35 + 0.5 * sketch.rng.random())
-        sketch.fill([leaf(root, 0.24 - 0.006 * abs(step - 6), 0.07, angle, 1)], tone, within=field)
+        sketch.fill([leaf(root, 0.24 - 0.006 * abs(step - 6), 0.07, angle, 1)], tone)
 
 
-def _gem(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:
+def _gem(sketch: Sketch, palette: Palette, gold: Color) -> None:
     left, right, top, foot, waist = 0.34, 0.66, 0.26, 0.66, 0.38
     facets: tuple[tuple[Outline, float], ...] = (
         ([(left, waist), (0.42, top), (0.5, waist)], 0.55),
@@ -121,21 +122,21 @@ def _gem(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:
     sketch.glow((0.5, 0.47), 0.22, mix((0, 0, 0), palette.light, 0.5))
 
 
-def _moon(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:
+def _moon(sketch: Sketch, palette: Palette, gold: Color) -> None:
     moon = disc((0.48, 0.43), 0.2, 1)
     cut = [(x + 0.085, y - 0.035) for x, y in disc((0.48, 0.43), 0.172, 1)]
     sketch.fill([moon], palette.light)
-    sketch.fill([cut], mix(palette.sky_top, palette.sky_foot, 0.42), within=field)
+    sketch.fill([cut], mix(palette.sky_top, palette.sky_foot, 0.42))
     sketch.fill([rosette((0.58, 0.4), 0.018, 0.06, 4, 1), rosette((0.67, 0.5), 0.009, 0.03, 4, 1)], gold)
 
 
-def _sun(sketch: Sketch, palette: Palette, field: Outline, gold: Color) -> None:
-    sketch.fill([rosette(MIDDLE, 0.13, 0.27, 16, 1)], palette.accent, within=field)
-    sketch.fill([rosette(MIDDLE, 0.13, 0.21, 16, 1, turn=math.pi / 16)], gold, within=field)
+def _sun(sketch: Sketch, palette: Palette, gold: Color) -> None:
+    sketch.fill([rosette(MIDDLE, 0.13, 0.27, 16, 1)], palette.accent)
+    sketch.fill([rosette(MIDDLE, 0.13, 0.21, 16, 1, turn=math.pi / 16)], gold)
     sketch.fill([disc(MIDDLE, 0.12, 1)], palette.light)
 
 
-_SIGNS: dict[str, Callable[[Sketch, Palette, Outline, Color], None]] = {
+_SIGNS: dict[str, Callable[[Sketch, Palette, Color], None]] = {
     "peaks": _peaks,
     "tower": _tower,
     "waves": _waves,

@@ -14,12 +14,10 @@ import re
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from PIL import Image
-
 from emulators.image_stub.emblem import paint_emblem
 from emulators.image_stub.lettering import letter
 from emulators.image_stub.palette import palette_for
-from emulators.image_stub.portrait import paint_people, paint_portrait, people_in
+from emulators.image_stub.portrait import paint_portrait
 from emulators.image_stub.scenery import paint_scene
 from emulators.image_stub.words import Vocabulary
 from resources.gateway.outcomes import FatalCallError, RefusedError
@@ -28,9 +26,6 @@ from resources.images import GeneratedImage
 MIME = "image/jpeg"
 MAX_SIDE = 4096
 """Largest side in pixels. A larger order is a mistake and would only fill the memory."""
-
-SQUARE_SIDE = 512
-"""Side of a square sketch in pixels at most; larger squares are enlarged from it."""
 
 JPEG_QUALITY = 82
 
@@ -41,7 +36,7 @@ SQUARES = Vocabulary(
 
 
 def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
-    """A picture of ``width`` x ``height`` pixels as a JPEG file; the same arguments always give the same bytes.
+    """A picture of the shape ``width`` x ``height`` as a JPEG file; the same arguments always give the same bytes.
 
     A prompt of several lines begins with the style that many pictures share: what is drawn and lettered comes from the rest.
     Words are set on landscapes alone: squares are avatars and icons, shown so small that nobody could read them.
@@ -50,18 +45,14 @@ def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
     digest = hashlib.sha256(f"{seed}|{width}x{height}|{prompt}".encode()).digest()
     rng = random.Random(int.from_bytes(digest[:8], "big"))
     palette = palette_for(prompt, rng)
-    square = 0.8 <= width / height <= 1.25
-    if square:
-        side = min(max(width, height), SQUARE_SIDE)
-        paint_square = paint_emblem if SQUARES.suggest(subject, "portrait") == "emblem" else paint_portrait
-        image = paint_square((side, side), palette, subject, rng).image
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BICUBIC)
-    else:
-        sketch = paint_scene((width, height), palette, subject, rng)
-        paint_people(sketch, palette, people_in(subject, rng))
-        image = sketch.image
+    size = (width, height)
+    if not 0.8 <= width / height <= 1.25:
+        image = paint_scene(size, palette, subject, rng)
         letter(image, subject)
+    elif SQUARES.suggest(subject, "portrait") == "emblem":
+        image = paint_emblem(size, palette, subject, rng)
+    else:
+        image = paint_portrait(size, palette, subject, rng)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

@@ -6,6 +6,7 @@ alphabets are spelled in Latin: the same bytes on every machine, and no font fil
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from functools import lru_cache
 
@@ -47,14 +48,17 @@ def letter(image: Image.Image, prompt: str) -> None:
     if not lines:
         return
     spacing = round(size * 1.28)
-    wide = max(round(font.getlength(line)) for line in lines)
+    wide = round(max(_length(line, font) for line in lines))
     left = 2 * margin
     top = height - margin - spacing * len(lines) - size // 3
     panel = (left - margin, top - size // 2, min(width, left + wide + margin), height - margin + size // 4)
-    _darken(image, panel, round(size * 0.45))
-    draw = ImageDraw.Draw(image)
+    ImageDraw.Draw(image, "RGBA").rounded_rectangle(panel, round(size * 0.45), fill=(*_PANEL, 150))
     for index, line in enumerate(lines):
-        draw.text((left, top + index * spacing), line, font=font, fill=_INK)
+        x = float(left)
+        for character in line:
+            mask, advance = _glyph(character, font)
+            image.paste(_INK, (round(x), top + index * spacing), mask)
+            x += advance
 
 
 def _wrapped(words: list[str], font: Font, width: int) -> list[str]:
@@ -62,7 +66,7 @@ def _wrapped(words: list[str], font: Font, width: int) -> list[str]:
     lines: list[list[str]] = [[]]
     fitting = 0
     for word in words[:WORDS]:
-        if lines[-1] and font.getlength(" ".join([*lines[-1], word])) > width:
+        if lines[-1] and _length(" ".join([*lines[-1], word]), font) > width:
             if len(lines) == LINES:
                 break
             lines.append([])
@@ -75,10 +79,17 @@ def _wrapped(words: list[str], font: Font, width: int) -> list[str]:
     return [" ".join(line) for line in lines if line]
 
 
-def _darken(image: Image.Image, box: tuple[int, int, int, int], radius: int) -> None:
-    mask = Image.new("L", (box[2] - box[0], box[3] - box[1]))
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, mask.width - 1, mask.height - 1), radius, fill=150)
-    image.paste(_PANEL, box, mask)
+def _length(text: str, font: Font) -> float:
+    return sum(_glyph(character, font)[1] for character in text)
+
+
+@lru_cache(maxsize=1024)
+def _glyph(character: str, font: Font) -> tuple[Image.Image, float]:
+    """A letter as a mask, and its advance: drawing letters anew costs as much as the picture below them."""
+    _, _, right, bottom = font.getbbox(character)
+    mask = Image.new("L", (max(1, math.ceil(right)), max(1, math.ceil(bottom))))
+    ImageDraw.Draw(mask).text((0, 0), character, font=font, fill=255)
+    return mask, font.getlength(character)
 
 
 @lru_cache(maxsize=32)

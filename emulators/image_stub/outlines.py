@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import math
 import random
+from functools import lru_cache
 from itertools import pairwise
 
 from emulators.image_stub.sketch import Outline, Point
 
 
-def ellipse(center: Point, radius_x: float, radius_y: float, *, tilt: float = 0.0, points: int = 36) -> Outline:
+@lru_cache(maxsize=16)
+def _circle(points: int) -> Outline:
+    angles = [2 * math.pi * step / points for step in range(points)]
+    return [(math.cos(angle), math.sin(angle)) for angle in angles]
+
+
+def ellipse(center: Point, radius_x: float, radius_y: float, *, tilt: float = 0.0, points: int = 24) -> Outline:
     """An ellipse, turned by ``tilt`` radians."""
-    cos_tilt, sin_tilt = math.cos(tilt), math.sin(tilt)
-    outline = []
-    for step in range(points):
-        angle = 2 * math.pi * step / points
-        x, y = radius_x * math.cos(angle), radius_y * math.sin(angle)
-        outline.append((center[0] + x * cos_tilt - y * sin_tilt, center[1] + x * sin_tilt + y * cos_tilt))
-    return outline
+    x, y = center
+    along, across = radius_x * math.cos(tilt), radius_x * math.sin(tilt)
+    up, aside = radius_y * math.cos(tilt), radius_y * math.sin(tilt)
+    return [(x + along * a - aside * b, y + across * a + up * b) for a, b in _circle(points)]
 
 
 def disc(center: Point, radius: float, stretch: float) -> Outline:
     """A circle; ``radius`` in heights."""
-    return ellipse(center, radius * stretch, radius, points=48)
+    return ellipse(center, radius * stretch, radius, points=40)
 
 
 def rosette(center: Point, inner: float, outer: float, tips: int, stretch: float, *, turn: float = 0.0) -> Outline:
@@ -76,7 +80,7 @@ def ridge(rng: random.Random, level: float, height: float, roughness: float) -> 
     """A line of land across the picture, down to its foot: ``roughness`` 0.3 is rolling, 0.6 is rocky."""
     heights = [rng.uniform(-1, 1), rng.uniform(-1, 1), rng.uniform(-1, 1)]
     spread = 0.8
-    while len(heights) < 129:
+    while len(heights) < 65:
         between = [(a + b) / 2 + rng.uniform(-spread, spread) for a, b in pairwise(heights)]
         heights = [value for pair in zip(heights, between, strict=False) for value in pair] + [heights[-1]]
         spread *= roughness
@@ -88,8 +92,8 @@ def swell(rng: random.Random, level: float, height: float, waves: float, *, shar
     """A line of waves or dunes across the picture, down to its foot; ``sharpness`` above 1 makes crests pointed."""
     phase, drift = rng.uniform(0, 2 * math.pi), rng.uniform(0, 2 * math.pi)
     line = []
-    for step in range(97):
-        x = step / 96
+    for step in range(65):
+        x = step / 64
         crest = abs(math.sin(phase + math.pi * waves * x)) ** sharpness
         line.append((x, level - height * (crest - 0.5 + 0.35 * math.sin(drift + 5 * x))))
     return [(0.0, 1.0), *line, (1.0, 1.0)]

@@ -11,6 +11,8 @@ import random
 import re
 from dataclasses import dataclass
 
+from PIL import Image
+
 from emulators.image_stub.outlines import arc, disc, ellipse, leaf, rosette, stroke
 from emulators.image_stub.palette import Color, Palette, mix, ramp, shade
 from emulators.image_stub.sketch import Outline, Point, Sketch
@@ -37,6 +39,7 @@ HAIR_COLORS = Vocabulary(
 _HAIR = {"grey": (196, 196, 202), "black": (38, 32, 38), "red": (158, 72, 40), "fair": (214, 178, 108), "brown": (98, 62, 40)}
 BEARD_CHANCE = {"smooth": 0.0, "bearded": 0.8, "any": 0.1}
 
+HALF_CIRCLE = arc((0.0, 0.0), 1.0, 1.0, -math.pi / 2, math.pi / 2, points=21)
 HEAD: Point = (0.5, 0.42)
 """Middle of the face."""
 
@@ -58,13 +61,13 @@ def people_in(prompt: str, rng: random.Random) -> list[str]:
     return told or [f"stranger {rng.random()}" for _ in range(3 * ("faces" in prompt.lower()))]
 
 
-def paint_portrait(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Sketch:
+def paint_portrait(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Image.Image:
     """Paint the head and shoulders of the first person whom the prompt tells of, or of somebody its words suggest."""
     sketch = _ground(size, palette, rng)
     sketch.zoom, sketch.focus = 1.24, (0.5, 0.3)
     look = next(iter(_LOOKS.findall(prompt)), "")
     paint_person(sketch, palette, look or prompt, random.Random(look) if look else rng)
-    return sketch
+    return sketch.reduced()
 
 
 def paint_people(sketch: Sketch, palette: Palette, looks: list[str]) -> None:
@@ -134,7 +137,7 @@ def _ground(size: tuple[int, int], palette: Palette, rng: random.Random) -> Sket
     elif kind == "moon":
         sketch.fill([disc((rng.choice((0.27, 0.73)), 0.27), rng.uniform(0.14, 0.2), 1)], palette.light, opacity=0.85)
     else:
-        sketch.dot(
+        sketch.fill(
             [rosette((rng.random(), rng.random() * 0.8), 0.002, rng.uniform(0.006, 0.014), 4, 1) for _ in range(38)], palette.light
         )
     return sketch
@@ -194,7 +197,7 @@ def _shoulders(sketch: Sketch, figure: Figure, palette: Palette) -> None:
     ]
     body = [*slope, *((1 - x, y) for x, y in reversed(slope))]
     sketch.fill([body], figure.cloth)
-    sketch.fill([[(0.5, 0.6), (1, 0.6), (1, 1), (0.56, 1)]], (0, 0, 0), opacity=0.16, within=body)
+    sketch.fill([[(0.5, 0.64), (0.56, 1.0), *body[len(slope) :]]], (0, 0, 0), opacity=0.16)
     neck = [(0.445, 0.5), (0.555, 0.5), (0.56, 0.665), (0.5, 0.72), (0.44, 0.665)]
     trim = mix(figure.cloth, palette.light, 0.45)
     collar = rng.choice(("open", "round", "high", "scarf", "lapels"))
@@ -217,17 +220,10 @@ def _head(sketch: Sketch, figure: Figure) -> None:
     (x, y), wide, tall = HEAD, figure.half_width, figure.half_height
     skin, dark = figure.skin, mix(figure.skin, (20, 10, 20), 0.62)
     sketch.fill([ellipse((x - wide, y + 0.02), 0.02, 0.036), ellipse((x + wide, y + 0.02), 0.02, 0.036)], mix(skin, (0, 0, 0), 0.1))
-    face = [
-        (x + wide * math.cos(a) * (1 - 0.2 * max(0.0, math.sin(a)) ** 2), y + tall * math.sin(a))
-        for a in (2 * math.pi * s / 40 for s in range(40))
-    ]
-    sketch.fill([face], skin)
-    sketch.fill(
-        [[(x + 0.012, 0), (1, 0), (1, 1), (x + 0.03, 1), (x + 0.03, y + 0.06), (x - 0.014, y + 0.055)]],
-        (30, 10, 40),
-        opacity=0.13,
-        within=face,
-    )
+    half = [(x + wide * across * (1 - 0.2 * max(0.0, down) ** 2), y + tall * down) for across, down in HALF_CIRCLE]
+    sketch.fill([[*half, *((2 * x - px, py) for px, py in reversed(half))]], skin)
+    shadow = [(x + 0.012, y - tall), *half, (x + 0.03, y + tall), (x + 0.03, y + 0.06), (x - 0.014, y + 0.055)]
+    sketch.fill([shadow], (30, 10, 40), opacity=0.13)
     lidded = rng.random() < 0.5
     for side in (-1, 1):
         eye = (x + side * wide * 0.45, y + 0.004)

@@ -10,11 +10,15 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
+from PIL import Image
+
 from emulators.image_stub.outlines import disc, ellipse, height_at, leaf, ridge, rosette, stroke, swell
-from emulators.image_stub.palette import Palette, mix, ramp
-from emulators.image_stub.sketch import HAZE, LIGHT, NEAR, SKY_FOOT, Outline, Point, Sketch, ToneMap
+from emulators.image_stub.palette import Palette, ramp
+from emulators.image_stub.portrait import paint_people, people_in
+from emulators.image_stub.sketch import HAZE, LIGHT, NEAR, SKY_FOOT, Outline, Point, Sketch, ToneMap, colored
 from emulators.image_stub.words import Vocabulary
 
 SCENES = Vocabulary(
@@ -35,7 +39,6 @@ class Land:
     """Where the sun stands, and what is coloured on its own once the tones have their colours."""
 
     sun: Point
-    windows: list[Outline] = field(default_factory=list)
     flowers: list[Outline] = field(default_factory=list)
     hearts: list[Outline] = field(default_factory=list)
 
@@ -59,15 +62,18 @@ def mountains(tones: ToneMap, land: Land) -> None:
         tones.mist(level + 0.02, level + 0.2, 0.5 * (1 - depth))
 
 
+_TIERS = [(0.11, 0.66), (0.06, 0.66), (0.165, 0.46), (0.09, 0.46), (0.22, 0.26), (0.12, 0.26), (0.275, 0.06)]
+"""Half the outline of a fir: how wide it is at which share of its height; each tier ends wider than the next one begins."""
+
+
 def _firs(tones: ToneMap, line: Outline, count: int, height: float) -> Iterator[Outline]:
     rng, stretch = tones.rng, tones.stretch
     for _ in range(round(count / stretch)):
         x = rng.random()
         foot = height_at(line, x) + 0.03
         tall = height * rng.uniform(0.55, 1.25)
-        for tier in range(4):
-            top, wide = foot - tall * (1 - tier * 0.2), tall * (0.11 + 0.055 * tier) * stretch
-            yield [(x, top), (x + wide, top + tall * 0.34), (x - wide, top + tall * 0.34)]
+        right = [(x + tall * wide * stretch, foot - tall * share) for wide, share in _TIERS]
+        yield [(x, foot - tall), *right, *((2 * x - px, py) for px, py in reversed(right))]
 
 
 def forest(tones: ToneMap, land: Land) -> None:
@@ -91,7 +97,7 @@ def city(tones: ToneMap, land: Land) -> None:
             house = [(x, 1.0), (x, top), (x + wide, top), (x + wide, 1.0)]
             tones.stand([house, _roof(tones, x, wide, top)], tone)
             if depth == 1:
-                land.windows.extend(_windows(tones, x, wide, top))
+                tones.stand(_windows(tones, x, wide, top), LIGHT - 10)
             x += wide * rng.uniform(0.9, 1.15)
         tones.mist(0.6 + 0.16 * depth, 0.84 + 0.16 * depth, 0.6 * (1 - depth))
 
@@ -219,39 +225,50 @@ def islands(tones: ToneMap, land: Land) -> None:
             tones.disc((rng.random(), 0.9 + 0.1 * depth + puff * 0.3), puff, round(SKY_FOOT + 28 - 26 * depth))
 
 
+VARIANTS = 6
+"""Landscapes of each kind, without stars and with them. Colours, people and words make each picture its own."""
+
 LANDS: dict[str, Callable[[ToneMap, Land], None]] = {
     land.__name__: land for land in (mountains, city, sea, forest, crystals, garden, dunes, islands)
 }
 
 
-def paint_scene(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Sketch:
-    """Paint a landscape that the prompt's words suggest."""
-    tones = ToneMap(*size, rng)
-    land = Land(sun=(rng.uniform(0.18, 0.82), rng.uniform(0.2, 0.44)))
-    _paint_sky(tones, palette, land)
-    LANDS[SCENES.choose(prompt, rng)](tones, land)
-    sketch = tones.developed(
-        ramp(palette.near, palette.middle, palette.haze, palette.sky_top, palette.sky_middle, palette.sky_foot, palette.light)
-    )
-    sketch.dot(land.windows, mix(palette.light, palette.accent, 0.25))
-    for flower in land.flowers:
-        sketch.fill([flower], palette.accent)
-    for heart in land.hearts:
-        sketch.fill([heart], palette.light)
-    return sketch
+def paint_scene(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Image.Image:
+    """Paint a landscape that the prompt's words suggest, and who is seen in it."""
+    tones, land = _landscape(SCENES.choose(prompt, rng), rng.randrange(VARIANTS), palette.stars, size)
+    colors = (palette.near, palette.middle, palette.haze, palette.sky_top, palette.sky_middle, palette.sky_foot, palette.light)
+    first, second = (colored(one, ramp(*colors)) for one in tones)
+    image, people = Image.blend(first, second, 0.5), people_in(prompt, rng)
+    if people or land.flowers:
+        sketch = Sketch(image.resize(size, Image.Resampling.NEAREST), rng)
+        sketch.fill(land.flowers, palette.accent)
+        sketch.fill(land.hearts, palette.light)
+        paint_people(sketch, palette, people)
+        image = sketch.reduced()
+    return image
 
 
-def _paint_sky(tones: ToneMap, palette: Palette, land: Land) -> None:
+@lru_cache(maxsize=96)
+def _landscape(kind: str, variant: int, stars: bool, size: tuple[int, int]) -> tuple[tuple[Image.Image, Image.Image], Land]:
+    """The tones of a landscape: painting them costs more than the rest of a picture. Those of a post have 400 KB."""
+    rng = random.Random(f"{kind} {variant}")
+    tones, land = ToneMap(*size, rng), Land(sun=(rng.uniform(0.18, 0.82), rng.uniform(0.2, 0.44)))
+    _paint_sky(tones, land, stars=stars)
+    LANDS[kind](tones, land)
+    return tones.reduced(), land
+
+
+def _paint_sky(tones: ToneMap, land: Land, *, stars: bool) -> None:
     """A sky with its sun or moon, sometimes a second moon, and stars where the mood has them."""
     rng = tones.rng
     radius = rng.choice((0.05, 0.075, 0.11, 0.17))
     tones.sky(land.sun, radius * 2 + 0.22, 0.22)
-    if palette.stars:
+    if stars:
         spots = [(rng.random(), rng.random() ** 1.4 * 0.7) for _ in range(round(60 / tones.stretch))]
         tones.stand([rosette(spot, 0.001, rng.uniform(0.0015, 0.005), 4, tones.stretch) for spot in spots], LIGHT - 10)
     behind = tones.tone_at((land.sun[0], max(0.0, land.sun[1] - radius * 2)))
     tones.disc(land.sun, radius, LIGHT - 8)
-    if palette.stars and rng.random() < 0.5:
+    if stars and rng.random() < 0.5:
         tones.disc((land.sun[0] + radius * 0.42 * tones.stretch, land.sun[1] - radius * 0.18), radius * 0.88, behind)
     elif rng.random() < 0.3:
         tones.disc((1 - land.sun[0], land.sun[1] * rng.uniform(0.5, 0.9)), radius * rng.uniform(0.25, 0.45), SKY_FOOT + 18)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import lru_cache
 
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -17,15 +18,14 @@ class Vocabulary:
     def __init__(self, **words: str) -> None:
         self._whole = {choice: {word[:-1] for word in text.split() if word.endswith(".")} for choice, text in words.items()}
         self._beginnings = {choice: tuple(w for w in text.split() if not w.endswith(".")) for choice, text in words.items()}
+        self._suggested_by = lru_cache(maxsize=4096)(self._choices_of)  # prompts share most of their words
+
+    def _choices_of(self, word: str) -> tuple[str, ...]:
+        return tuple(c for c, beginnings in self._beginnings.items() if word.startswith(beginnings) or word in self._whole[c])
 
     def suggested(self, prompt: str) -> list[str]:
         """The choices that a prompt suggests, in the order of its words, each once."""
-        found: dict[str, None] = {}
-        for word in _WORD.findall(prompt.lower()):
-            for choice, beginnings in self._beginnings.items():
-                if word.startswith(beginnings) or word in self._whole[choice]:
-                    found[choice] = None
-        return list(found)
+        return list(dict.fromkeys(choice for word in _WORD.findall(prompt.lower()) for choice in self._suggested_by(word)))
 
     def choose(self, prompt: str, rng: random.Random) -> str:
         """One of the suggested choices, or any where nothing is suggested."""

@@ -319,7 +319,6 @@ async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slot
     assert [(each.outcome, each.cost_usd) for each in account.settlements] == ([("cut_off", WORST)] if when == "in the air" else [])
 
 
-@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
 async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation_back(outside, slots, account):
     """The last look before sending ends the call: it is not made, costs nothing, and is given back to the limit of calls."""
 
@@ -334,6 +333,7 @@ async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation
     assert slots.view.in_use == 0
 
 
+@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
 async def test_without_a_reservation_there_is_no_call(outside, slots, account, error):
     """What ``reserve`` refuses is never sent, never settled and raised as it is."""
     account.refuses = error

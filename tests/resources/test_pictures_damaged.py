@@ -155,5 +155,5 @@ def test_few_pictures_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> No
 def test_words_stand_where_they_can_be_read(prompt: str, size: tuple[int, int], words: bool) -> None:
     """The stub letters landscapes, which are shown large, and no avatar and no icon."""
     with Image.open(io.BytesIO(paint(prompt, *size, 4))) as picture:
-        foot = picture.convert("L").crop((0, size[1] * 4 // 5, *size))
+        foot = picture.convert("L").crop((0, picture.height * 4 // 5, *picture.size))
     assert (sum(foot.histogram()[235:]) > foot.width * foot.height / 200) is words
