@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher
+from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.code_server import ask
@@ -46,7 +46,7 @@ certain.
 CHECK_TIMEOUT_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 """How often a run reads its own status, and so how soon it notices a termination."""
-OVER = (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)
+OVER = [DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE]
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -126,12 +126,13 @@ def ended_by_dagster(instance: DagsterInstance, run_id: str) -> Iterator[None]:
 
 
 def _interrupt_when_over(instance: DagsterInstance, run_id: str, left: threading.Event) -> None:
+    if_over = RunsFilter(run_ids=[run_id], statuses=OVER)
     while not left.wait(LOOK_SECONDS):
         try:
-            run = instance.get_run_by_id(run_id)
+            is_over = instance.get_runs_count(if_over) > 0
         except Exception as error:  # noqa: BLE001  whatever Dagster's storage raises while it is locked or away: the next look asks again
             logger.warning("Dagster's storage does not say how run %s stands: %s", run_id, type(error).__name__)
             continue
-        if run is not None and run.status in OVER:
+        if is_over:
             os.kill(os.getpid(), signal.SIGINT)
             return
