@@ -1,10 +1,10 @@
 """The run launcher: how a run is terminated, and how Dagster learns whether a run's process is alive.
 
-Here: ``WatchedRunLauncher`` for dagster.yaml, and ``ended_by_dagster``, the run's side of it. Dagster's default launcher terminates
-a run through the code server, which waits for the run's process under the lock that every start needs: a process that is frozen or
-just killed then blocks all worlds. This launcher does not wait: ``terminate`` writes ``CANCELING`` into Dagster's storage, and the
-run, which reads its own status twice a second, interrupts itself. A run that Dagster has marked failed while its process still
-lives interrupts itself in the same way.
+Here: ``WatchedRunLauncher`` and ``PromptRunCoordinator`` for dagster.yaml, and ``ended_by_dagster``, the run's side of a
+termination. Dagster's default launcher terminates a run through the code server, which waits for the run's process under the lock
+that every start needs: a process that is frozen or just killed then blocks all worlds. This launcher does not wait: ``terminate``
+writes ``CANCELING`` into Dagster's storage, and the run, which reads its own status twice a second, interrupts itself. A run that
+Dagster has marked failed while its process still lives interrupts itself in the same way.
 
 The default launcher has no health check either: a run that died together with its code server would stay STARTED. This launcher
 asks the code server which runs it has; the daemon's run monitoring fails the dead ones, and a retry continues the generation.
@@ -20,7 +20,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultRunLauncher,
+    QueuedRunCoordinator,
+    RunsFilter,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.code_server import ask
@@ -92,6 +100,15 @@ class WatchedRunLauncher(DefaultRunLauncher):
         if run.run_id.encode() in runs:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, "the code server has no process for it")
+
+
+class PromptRunCoordinator(QueuedRunCoordinator):
+    """Dagster's queue of runs, looked at twice a second: its own setting knows whole seconds only, and users wait for this."""
+
+    @property
+    def dequeue_interval_seconds(self) -> float:  # type: ignore[override]  # the daemon takes any number
+        """Seconds from one look at the queue to the next."""
+        return 0.5
 
 
 def was_terminated(instance: DagsterInstance, run: DagsterRun) -> bool:

@@ -31,8 +31,15 @@ if TYPE_CHECKING:
     from dagster._grpc.server import DagsterApiServer as DagsterApiServer
     from dagster._grpc.server import DagsterGrpcServer as DagsterGrpcServer
 
-PRELOADED = "dagster._grpc.impl"
-"""The module in which a code server's process executes a run."""
+PRELOADED = (
+    "dagster._grpc.impl",
+    "dagster._core.execution.plan.active",
+    "dagster._core.execution.run_cancellation_thread",
+    "dagster._core.executor.in_process",
+    "dagster._core.instance.factory",
+    "dagster._core.instance.runs.run_domain",
+)
+"""Modules that Dagster imports when a process begins to execute a run."""
 
 
 class CodeServerClasses(NamedTuple):

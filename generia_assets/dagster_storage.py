@@ -35,7 +35,7 @@ from generia_assets.dagster_internals import (
 
 StorageT = TypeVar("StorageT", "_Runs", "_Schedules")
 
-FILES = 24
+FILES = 16
 """Files whose connections a process keeps: three are shared by all runs, and each run has one."""
 
 
@@ -96,17 +96,16 @@ def _opened(storage: type[StorageT], folder: Path, name: str) -> StorageT:
 
 def _is_stamped(url: str) -> bool:
     """Whether Dagster has made the tables of this file, and noted their version."""
-    if not _path(url).exists():
+    if not _inode(url):
         return False
-    with _engine(url).begin() as connection:
+    with _engine(url).connect() as connection:
         made = db.inspect(connection).has_table("alembic_version")
         return made and connection.execute(db.text("SELECT version_num FROM alembic_version")).first() is not None
 
 
 def _engine(url: str) -> Engine:
     """The engine for a file: another one after a fork, and when the file was replaced."""
-    path = _path(url)
-    return _kept_engine(url, os.getpid(), path.stat().st_ino if path.exists() else 0)
+    return _kept_engine(url, os.getpid(), _inode(url))
 
 
 @lru_cache(FILES)
@@ -122,5 +121,9 @@ def _new_engine(url: str, poolclass: type[Pool] | None = None) -> Engine:
     return engine
 
 
-def _path(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///"))
+def _inode(url: str) -> int:
+    """What tells a file from another one of its name; 0: there is none."""
+    try:
+        return Path(url.removeprefix("sqlite:///")).stat().st_ino
+    except FileNotFoundError:
+        return 0

@@ -112,7 +112,8 @@ def test_instance_settings_are_what_dagster_reads(tmp_path, monkeypatch):
         assert queue.tag_concurrency_limits == [
             {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
         ]
-        assert instance.run_coordinator.dequeue_interval_seconds == 1  # type: ignore[attr-defined]
+        assert instance.run_coordinator.dequeue_interval_seconds < 1  # type: ignore[attr-defined]
+        assert queue.max_user_code_failure_retries == 10
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_poll_interval_seconds == 2
         assert instance.run_monitoring_max_resume_run_attempts == 0
