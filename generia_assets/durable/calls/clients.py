@@ -25,7 +25,6 @@ from generia_assets.durable.calls.pending_pictures import PendingPicture, Pendin
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import TaskCalls
-from generia_assets.durable.leases.commits import retry_on_outage
 from generia_assets.tasks.clients import DraftT, ImageRequest
 from resources.gateway.calls import CONTROL, Answer, Api, Call
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, ModelMissingError, ParameterRefusedError
@@ -35,6 +34,7 @@ from resources.gemini.model_resolver import ModelReplacedError
 from resources.gemini.models import ModelProfile
 from resources.gemini.tiers import CallTier
 from resources.images import CheckedImage, checked, takes_references, wrong_with
+from resources.mongodb.connection import retry_on_outage
 from resources.pictures import PictureError
 
 logger = logging.getLogger(__name__)
