@@ -15,6 +15,7 @@ from pymongo import UpdateOne
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import TASKS
+from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.orders.records import new_task
 from generia_assets.durable.status import State
@@ -34,12 +35,11 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claimed task. ``written``: the claim in the queue; None: an earlier one of this run, which is durable."""
+    """A claimed task."""
 
     task_id: str
     attempts_used: int
     resumed: bool
-    written: asyncio.Future[bool] | None
 
 
 def task_id_of(world_id: str, generation: str, task_type: TaskType, key: str) -> str:
@@ -66,6 +66,8 @@ class GenerationTasks:
         self._listed: set[str] = set()
         """Tasks that this run has listed and not claimed."""
         self._claimed: set[str] = set()
+        self._unwritten: dict[str, asyncio.Future[bool]] = {}
+        """The last change of each task that is not durable yet."""
 
     def id_of(self, spec: TaskSpec) -> str:
         """The task's id."""
@@ -79,10 +81,9 @@ class GenerationTasks:
     async def find(self, spec: TaskSpec) -> MongoDocument | None:
         """The task's document, with what this run has changed; None where there is none. What cannot exist is not looked for."""
         task_id = self.id_of(spec)
-        if task_id in self._claimed:
-            await self._commits.flush()
-        elif self._is_new and spec.task_type not in self._adopted:
+        if self._is_new and task_id not in self._claimed and spec.task_type not in self._adopted:
             return None
+        await self.durable(task_id)
         return await self._commits.retry(lambda: self._database[TASKS].find_one({"_id": task_id}))
 
     async def any_completed(self, task_type: TaskType) -> bool:
@@ -111,10 +112,20 @@ class GenerationTasks:
         claimable: MongoDocument = {"_id": task_id, "$or": [{"status": State.PENDING.value}, former]}
         return listing, UpdateOne(claimable, {"$set": {**taken, "started_at": now, "updated_at": now}})
 
-    async def durable(self, claim: Claim) -> None:
-        """Return when the claim, and all that was enqueued before it, is durable."""
-        if claim.written is not None and not claim.written.done():
-            await self._commits.written(claim.written)
+    def enqueue(self, task_id: str, change: Change) -> None:
+        """Enqueue a change of this task."""
+
+        def written(future: asyncio.Future[bool]) -> None:
+            if self._unwritten.get(task_id) is future:
+                del self._unwritten[task_id]
+
+        self._unwritten[task_id] = self._commits.enqueue(change)
+        self._unwritten[task_id].add_done_callback(written)
+
+    async def durable(self, task_id: str) -> None:
+        """Return when the last change of this task, and all that was enqueued before it, is durable."""
+        if (future := self._unwritten.get(task_id)) is not None:
+            await self._commits.written(future)
 
     def moving(self, task_id: str, values: MongoDocument) -> UpdateOne:
         """Changes a task that this run has claimed."""

@@ -46,12 +46,7 @@ MOST_REJECTED = 3
 """Tasks of a type whose requests the provider calls wrong before it is clear that no other of this type can do better."""
 
 _PRIORITY = {task_type: place for place, task_type in enumerate(TaskType)}
-
-
-def priority_by_type(task_type: TaskType, key: str) -> int:
-    """The order of the task types is the order of the longest way still to go."""
-    del key
-    return _PRIORITY[task_type]
+"""The order of the task types is the order of the longest way still to go."""
 
 
 class TaskFailedError(RuntimeError):
@@ -135,7 +130,7 @@ class TaskRunner:
         self._planned = planned or {}
         self._tier_of = tier_of
         self._rejected: defaultdict[TaskType, set[str]] = defaultdict(set)
-        self.priority_of: Callable[[TaskType, str], int] = priority_by_type
+        self.priority_of: Callable[[TaskType, str], int] = lambda task_type, key: _PRIORITY[task_type]
 
     async def execute(
         self,
@@ -177,7 +172,7 @@ class TaskRunner:
                     # was the platform that failed it.
                     checkpoints = Checkpoints(self._database, self._commits, claim.task_id, resumed=recorded)
                     resumed, priority = claim.resumed or attempt > 1, self.priority_of(task.task_type, parameters.key)
-                    tier, claimed = self._tier_of(task.task_type, parameters.key), partial(self._tasks.durable, claim)
+                    tier, claimed = self._tier_of(task.task_type, parameters.key), partial(self._tasks.durable, claim.task_id)
                     present = TaskContext(
                         claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority, tier, claimed
                     )
@@ -198,9 +193,8 @@ class TaskRunner:
     async def result_of(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> ResultT | None:
         """The result of the task in this generation; None where it is not done. Nothing is claimed or counted."""
         found = await self._tasks.find(TaskSpec(task.task_type, parameters))
-        if found is None or found["status"] != State.COMPLETED.value:
-            return None
-        return task.result.model_validate(found["result"])
+        done = found is not None and found["status"] == State.COMPLETED.value
+        return task.result.model_validate(found["result"]) if found and done else None
 
     async def _claim(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> Claim | ResultT:
         """Take the task; or its result, if it is completed. A former owner's claim (lower epoch) is replaced."""
@@ -219,11 +213,13 @@ class TaskRunner:
                     raise UnfitTaskError(error)
                 raise TaskFailedError(task.task_type, parameters.key, used, error)
             if self._tasks.is_claimed(task_id):
-                return Claim(task_id, used, resumed=True, written=None)
+                await self._commits.flush()  # its checkpoints are read
+                return Claim(task_id, used, resumed=True)
         listing, claiming = self._tasks.claiming(spec, exists=found is not None)
         stages = self._stages.started(task.task_type)
         change = Change(enlist=listing, transitions=[claiming], values=stages, events=self._stages.news() if stages else ())
-        return Claim(task_id, used, resumed, self._commits.enqueue(change))
+        self._tasks.enqueue(task_id, change)
+        return Claim(task_id, used, resumed)
 
     def _enqueue(self, stages: dict[str, object]) -> None:
         """Write where the stages stand now, with their events, with the next transaction."""
@@ -240,7 +236,8 @@ class TaskRunner:
         increments, minima = counted(task_type)
         ended = self._stages.task_ended(task_type)
         done = {"status": State.COMPLETED.value, "result": result.model_dump(mode="json"), "attempt_count": attempt, "error": None}
-        self._commits.enqueue(
+        self._tasks.enqueue(
+            claim.task_id,
             Change(
                 transitions=[self._tasks.moving(claim.task_id, done)],
                 enlist=[self._tasks.listing(spec) for spec in follows if isinstance(spec, TaskSpec)],
@@ -249,7 +246,7 @@ class TaskRunner:
                 values=ended,
                 events=[*(event for event in follows if isinstance(event, LiveEvent)), *self._stages.news()],
                 releases=claim.task_id,
-            )
+            ),
         )
 
     async def _stop_a_rejected_type(self, task_type: TaskType, key: str, error: RequestRejectedError) -> None:
