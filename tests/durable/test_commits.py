@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import pytest
 from pymongo import InsertOne, UpdateOne
 
 from generia_assets.durable.collections import HISTORY, STATUS, TASKS
+from generia_assets.durable.leases import commits
 from generia_assets.durable.leases.changes import Bound, Change
 from generia_assets.durable.leases.commits import Batch, Commits
 from generia_assets.durable.tasks.control import hold_calls
@@ -233,3 +235,14 @@ async def test_a_reduced_batch_whose_answer_was_lost_is_not_made_twice(world: Du
         await run.commits._write(batch)
     assert len(batch.changes) == 2
     assert (world.status["api_calls_made_LLM"], world.status["tasks_failed"]) == (1, 1)
+
+
+async def test_under_load_transactions_keep_a_distance(world: DurableWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one begins at once; what follows it begins a window later, so that more goes together."""
+    monkeypatch.setattr(commits, "WINDOW_SECONDS", 0.1)
+    run = await world.run()
+    began = time.monotonic()
+    for _ in range(3):
+        await run.commits.commit(Change())
+    assert time.monotonic() - began >= 2 * 0.1
+    assert run.commits.transactions == 3
