@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pymongo import UpdateOne
 
@@ -42,6 +43,7 @@ class Claim:
     resumed: bool
 
 
+@lru_cache(maxsize=10_000)
 def task_id_of(world_id: str, generation: str, task_type: TaskType, key: str) -> str:
     """The deterministic id of a task: the same work in the same generation is the same task, whichever run does it."""
     return str(uuid.uuid5(_NAMESPACE, f"{world_id}/{generation}/{task_type}/{key}"))
