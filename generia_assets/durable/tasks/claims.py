@@ -43,7 +43,7 @@ class Claim:
     resumed: bool
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1_000)
 def task_id_of(world_id: str, generation: str, task_type: TaskType, key: str) -> str:
     """The deterministic id of a task: the same work in the same generation is the same task, whichever run does it."""
     return str(uuid.uuid5(_NAMESPACE, f"{world_id}/{generation}/{task_type}/{key}"))
