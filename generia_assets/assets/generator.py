@@ -34,7 +34,8 @@ from generia_assets.durable.collections import STATUS, ensure_indexes
 from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
 from generia_assets.durable.status import State, status_of
 from generia_assets.durable.tasks.control import mark_generation_lost, mark_start_failed, mark_waiting
-from generia_assets.durable.tasks.session import Assignment, WorldSession, open_session
+from generia_assets.durable.tasks.opening import open_session
+from generia_assets.durable.tasks.session import Assignment, WorldSession
 from generia_assets.logging_setup import levelled_lines, log_context
 from generia_assets.queries.completeness import check_made
 from generia_assets.settings import Settings

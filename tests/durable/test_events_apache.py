@@ -8,7 +8,8 @@ import pytest
 
 from generia_assets.durable.events.events import Completed, StageStarted
 from generia_assets.durable.events.relay import Relay
-from generia_assets.durable.leases.commits import Change, Commits
+from generia_assets.durable.leases.changes import Change
+from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.status import Stage
 from tests.support.durable_world import durable_world
 from tests.support.live_events import durable, ended, events_kafka, numbers, read_topic
