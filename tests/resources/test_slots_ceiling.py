@@ -85,7 +85,7 @@ class Provider:
 async def test_a_burst_of_refusals_finds_the_ceiling_at_once(slots):
     """Of sixteen calls at once eight are refused, and none of those that come after them: eight stay in flight."""
     provider = Provider(slots, allowed=8)
-    await asyncio.gather(*(provider.call() for _ in range(48)))
+    await asyncio.gather(*(provider.call() for _ in range(24)))
     assert (provider.refused, slots.view.ceiling) == (8, 8)
 
 
