@@ -24,7 +24,7 @@ from math import ceil
 FACTOR = 3.0
 QUANTILE = 0.95
 SHORTEST_SECONDS = 10.0
-LEAST_ANSWERS = 20
+LEAST_ANSWERS = 5
 LATEST = 200
 """Answers that are remembered of each request type, and of all together."""
 LOOK_SECONDS = 1.0
@@ -81,9 +81,7 @@ class CallWatch:
 
     def __enter__(self) -> CallWatch:
         self._sent = self._deadlines.sent()
-        seconds = self._deadlines.seconds(self._request_type)
-        if seconds is not None:
-            self._look_in(seconds * self._factor)
+        self._look_in(SHORTEST_SECONDS * self._factor)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
@@ -96,8 +94,12 @@ class CallWatch:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
-        self.abandoned = self._deadlines.is_overtaken(self._sent)
-        if self.abandoned:
+        if self._limit.expired():
+            return
+        seconds = self._deadlines.seconds(self._request_type)
+        is_late = seconds is not None and time.monotonic() - self._sent >= seconds * self._factor
+        if is_late and self._deadlines.is_overtaken(self._sent):
+            self.abandoned = True
             self._limit.reschedule(asyncio.get_running_loop().time())
         else:
             self._look_in(LOOK_SECONDS)
