@@ -36,17 +36,17 @@ class Place:
         self._queue.calls += 1
         return self
 
-    @property
-    def last_wait(self) -> float:
-        """Seconds that the call before waited for its slot when it was near."""
-        return self._queue.last_wait
-
     def __exit__(self, *raised: object) -> None:
         """Give back what the call has, also a turn that came just as it was cancelled."""
         self._queue.calls -= 1
         self._queue.near -= self.is_near
         self._queue.in_use -= self.has_slot
         self._queue.changed()
+
+    @property
+    def last_wait(self) -> float:
+        """Seconds that the call before waited for its slot when it was near."""
+        return self._queue.last_wait
 
     async def near(self) -> None:
         """Wait until this call is one of the next."""
