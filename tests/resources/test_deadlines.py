@@ -63,6 +63,13 @@ def test_a_tail_of_one_in_twenty_does_not_raise_the_deadline_and_more_do() -> No
     assert made.seconds("post") == 45.0
 
 
+def test_a_process_knows_the_durations_of_earlier_ones() -> None:
+    """The first calls of a world have a deadline where earlier worlds were made."""
+    before, after = known(8.0), Deadlines()
+    after.learn(before.known)
+    assert after.seconds("post") == before.seconds("post")
+
+
 @pytest.mark.case("A26")
 async def test_a_call_that_others_overtake_is_abandoned_at_its_deadline(soon: None) -> None:
     """It hangs, and calls that were sent after it are answered."""

@@ -365,16 +365,15 @@ async def test_while_calls_wait_long_for_their_slots_none_reserves_ahead(outside
     """After one that had to give its reservation back, the next one reserves when it has its slot."""
     monkeypatch.setattr(api_gateway, "AHEAD_SECONDS", 0.05)
     waiting, free = await in_line(outside, slots, account)
-    behind = RecordingAccount()
-    last = asyncio.create_task(outside.call(call(OK, events=behind.events), behind))
-    await until(lambda: account.events == ["reserve", "finalize"])
     waited = []
 
-    async def reserve(call, reserve=behind.reserve):
-        waited.append(slots.view.waiting)
-        return await reserve(call)
+    class Behind(RecordingAccount):
+        async def reserve(self, call):
+            waited.append(slots.view.waiting)
+            return await super().reserve(call)
 
-    behind.reserve = reserve
+    last = asyncio.create_task(outside.call(call(OK), Behind()))
+    await until(lambda: account.events == ["reserve", "finalize"])
     await free()
     assert [await waiting, await last] == ["value", "value"]
     assert waited == [0], "it has its slot when it reserves"
