@@ -138,7 +138,7 @@ def resolve_mentions(text: str, usernames: Iterable[str]) -> tuple[str, tuple[st
     """
     pieces: list[str] = []
     end_of_last = 0
-    mentions = list(mentions_in(text, by_fold(usernames)))
+    mentions = list(mentions_in(text, by_fold(usernames) if _AT.search(text) else {}))
     for start, end, username in mentions:
         pieces += [text[end_of_last:start], f"@{username}" if username else text[start + 1 : end]]
         end_of_last = end
