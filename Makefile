@@ -7,8 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OURS := generia_assets resources sensors emulators local_services
 ARGS ?=
-# Half of the time of most tests is waiting: two for a core. A file's tests run in one process, which shares their servers.
-WORKERS ?= 4
+# More than half of the time of most tests is waiting: three for a core. A file's tests run in one process, which shares their servers.
+WORKERS ?= 6
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A developer's environment has all that the generator needs, and more: it is never taken down to less.
@@ -33,7 +33,7 @@ demo: $(VENV)/.installed  ## a whole generator from nothing, one world, and an o
 dev: $(VENV)/.installed  ## the generator with Dagster's pages, until Ctrl-C
 	@exec $(BIN)/generia dev $(ARGS)
 
-test: lint  ## lint, then all tests, WORKERS=4 files at a time (ARGS="-k name" chooses)
+test: lint  ## lint, then all tests, WORKERS=6 files at a time (ARGS="-k name" chooses)
 	@exec $(PYTEST) $(ARGS)
 
 test-fast: WORKERS = 2
