@@ -8,7 +8,6 @@ providers (resources/gemini/, resources/images.py), and what is wrong with an an
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import uuid
 from collections.abc import Sequence
@@ -119,7 +118,7 @@ class TaskTextClient:
             "model": profile.id,
             "system": request.system,
             "parts": list(request.parts),
-            "schema": json.dumps(request.schema, ensure_ascii=False),
+            "schema": request.schema_json,
             "max_output_tokens": request.max_output_tokens,
         }
         at_standard = replace(request, tier=CallTier.STANDARD)
