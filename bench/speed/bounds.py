@@ -19,7 +19,7 @@ from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH
 from generia_assets.content.social import ready_after
 from generia_assets.content.timeline import heard_before, timeline
-from generia_assets.queries.records import RequestRecord
+from generia_assets.queries.records import OK, RequestRecord
 from resources.gateway.calls import Api
 
 Node = tuple[str, TaskType, str]
@@ -28,25 +28,31 @@ Node = tuple[str, TaskType, str]
 
 @dataclass(frozen=True)
 class Work:
-    """What a task waits for, and its calls, one after the other."""
+    """What a task waits for, and its calls, one after the other, with the seconds that each takes."""
 
     after: tuple[Node, ...]
-    calls: tuple[Api, ...]
+    calls: tuple[tuple[Api, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        """What it takes with free slots."""
+        return sum(seconds for _, seconds in self.calls)
 
 
 Graph = dict[Node, Work]
 """A node comes after all that it waits for."""
 
 
-def world_graph(world_id: str, users: int, posts: int) -> Graph:
-    """The tasks of a world at quality ``standard``, with the calls of the plan."""
+def world_graph(world_id: str, users: int, posts: int, seconds: Mapping[Api, float]) -> Graph:
+    """The tasks of a world at quality ``standard``, with the calls of the plan, each of which takes these seconds."""
     seed, graph = world_seed(world_id), Graph()
     line = timeline(seed, users, posts)
 
     def add(task_type: TaskType, key: str, *after: Node, llm: bool = True) -> Node:
         asset, node = task_type.asset, (world_id, task_type, key)
         texts = sum(not call.high_quality_only for call in asset.llm_calls) if llm else 0
-        graph[node] = Work(after, (Api.LLM,) * texts + (Api.IMAGE,) * len(asset.pictures))
+        calls = (Api.LLM,) * texts + (Api.IMAGE,) * len(asset.pictures)
+        graph[node] = Work(after, tuple((api, seconds[api]) for api in calls))
         return node
 
     def idea_of(t: int) -> Node:
@@ -76,37 +82,44 @@ def world_graph(world_id: str, users: int, posts: int) -> Graph:
     return graph
 
 
-def ends(graph: Graph, seconds: Mapping[Api, float]) -> dict[Node, float]:
+def as_answered(graph: Graph, calls: Iterable[RequestRecord]) -> Graph:
+    """The graph of one world with the calls that were answered, and the seconds that these took."""
+    answered: defaultdict[tuple[str, str], list[tuple[Api, float]]] = defaultdict(list)
+    for call in sorted(calls, key=lambda call: call.at):
+        if call.outcome == OK:
+            answered[call.task_type, call.key].append((Api(call.api), call.duration_ms / 1000))
+    return {node: Work(work.after, tuple(answered[node[1].value, node[2]])) for node, work in graph.items()}
+
+
+def ends(graph: Graph) -> dict[Node, float]:
     """When each task ends at the earliest, with slots without limit."""
     found: dict[Node, float] = {}
     for node, work in graph.items():
-        found[node] = max((found[other] for other in work.after), default=0.0) + sum(seconds[api] for api in work.calls)
+        found[node] = max((found[other] for other in work.after), default=0.0) + work.seconds
     return found
 
 
-def first_post(graph: Graph, seconds: Mapping[Api, float]) -> float:
+def first_post(graph: Graph) -> float:
     """The longest path to the picture of the first post of the timeline, the node added before all other pictures of posts."""
-    first = next(node for node in graph if node[1] is TaskType.GENERATE_POST_IMAGE)
-    return ends(graph, seconds)[first]
+    return ends(graph)[next(node for node in graph if node[1] is TaskType.GENERATE_POST_IMAGE)]
 
 
-def schedule(graph: Graph, seconds: Mapping[Api, float], slots: Mapping[Api, int]) -> float:
+def schedule(graph: Graph, slots: Mapping[Api, int]) -> float:
     """Seconds of a schedule in which no slot is idle while a call waits. The call with the longest path behind it goes first."""
     dependents: defaultdict[Node, list[Node]] = defaultdict(list)
-    waits: dict[Node, int] = {}
+    waits = {node: len(set(work.after)) for node, work in graph.items()}
     for node, work in graph.items():
-        waits[node] = len(set(work.after))
         for other in set(work.after):
             dependents[other].append(node)
     behind: dict[Node, float] = {}
     for node, work in reversed(graph.items()):
-        behind[node] = max((behind[other] for other in dependents[node]), default=0.0) + sum(seconds[api] for api in work.calls)
+        behind[node] = max((behind[other] for other in dependents[node]), default=0.0) + work.seconds
     free, queues, numbers = dict(slots), {api: list[tuple[float, int, Node, int]]() for api in slots}, count()
     in_flight: list[tuple[float, int, Node, int]] = []
 
     def go_on(node: Node, place: int) -> None:
         if place < len(graph[node].calls):
-            heappush(queues[graph[node].calls[place]], (-behind[node], next(numbers), node, place))
+            heappush(queues[graph[node].calls[place][0]], (-behind[node], next(numbers), node, place))
             return
         for other in dependents[node]:
             waits[other] -= 1
@@ -121,11 +134,11 @@ def schedule(graph: Graph, seconds: Mapping[Api, float], slots: Mapping[Api, int
             while queue and free[api]:
                 free[api] -= 1
                 _, number, node, place = heappop(queue)
-                heappush(in_flight, (now + seconds[api], number, node, place))
+                heappush(in_flight, (now + graph[node].calls[place][1], number, node, place))
         if not in_flight:
             return now
         now, _, node, place = heappop(in_flight)
-        free[graph[node].calls[place]] += 1
+        free[graph[node].calls[place][0]] += 1
         go_on(node, place + 1)
 
 

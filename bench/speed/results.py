@@ -17,7 +17,7 @@ from rich.table import Table
 
 from bench.speed.cases import Case, Line, Measured
 from bench.speed.meter import RUN
-from bench.speed.session import Costs
+from bench.speed.session import KINDS, Costs
 from bench.stack import ROOT
 
 FILE = ROOT / "bench" / "results" / "speed.jsonl"
@@ -38,27 +38,15 @@ class Value(BaseModel):
     ratio: float | None
 
 
-class MedianCosts(BaseModel):
-    """``Costs``, the median of each figure over the runs."""
-
-    model_config = _FROZEN
-
-    calls: float
-    loop_ms: float
-    cpu_ms: dict[str, float]
-    commands: dict[str, float]
-    peak_mb: float
-
-
 class CaseResult(BaseModel):
-    """A case over its runs."""
+    """A case over its runs. ``costs``: the median of each figure."""
 
     model_config = _FROZEN
 
     what: str
     runs: int
     values: list[Value]
-    costs: MedianCosts | None
+    costs: Costs | None
 
 
 class Entry(BaseModel):
@@ -80,11 +68,16 @@ def summary(case: Case, runs: Sequence[Measured]) -> CaseResult:
     return CaseResult(what=case.what, runs=len(runs), values=lines, costs=_median_costs(costs) if costs else None)
 
 
-def entry(cases: Mapping[str, CaseResult], loop_ms: float) -> Entry:
-    """What was measured now, of this commit; ``+`` after it: with changes that are not committed."""
-    commit = _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+def entry(cases: Mapping[str, CaseResult], loop_ms: float, commit: str) -> Entry:
+    """What was measured of this commit, and ends now."""
     now = datetime.now(UTC).replace(microsecond=0)
     return Entry(at=now, commit=commit, cores=os.cpu_count() or 1, loop_ms=round(loop_ms, 1), cases=dict(cases))
+
+
+def present_commit() -> str:
+    """The commit that is checked out; with ``+`` if something but results is changed."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{FILE.relative_to(ROOT).parent}")
+    return _git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 
 def keep(measured: Entry, file: Path = FILE) -> None:
@@ -101,36 +94,27 @@ def earlier(file: Path = FILE) -> list[Entry]:
 
 def tables(measured: Entry, before: Sequence[Entry]) -> Iterator[Table]:
     """What was measured, against the bounds and the latest earlier result of each case; and what a call costs."""
-    shown = Table("case", "measured", "median", "min", "max", "bound", "ratio", "earlier", "change", title="speed")
-    costs = Table("case", "calls", *(f"{name} ms" for name in _PROCESSES), "all ms", "run/loop", title="cost per outside call")
-    costs.add_column("MongoDB operations")
-    costs.add_column("peak MB")
+    speed = Table("case", "measured", "median", "min", "max", "bound", "ratio", "earlier", "change", title="speed")
+    cpu = Table("case", "calls", *_PROCESSES, "all", "run/loop", "peak MB", title="CPU per outside call, ms")
+    commands = Table("case", "all", *KINDS, "others", title="MongoDB operations per outside call")
     for name, case in measured.cases.items():
         then = next((one for one in reversed(before) if name in one.cases), None)
         old = {value.name: value for value in then.cases[name].values} if then else {}
         for place, value in enumerate(case.values):
-            first = f"{name}  {case.what}" if place == 0 else ""
             figures = (_number(value.median), _number(value.minimum), _number(value.maximum), _number(value.bound))
             ratio = "" if value.ratio is None else f"{value.ratio:.2f}"
-            shown.add_row(first, f"{value.name} ({value.unit})", *figures, ratio, *_change(value, old.get(value.name), then))
-        if case.costs is not None:
-            costs.add_row(name, *_cost_row(case.costs))
-    yield shown
-    yield costs
+            change = _change(value, old.get(value.name), then)
+            speed.add_row("" if place else name, f"{value.name} ({value.unit})", *figures, ratio, *change)
+        if (costs := case.costs) is not None:
+            spent = (*(costs.cpu_ms.get(process, 0.0) for process in _PROCESSES), costs.all_ms)
+            loop = f"{costs.run_ms / costs.loop_ms:.2f}"
+            cpu.add_row(name, f"{costs.calls:.0f}", *(f"{one:.1f}" for one in spent), loop, f"{costs.peak_mb:.0f}")
+            made = (sum(costs.commands.values()), *(costs.commands.get(kind, 0.0) for kind in (*KINDS, "others")))
+            commands.add_row(name, *(f"{one:.2f}" for one in made))
+    yield from (speed, cpu, commands)
 
 
 _PROCESSES = (RUN, "mongod", "gemini", "code server", "daemon", "broker")
-
-
-def _cost_row(costs: MedianCosts) -> Iterator[str]:
-    yield f"{costs.calls:.0f}"
-    for name in _PROCESSES:
-        yield f"{costs.cpu_ms.get(name, 0.0):.1f}"
-    yield f"{sum(costs.cpu_ms.values()):.1f}"
-    yield f"{costs.cpu_ms[RUN] / costs.loop_ms:.2f}"
-    kinds = [f"{kind} {number:.2f}" for kind, number in costs.commands.items() if number >= 0.005]
-    yield f"{sum(costs.commands.values()):.1f}: " + ", ".join(kinds)
-    yield f"{costs.peak_mb:.0f}"
 
 
 def _change(value: Value, old: Value | None, then: Entry | None) -> tuple[str, str]:
@@ -155,8 +139,8 @@ def _value(lines: Sequence[Line]) -> Value:
     )
 
 
-def _median_costs(costs: Sequence[Costs]) -> MedianCosts:
-    return MedianCosts(
+def _median_costs(costs: Sequence[Costs]) -> Costs:
+    return Costs(
         calls=statistics.median(one.calls for one in costs),
         loop_ms=_rounded(statistics.median(one.loop_ms for one in costs)),
         cpu_ms=_medians([one.cpu_ms for one in costs]),

@@ -10,10 +10,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
 
 from bench.killing import run_processes
 from bench.speed import bounds
@@ -33,11 +35,12 @@ KINDS = ("find", "update", "findAndModify", "insert", "delete", "aggregate", "ge
 """The commands of MongoDB that are shown each by itself."""
 
 
-@dataclass(frozen=True)
-class Costs:
+class Costs(BaseModel):
     """What was spent for each outside call: CPU ms by process, commands of MongoDB by kind. ``loop_ms``: the fixed loop's."""
 
-    calls: int
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: float
     loop_ms: float
     cpu_ms: Mapping[str, float]
     commands: Mapping[str, float]
@@ -65,11 +68,6 @@ class World:
     status: WorldStatus
 
     @property
-    def graph(self) -> bounds.Graph:
-        """Its tasks."""
-        return bounds.world_graph(self.world_id, self.users, self.posts)
-
-    @property
     def first_post(self) -> float:
         """When its first post was published, seconds since the epoch."""
         if self.status.first_post_at is None:
@@ -79,9 +77,10 @@ class World:
 
 @dataclass(frozen=True)
 class Made:
-    """Worlds that were made at once: their outside calls, and what they cost."""
+    """Worlds that were made at once: their tasks, their outside calls, and what these cost."""
 
     worlds: Sequence[World]
+    graph: bounds.Graph
     calls: Sequence[RequestRecord]
     costs: Costs
 
@@ -95,6 +94,19 @@ class Made:
         return bounds.span(self.calls)
 
 
+Until = Callable[[WorldStatus], bool]
+
+
+def is_over(status: WorldStatus) -> bool:
+    """Whether nothing more comes."""
+    return status.done
+
+
+def has_post(status: WorldStatus) -> bool:
+    """Whether its first post is published."""
+    return status.first_post_at is not None
+
+
 class Session:
     """A running stack. ``seconds``: what an answer, and a picture, takes; ``slots``: calls at once."""
 
@@ -104,26 +116,26 @@ class Session:
         self.seconds = seconds
         self.slots = slots
 
-    def make(self, *sizes: tuple[int, int], until_first_post: bool = False, **faults: float) -> Made:
-        """Make worlds of these numbers of people and posts, ordered at once, while the model has these faults; with
-        ``until_first_post`` stop them after that.
+    def make(self, *sizes: tuple[int, int], until: Until = is_over, **faults: float) -> Made:
+        """Make worlds of these numbers of people and posts, ordered at once, while the model has these faults.
+
+        They are stopped when ``until`` holds, unless they are over then.
         """
         self.answer(**faults)
         loops, meter = [fixed_loop()], Meter(self.stack, self.database)
         meter.start()
         ordered = [(self.order(users, posts), users, posts) for users, posts in sizes]
-        worlds = []
-        for (world_id, sent), users, posts in ordered:
-            status = self.wait(world_id, meter, until_first_post=until_first_post)
-            worlds.append(World(world_id, users, posts, sent, status))
-        if until_first_post:
-            for world in worlds:
+        worlds = [World(key, users, posts, sent, self.wait(key, until, meter)) for (key, sent), users, posts in ordered]
+        for world in worlds:
+            if not world.status.done:
                 self.stop(world.world_id)
         self.wait_for_runs()
         spent = meter.stop()
         loops.append(fixed_loop())
         calls = self.calls(*(world.world_id for world in worlds))
-        return Made(worlds, calls, _costs(spent, len(calls), sum(loops) / 2))
+        graphs = [bounds.world_graph(world.world_id, world.users, world.posts, self.seconds) for world in worlds]
+        graph = {node: work for one in graphs for node, work in one.items()}
+        return Made(worlds, graph, calls, _costs(spent, len(calls), sum(loops) / 2))
 
     def answer(self, **faults: float) -> None:
         """Let the model answer in its time, with these faults from now on."""
@@ -135,17 +147,16 @@ class Session:
         sent = time.time()
         return self.stack.order(users=users, posts=posts), sent
 
-    def wait(self, world_id: str, meter: Meter | None = None, *, until_first_post: bool = False) -> WorldStatus:
-        """The status record of the world when it is over, or its first post is out. Raises ``RuntimeError`` for one that failed."""
+    def wait(self, world_id: str, until: Until = is_over, meter: Meter | None = None) -> WorldStatus:
+        """The status record of the world as soon as this holds. Raises ``RuntimeError`` if it failed, or a part of it."""
 
-        def over() -> WorldStatus | None:
+        def found() -> WorldStatus | None:
             if meter is not None:
                 meter.own_finds += 1
             status = status_of(self.database, world_id)
-            enough = status is not None and (status.done or (until_first_post and status.first_post_at is not None))
-            return status if enough else None
+            return status if status is not None and (status.done or until(status)) else None
 
-        status = wait_for(f"the end of world {world_id}", over, seconds=LONGEST_SECONDS, every=LOOK_SECONDS)
+        status = wait_for(f"the end of world {world_id}", found, seconds=LONGEST_SECONDS, every=LOOK_SECONDS)
         if status.status is State.FAILED or status.failures:
             raise RuntimeError(f"world {world_id} is {status.status}: {status.message or status.failures[0].error}")
         return status
@@ -167,8 +178,8 @@ class Session:
 
 
 @contextmanager
-def session(seconds: Mapping[Api, float], settings: Mapping[str, str], seed: int) -> Iterator[Session]:
-    """Start a stack and make one small world on it, so that no measurement finds empty caches."""
+def session(seconds: Mapping[Api, float], settings: Mapping[str, str], seed: int, *, warm: bool = True) -> Iterator[Session]:
+    """Start a stack; ``warm``: make one small world on it, so that no measurement finds empty caches."""
     slots = {api: int(settings.get(f"{name}_CONCURRENCY", default)) for api, name, default in _SLOTS}
     pictures = {"IMAGE_STUB_LATENCY_SECONDS": str(seconds[Api.IMAGE])}
     with TestStack(seed=seed, settings={**pictures, **settings}) as stack:
@@ -176,8 +187,9 @@ def session(seconds: Mapping[Api, float], settings: Mapping[str, str], seed: int
         stack.start_dagster()
         with stack.database() as database:
             opened = Session(stack, database, seconds, slots)
-            opened.wait(opened.order(1, 1)[0])
-            opened.wait_for_runs()
+            if warm:
+                opened.wait(opened.order(1, 1)[0])
+                opened.wait_for_runs()
             yield opened
 
 

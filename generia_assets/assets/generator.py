@@ -67,7 +67,7 @@ def generator_resource(settings: Settings) -> dg.ResourceDefinition:
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
         ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()
-        with levelled_lines(), log_context(**about), start_blocking_portal("asyncio") as portal, ended:
+        with levelled_lines(), log_context(**about), start_blocking_portal("asyncio", {"use_uvloop": True}) as portal, ended:
             found = context.resources
             apis = ApiResources(*(getattr(found, name) for name in API_RESOURCES))
             generator = GeneratorResource(settings, found.mongo, found.kafka, apis, portal)
