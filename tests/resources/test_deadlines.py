@@ -104,6 +104,7 @@ async def test_the_next_attempt_at_an_abandoned_call_has_longer(soon: None) -> N
     assert await ended(known(0.02), 0.12, abandoned=1) == "answered"
 
 
+@pytest.mark.slow
 async def test_without_enough_answers_only_the_time_out_ends_a_call(soon: None) -> None:
     """The first calls of a world have as long as is set."""
     assert await ended(Deadlines(), TIME_OUT + 1) == "late"
