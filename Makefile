@@ -7,8 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OURS := generia_assets resources sensors emulators local_services
 ARGS ?=
-# Half of the time of most tests is waiting: two for a core. A file's tests run in one process, which shares their servers.
-WORKERS ?= 4
+# More than half of the time of most tests is waiting: three for a core. A file's tests run in one process, which shares their servers.
+WORKERS ?= 6
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A developer's environment has all that the generator needs, and more: it is never taken down to less.
@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Not another environment's: what is installed is installed here.
 unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast coverage lint schemas protos world-page format clean
+.PHONY: help demo dev test test-fast coverage bench lint schemas protos world-page format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,7 +33,7 @@ demo: $(VENV)/.installed  ## a whole generator from nothing, one world, and an o
 dev: $(VENV)/.installed  ## the generator with Dagster's pages, until Ctrl-C
 	@exec $(BIN)/generia dev $(ARGS)
 
-test: lint  ## lint, then all tests, WORKERS=4 files at a time (ARGS="-k name" chooses)
+test: lint  ## lint, then all tests, WORKERS=6 files at a time (ARGS="-k name" chooses)
 	@exec $(PYTEST) $(ARGS)
 
 test-fast: WORKERS = 2
@@ -42,6 +42,9 @@ test-fast: $(VENV)/.installed-dev  ## the tests that start no server and take no
 
 coverage: $(VENV)/.installed-dev  ## all tests, and how much of the product they run through
 	@exec $(PYTEST) $(ARGS) --cov
+
+bench: $(VENV)/.installed-dev  ## speed and CPU per call against computed bounds: hours (ARGS="B1 --runs 1" chooses, ARGS=--list lists)
+	@exec $(BIN)/python -m bench.speed $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and that the code location loads
 	$(BIN)/ruff check

@@ -1,7 +1,7 @@
 """The pace of calls where the provider allows fewer at once than we are configured for, on the real path to the outside.
 
-Here: so many calls through slots, breaker and client against the emulator's hard ceiling, and the time they took. Not here:
-worlds.
+Here: so many calls through slots, breaker and client against the emulator's hard ceiling, the time they took, and the time until
+all slots are in use again when the ceiling is gone. Not here: worlds.
 """
 
 from __future__ import annotations
@@ -27,16 +27,22 @@ from resources.settings import GatewaySettings
 CONFIGURED, CEILING = 15, 8
 CALL_SECONDS = 0.5
 LEASE_SECONDS = 15.0
+BACK_SECONDS = 60.0
+"""All slots are in use again by then."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How the calls went. ``bound``: seconds they take at the least, with the ceiling filled at every moment."""
+    """How the calls went. ``bound``: seconds they take at the least, with the ceiling filled at every moment.
+
+    ``back``: seconds from the end of the ceiling until all slots were in use again; None where that was not measured.
+    """
 
     calls: int
     seconds: float
     bound: float
     refused: int
+    back: float | None = None
 
     @property
     def share(self) -> float:
@@ -70,17 +76,16 @@ class _Free:
         pass
 
 
-def measure(stack: TestStack, calls: int) -> Pace:
-    """Make so many calls as fast as the provider lets us."""
+def measure(stack: TestStack, calls: int, *, until_back: bool = False) -> Pace:
+    """Make so many calls as fast as the provider lets us; ``until_back``: then more of them without a ceiling."""
     stack.gemini.reset()
     stack.gemini.set_faults(latency=CALL_SECONDS, max_in_flight=CEILING)
-    seconds = asyncio.run(_make(stack, calls))
-    stats = stack.gemini.stats()
+    pace = asyncio.run(_make(stack, calls, until_back=until_back))
     stack.gemini.reset()
-    return Pace(calls, seconds, calls * CALL_SECONDS / CEILING, stats.by_outcome.get("ceiling", 0))
+    return pace
 
 
-async def _make(stack: TestStack, calls: int) -> float:
+async def _make(stack: TestStack, calls: int, *, until_back: bool) -> Pace:
     async with connect_async(stack.env["MONGODB_URI"]) as client:
         slots = ConcurrencyLimiter(
             client["generia_bench"]["fleet"], f"ceiling-{time.time():.0f}", limit=CONFIGURED, lease_seconds=LEASE_SECONDS
@@ -96,10 +101,32 @@ async def _make(stack: TestStack, calls: int) -> float:
             async with asyncio.TaskGroup() as group:
                 for number in range(calls):
                     group.create_task(outside.call(_call(gemini, profile, number), _Free()))
-            return time.monotonic() - began
+            seconds = time.monotonic() - began
+            refused = stack.gemini.stats().by_outcome.get("ceiling", 0)
+            back = await _grow_back(stack, outside, gemini, profile) if until_back else None
         finally:
             await outside.aclose()
             await gemini.aclose()
+    return Pace(calls, seconds, calls * CALL_SECONDS / CEILING, refused, back)
+
+
+async def _grow_back(stack: TestStack, outside: ApiGateway, gemini: GeminiClient, profile: ModelProfile) -> float:
+    stack.gemini.reset()
+    stack.gemini.set_faults(latency=CALL_SECONDS)
+    began, back = time.monotonic(), asyncio.Event()
+
+    async def calling(caller: int) -> None:
+        number = 0
+        while not back.is_set():
+            await outside.call(_call(gemini, profile, caller * 10_000 + number), _Free())
+            number += 1
+
+    async with asyncio.TaskGroup() as group:
+        for caller in range(1, CONFIGURED + 1):
+            group.create_task(calling(caller))
+        await asyncio.to_thread(stack.gemini.wait_until, lambda stats: stats.in_flight == CONFIGURED, timeout=BACK_SECONDS)
+        back.set()
+    return time.monotonic() - began
 
 
 def _call(gemini: GeminiClient, profile: ModelProfile, number: int) -> Call[_Line]:

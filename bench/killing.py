@@ -82,7 +82,7 @@ class Supervisor:
 
 def run_processes(stack: TestStack) -> list[int]:
     """The processes of runs: children of the process from which the code server forks them."""
-    parents = dict(_processes())
+    parents = dict(processes())
     server = stack.parts[CODE_SERVER].pid
     forkers = {pid for pid, parent in parents.items() if parent == server}
     return [pid for pid, parent in parents.items() if parent in forkers]
@@ -91,7 +91,7 @@ def run_processes(stack: TestStack) -> list[int]:
 def alive(pid: int) -> bool:
     """Whether a process lives (one that has ended and was not yet asked for its exit code does not)."""
     try:
-        state = _stat(pid)[0]
+        state = stat_of(pid)[0]
     except OSError:
         return False
     return state not in "ZX"
@@ -119,14 +119,14 @@ def _send(pids: Sequence[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _processes() -> Iterator[tuple[int, int]]:
+def processes() -> Iterator[tuple[int, int]]:
     """Every process with its parent."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with suppress(OSError):  # it has ended meanwhile
-                yield int(folder.name), int(_stat(int(folder.name))[1])
+                yield int(folder.name), int(stat_of(int(folder.name))[1])
 
 
-def _stat(pid: int) -> list[str]:
+def stat_of(pid: int) -> list[str]:
     """State, parent and so on: what stands behind the name, which may hold anything."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -141,6 +141,7 @@ class TestStack:
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
         """The Dagster instance."""
+        os.environ["DAGSTER_HOME"] = self.env["DAGSTER_HOME"]  # its settings refer to it
         with dg.DagsterInstance.from_config(self.env["DAGSTER_HOME"]) as instance:
             yield instance
 

@@ -1,10 +1,10 @@
 """The run launcher: how a run is terminated, and how Dagster learns whether a run's process is alive.
 
-Here: ``WatchedRunLauncher`` for dagster.yaml, and ``ended_by_dagster``, the run's side of it. Dagster's default launcher terminates
-a run through the code server, which waits for the run's process under the lock that every start needs: a process that is frozen or
-just killed then blocks all worlds. This launcher does not wait: ``terminate`` writes ``CANCELING`` into Dagster's storage, and the
-run, which reads its own status twice a second, interrupts itself. A run that Dagster has marked failed while its process still
-lives interrupts itself in the same way.
+Here: ``WatchedRunLauncher`` and ``PromptRunCoordinator`` for dagster.yaml, and ``ended_by_dagster``, the run's side of a
+termination. Dagster's default launcher terminates a run through the code server, which waits for the run's process under the lock
+that every start needs: a process that is frozen or just killed then blocks all worlds. This launcher does not wait: ``terminate``
+writes ``CANCELING`` into Dagster's storage, and the run, which reads its own status twice a second, interrupts itself. A run that
+Dagster has marked failed while its process still lives interrupts itself in the same way.
 
 The default launcher has no health check either: a run that died together with its code server would stay STARTED. This launcher
 asks the code server which runs it has; the daemon's run monitoring fails the dead ones, and a retry continues the generation.
@@ -20,7 +20,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher
+from dagster import (
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultRunLauncher,
+    QueuedRunCoordinator,
+    RunsFilter,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.code_server import ask
@@ -46,7 +54,7 @@ certain.
 CHECK_TIMEOUT_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 """How often a run reads its own status, and so how soon it notices a termination."""
-OVER = (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE)
+OVER = [DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE]
 
 
 class WatchedRunLauncher(DefaultRunLauncher):
@@ -94,6 +102,15 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return CheckRunHealthResult(WorkerStatus.FAILED, "the code server has no process for it")
 
 
+class PromptRunCoordinator(QueuedRunCoordinator):
+    """Dagster's queue of runs, looked at twice a second: its own setting knows whole seconds only, and users wait for this."""
+
+    @property
+    def dequeue_interval_seconds(self) -> float:  # type: ignore[override]  # the daemon takes any number
+        """Seconds from one look at the queue to the next."""
+        return 0.5
+
+
 def was_terminated(instance: DagsterInstance, run: DagsterRun) -> bool:
     """Whether a user terminated this run. Dagster marks it failed where its process was dead, or had not begun, by then."""
     if run.status is DagsterRunStatus.FAILURE:
@@ -126,12 +143,13 @@ def ended_by_dagster(instance: DagsterInstance, run_id: str) -> Iterator[None]:
 
 
 def _interrupt_when_over(instance: DagsterInstance, run_id: str, left: threading.Event) -> None:
+    if_over = RunsFilter(run_ids=[run_id], statuses=OVER)
     while not left.wait(LOOK_SECONDS):
         try:
-            run = instance.get_run_by_id(run_id)
+            is_over = instance.get_runs_count(if_over) > 0
         except Exception as error:  # noqa: BLE001  whatever Dagster's storage raises while it is locked or away: the next look asks again
             logger.warning("Dagster's storage does not say how run %s stands: %s", run_id, type(error).__name__)
             continue
-        if run is not None and run.status in OVER:
+        if is_over:
             os.kill(os.getpid(), signal.SIGINT)
             return

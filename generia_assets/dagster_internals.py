@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
 from dagster._core.launcher.base import CheckRunHealthResult as CheckRunHealthResult
 from dagster._core.launcher.base import WorkerStatus as WorkerStatus
+from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
+from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
+from dagster._core.storage.runs import SqliteRunStorage as SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage as SqliteScheduleStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS as SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite import create_db_conn_string as create_db_conn_string
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage as DagsterSqliteStorage
 from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
 from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
+from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -22,8 +31,15 @@ if TYPE_CHECKING:
     from dagster._grpc.server import DagsterApiServer as DagsterApiServer
     from dagster._grpc.server import DagsterGrpcServer as DagsterGrpcServer
 
-PRELOADED = "dagster._grpc.impl"
-"""The module in which a code server's process executes a run."""
+PRELOADED = (
+    "dagster._grpc.impl",
+    "dagster._core.execution.plan.active",
+    "dagster._core.execution.run_cancellation_thread",
+    "dagster._core.executor.in_process",
+    "dagster._core.instance.factory",
+    "dagster._core.instance.runs.run_domain",
+)
+"""Modules that Dagster imports when a process begins to execute a run."""
 
 
 class CodeServerClasses(NamedTuple):

@@ -77,7 +77,9 @@ class Settings(MongoSettings, KafkaSettings, GeminiSettings, ImageSettings, Plat
         "", description="host names, comma separated, by which browsers may ask for the pages, beside loopback's and PAGES_URL's"
     )
 
-    task_concurrency: int = Field(100, ge=1, le=10_000, description="tasks at once in one process (R17)")
+    task_concurrency: int | None = Field(
+        None, ge=1, le=10_000, description="tasks at once in one process (R17); unset = four for each call at once, so 100"
+    )
 
     # Money (R13)
     budget_spare: float = Field(0.25, ge=0, le=10, description="share added to the computed number of calls")
@@ -119,6 +121,11 @@ class Settings(MongoSettings, KafkaSettings, GeminiSettings, ImageSettings, Plat
         """Arguments, then the environment, then ``.env``. No other source."""
         del settings_cls, file_secret_settings
         return init_settings, env_settings, dotenv_settings
+
+    @property
+    def tasks_at_once(self) -> int:
+        """Tasks at once in one process."""
+        return self.task_concurrency or 4 * self.calls_at_once
 
     @property
     def known_hosts(self) -> tuple[str, ...]:

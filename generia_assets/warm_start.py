@@ -47,7 +47,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NEEDED_BY_RUNS = ["generia_assets.definitions", "google.genai", "resources.gemini.client", "emulators.image_stub", PRELOADED]
+NEEDED_BY_RUNS = [
+    "generia_assets.definitions",
+    "generia_assets.dagster_logs",
+    "generia_assets.dagster_storage",
+    "google.genai",
+    "resources.gemini.client",
+    "resources.kafka.tokens",
+    "emulators.image_stub",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "anyio._backends._asyncio",
+    "httpcore2",
+    "truststore",
+    *PRELOADED,
+]
 """Modules that the forkserver imports once. None of them starts a thread or opens a connection when imported."""
 LOOK_SECONDS = 1.0
 

@@ -17,6 +17,7 @@ from resources.gateway.api_gateway import ApiPolicy
 from resources.gateway.breaker import Breaker, BreakerState
 from resources.gateway.calls import Api
 from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.deadlines import Deadlines
 from resources.gemini.client import GeminiClient
 from resources.gemini.model_resolver import ModelResolver
 from resources.gemini.tiers import flex_at_once
@@ -34,10 +35,12 @@ class ApiResource:
         api: Which one.
         limit: Calls at once over all runs and machines (R17).
         timeout_seconds: Of one call.
+        abandons: Whether calls that others have overtaken are abandoned before that.
         identity: What the API knows this installation by: address, key, class. Holds secrets.
     """
 
     api: ClassVar[Api]
+    abandons: ClassVar[bool] = True
 
     def __init__(self, limit: int, timeout_seconds: float, gateway: GatewaySettings, *identity: str) -> None:
         self.limit = limit
@@ -50,7 +53,11 @@ class ApiResource:
 
     def policy(self, fleet: AsyncCollection[MongoDocument], on_breaker: Callable[[BreakerState, float], None]) -> ApiPolicy:
         """The limiter, shared by the fleet, and one run's breaker, which reports its state and the seconds until its next probe."""
-        return ApiPolicy(self._limiter(fleet, self.api.value, self.limit), Breaker(self.api.value, self._gateway, on_breaker))
+        return ApiPolicy(
+            self._limiter(fleet, self.api.value, self.limit),
+            Breaker(self.api.value, self._gateway, on_breaker),
+            deadlines=Deadlines() if self.abandons else None,
+        )
 
 
 class GeminiResource(ApiResource):
@@ -110,6 +117,7 @@ class PlatformResource(ApiResource):
     """The platform: its services over gRPC, or their local fake."""
 
     api = Api.PLATFORM
+    abandons = False
 
     def __init__(self, settings: PlatformSettings, gateway: GatewaySettings) -> None:
         self._settings = settings

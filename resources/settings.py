@@ -221,3 +221,8 @@ class GatewaySettings(_Settings):
     breaker_open_seconds: Seconds = Field(2.0, description="first wait before a probe; doubles with every failed probe")
     breaker_open_max_seconds: Seconds = 60.0
     patience_seconds: Seconds = Field(900.0, description="how long an outage is waited out before the world is suspended")
+
+    @property
+    def calls_at_once(self) -> int:
+        """Calls for texts and pictures, over all runs and machines."""
+        return self.llm_concurrency + self.image_concurrency

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.support.guarded_kafka import GuardedKafka
     from tests.support.worlds_in_process import Worlds
 
+TESTS = Path(__file__).parent
 CONTENT = yaml_files.FOLDER.parent
 MEMORY_BYTES = 4 * 1024**3
 """So much must be free for a worker's database to be kept in memory; it takes a tenth of it."""
@@ -48,7 +49,26 @@ ON_APACHE_KAFKA = (
     "test_events_apache.py",
 )
 """Files that take ``guarded_kafka``: one worker runs them all, so that Apache Kafka, which costs six seconds, is started once."""
-LONGEST = ("test_frozen.py", "test_ways_and_states.py", "test_demo.py", *ON_APACHE_KAFKA, "test_runs_unusual.py", "test_money.py")
+LONGEST = (
+    "project/test_frozen.py",
+    "durable/test_ways_and_states.py",
+    "local_services/test_demo.py",
+    "bench/test_kills.py",
+    "assets/test_runs_unusual.py",
+    "bench/test_messages.py",
+    "resources/test_kafka_security.py",
+    "bench/test_money.py",
+    "bench/test_outages.py",
+    "assets/test_order.py",
+    "assets/test_items_outages.py",
+    "assets/test_runs.py",
+    "bench/test_answers.py",
+    "assets/test_checks_content.py",
+    "pages/test_looks.py",
+    "pages/test_browser.py",
+    "content/test_mistakes.py",
+)
+"""Files of half a minute and more, those that wait between those that compute."""
 
 
 class FilesByServer(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
@@ -72,12 +92,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("servers")
     with_servers = {item.path for item in items if item.get_closest_marker("servers")}
     with_processes = {item.path for item in items if item.get_closest_marker("dagster_process")}
-    rank = {name: number for number, name in enumerate(LONGEST)}
+    rank = {TESTS / name: number for number, name in enumerate(LONGEST)}
+    assert all(path.exists() for path in rank), "LONGEST names files that are not there"
     strangers = {item.path.name for item in items if "guarded_kafka" in getattr(item, "fixturenames", ())} - set(ON_APACHE_KAFKA)
     assert not strangers, f"add to ON_APACHE_KAFKA: {strangers}"
-    items.sort(
-        key=lambda item: (rank.get(item.path.name, len(rank)), item.path not in with_processes, item.path not in with_servers)
-    )
+    items.sort(key=lambda item: (rank.get(item.path, len(rank)), item.path not in with_processes, item.path not in with_servers))
 
 
 def pytest_collection_finish() -> None:
@@ -224,11 +243,12 @@ def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def the_worlds(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str
 ) -> Iterator[Worlds]:
-    """The worlds that a module's tests share, with the settings that the module calls SETTINGS, if it does."""
+    """The worlds that a module's tests share: the module's SETTINGS, if it has any, and the asset checks if it is WITH_CHECKS."""
     from tests.support.worlds_in_process import worlds_in_process  # seconds, which a test without a world does not wait
 
     servers = {"mongodb_uri": mongodb_uri, "broker": broker, "gemini": gemini_process}
-    with worlds_in_process(tmp_path_factory.mktemp("worlds"), **servers, **getattr(request.module, "SETTINGS", {})) as worlds:
+    settings, checks = getattr(request.module, "SETTINGS", {}), getattr(request.module, "WITH_CHECKS", False)
+    with worlds_in_process(tmp_path_factory.mktemp("worlds"), **servers, **settings, checks=checks) as worlds:
         yield worlds
 
 

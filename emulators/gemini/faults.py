@@ -123,6 +123,7 @@ class Faults(BaseModel):
 
     latency: float = Field(default=0.0, ge=0, description="seconds until an answer")
     jitter: float = Field(default=0.0, ge=0, description="at most so many seconds more, drawn for each call")
+    slow: Rate = Field(default=0.0, description="answers that take ten times as long")
     length_spread: float = Field(
         default=0.0,
         ge=0,

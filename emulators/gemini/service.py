@@ -36,6 +36,8 @@ from emulators.http_server import Connections
 
 log = logging.getLogger(__name__)
 
+_SLOW = 10.0
+"""How many times as long a slow answer takes (``Faults.slow``)."""
 _HTML = (
     "<!doctype html><html><head><title>Error</title></head><body><h1>Our systems have detected unusual traffic</h1></body></html>"
 )
@@ -128,7 +130,7 @@ class Emulator:
             call.outcome = "hang"
             await _wait(http, faults.hang_limit)
             raise errors.deadline_exceeded()
-        slower = faults.flex_slower if tier == "flex" else 1.0
+        slower = (faults.flex_slower if tier == "flex" else 1.0) * (_SLOW if dice.throw("slow") < faults.slow else 1.0)
         await _wait(http, slower * (faults.latency + faults.jitter * dice.throw("jitter")))
         _fail(fault)
         call.outcome = fault or "ok"

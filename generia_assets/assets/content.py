@@ -62,6 +62,7 @@ def world_content(
                 selection,
                 world_request,
                 world_description,
+                generator.settings.calls_at_once,
                 takes_references=session.takes_references,
             )
             await WorldOrchestrator(run).run()

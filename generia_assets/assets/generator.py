@@ -62,12 +62,11 @@ def generator_resource(settings: Settings) -> dg.ResourceDefinition:
     def running(context: dg.InitResourceContext) -> Iterator[GeneratorResource]:
         spare_loopback()
         import_module("google.genai")  # takes half a second, which must not block the event loop
-        gc.collect()
-        gc.freeze()  # imported modules stay; collecting over them costs a tenth of a world's CPU
+        gc.freeze()  # what was imported stays: collecting over it costs a tenth of a world and copies memory that runs share
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
         ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()
-        with levelled_lines(), log_context(**about), start_blocking_portal("asyncio") as portal, ended:
+        with levelled_lines(), log_context(**about), start_blocking_portal("asyncio", {"use_uvloop": True}) as portal, ended:
             found = context.resources
             apis = ApiResources(*(getattr(found, name) for name in API_RESOURCES))
             generator = GeneratorResource(settings, found.mongo, found.kafka, apis, portal)

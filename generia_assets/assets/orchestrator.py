@@ -21,10 +21,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
+from math import ceil
 
 from generia_assets.assets.materialized import ItemMissingError
 from generia_assets.assets.people import CharacterPool
-from generia_assets.assets.publication import PostponedError, Priorities, PublicationOrder
+from generia_assets.assets.publication import WAITING, PostponedError, Priorities, PublicationOrder
 from generia_assets.assets.selection import WorldRun
 from generia_assets.catalog import ASSETS, AssetSpec, TaskType, followers_of
 from generia_assets.content import social
@@ -42,12 +43,13 @@ from resources.cancellation import ReliableTaskGroup
 
 logger = logging.getLogger(__name__)
 
-OPEN_POSTS = 80
-"""Posts at work at once, until they are painted: enough to keep fifteen calls in flight while some wait for others."""
-OPEN_PEOPLE = 40
-"""People who join at once, until their picture is painted."""
-FIRST_PEOPLE = 8
-"""The same until the first post is out: half of the calls stay free for what it needs."""
+OPEN_POSTS = 3
+"""Posts at work at once for each call at once, until they are painted: enough to keep all calls in flight while some posts wait for
+others."""
+OPEN_PEOPLE = 2
+"""People who join at once for each call at once, until their picture is painted."""
+FIRST_PEOPLE = 0.5
+"""The same until the first post is out: some calls stay free for what it needs."""
 
 
 class WorldOrchestrator:
@@ -55,9 +57,10 @@ class WorldOrchestrator:
 
     def __init__(self, run: WorldRun) -> None:
         self._run = run
-        self._order = PublicationOrder(len(run.line))
-        self._open_posts = asyncio.Semaphore(OPEN_POSTS)
-        self._open_people = asyncio.Semaphore(FIRST_PEOPLE)
+        self._order = PublicationOrder(len(run.line), waiting=WAITING * run.calls_at_once)
+        self._open_posts = asyncio.Semaphore(OPEN_POSTS * run.calls_at_once)
+        self._first_people = ceil(FIRST_PEOPLE * run.calls_at_once)
+        self._open_people = asyncio.Semaphore(self._first_people)
         self._texts: dict[int, asyncio.Future[Post | None]] = {}
         """The texts of the open posts, for their replies."""
         self._opened = bytearray(run.request.users_count)
@@ -92,7 +95,7 @@ class WorldOrchestrator:
 
     async def _open_more_people(self) -> None:
         await self._order.first_settled.wait()
-        for _ in range(OPEN_PEOPLE - FIRST_PEOPLE):
+        for _ in range(OPEN_PEOPLE * self._run.calls_at_once - self._first_people):
             self._open_people.release()
 
     async def _open_person(self, index: int) -> None:

@@ -49,8 +49,8 @@ logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
 
-KEPT_PEOPLE = 300
-"""People in memory, each with a plan of ten posts; others are loaded again when a post needs them."""
+KEPT_PEOPLE = 12
+"""People in memory for each call at once, each with a plan of ten posts; others are loaded again when a post needs them."""
 
 
 class Memo(Generic[ValueT]):
@@ -113,10 +113,10 @@ class CharacterPool:
         self._characters = CharacterIndex()
         self._ideas: OrderedDict[int, tuple[int, Ideas]] = OrderedDict()
         """By person: the number of plans that are made, and their ideas."""
-        people = run.request.users_count
-        self._batches = Memo(group, self._make_batch, numbers=people // BATCH + 1, kept=KEPT_PEOPLE // BATCH)
-        self._persons = Memo(group, self._make_person, numbers=people, kept=KEPT_PEOPLE)
-        self._plans = Memo(group, self._make_plan, numbers=run.request.posts_count, kept=KEPT_PEOPLE)
+        people, self._kept = run.request.users_count, KEPT_PEOPLE * run.calls_at_once
+        self._batches = Memo(group, self._make_batch, numbers=people // BATCH + 1, kept=self._kept // BATCH)
+        self._persons = Memo(group, self._make_person, numbers=people, kept=self._kept)
+        self._plans = Memo(group, self._make_plan, numbers=run.request.posts_count, kept=self._kept)
         """By the place of a plan's first post."""
 
     async def batch(self, number: int) -> Sequence[CharacterBrief]:
@@ -249,7 +249,7 @@ class CharacterPool:
         ideas.add(*briefs)
         if first + count < self._run.line.count_of(index):
             self._ideas[index] = (first // BATCH + 1, ideas)
-            if len(self._ideas) > KEPT_PEOPLE:
+            if len(self._ideas) > self._kept:
                 self._ideas.popitem(last=False)
         return briefs
 

@@ -20,8 +20,9 @@ NOT_NEEDED_AFTER = 20
 """Priority of a task that no post needs, such as a picture: so many posts of the timeline go before it, counted from the world's
 beginning or from when the person joins. So these tasks neither delay the first posts nor wait for the last ones."""
 _STAGES = tuple(reversed(TaskType))
-WAITING = 100
-"""Painted posts that wait for their turn in memory. Those painted beyond them are released, and resumed when their turn comes."""
+WAITING = 4
+"""Painted posts that wait for their turn in memory, for each call at once. Those painted beyond them are released, and resumed when
+their turn comes."""
 
 
 class Priorities:
@@ -65,7 +66,7 @@ class PostponedError(Exception):
 class PublicationOrder:
     """Gives each place its turn when every earlier one is settled: published, or known never to come in this run."""
 
-    def __init__(self, places: int, *, waiting: int = WAITING) -> None:
+    def __init__(self, places: int, *, waiting: int) -> None:
         self._settled = bytearray(places + 1)
         """One for each place, and one that is never settled."""
         self._next = 0

@@ -72,7 +72,9 @@ class Selection:
 class WorldRun:
     """A run's work on one world: the task runner, the selection, and the arguments of every task.
 
-    ``takes_references``: a post's picture is made from the avatars of those it shows, and waits for them.
+    Attributes:
+        calls_at_once: Of texts and pictures; how much is at work at once follows from it.
+        takes_references: A post's picture is made from the avatars of those it shows, and waits for them.
     """
 
     runner: TaskRunner
@@ -80,6 +82,7 @@ class WorldRun:
     selection: Selection
     request: WorldRequest
     world: WorldDescription
+    calls_at_once: int
     takes_references: bool = False
 
     @cached_property

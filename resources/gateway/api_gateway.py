@@ -1,8 +1,9 @@
-"""The API gateway: slot → breaker → budget → call → classify → record, for every call of LLM, images and platform.
+"""The API gateway: budget → slot → breaker → call → classify → record, for every call of LLM, images and platform.
 
-Here: the order of these steps, and the handling of each outcome. The budget is reserved last, at the moment of sending, so that a
-crash while waiting costs nothing, and a waiting call has reserved nothing. Every attempt is reserved before it is made and recorded
-after it; an attempt that a crash interrupts stays counted as spent.
+Here: the order of these steps, and the handling of each outcome. Only the few calls that are next reserve their budget before they
+have a slot, so that no slot is idle meanwhile, and a crash costs little for calls that wait. What is reserved and not sent is given
+back. While the breaker is not closed, or the wait for a slot is long, the budget is reserved last. Every attempt is reserved before
+it is made and recorded after it; an attempt that a crash interrupts stays counted as spent.
 
 Not here: the rule for poisonous calls and outages (poison.py), how a provider is called (``Call.send``), and where money and
 records are stored (the world's ``CallLedger``, generia_assets/durable/calls/ledger.py).
@@ -14,14 +15,17 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
-from resources.gateway.calls import CUT_OFF, UNSENT, Answer, Api, Call, CallLedger, CallOutcome
+from resources.gateway.call_queue import Place
+from resources.gateway.calls import CUT_OFF, Answer, Api, Call, CallLedger, CallOutcome, Reservation
 from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.deadlines import CallWatch, Deadlines
 from resources.gateway.outcomes import (
+    AbandonedCallError,
     AmbiguousError,
     CallError,
     CallTimeoutError,
@@ -42,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 MOST_SHED = 3
 """Times that a call at flex is shed before its fallback is made."""
+AHEAD_SECONDS = 15.0
+"""A call that has waited so long for a slot gives its reservation back, and reserves again when it has the slot."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,14 @@ class ApiPolicy:
     Attributes:
         flex: The parts for calls that the provider may shed: shed and slow calls are no evidence about the others, so they have a
             breaker, a tally and a ceiling of their own. None: there are none.
+        deadlines: When calls that others have overtaken are abandoned; None: never.
         within: Of ``flex``: the API's limiter, whose slots these calls take, too.
     """
 
     limiter: ConcurrencyLimiter
     breaker: Breaker
     tally: Tally = field(default_factory=Tally)
+    deadlines: Deadlines | None = None
     flex: ApiPolicy | None = None
     within: ConcurrencyLimiter | None = None
 
@@ -72,10 +80,15 @@ class ApiPolicy:
         return self.flex if self.flex is not None and call.fallback is not None else self
 
     @asynccontextmanager
-    async def slot(self, priority: int) -> AsyncIterator[None]:
-        """Hold a slot, and for a flex call also one of the API's."""
-        async with self.limiter.slot(priority), self.within.slot(priority) if self.within else nullcontext():
-            yield
+    async def place(self, priority: int) -> AsyncIterator[Place]:
+        """A place in the queue for slots; of a flex call with a slot already, and one of the API's."""
+        with self.limiter.place(priority) as place:
+            if self.within is None:
+                yield place
+            else:
+                await place.slot()
+                async with self.within.slot(priority):
+                    yield place
 
 
 class ApiGateway:
@@ -161,10 +174,13 @@ class ApiGateway:
     async def _attempt(
         self, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch, suspicion: Suspicion
     ) -> ValueT:
-        async with call.attempt(), policy.slot(call.priority):
+        async with call.attempt(), policy.place(call.priority) as place:
             try:
-                with policy.breaker.attempt(counts=not suspicion.exists):
-                    answer = await self._send(call, ledger, policy, stopwatch)
+                with Reservation(call, ledger) as reservation:
+                    await self._reserve_ahead(reservation, policy, place)
+                    await place.slot()
+                    with policy.breaker.attempt(counts=not suspicion.exists):
+                        answer = await self._send(await reservation.to_send(), call, ledger, policy, stopwatch)
             except CallError as error:
                 if error.is_answer and not isinstance(error, RateLimitedError):
                     ledger.answered(call.api)
@@ -177,20 +193,32 @@ class ApiGateway:
         policy.limiter.succeeded()
         return answer.value  # type: ignore[return-value]  # a value or an error: Answer's promise
 
-    async def _send(self, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch) -> Answer[ValueT]:
-        attempt_id = await ledger.reserve(call)
+    async def _reserve_ahead(self, reservation: Reservation, policy: ApiPolicy, place: Place) -> None:
+        """Reserve when the call is one of the next, and wait for its slot; but not for long, and not in an outage."""
+        await place.near()
+        if place.has_slot or policy.breaker.state is not BreakerState.CLOSED:
+            return
+        await reservation.make()
         try:
-            await ledger.confirm(attempt_id, call)
-        except BaseException:
-            ledger.finalize(attempt_id, call, UNSENT)
-            raise
-        started, waited_ms, tally = time.monotonic(), stopwatch.lap(), policy.tally
+            async with asyncio.timeout(AHEAD_SECONDS):
+                await place.slot()
+        except TimeoutError:
+            reservation.give_back()
+
+    async def _send(
+        self, attempt_id: str, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch
+    ) -> Answer[ValueT]:
+        started, waited_ms, tally, watch = time.monotonic(), stopwatch.lap(), policy.tally, None
         tally.in_flight += 1
         # While it is unknown whether the call was carried out and billed, its worst case counts.
         outcome = CallOutcome(CUT_OFF, call.worst_case_usd, error="the run stopped before the answer came")
         try:
-            async with asyncio.timeout(call.timeout_seconds):
-                answer = await call.send()
+            async with asyncio.timeout(call.timeout_seconds) as limit:
+                if policy.deadlines is None:
+                    answer = await call.send()
+                else:
+                    with policy.deadlines.watch(call.request_type, limit, stopwatch.abandoned) as watch:
+                        answer = await call.send()
             cost_usd = call.worst_case_usd if answer.cost_usd is None else answer.cost_usd
             why, error_text = (answer.error.outcome, str(answer.error)) if answer.error else ("ok", None)
             outcome = CallOutcome(why, cost_usd, answer.tokens, answer.data, error_text)
@@ -205,7 +233,8 @@ class ApiGateway:
                 raise error from raised
             raise
         except TimeoutError:
-            late = CallTimeoutError(f"{call.api}: no answer within {call.timeout_seconds:.0f} s", late=True)
+            late = _late(call.api, started, watch)
+            stopwatch.abandoned += isinstance(late, AbandonedCallError)
             outcome = _failed(late, call)
             raise late from None
         except Exception as error:
@@ -232,6 +261,13 @@ class ApiGateway:
         for api in self._policies.values():
             for policy in api.every:
                 await policy.limiter.aclose()
+
+
+def _late(api: Api, started: float, watch: CallWatch | None) -> CallTimeoutError:
+    none = f"{api}: no answer within {time.monotonic() - started:.0f} s"
+    if watch is not None and watch.abandoned:
+        return AbandonedCallError(f"{none}, while others were answered; it is made again", late=True)
+    return CallTimeoutError(none, late=True)
 
 
 def _failed(error: CallError, call: Call[ValueT]) -> CallOutcome:

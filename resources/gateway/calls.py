@@ -1,7 +1,7 @@
 """A call to an external API and what becomes of it: the types that the gateway, the providers and the ledgers share.
 
-Here: the call, its answer, its outcome, and the protocol of the ledger that pays for it. Not here: making calls (api_gateway.py),
-and the classes of errors (outcomes.py).
+Here: the call, its answer, its outcome, the protocol of the ledger that pays for it, and the reservation of an attempt. Not here:
+making calls (api_gateway.py), and the classes of errors (outcomes.py).
 """
 
 from __future__ import annotations
@@ -172,3 +172,41 @@ class CallLedger(Protocol):
     def answered(self, api: Api) -> None:
         """The API answers, possibly with a refusal: there is no outage, or it has ended."""
         ...
+
+
+class Reservation:
+    """The reservation of one attempt, as a context: at its end it is given back unless the attempt was sent."""
+
+    def __init__(self, call: Call[object], ledger: CallLedger) -> None:
+        self._call = call
+        self._ledger = ledger
+        self._attempt_id: str | None = None
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.give_back()
+
+    async def make(self) -> str:
+        """The id of the attempt, reserved now if it is not yet. Raises what ``CallLedger.reserve`` raises."""
+        if self._attempt_id is None:
+            self._attempt_id = await self._ledger.reserve(self._call)
+        return self._attempt_id
+
+    async def to_send(self) -> str:
+        """The same of an attempt that is sent now: whoever sends it finalizes it.
+
+        Raises:
+            CallError: What ``CallLedger.reserve`` and ``confirm`` raise.
+        """
+        attempt_id = await self.make()
+        await self._ledger.confirm(attempt_id, self._call)
+        self._attempt_id = None
+        return attempt_id
+
+    def give_back(self) -> None:
+        """Finalize an attempt that is not sent."""
+        if self._attempt_id is not None:
+            self._ledger.finalize(self._attempt_id, self._call, UNSENT)
+            self._attempt_id = None

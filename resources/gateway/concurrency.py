@@ -1,31 +1,30 @@
 """The limit of concurrent calls to one API, over all runs, processes and machines (R17), with its rate control (AIMD).
 
-Here: the local queue, which gives this process's slots out by priority, and the renewer, a task that leases slots from the fleet,
-renews the lease and gives slots back. It makes one small update a second, so that the number of database calls does not grow with
-the number of slots; it asks more often only while processes compete.
+Here: the renewer, a task that leases slots from the fleet, renews the lease and gives slots back. It makes one small update a
+second, so that the number of database calls does not grow with the number of slots; it asks more often only while processes
+compete.
 
-Not here: fairness between processes (slot_shares.py), the calls themselves (api_gateway.py). Invariant: the shares in the document
-never add up to more than the limit, except for calls in flight when the limit falls, or when a process was silent for longer than
-its lease. A dead process's share comes back when its lease ends, by the server's clock.
+Not here: which call of this process is next (call_queue.py), fairness between processes (slot_shares.py). Invariant: the shares in
+the document never add up to more than the limit, except for calls in flight when the limit falls, or when a process was silent for
+longer than its lease. A dead process's share comes back when its lease ends, by the server's clock.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
 from resources.cancellation import cancel_and_wait
+from resources.gateway.call_queue import CallQueue, Place
 from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE, SlotRequest, SlotShares, share_update
 from resources.mongodb.connection import MongoDocument
 
@@ -43,13 +42,6 @@ RISE_SECONDS = 2.0
 """Time in which a lowered ceiling rises by one, while calls are made and none is answered 429."""
 HOLD_SECONDS = 15.0
 """Time for which a ceiling that was found (one call more was answered 429) stays before one more is tried."""
-
-
-@dataclass(order=True)
-class _Waiter:
-    priority: int
-    order: int
-    turn: asyncio.Future[None] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -95,11 +87,7 @@ class ConcurrencyLimiter:
         self._hold_seconds = hold_seconds
         self._renew_seconds = min(RENEW_SECONDS, lease_seconds / 3)
         self._holder = holder or uuid.uuid4().hex
-        self._waiters: list[_Waiter] = []
-        self._order = count()
-        self._in_use = 0
-        self._most_in_use = 0  # since the last request
-        self._may_use = 0
+        self._queue = CallQueue(self._may_call, self._on_change)
         self._held = 0  # counted as ours in the fleet's document: more than we may use until the calls above that end
         self._requested = 0
         self._ceiling = limit
@@ -109,6 +97,7 @@ class ConcurrencyLimiter:
         self._paused_until = 0.0
         self._pause_to_report = 0.0  # until when
         self._refused_call: float | None = None  # when it began
+        self._fits = limit  # calls that stayed in flight when others were refused
         self._successes = 0
         self._changed = asyncio.Event()
         self._renewer: asyncio.Task[None] | None = None
@@ -116,16 +105,21 @@ class ConcurrencyLimiter:
     @property
     def view(self) -> LimiterView:
         """The state for people and tests."""
-        return LimiterView(self._may_use, self._in_use, len(self._waiters), self._ceiling)
+        return LimiterView(self._queue.may_use, self._queue.in_use, self._queue.waiting, self._ceiling)
 
     @asynccontextmanager
     async def slot(self, priority: int) -> AsyncIterator[None]:
         """Hold one slot. Of the calls that wait in this process, the lowest ``priority`` comes first, then the longest wait."""
-        await self._enter(priority)
-        try:
+        with self.place(priority) as place:
+            await place.slot()
             yield
-        finally:
-            self._leave()
+
+    def place(self, priority: int) -> Place:
+        """A place in the queue, for a call that prepares itself before it gets its slot."""
+        if self._renewer is None or self._renewer.done():
+            self._renewer = asyncio.create_task(self._renew(), name=self._id)
+            self._renewer.add_done_callback(self._renewer_ended)
+        return self._queue.place(priority)
 
     def limited(self, *, started_at: float, retry_after: float | None) -> None:
         """The provider answered 429: lower the fleet's ceiling.
@@ -137,7 +131,10 @@ class ConcurrencyLimiter:
             retry_after: Seconds in which no process of the fleet calls; None: the provider named none.
         """
         # Until the fleet's document is read again: one more call than those in flight here would get a 429, too.
-        self._may_use = max(1, min(self._may_use, self._in_use - 1))
+        others = self._queue.in_use - 1
+        self._queue.may_use = max(1, min(self._queue.may_use, others))
+        if others > 0:
+            self._fits = min(self._fits, others)
         until = time.monotonic() + (retry_after or 0.0)
         self._paused_until = max(self._paused_until, until)
         self._pause_to_report = max(self._pause_to_report, until)
@@ -163,44 +160,17 @@ class ConcurrencyLimiter:
 
     @property
     def _wanted(self) -> int:
-        return min(self._limit, self._in_use + len(self._waiters))
+        return min(self._limit, self._queue.calls)
 
-    async def _enter(self, priority: int) -> None:
-        waiter = _Waiter(priority, next(self._order), asyncio.get_running_loop().create_future())
-        heapq.heappush(self._waiters, waiter)
-        if self._renewer is None or self._renewer.done():
-            self._renewer = asyncio.create_task(self._renew(), name=self._id)
-            self._renewer.add_done_callback(self._renewer_ended)
-        self._give_out_slots()
-        if not waiter.turn.done() and self._wanted > self._requested:
+    def _may_call(self) -> bool:
+        return self._paused_until <= time.monotonic() < self._leased_until
+
+    def _on_change(self) -> None:
+        """Ask the fleet for slots that calls here wait for, or give back what others wait for."""
+        queue, wanted = self._queue, self._wanted
+        surplus = max(queue.in_use, min(queue.may_use, wanted)) < self._held
+        if wanted > max(self._requested, queue.may_use) or (surplus and self._others_short):
             self._changed.set()
-        try:
-            await waiter.turn
-        except asyncio.CancelledError:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-                heapq.heapify(self._waiters)
-            elif not waiter.turn.cancelled():  # the cancelled waiter had a slot already: give it to the next one
-                self._leave()
-            raise
-
-    def _leave(self) -> None:
-        self._in_use -= 1
-        self._give_out_slots()
-        if self._others_short and max(self._in_use, min(self._may_use, self._wanted)) < self._held:
-            self._changed.set()
-
-    def _give_out_slots(self) -> None:
-        now = time.monotonic()
-        if now < self._paused_until or now >= self._leased_until:
-            return
-        while self._waiters and self._in_use < self._may_use:
-            waiter = heapq.heappop(self._waiters)
-            if waiter.turn.done():
-                continue
-            self._in_use += 1
-            self._most_in_use = max(self._most_in_use, self._in_use)
-            waiter.turn.set_result(None)
 
     async def _renew(self) -> None:
         """Renew, ask for more, give back, until no slot is wanted; then wait for the next call."""
@@ -212,7 +182,7 @@ class ConcurrencyLimiter:
                 logger.warning("%s: cannot reach MongoDB (%s); waiting", self._id, type(error).__name__)
                 await asyncio.sleep(OUTAGE_SECONDS)
                 continue
-            self._give_out_slots()
+            self._queue.advance()
             asked_at = time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._rest()):
@@ -221,10 +191,11 @@ class ConcurrencyLimiter:
 
     def _rest(self) -> float | None:
         """Seconds until the next request if nothing changes; None: none is needed."""
-        if self._requested == 0 and not self._waiters:
+        if self._requested == 0 and not self._queue.waiting:
             return None
-        rest = self._renew_seconds
-        if self._waiters and self._may_use < min(self._ceiling, self._wanted):
+        # A process that fills its slots learns soon that another one wants some.
+        rest = self._renew_seconds / 2 if self._queue.waiting and not self._others_short else self._renew_seconds
+        if self._queue.waiting and self._queue.may_use < min(self._ceiling, self._wanted):
             rest = min(rest, CONTENDED_SECONDS * max(1, self._short))
         pause = self._paused_until - time.monotonic()
         return min(rest, pause) if pause > 0 else rest
@@ -234,16 +205,18 @@ class ConcurrencyLimiter:
         refused_call, pause_to_report = self._refused_call, self._pause_to_report
         succeeded, self._successes = self._successes, 0
         # Slots that were used a moment ago are kept for the next call, unless another process needs them.
-        wants = self._wanted if self._others_short else max(self._wanted, min(self._may_use, self._most_in_use))
-        self._most_in_use = self._in_use
+        queue = self._queue
+        wants = self._wanted if self._others_short else max(self._wanted, min(queue.may_use, queue.most_in_use))
+        queue.most_in_use = queue.in_use
         # Until the update returns no slot beyond these figures is given out: another process may get it meanwhile.
-        self._may_use = min(self._may_use, self._in_use)
+        queue.may_use = min(queue.may_use, queue.in_use)
         request = SlotRequest(
             holder=self._holder,
-            in_use=self._in_use,
+            in_use=queue.in_use,
             wants=wants,
             limit=self._limit,
             lease=_milliseconds(self._lease_seconds),
+            fits=self._fits,
             refused_ago=None if refused_call is None else _milliseconds(asked_at - refused_call),
             pause=_milliseconds(max(0.0, pause_to_report - asked_at)),
             succeeded=succeeded,
@@ -255,7 +228,7 @@ class ConcurrencyLimiter:
         )
         self._requested = wants
         if self._refused_call == refused_call:
-            self._refused_call = None
+            self._refused_call, self._fits = None, self._limit
         if self._pause_to_report == pause_to_report:
             self._pause_to_report = 0.0
         self._learn(SlotShares.model_validate(found), asked_at)
@@ -263,7 +236,9 @@ class ConcurrencyLimiter:
     def _learn(self, shares: SlotShares, asked_at: float) -> None:
         short = shares.short_of_slots()
         mine = shares.of(self._holder)
-        self._may_use, self._held = mine.may_use, mine.share
+        refused_meanwhile = self._refused_call is not None
+        self._queue.may_use = min(mine.may_use, self._fits) if refused_meanwhile else mine.may_use
+        self._held = mine.share
         self._ceiling = shares.effective
         self._short = len(short)
         self._others_short = any(holder != self._holder for holder in short)
@@ -273,11 +248,8 @@ class ConcurrencyLimiter:
 
     def _renewer_ended(self, renewer: asyncio.Task[None]) -> None:
         """The renewer ends when it is cancelled, or by a bug: then every call that waits gets the error."""
-        error = None if renewer.cancelled() else renewer.exception()
-        while error is not None and self._waiters:
-            waiter = heapq.heappop(self._waiters)
-            if not waiter.turn.done():
-                waiter.turn.set_exception(error)
+        if not renewer.cancelled() and (error := renewer.exception()) is not None:
+            self._queue.fail(error)
 
 
 def _milliseconds(seconds: float) -> int:

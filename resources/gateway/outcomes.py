@@ -87,6 +87,10 @@ class CallTimeoutError(TransientError):
     """No answer came within the time-out of the call."""
 
 
+class AbandonedCallError(CallTimeoutError):
+    """No answer came by the deadline of the call, and calls that were sent later have been answered (deadlines.py)."""
+
+
 class RequestFailedError(CallError):
     """This one request fails, for whatever reason; other requests continue. It uses up an attempt of its task.
 

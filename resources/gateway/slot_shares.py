@@ -19,7 +19,9 @@ from pydantic import BaseModel
 from resources.mongodb.connection import MongoDocument
 
 DECREASE = 0.75
-"""Part of the ceiling that a 429 leaves."""
+"""Part of the ceiling that 429s leave at most."""
+LEAST = 0.5
+"""Part of the ceiling that the 429s of calls that were in flight together leave at least."""
 SUCCESSES_PER_INCREASE = 25
 """Calls of the whole fleet that raise a lowered ceiling by one, if time has not raised it before."""
 
@@ -33,6 +35,7 @@ class SlotRequest:
         rise: In so long a lowered ceiling rises by one, while calls are made and none is answered 429.
         hold: For so long a ceiling that was found (one call more was answered 429) stays before one more is tried.
         refused_ago: Since the last call that was answered 429 began; None: there was none since the last request.
+        fits: Then, calls of this process that were in flight beside those that were answered 429.
         pause: The wait that the provider demanded, for the whole fleet.
         succeeded: Number of calls that succeeded since the last request.
     """
@@ -45,6 +48,7 @@ class SlotRequest:
     rise: int
     hold: int
     refused_ago: int | None = None
+    fits: int = 0
     pause: int = 0
     succeeded: int = 0
 
@@ -105,6 +109,7 @@ def _others(request: SlotRequest) -> MongoDocument:
 def _pace(request: SlotRequest) -> MongoDocument:
     """AIMD: the ceiling is lowered once for all 429s of calls that were in flight together, and raised by one.
 
+    It is lowered to the calls that stayed in flight, but not below ``LEAST`` of it: a quota that is used up refuses all calls.
     A 429 after a raise has found the provider's ceiling: it only takes the raise back, and that ceiling stays for a while.
     """
     blocked_until = {"$max": ["$blocked_until", {"$add": ["$$NOW", request.pause]}]}
@@ -123,9 +128,13 @@ def _lowered(request: SlotRequest, refused_ago: int) -> MongoDocument:
     news = {"$or": [{"$eq": [{"$ifNull": ["$lowered_at", None]}, None]}, {"$gte": [began, "$lowered_at"]}]}
     found = {"$and": [news, {"$gt": ["$lifted_at", "$lowered_at"]}, _is_lowered()]}
     most: MongoDocument = {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}
-    less: MongoDocument = {"$cond": [found, {"$subtract": [most, 1]}, {"$multiply": [most, DECREASE]}]}
+    before = {"$cond": [news, most, {"$ifNull": ["$lowered_from", most]}]}
+    less = {"$cond": [news, {"$multiply": [most, DECREASE]}, most]}
+    fitting = {"$add": [request.fits, {"$sum": {"$map": {"input": _others(request), "in": "$$this.share"}}}]}
+    burst = {"$max": [{"$multiply": [before, LEAST]}, {"$min": [less, fitting]}]}
     return {
-        "ceiling": {"$cond": [news, {"$max": [1, less]}, {"$ifNull": ["$ceiling", request.limit]}]},
+        "ceiling": {"$max": [1, {"$cond": [found, {"$subtract": [most, 1]}, burst]}]},
+        "lowered_from": before,
         "held_until": {"$cond": [found, {"$add": ["$$NOW", request.hold]}, {"$ifNull": ["$held_until", None]}]},
         "lowered_at": {"$cond": [news, "$$NOW", "$lowered_at"]},
         "successes": 0,

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 
 from resources.gateway.breaker import BreakerOpenError
-from resources.gateway.outcomes import CallError, RateLimitedError
+from resources.gateway.outcomes import AbandonedCallError, CallError, RateLimitedError
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
@@ -25,10 +25,11 @@ def milliseconds_since(started: float) -> int:
 
 
 class Stopwatch:
-    """Counts from when it is made, or from its last lap."""
+    """Counts from when it is made, or from its last lap. ``abandoned``: attempts at the call that were abandoned."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
+        self.abandoned = 0
 
     def lap(self) -> int:
         """Milliseconds until now; the next lap begins."""
@@ -46,12 +47,14 @@ class Outage:
         self._failures = 0
 
     def worth_reporting(self, error: CallError) -> datetime | None:
-        """Record a failed attempt; return when the first one failed. None for a rate limit that delays the call only briefly."""
+        """Record a failed attempt; return when the first one failed. None where the call is delayed only briefly, by a rate limit
+        or by one attempt that was abandoned.
+        """
         if self._since is None:
             self._since, self._began = datetime.now(UTC), time.monotonic()
-        if isinstance(error, RateLimitedError):
-            held_up = time.monotonic() - self._began + (error.retry_after or 0.0)
-            return self._since if held_up >= PACE_SECONDS else None
+        if isinstance(error, (RateLimitedError, AbandonedCallError)):
+            wait = error.retry_after if isinstance(error, RateLimitedError) else None
+            return self._since if time.monotonic() - self._began + (wait or 0.0) >= PACE_SECONDS else None
         return self._since
 
     @property

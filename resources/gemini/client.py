@@ -63,20 +63,22 @@ class GeminiClient:
         """
         from google.genai import types
 
+        from resources.gemini.sdk_types import Config, Content, Part
+
         sent = models.now()
-        config = types.GenerateContentConfig(
-            system_instruction=request.system,
+        config = Config(
+            system_instruction=Content.of(Part(text=request.system)),
             response_mime_type="application/json",
-            response_json_schema=dict(request.schema),
+            response_json_schema=request.schema,
             max_output_tokens=request.max_output_tokens,
             thinking_config=_thinking(profile),
             temperature=1.0 if profile.sampling else None,
             service_tier=None if request.tier is CallTier.STANDARD else types.ServiceTier(request.tier.value),
             http_options=types.HttpOptions(timeout=self._flex_timeout) if request.tier is CallTier.FLEX else None,
         )
-        parts = [types.Part(text=part) for part in request.parts if part]
+        contents = Content.of(*(Part(text=part) for part in request.parts if part))
         try:
-            http = await self._transport.generate(profile.id, parts, config)
+            http = await self._transport.generate(profile.id, contents, config)
             return read_answer(http, request, profile, sent=sent, base_url=self._transport.base_url)
         except Exception as error:  # noqa: BLE001  whatever comes out of a call is an outcome of it
             outcome = failed_call(error)

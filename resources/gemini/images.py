@@ -63,6 +63,8 @@ class GeminiImages:
         """See ``ImageGenerator``. The API has neither seeds for pictures nor idempotency keys."""
         from google.genai import types
 
+        from resources.gemini.sdk_types import Config, Content, Part
+
         if len(prompt.encode()) + REFERENCE_TOKENS * len(references) > MOST_INPUT_TOKENS:
             raise RequestRejectedError(
                 f"the prompt of {len(prompt.encode())} bytes with {len(references)} reference pictures may have more than "
@@ -70,15 +72,15 @@ class GeminiImages:
             )
         sent = models.now()
         asked = asked_at(self._model, sent)
-        config = types.GenerateContentConfig(
+        config = Config(
             response_modalities=[types.Modality.IMAGE],
             image_config=types.ImageConfig(aspect_ratio=nearest_ratio(width, height), image_size=IMAGE_SIZE),
             max_output_tokens=MOST_OUTPUT_TOKENS,
         )
         try:
             blobs = [types.Blob(data=data, mime_type=media_type_of(data)) for data in references]
-            parts = [*(types.Part(inline_data=blob) for blob in blobs), types.Part(text=prompt)]
-            http = await self._transport.generate(asked.id, parts, config)
+            contents = Content.of(*(Part(inline_data=blob) for blob in blobs), Part(text=prompt))
+            http = await self._transport.generate(asked.id, contents, config)
             return await asyncio.to_thread(read_picture, http, asked, sent=sent, base_url=self._transport.base_url)
         except PictureError as error:
             raise RequestRejectedError(f"a reference picture {error}") from error

@@ -25,7 +25,7 @@ from resources.redaction import hide
 from resources.settings import is_loopback
 
 if TYPE_CHECKING:
-    from google.genai import types
+    from resources.gemini.sdk_types import Config, Content
 
 API_VERSION = "v1beta"
 
@@ -85,11 +85,8 @@ class GeminiTransport:
                 ),
             )
 
-    async def generate(self, model: str, parts: list[types.Part], config: types.GenerateContentConfig) -> HttpAnswer:
+    async def generate(self, model: str, contents: Content, config: Config) -> HttpAnswer:
         """Send one user turn and return the response, whatever its status. Raises what ``errors.failed_call`` classifies."""
-        from google.genai import types
-
-        contents = types.Content(role="user", parts=parts)
         try:
             await self._client.aio.models.generate_content(model=model, contents=contents, config=config)
         except AnswerArrived as arrived:

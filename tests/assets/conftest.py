@@ -16,7 +16,7 @@ def checked(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str
 ) -> Iterator[Worlds]:
     home = tmp_path_factory.mktemp("checks")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as worlds:
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, checks=True) as worlds:
         _, made = worlds.make(WORLD, users=request.module.PEOPLE, posts=request.module.POSTS)
         assert made.success, made.failure
         yield worlds

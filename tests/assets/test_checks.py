@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from PIL import Image
 
 from generia_assets.catalog import ASSETS
-from tests.support.checked_world import WORLD, asked, change, first
+from tests.support.checked_world import WORLD, asked, asked_in_a_run, change, first
 from tests.support.content_faults import FAULTS as CONTENT_FAULTS
 from tests.support.worlds_in_process import Worlds
 
@@ -186,6 +187,17 @@ def test_a_planted_fault_is_found_named_and_told_how_to_be_mended(
     assert found.severity.value == severity
     assert wrong in found.description
     assert again in found.description
+
+
+def test_a_check_that_is_asked_by_itself_in_a_run_answers_alone(restored: Worlds) -> None:
+    """The button on an asset's page runs that check and no other; what it found is in Dagster as the check has said it."""
+    wrong = one_id_twice(restored)
+    key = dg.AssetCheckKey(dg.AssetKey("post_images"), "exact_publications")
+    (told,) = asked_in_a_run(restored, {key})
+    found = asked(restored, "post_images", "exact_publications")
+    assert (told.passed, told.severity, told.description) == (False, found.severity, found.description)
+    assert wrong in str(told.description)
+    assert (told.check_name, dict(told.metadata)) == ("exact_publications", dict(found.metadata))
 
 
 def test_every_check_has_a_planted_fault(checked: Worlds) -> None:

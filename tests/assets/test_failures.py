@@ -16,6 +16,7 @@ from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds
 SETTINGS: dict[str, Any] = {
     "gemini_max_reasks": 0
 }  # a damaged answer is a failed attempt at once: the spare calls of a small world are few
+WITH_CHECKS = True
 
 
 @pytest.fixture

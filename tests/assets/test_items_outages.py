@@ -105,7 +105,7 @@ def test_a_poisonous_picture_fails_its_post_and_the_world_completes(
 ) -> None:
     """The rule is the same for the image API: one post is not published, and all else is."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
-    provider = {"image_provider": f"tests.support.items_worlds:{painter}"}
+    provider: dict[str, Any] = {"image_provider": f"tests.support.items_worlds:{painter}"}
     with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, **provider) as worlds:
         world_id, made = worlds.make(users=1, posts=2)
         assert made.success, made.failure

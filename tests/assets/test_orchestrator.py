@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from generia_assets.assets import orchestrator, people, publication
+from generia_assets.assets import orchestrator, people
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.catalog import TaskType, asset_of
@@ -37,7 +37,7 @@ class NothingThere:
 
 
 def world_run(runner: Any, materialized: Any, selection: Selection, request: WorldRequest) -> WorldRun:
-    return WorldRun(runner, materialized, selection, request, WORLD, takes_references=runner.references)
+    return WorldRun(runner, materialized, selection, request, WORLD, calls_at_once=1, takes_references=runner.references)
 
 
 @dataclass
@@ -238,7 +238,7 @@ async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishe
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", open_posts)
     monkeypatch.setattr(people, "KEPT_PEOPLE", kept)
-    monkeypatch.setattr(publication.PublicationOrder.__init__, "__kwdefaults__", {"waiting": waiting})
+    monkeypatch.setattr(orchestrator, "WAITING", waiting)
     for seed, request, dice in small_worlds(25):
         journal = await made(request, seed, some_failing(request, dice, share), room=room, references=references)
         wanted = [journal.key(t) for t in range(request.posts_count) if will_come(journal, t)]

@@ -95,7 +95,7 @@ def test_a_world_is_published_in_the_order_of_its_timeline(worlds: Worlds) -> No
 
 def test_posts_that_are_let_go_are_published_in_order_and_painted_once(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for one waiting post and one task's place, all come out in order, without one picture or request more."""
-    monkeypatch.setattr(publication.PublicationOrder.__init__, "__kwdefaults__", {"waiting": 1})
+    monkeypatch.setattr(orchestrator, "PublicationOrder", lambda places, waiting: publication.PublicationOrder(places, waiting=1))
     narrow = Worlds(worlds.settings.model_copy(update={"task_concurrency": 3}), worlds.settings.mongodb_uri.get_secret_value(), "")
     try:
         faults(worlds, jitter=0.2)
@@ -202,7 +202,7 @@ def test_a_world_that_is_stopped_anywhere_goes_on_in_order_with_the_same_request
     """When the budget ends while posts wait for their turn nothing is published out of order; resumed, the world is completed with
     exactly the requests that it would have made, and every picture is painted once.
     """
-    monkeypatch.setattr(orchestrator, "OPEN_POSTS", 20)
+    monkeypatch.setattr(orchestrator, "OPEN_POSTS", 1)
     world_id = f"stopped-{after_calls}"
     faults(worlds, jitter=0.1, no_credit=1.0, after_calls=after_calls, seed=after_calls)
     _, made = worlds.make(world_id, users=PEOPLE, posts=POSTS)

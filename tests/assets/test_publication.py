@@ -90,6 +90,6 @@ async def test_who_stops_waiting_makes_room_for_another() -> None:
 
 async def test_a_world_without_posts_waits_for_no_first_post() -> None:
     """What begins with the first settled place begins at once where there is none."""
-    order = PublicationOrder(0)
+    order = PublicationOrder(0, waiting=1)
     assert order.first_settled.is_set()
     assert await order.next_postponed() is None

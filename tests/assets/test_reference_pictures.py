@@ -17,6 +17,7 @@ from resources.pictures import as_jpeg, picture
 from tests.support.worlds_in_process import Worlds
 
 SETTINGS = {"image_provider": "gemini", "image_model": "gemini-3.1-flash-lite-image"}
+WITH_CHECKS = True
 
 
 @pytest.fixture(autouse=True)

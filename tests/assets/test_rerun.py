@@ -20,6 +20,7 @@ from sensors.run_status import assets_of, order_again
 from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import PROMPT, Made, Worlds
 
+WITH_CHECKS = True
 PEOPLE, POSTS = 4, 8
 KEPT = ("t", "after", "moment", "in_reply_to", "wish", "order")
 """What stays of a post that is made again."""

@@ -16,6 +16,7 @@ from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.settings import settings
 from tests.support.worlds_in_process import Made, Worlds
 
+WITH_CHECKS = True
 PEOPLE = 2
 OF_PEOPLE = [
     "generate_character",
@@ -103,6 +104,7 @@ def test_a_run_that_fails_tells_of_everybody_as_far_as_it_came(worlds: Worlds, l
     assert any("unfinished" in line or "failed" in line for line in told)
 
 
+@pytest.mark.slow
 def test_without_mongodb_a_failing_run_has_a_warning_in_place_of_its_lines(caplog: pytest.LogCaptureFixture) -> None:
     """What cannot be told raises nothing: the failure itself stays what is told."""
     with MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=100) as client:

@@ -21,6 +21,7 @@ from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from tests.support.worlds_in_process import PROMPT, Made, Worlds, wait_for
 
+WITH_CHECKS = True
 PEOPLE, LARGER_POSTS = 12, 30
 """More than one batch of people; more than one call of everything."""
 

@@ -33,6 +33,7 @@ NOWHERE = "mongodb://127.0.0.1:9/"
 @pytest.mark.parametrize(
     "command", [["list"], ["trace", FIRST], *(named(one, FIRST) for one in ON_A_WORLD[::3])], ids=lambda one: f"P19 {one[0]}"
 )
+@pytest.mark.slow
 def test_a_mongodb_that_is_away_is_named_soon(tmp_path: Path, command: list[str]) -> None:
     """Every command that needs MongoDB says within two seconds that it does not answer, and what to do: exit status 1."""
     began = time.monotonic()
@@ -43,6 +44,7 @@ def test_a_mongodb_that_is_away_is_named_soon(tmp_path: Path, command: list[str]
 
 
 @pytest.mark.parametrize("command", [["send", "--prompt", "a lake"], ["dead-letters"]], ids=lambda one: f"P19 {one[0]}")
+@pytest.mark.slow
 def test_a_kafka_that_is_away_is_named_soon(tmp_path: Path, command: list[str]) -> None:
     """The same for Kafka."""
     began = time.monotonic()
@@ -71,6 +73,7 @@ def test_what_cannot_exist_is_refused_without_a_server(tmp_path: Path, command: 
 
 
 @pytest.mark.case("P19")
+@pytest.mark.slow
 def test_a_part_without_a_log_is_told_with_mongodbs_silence(tmp_path: Path) -> None:
     """`logs nonsense` without MongoDB: there is no such part, and worlds cannot be looked up."""
     exit_code, out, err = Command(tmp_path, {"MONGODB_URI": NOWHERE}).call("logs", "nonsense")

@@ -98,6 +98,7 @@ def test_every_request_has_the_lines_that_recorded_answers_are_found_by(generia:
     assert sum(len(re.findall(f"^{IDEA}$", text, re.MULTILINE)) for text in ideas) == sum(int(found[1]) for found in asked if found)
 
 
+@pytest.mark.slow
 def test_requests_are_answered_by_hand_round_by_round(generia: Command, tmp_path: Path) -> None:
     """Each round writes the unanswered requests whose context is answered, until all are; the same requests as in one run."""
     whole = written(generia, tmp_path / "whole", *SMALL)

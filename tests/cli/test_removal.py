@@ -31,7 +31,7 @@ from tests.support.worlds_in_process import Worlds, worlds_in_process
 def worlds(mongodb_uri: str, broker: str, gemini_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
     """Worlds with a Dagster instance in a folder, as a running generator has one."""
     home = tmp_path_factory.mktemp("removal")
-    with worlds_in_process(home / "data", mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as made:
+    with worlds_in_process(home / "data", mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, checks=True) as made:
         EmulatorControl(gemini_process).reset()  # of what earlier tests have asked it to do
         made.instance.dispose()
         (home / "dagster").mkdir()

@@ -126,6 +126,7 @@ def test_every_name_and_attribute_of_every_template_is_tried(content: Path, temp
 
 
 @pytest.mark.case("P3")
+@pytest.mark.slow
 def test_content_is_looked_at_again_only_when_a_file_changed(content: Path) -> None:
     """A process that is forked from a checked one pays for no second check, unless files were edited meanwhile."""
     check.require_good_content()

@@ -205,6 +205,7 @@ def test_a_request_for_a_post_is_made_in_two_milliseconds():
     assert time.process_time() - begun < 0.002 * len(asked)
 
 
+@pytest.mark.slow
 def test_ten_thousand_posts_of_one_person_are_planned_in_two_seconds():
     """However few forms fit a laconic person, the plan does not get slower with its length."""
     laconic = next(seed for seed in range(100) if axes.profile(seed, 0).talker.name == "laconic")

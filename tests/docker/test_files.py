@@ -101,8 +101,9 @@ def test_linters_find_nothing(command):
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_instance_settings_are_what_dagster_reads(tmp_path):
+def test_instance_settings_are_what_dagster_reads(tmp_path, monkeypatch):
     """Dagster accepts dagster.yaml, and reads from it one run per world, dead runs noticed, retries after crashes only."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text((DOCKER / "dagster.yaml").read_text())
     with DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path))) as instance:
         queue = instance.get_concurrency_config().run_queue_config
@@ -111,7 +112,8 @@ def test_instance_settings_are_what_dagster_reads(tmp_path):
         assert queue.tag_concurrency_limits == [
             {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
         ]
-        assert instance.run_coordinator.dequeue_interval_seconds == 1  # type: ignore[attr-defined]
+        assert instance.run_coordinator.dequeue_interval_seconds < 1  # type: ignore[attr-defined]
+        assert queue.max_user_code_failure_retries == 10
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_poll_interval_seconds == 2
         assert instance.run_monitoring_max_resume_run_attempts == 0

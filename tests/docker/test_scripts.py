@@ -76,6 +76,7 @@ def test_a_server_that_answers_is_healthy(web_address, code_server):
     assert run_health("grpc", address).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_wrongly_is_not_healthy(web_address, code_server):
     """A server that says no, or does not know what it is asked for, is not healthy."""
     address, servicer = code_server

@@ -27,7 +27,7 @@ TOPIC = "events-of-worlds"
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> Iterator[Worlds]:
     home = tmp_path_factory.mktemp("events")
-    settings = {"kafka_progress_topic": TOPIC}
+    settings: dict[str, Any] = {"kafka_progress_topic": TOPIC}
     with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, **settings) as worlds:
         assert worlds.gemini is not None
         worlds.gemini.reset()
@@ -176,7 +176,7 @@ def test_a_world_made_while_kafka_is_away_is_told_afterwards_by_the_watchdog(
     tmp_path: Path, mongodb_uri: str, broker: str, gemini: str
 ) -> None:
     """Generation needs no Kafka; one tick tells all of it, in order, when Kafka is back, the next has nothing to tell."""
-    away = {"broker": "127.0.0.1:1", "kafka_progress_topic": "events-told-late"}
+    away: dict[str, Any] = {"broker": "127.0.0.1:1", "kafka_progress_topic": "events-told-late"}
     with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, gemini=gemini, **away) as worlds:
         world_id, made = worlds.make()
         assert made.success, made.failure

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from generia_assets.assets.checks import ALL
+from generia_assets.assets.checks.finding import World
 from generia_assets.catalog import ASSETS
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
@@ -137,6 +139,17 @@ def test_a_way_in_a_state_does_what_the_table_says(scenes: Scenes, way: str, sta
         kept = ("status", "generation", "unfinished", "parameters", "users_created", "posts_created", "failures")
         assert {name: worlds.raw_status(scene.world_id).get(name) for name in kept} == {name: status.get(name) for name in kept}
         assert after == before
+
+
+@pytest.mark.case("P1")
+@pytest.mark.parametrize("state", STATES)
+def test_every_check_answers_in_every_state(scenes: Scenes, state: str) -> None:
+    """No check fails for what a world does not have yet, and none finds an error in a world that is whole."""
+    scene = scenes.back_to(state)
+    world = World(scene.world_id, scene.worlds.database, scene.worlds.settings.media_dir)
+    answers = {check.name: check.evaluate(world) for check in ALL}
+    if state.startswith("completed"):
+        assert answers["world_is_whole"].passed, answers["world_is_whole"].description
 
 
 @pytest.mark.case("P2")

@@ -139,6 +139,7 @@ async def test_a_restarted_emulator_with_the_same_seed_says_the_same(tmp_path: P
     assert texts[0] == texts[1] != texts[2]
 
 
+@pytest.mark.slow
 async def test_a_recorded_answer_is_replayed_and_counted(tmp_path: Path):
     """It comes as often as it is asked for, once more after a complaint, and then the emulator writes; the counts say how often."""
     answer = {"wishes": [], "calendar": [], "name": "Recorded Town"}

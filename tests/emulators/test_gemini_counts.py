@@ -60,6 +60,15 @@ async def test_the_peak_is_what_the_caller_kept_to(client, control):
     assert control.stats().peak_in_flight == 5
 
 
+async def test_a_slow_answer_takes_ten_times_as_long(client, control):
+    """Where every answer is slow, each takes ten latencies; where none is, one."""
+    control.set_faults(latency=0.03, slow=1.0)
+    began = time.monotonic()
+    await ask(client)
+    assert time.monotonic() - began >= 0.3
+    assert control.stats().by_outcome == {"ok": 1}
+
+
 async def test_a_call_above_the_ceiling_is_refused_at_once(client, control):
     """With a ceiling of ten, ten of thirty calls at once are answered and twenty refused with a bare 429."""
     control.set_faults(latency=0.5, max_in_flight=10)

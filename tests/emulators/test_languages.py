@@ -30,7 +30,7 @@ FOR_PAINTERS = {"style", "avatar", "build", "hair", "mark", "wear", "icon", "hea
 @pytest.fixture(scope="module")
 def worlds(mongodb_uri: str, broker: str, gemini_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
     home: Path = tmp_path_factory.mktemp("languages")
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process) as made:
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, checks=True) as made:
         EmulatorControl(gemini_process).reset()  # of what earlier tests have asked it to do
         yield made
 

@@ -147,6 +147,7 @@ def test_a_world_is_stopped_and_goes_on(generia: Command) -> None:
         _, out, _ = generia.call("status", world, "--json")
         if out and json.loads(out)["tasks_completed"] > 2:
             break
+        time.sleep(0.1)
     exit_code, _, err = generia.call("stop", world)
     assert exit_code == 0, err
     stopped = json.loads(generia.call("status", world, "--json")[1])

@@ -149,8 +149,8 @@ def test_many_monitors_ask_mongodb_once(database, monkeypatch):
 
 def test_what_cannot_be_read_is_missing_and_said_to_be(monkeypatch):
     """Without MongoDB a monitor gets no zeros: figures are left out, and `generia_measured` is 0 for each part, in bounded time."""
-    monkeypatch.setattr(metrics, "SECTION_S", 0.2)
-    with connect("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=200") as client:
+    monkeypatch.setattr(metrics, "SECTION_S", 0.02)
+    with connect("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=20") as client:
         began = time.monotonic()
         told = figures(Metrics(client.nowhere).text().decode())
     assert told == {("generia_measured", part): 0 for part in metrics.SECTIONS}

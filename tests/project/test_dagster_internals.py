@@ -83,7 +83,7 @@ def test_the_code_server_has_the_places_that_warm_starts_hook_into() -> None:
     assert "self._executions: dict[str," in source
     assert "self._health_servicer = health.HealthServicer()" in inspect.getsource(server)
     assert reply()
-    assert importlib.util.find_spec(dagster_internals.PRELOADED)
+    assert all(map(importlib.util.find_spec, dagster_internals.PRELOADED))
 
 
 def test_the_run_launcher_has_what_ours_overrides() -> None:

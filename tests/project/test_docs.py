@@ -127,6 +127,7 @@ def test_every_command_is_documented_and_every_setting_named_exists() -> None:
     assert settings - Settings.model_fields.keys() == set()
 
 
+@pytest.mark.slow
 def test_the_tree_of_errors_is_that_of_the_code() -> None:
     """docs/errors.md has every exception of the product, below the class that it derives from, with what to do."""
     told: dict[str, str] = {}

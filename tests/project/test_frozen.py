@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -208,8 +208,9 @@ def reload_definitions(_server: Child, where: str) -> None:
         channel.unary_unary("/api.DagsterApi/ReloadCode")(b"", timeout=10)
 
 
-@pytest.mark.parametrize("event", [pytest.param(hang, id="S1 stuck"), pytest.param(reload_definitions, id="P9 reloaded")])
-def test_a_code_server_is_replaced(tmp_path: Path, house: TestStack, event: Callable[[Child, str], None]) -> None:
+@pytest.mark.case("S1")
+@pytest.mark.case("P9")
+def test_a_code_server_is_replaced(tmp_path: Path, house: TestStack) -> None:
     """`generia dev` starts another code server in the place of one that is stuck, has ended, or is to read its definitions anew."""
     port = free_port()
     where = f"127.0.0.1:{port}"
@@ -221,18 +222,19 @@ def test_a_code_server_is_replaced(tmp_path: Path, house: TestStack, event: Call
         "code server", Ownership.GENERATOR, launch, lambda _: where if starts_runs(where) else None, watch=Watch(where, 3.0)
     )
     parts = ServiceSet([part])
+
+    def replaced(former: Child) -> bool | None:
+        parts.check()
+        return (part.child is not former and starts_runs(where)) or None
+
     try:
         parts.start(lambda: None)
-        first = part.child
-        assert first is not None
-        wait_for("the watch", lambda: (part.watch is not None and part.watch.answered) or None)
-        event(first, where)
-
-        def replaced() -> bool | None:
-            parts.check()
-            return (part.child is not first and starts_runs(where)) or None
-
-        wait_for("another code server", replaced)
-        assert not alive(first.pid)
+        for event in (hang, reload_definitions):
+            present = part.child
+            assert present is not None
+            wait_for("the watch", lambda: (part.watch is not None and part.watch.answered) or None)
+            event(present, where)
+            wait_for("another code server", partial(replaced, present))
+            assert not alive(present.pid)
     finally:
         parts.stop()

@@ -36,7 +36,9 @@ def guarded_uri(mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]]) -> 
 
 @pytest.fixture
 def worlds(guarded_uri: str, broker: str, gemini: str, tmp_path: Path) -> Iterator[Worlds]:
-    with worlds_in_process(tmp_path, mongodb_uri=guarded_uri, broker=broker, gemini=gemini, log_level="DEBUG") as worlds:
+    with worlds_in_process(
+        tmp_path, mongodb_uri=guarded_uri, broker=broker, gemini=gemini, log_level="DEBUG", checks=True
+    ) as worlds:
         yield worlds
 
 

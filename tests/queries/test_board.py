@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -138,7 +139,7 @@ async def test_whoever_looks_is_told_which_breaker_is_open(
 
 def test_a_world_that_an_outage_parked_leaves_no_breaker_open(tmp_path: Path, mongodb_uri: str, broker: str, gemini: str) -> None:
     """While a run waits for Gemini the board shows its breaker open; when the run has given up and ended, nothing is left of it."""
-    hasty = {"patience_seconds": 4.0, "breaker_minimum_calls": 1, "breaker_open_seconds": 0.5}
+    hasty: dict[str, Any] = {"patience_seconds": 4.0, "breaker_minimum_calls": 1, "breaker_open_seconds": 0.5}
     with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, **hasty) as worlds:
         assert worlds.gemini is not None
         worlds.gemini.set_faults(unavailable=1.0)

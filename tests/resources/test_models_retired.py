@@ -46,7 +46,7 @@ def made_here(
 ) -> Iterator[dict[str, Worlds]]:
     """Worlds by the model that they are configured for, with the settings as they are delivered."""
     home = tmp_path_factory.mktemp("worlds")
-    servers = {"mongodb_uri": mongodb_uri, "broker": broker, "gemini": gemini_process}
+    servers: dict[str, Any] = {"mongodb_uri": mongodb_uri, "broker": broker, "gemini": gemini_process}
     with worlds_in_process(home, **servers) as old, worlds_in_process(home, **servers, gemini_model=LATER) as dated:
         yield {"": old, LATER: dated}
 

@@ -113,7 +113,7 @@ def test_a_run_says_which_right_is_missing(server: ServerWithUsers, broker: str,
     """The run's failure, the world's record and doctor name the right; when it is given, the same world is made."""
     uri = server.uri("modest")
     names = {"mongodb_database": "g", "platform_database": "g_platform"}
-    with worlds_in_process(tmp_path, mongodb_uri=uri, broker=broker, gemini=gemini, **names) as worlds:
+    with worlds_in_process(tmp_path, mongodb_uri=uri, broker=broker, gemini=gemini, checks=True, **names) as worlds:
         kafka = {"KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3"}
         cli = Command(tmp_path, {"MONGODB_URI": uri, **kafka, **{name.upper(): value for name, value in names.items()}})
         with connect(uri) as client:

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
 
+from resources.gateway import api_gateway
 from resources.gateway.api_gateway import ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker, BreakerState
 from resources.gateway.calls import Answer, Api, Call, TokenUsage
@@ -132,7 +134,7 @@ async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongod
 
 
 async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
-    """A slot is held and the breaker asked before money is reserved; then the call, its record, and only then the slot is free."""
+    """Money is reserved before there is a slot; then the slot, the call and its record, and only then the slot is free."""
     in_use = []
 
     async def reserve(call, reserve=account.reserve):
@@ -146,7 +148,7 @@ async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
     account.reserve, account.finalize = reserve, finalize
     assert await outside.call(call(OK, events=account.events), account) == "value"
     assert account.events == ["reserve", "confirm", "send", "finalize", "answered"]
-    assert in_use == [1, 1]
+    assert in_use == [0, 1]
     assert slots.view.in_use == 0
 
 
@@ -304,7 +306,7 @@ async def test_a_time_out_is_in_doubt(outside, account):
 
 @pytest.mark.parametrize("when", ["in the air", "in the queue"])
 async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slots, account, when):
-    """A call cancelled in the air is settled at its worst case, one in the queue was never reserved; all slots are free."""
+    """A call cancelled in the air is settled at its worst case, one in the queue is given back; all slots are free."""
     tasks = [asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())) for _ in range(3)]
     if when == "in the queue":
         tasks.append(asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())))
@@ -316,10 +318,61 @@ async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slot
     await asyncio.gather(stopped, *tasks, return_exceptions=True)
     assert stopped.cancelled()
     assert (slots.view.in_use, slots.view.waiting) == (0, 0)
-    assert [(each.outcome, each.cost_usd) for each in account.settlements] == ([("cut_off", WORST)] if when == "in the air" else [])
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("cut_off", WORST if when == "in the air" else 0.0)]
+    assert account.settlements[0].carried_out == (when == "in the air")
 
 
-@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
+async def in_line(outside, slots, account):
+    """The task of a call that has reserved and waits for a slot, and what ends those that have one."""
+    done = asyncio.Event()
+
+    async def slow():
+        await done.wait()
+        return OK
+
+    before = [asyncio.create_task(outside.call(call(slow), RecordingAccount())) for _ in range(4)]
+    await until(lambda: slots.view.in_use == 4)
+    waiting = asyncio.create_task(outside.call(call(OK, events=account.events), account))
+    await until(lambda: account.events == ["reserve"])
+
+    async def free():
+        done.set()
+        await asyncio.gather(*before)
+
+    return waiting, free
+
+
+async def test_the_next_call_has_reserved_when_a_slot_becomes_free(outside, slots, account):
+    """While all slots are in use it reserves, and it is sent without reserving again as soon as there is a slot."""
+    waiting, free = await in_line(outside, slots, account)
+    await free()
+    assert await waiting == "value"
+    assert account.events == [*ONCE, "answered"]
+
+
+async def test_a_call_that_waits_long_gives_its_reservation_back_and_keeps_its_place(outside, slots, account, monkeypatch):
+    """What is reserved is bound for ``AHEAD_SECONDS`` at most; then it is reserved when there is a slot."""
+    monkeypatch.setattr(api_gateway, "AHEAD_SECONDS", 0.05)
+    waiting, free = await in_line(outside, slots, account)
+    await until(lambda: account.events == ["reserve", "finalize"])
+    assert (account.settlements[0].carried_out, account.settlements[0].cost_usd) == (False, 0.0)
+    await free()
+    assert await waiting == "value"
+    assert account.events == ["reserve", "finalize", *ONCE, "answered"]
+
+
+async def test_a_breaker_that_opens_meanwhile_gives_the_reservation_back(outside, slots, breaker, account):
+    """The call that had reserved is not sent into an outage, and reserves again only when it is its turn as a probe."""
+    waiting, free = await in_line(outside, slots, account)
+    for _ in range(10):
+        with suppress(TransientError), breaker.attempt():
+            raise TransientError("503")
+    await free()
+    assert await waiting == "value"
+    assert account.events[:2] == ["reserve", "finalize"]
+    assert [one.outcome for one in account.settlements] == ["cut_off", "ok"]
+
+
 async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation_back(outside, slots, account):
     """The last look before sending ends the call: it is not made, costs nothing, and is given back to the limit of calls."""
 
@@ -334,6 +387,7 @@ async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation
     assert slots.view.in_use == 0
 
 
+@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
 async def test_without_a_reservation_there_is_no_call(outside, slots, account, error):
     """What ``reserve`` refuses is never sent, never settled and raised as it is."""
     account.refuses = error

@@ -114,6 +114,7 @@ def test_what_a_provider_sends_is_decoded_before_anything_is_kept(data: bytes | 
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+@pytest.mark.slow
 def test_a_reference_picture_is_small_however_large_the_avatar_is(mode: str) -> None:
     """It goes along with every request that shows the person."""
     data = io.BytesIO()

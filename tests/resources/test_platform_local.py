@@ -324,6 +324,7 @@ async def test_a_world_is_told_again_without_losing_its_pictures(platform, datab
     assert (world["name"], world["params"], world["image_uuid"]) == ("Second", {"name": "Second"}, header.media_id)
 
 
+@pytest.mark.slow
 async def test_a_database_that_does_not_answer_is_transient(tmp_path):
     """Without MongoDB every call ends as a transient outcome, which the breaker counts."""
     async with AsyncMongoClient(f"mongodb://127.0.0.1:{lifecycle.free_port()}", serverSelectionTimeoutMS=50) as client:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,7 @@ def test_the_example_makes_a_worlds_pictures(
     """A provider of forty lines over HTTP, and nothing else, makes all pictures of a world, at its own price."""
     monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.setenv("IMAGES_URL", image_api)
-    choice = {"image_provider": "image_provider:HttpImages"}
+    choice: dict[str, Any] = {"image_provider": "image_provider:HttpImages"}
     with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, **choice) as worlds:
         world, made = worlds.make(users=1, posts=1)
         assert made.success, made.failure

@@ -56,3 +56,46 @@ async def test_a_refusal_without_a_lift_before_it_still_cuts_by_a_quarter(slots)
         for ceiling in (12, 9):
             slots.limited(started_at=time.monotonic(), retry_after=None)
             await until(lambda: slots.view.ceiling == ceiling)  # noqa: B023
+
+
+class Provider:
+    """Lets so many calls through at once and refuses the others after a moment."""
+
+    def __init__(self, slots, allowed):
+        self.slots = slots
+        self.allowed = allowed
+        self.now = self.refused = 0
+
+    async def call(self):
+        """One call, made until it is let through."""
+        while True:
+            async with self.slots.slot(0):
+                sent, self.now = time.monotonic(), self.now + 1
+                refused = self.now > self.allowed
+                await asyncio.sleep(0.01 * (self.now - self.allowed) if refused else 0.2)
+                self.now -= 1
+                if not refused:
+                    self.slots.succeeded()
+                    return
+                self.refused += 1
+                self.slots.limited(started_at=sent, retry_after=None)
+            await asyncio.sleep(0.3)
+
+
+async def test_a_burst_of_refusals_finds_the_ceiling_at_once(slots):
+    """Of sixteen calls at once eight are refused, and none of those that come after them: eight stay in flight."""
+    provider = Provider(slots, allowed=8)
+    await asyncio.gather(*(provider.call() for _ in range(48)))
+    assert (provider.refused, slots.view.ceiling) == (8, 8)
+
+
+async def test_refusals_of_calls_that_were_in_flight_together_leave_half_at_least(slots):
+    """A quota that is used up refuses every call; that says nothing about how many may be made at once."""
+    provider = Provider(slots, allowed=0)
+    calls = [asyncio.create_task(provider.call()) for _ in range(16)]
+    await until(lambda: provider.refused == 16)
+    await asyncio.sleep(0.1)
+    assert slots.view.ceiling == 8
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)

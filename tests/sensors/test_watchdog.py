@@ -30,8 +30,8 @@ LONG_AGO = timedelta(hours=1)
 
 
 @pytest.fixture
-def worlds(tmp_path: Path, mongodb_uri: str) -> Iterator[Worlds]:
-    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker="127.0.0.1:1", gemini="") as worlds:
+def worlds(tmp_path: Path, mongodb_uri: str, broker: str) -> Iterator[Worlds]:
+    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini="") as worlds:
         yield worlds
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import dagster as dg
 
+from generia_assets.assets.checks import ALL
+from generia_assets.assets.checks.finding import World
 from generia_assets.catalog import ASSETS
 from tests.support.worlds_in_process import Worlds
 
@@ -30,17 +32,19 @@ def restored_after(worlds: Worlds) -> Iterator[Worlds]:
 
 
 def asked(worlds: Worlds, asset: str, name: str) -> Any:
-    """What this check says of the world, asked by itself as by the button on the asset's page."""
-    (evaluation,) = _asked(worlds, {dg.AssetCheckKey(dg.AssetKey(asset), name)})
-    return evaluation
+    """What this check says of the world, without a run of Dagster's."""
+    (check,) = (check for check in ALL if (check.asset, check.name) == (asset, name))
+    return check.evaluate(World(WORLD, worlds.database, worlds.settings.media_dir))
 
 
 def all_asked(worlds: Worlds) -> dict[str, Any]:
-    """What every check says of the world, by the check's name."""
-    return {answer.check_name: answer for answer in _asked(worlds, worlds.defs.resolve_asset_graph().asset_check_keys)}
+    """What every check says of the world, by the check's name, in a run of Dagster's."""
+    answers = asked_in_a_run(worlds, worlds.defs.resolve_asset_graph().asset_check_keys)
+    return {answer.check_name: answer for answer in answers}
 
 
-def _asked(worlds: Worlds, keys: Iterable[dg.AssetCheckKey]) -> Sequence[Any]:
+def asked_in_a_run(worlds: Worlds, keys: Iterable[dg.AssetCheckKey]) -> Sequence[dg.AssetCheckEvaluation]:
+    """What these checks say of the world, asked as by the button on an asset's page."""
     job = worlds.defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=set(keys))
     made = job.execute_in_process(instance=worlds.instance, partition_key=WORLD, raise_on_error=True)
     return made.get_asset_check_evaluations()

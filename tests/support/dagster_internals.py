@@ -29,10 +29,16 @@ from dagster._core.storage.tags import TagType as TagType
 from dagster._core.storage.tags import get_tag_type as get_tag_type
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin as LoadableTargetOrigin
 from dagster_shared.cli import WorkspaceOpts as WorkspaceOpts
+from dagster_shared.record import replace
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
 from sqlalchemy.event import listen
 from sqlalchemy.pool import QueuePool
+
+
+def without_checks(defs: dg.Definitions) -> dg.Definitions:
+    """The same code location without its asset checks: with their events they are half of what a small world costs."""
+    return replace(defs, asset_checks=[])
 
 
 def in_memory_instance() -> dg.DagsterInstance:

@@ -22,7 +22,7 @@ USERS, POSTS = 3, 4
 
 def main(home: Path, mongodb_uri: str, broker: str, gemini: str) -> dict[str, object]:
     """Make the world, then materialize what was added again; what there is."""
-    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini) as worlds:
+    with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, checks=True) as worlds:
         world_id, made = worlds.make(users=USERS, posts=POSTS)
         if not made.success:
             raise SystemExit(made.failure)

@@ -38,6 +38,7 @@ from tests.support.dagster_internals import (
     ReexecutionStrategy,
     execute_run,
     in_memory_instance,
+    without_checks,
 )
 
 USERS, POSTS = 3, 6
@@ -97,8 +98,9 @@ class Made:
 class Worlds:
     """A code location with databases, media and a Dagster instance of its own."""
 
-    def __init__(self, settings: Settings, uri: str, gemini: str) -> None:
+    def __init__(self, settings: Settings, uri: str, gemini: str, *, checks: bool = False) -> None:
         self.settings = settings
+        self.checks = checks
         self.client: MongoClient[dict[str, Any]] = MongoClient(uri, tz_aware=True)
         self.database = self.client[settings.mongodb_database]
         self.platform = self.client[settings.platform_database]
@@ -124,7 +126,8 @@ class Worlds:
 
     @cached_property
     def defs(self) -> dg.Definitions:
-        return build_defs(self.settings)
+        defs = build_defs(self.settings)
+        return defs if self.checks else without_checks(defs)
 
     @cached_property
     def job(self) -> dg.JobDefinition:
@@ -282,8 +285,13 @@ def definitions_in_use() -> dg.Definitions:
 
 
 @contextmanager
-def worlds_in_process(home: Path, *, mongodb_uri: str, broker: str, gemini: str, **changes: Any) -> Iterator[Worlds]:
-    """Worlds with these settings; everything they made in MongoDB is dropped at the end."""
+def worlds_in_process(
+    home: Path, *, mongodb_uri: str, broker: str, gemini: str, checks: bool = False, **changes: Any
+) -> Iterator[Worlds]:
+    """Worlds with these settings; everything they made in MongoDB is dropped at the end.
+
+    The asset checks, half of what a small world costs, run where a test says that it looks at them.
+    """
     name = f"test_{uuid.uuid4().hex[:12]}"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MONGODB_URI", mongodb_uri)
@@ -298,7 +306,7 @@ def worlds_in_process(home: Path, *, mongodb_uri: str, broker: str, gemini: str,
             "generia_data_dir": home,
             **changes,
         }
-        worlds = Worlds(Settings(_env_file=None, **values), mongodb_uri, gemini)
+        worlds = Worlds(Settings(_env_file=None, **values), mongodb_uri, gemini, checks=checks)
         if worlds.gemini is not None:
             worlds.gemini.reset()  # from what tests before these left there
         try:

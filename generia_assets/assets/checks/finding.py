@@ -7,7 +7,7 @@ question.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import dagster as dg
 
@@ -21,6 +21,8 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 
 SHOWN = 5
 """Problems that a check names; it counts all of them."""
+KEPT = 1_000
+"""Documents of an asset that are kept for the checks that follow; of larger assets each check reads a stream."""
 TRIES = 5
 """Times a check starts again when the asset is replaced while it is read."""
 
@@ -32,6 +34,7 @@ class World:
     id: str
     database: MongoDatabase
     media_dir: Path
+    _kept: dict[type[Document], tuple[Document, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def request(self) -> WorldRequest:
@@ -45,7 +48,11 @@ class World:
 
     def all(self, model: type[DocumentT]) -> Iterator[DocumentT]:
         """The documents of this class, in order of their keys, one at a time."""
-        return self._documents.stream(model)
+        if model not in self._kept:
+            if self.count(model) > KEPT:
+                return self._documents.stream(model)
+            self._kept[model] = tuple(self._documents.stream(model))
+        return cast("Iterator[DocumentT]", iter(self._kept[model]))
 
     def count(self, model: type[Document]) -> int:
         """How many documents of this class there are."""

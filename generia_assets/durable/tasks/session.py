@@ -274,7 +274,7 @@ async def open_session(
         clients,
         stages,
         adopted=generation.adopted,
-        task_concurrency=settings.task_concurrency,
+        task_concurrency=settings.tasks_at_once,
         planned=None if generation.keys else generation.tasks,
         tier_of=tier_of_calls(request_of(world_id, parameters)),
     )

@@ -1,0 +1,129 @@
+"""Dagster's storage for dagster.yaml: its SQLite files, with connections that stay open.
+
+Dagster's default opens a connection, compiles the statement and syncs the file for each event, and reads its migration scripts
+each time a process opens the storage: half of the CPU of a small world. Here a process keeps an SQLAlchemy engine for each of the
+files it used last, and trusts a file that Dagster has stamped. The files and tables are Dagster's own: an instance can change from
+its default storage to this one and back.
+
+A commit is not synced to the disk (``synchronous=NORMAL`` in WAL mode): a power failure may take the last events, and damages
+no file. MongoDB has what a world is: a run whose end is lost is repeated, and an order that is read again changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import sqlalchemy as db
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.event import listen
+from sqlalchemy.pool import NullPool, Pool
+
+from generia_assets.dagster_internals import (
+    SQLITE_BUSY_TIMEOUT_SECONDS,
+    ConfigurableClassData,
+    DagsterSqliteStorage,
+    SqliteEventLogStorage,
+    SqliteRunStorage,
+    SqliteScheduleStorage,
+    create_db_conn_string,
+)
+
+StorageT = TypeVar("StorageT", "_Runs", "_Schedules")
+
+FILES = 16
+"""Files whose connections a process keeps: three are shared by all runs, and each run has one."""
+
+
+class OpenSqliteStorage(DagsterSqliteStorage):
+    """Dagster's SQLite storage below ``base_dir``, with connections that stay open."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self.base_dir = base_dir
+        self._inst_data = inst_data
+        self._run_storage = _opened(_Runs, Path(base_dir, "history"), "runs")
+        self._event_log_storage = _Events(str(Path(base_dir, "history", "runs")))
+        self._schedule_storage = _opened(_Schedules, Path(base_dir, "schedules"), "schedules")
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        """As dagster.yaml configures it."""
+        return cls.from_local(config_value["base_dir"], inst_data)
+
+
+class _Runs(SqliteRunStorage):
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with _engine(self._conn_string).begin() as connection:
+            yield connection
+
+
+class _Schedules(SqliteScheduleStorage):
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with _engine(self._conn_string).begin() as connection:
+            yield connection
+
+
+class _Events(SqliteEventLogStorage):
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        url = self.conn_string_for_shard(shard)
+        with self._db_lock:
+            if shard not in self._initialized_dbs:
+                if not _is_stamped(url):
+                    self._initdb(_new_engine(url, poolclass=NullPool))
+                self._initialized_dbs.add(shard)
+            with _engine(url).begin() as connection:
+                yield connection
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the file that all runs share has this table. Asked within a transaction, too: it takes no lock."""
+        with _engine(self.conn_string_for_shard("index")).connect() as connection:
+            return db.inspect(connection).has_table(table_name)
+
+
+def _opened(storage: type[StorageT], folder: Path, name: str) -> StorageT:
+    url = create_db_conn_string(str(folder), name)
+    if not _is_stamped(url):
+        storage.from_local(str(folder))
+    return storage(url)
+
+
+def _is_stamped(url: str) -> bool:
+    """Whether Dagster has made the tables of this file, and noted their version."""
+    if not _inode(url):
+        return False
+    with _engine(url).connect() as connection:
+        made = db.inspect(connection).has_table("alembic_version")
+        return made and connection.execute(db.text("SELECT version_num FROM alembic_version")).first() is not None
+
+
+def _engine(url: str) -> Engine:
+    """The engine for a file: another one after a fork, and when the file was replaced."""
+    return _kept_engine(url, os.getpid(), _inode(url))
+
+
+@lru_cache(FILES)
+def _kept_engine(url: str, process: int, inode: int) -> Engine:
+    del process, inode
+    return _new_engine(url)
+
+
+def _new_engine(url: str, poolclass: type[Pool] | None = None) -> Engine:
+    engine = db.create_engine(url, poolclass=poolclass, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
+        listen(engine, "connect", lambda opened, _, pragma=pragma: opened.execute(f"PRAGMA {pragma}"))
+    return engine
+
+
+def _inode(url: str) -> int:
+    """What tells a file from another one of its name; 0: there is none."""
+    try:
+        return Path(url.removeprefix("sqlite:///")).stat().st_ino
+    except FileNotFoundError:
+        return 0
