@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from generia_assets.content import languages
 from generia_assets.content.documents import Document
@@ -30,8 +31,16 @@ _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 def words(text: str, size: int = 2) -> list[str]:
     """The text's words in small letters, without the signs around them; of a script without spaces pieces of ``size`` letters."""
-    pieces = (piece for token in _BREAK.split(text.casefold()) for piece in _PIECES[size].findall(token))
-    return [word for piece in pieces if (word := _EDGES.sub("", piece))]
+    return list(_each_word(text, size))
+
+
+def _each_word(text: str, size: int = 2) -> Iterator[str]:
+    pieces: Iterable[str] = _BREAK.split(text.casefold())
+    if _LETTER.search(text):
+        pieces = (piece for token in pieces for piece in _PIECES[size].findall(token))
+    for piece in pieces:
+        if word := piece if piece.isalnum() else _EDGES.sub("", piece):
+            yield word
 
 
 def frequent_words(language: str) -> frozenset[str]:
@@ -52,7 +61,7 @@ def stems(text: str, frequent: frozenset[str]) -> tuple[str, ...]:
 
 def shows(text: str, wanted: tuple[str, ...]) -> bool:
     """Whether a word of the text begins with one of these stems; where words have no spaces, it may stand anywhere."""
-    return any(word.startswith(wanted) for word in words(text)) or any(stem in text for stem in wanted if _LETTER.match(stem))
+    return any(word.startswith(wanted) for word in _each_word(text)) or any(stem in text for stem in wanted if _LETTER.match(stem))
 
 
 def phrases(text: str) -> list[str]:
@@ -77,7 +86,7 @@ class Openings:
 
     def add(self, key: str, text: str) -> None:
         """One more text; texts without words are not counted."""
-        if begin := words(text)[:OPENING_WORDS]:
+        if begin := list(islice(_each_word(text), OPENING_WORDS)):
             self.texts += 1
             for opening in dict.fromkeys((begin[0], " ".join(begin))):
                 self._counts[opening] += 1
