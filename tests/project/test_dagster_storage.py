@@ -65,6 +65,13 @@ def run_on(opened: dg.DagsterInstance) -> str:
     return result.run_id
 
 
+def tables(home: Path, run_id: str) -> list[object]:
+    """The tables and indexes of a run's file, and the version of Dagster's migrations."""
+    with sqlite3.connect(home / "history" / "runs" / f"{run_id}.db") as connection:
+        made = connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+        return [*made, *connection.execute("SELECT version_num FROM alembic_version").fetchall()]
+
+
 def known(opened: dg.DagsterInstance, run_id: str) -> tuple[object, ...]:
     """What people see of a run: its status, its events, the newest materialization, the check's newest evaluation."""
     run, materialized = opened.get_run_by_id(run_id), opened.get_latest_materialization_event(KEY)
@@ -87,6 +94,7 @@ def test_the_files_are_those_of_dagsters_own_storage(home: Path) -> None:
         assert (after[2], after[3]) == (second, [second])
     with instance(home, ours=False) as plain:
         assert known(plain, second) == after
+    assert tables(home, second) == tables(home, first)
 
 
 def test_an_event_opens_no_connection(home: Path) -> None:
