@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from bench.killing import CODE_SERVER, processes, run_processes, stat_of
 from bench.stack import TestStack
@@ -36,7 +38,7 @@ class Spent:
 
 
 class Meter:
-    """Counts from ``start`` to ``stop``. Runs that ended meanwhile are counted whole: by the process that forked them."""
+    """Counts from the beginning of the block. Runs that ended meanwhile are counted whole: by the process that forked them."""
 
     def __init__(self, stack: TestStack, database: MongoDatabase) -> None:
         self._stack = stack
@@ -47,20 +49,22 @@ class Meter:
         self.own_finds = 0
         """Finds of the harness itself: they are not counted."""
 
-    def start(self) -> None:
-        """Count from now on."""
+    def __enter__(self) -> Self:
         self._cpu, self._commands = self._cpu_now(), self._commands_now()
         self._thread.start()
+        return self
 
-    def stop(self) -> Spent:
-        """What was spent until now."""
-        cpu, commands = self._cpu_now(), self._commands_now()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._over.set()
         self._thread.join()
+
+    def spent(self) -> Spent:
+        """What was spent until now."""
+        cpu, commands = self._cpu_now(), self._commands_now()
         commands.subtract(self._commands)
         commands["find"] -= self.own_finds
-        spent = {name: cpu[name] - self._cpu.get(name, 0.0) for name in cpu}
-        return Spent(spent, {kind: number for kind, number in commands.items() if number > 0}, self._peak_kb / 1024)
+        seconds = {name: cpu[name] - self._cpu.get(name, 0.0) for name in cpu}
+        return Spent(seconds, {kind: number for kind, number in commands.items() if number > 0}, self._peak_kb / 1024)
 
     def _cpu_now(self) -> dict[str, float]:
         parents = dict(processes())

@@ -122,20 +122,20 @@ class Session:
         They are stopped when ``until`` holds, unless they are over then.
         """
         self.answer(**faults)
-        loops, meter = [fixed_loop()], Meter(self.stack, self.database)
-        meter.start()
-        ordered = [(self.order(users, posts), users, posts) for users, posts in sizes]
-        worlds = [World(key, users, posts, sent, self.wait(key, until, meter)) for (key, sent), users, posts in ordered]
-        for world in worlds:
-            if not world.status.done:
-                self.stop(world.world_id)
-        self.wait_for_runs()
-        spent = meter.stop()
-        loops.append(fixed_loop())
+        loop = fixed_loop()
+        with Meter(self.stack, self.database) as meter:
+            ordered = [(self.order(users, posts), users, posts) for users, posts in sizes]
+            worlds = [World(key, users, posts, sent, self.wait(key, until, meter)) for (key, sent), users, posts in ordered]
+            for world in worlds:
+                if not world.status.done:
+                    self.stop(world.world_id)
+            self.wait_for_runs()
+            spent = meter.spent()
+        loop = (loop + fixed_loop()) / 2
         calls = self.calls(*(world.world_id for world in worlds))
         graphs = [bounds.world_graph(world.world_id, world.users, world.posts, self.seconds) for world in worlds]
         graph = {node: work for one in graphs for node, work in one.items()}
-        return Made(worlds, graph, calls, _costs(spent, len(calls), sum(loops) / 2))
+        return Made(worlds, graph, calls, _costs(spent, len(calls), loop))
 
     def answer(self, **faults: float) -> None:
         """Let the model answer in its time, with these faults from now on."""
