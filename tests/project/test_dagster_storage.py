@@ -148,6 +148,18 @@ def test_a_file_that_was_replaced_is_opened_again(home: Path) -> None:
         assert {run.run_id for run in opened.get_runs()} == {before, run_id}
 
 
+def test_two_processes_may_make_a_runs_file_at_once(home: Path) -> None:
+    """The first one stays, with what is in it, and nothing is left beside it."""
+    with instance(home) as opened:
+        (run,) = opened.get_runs()
+        events, before = opened.event_log_storage, opened.all_logs(run.run_id)
+        assert isinstance(events, dagster_storage._Events)
+        events._make(Path(events.path_for_shard(run.run_id)))
+        assert opened.all_logs(run.run_id) == before
+    kinds = {path.name.removeprefix(run.run_id) for path in (home / "history" / "runs").glob(f"{run.run_id}*")}
+    assert kinds <= {".db", ".db-wal", ".db-shm"}
+
+
 def test_a_forked_process_opens_its_own_connections(home: Path) -> None:
     """A connection of SQLite must not be used on both sides of a fork: the child has another engine for the same file."""
     with instance(home) as opened:
