@@ -103,8 +103,15 @@ class _Events(SqliteEventLogStorage):
 
     def has_table(self, table_name: str) -> bool:
         """Whether the file that all runs share has this table. Asked within a transaction, too: it takes no lock."""
-        with _engine(self.conn_string_for_shard("index")).connect() as connection:
-            return db.inspect(connection).has_table(table_name)
+        if table_name not in self._tables_there:
+            with _engine(self.conn_string_for_shard("index")).connect() as connection:
+                if db.inspect(connection).has_table(table_name):
+                    self._tables_there.add(table_name)
+        return table_name in self._tables_there
+
+    @cached_property
+    def _tables_there(self) -> set[str]:
+        return set()
 
 
 def _opened(storage: type[StorageT], folder: Path, name: str) -> StorageT:
