@@ -82,7 +82,7 @@ class StubImageGenerator:
     async def generate(
         self, *, prompt: str, width: int, height: int, seed: int, references: Sequence[bytes] = (), idempotency_key: str
     ) -> GeneratedImage:
-        """Draw a picture of the prompt: landscape for an oblong order, portrait or emblem for a square one.
+        """Draw a picture of half the ordered width and height: a landscape, or for a square order a portrait or an emblem.
 
         ``references`` and ``idempotency_key`` make no difference: the same order is the same picture anyway. Raises
         ``FatalCallError`` for a size that cannot be meant, ``RefusedError`` for a refused word.

@@ -17,8 +17,7 @@ from PIL import Image, ImageChops, ImageDraw
 from emulators.image_stub.palette import Color, mix, ramp
 
 REDUCED = 2
-"""A picture has this fraction of the width and height that were ordered: it is painted in these, with hard edges, and its reduction
-smooths them. Pages show it about as large as it is then."""
+"""A picture is painted with hard edges in the ordered width and height, and made so many times smaller, which smooths them."""
 
 Point = tuple[float, float]
 Outline = Sequence[Point]

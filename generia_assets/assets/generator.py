@@ -34,7 +34,8 @@ from generia_assets.durable.collections import STATUS, ensure_indexes
 from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
 from generia_assets.durable.status import State, status_of
 from generia_assets.durable.tasks.control import mark_generation_lost, mark_start_failed, mark_waiting
-from generia_assets.durable.tasks.session import Assignment, WorldSession, open_session
+from generia_assets.durable.tasks.opening import open_session
+from generia_assets.durable.tasks.session import Assignment, WorldSession
 from generia_assets.logging_setup import levelled_lines, log_context
 from generia_assets.queries.completeness import check_made
 from generia_assets.settings import Settings
@@ -64,6 +65,7 @@ def generator_resource(settings: Settings) -> dg.ResourceDefinition:
         spare_loopback()
         import_module("google.genai")  # takes half a second, which must not block the event loop
         gc.freeze()  # what was imported stays: collecting over it costs a tenth of a world and copies memory that runs share
+        gc.set_threshold(10_000)  # of 700: a run leaves few cycles, and looking for them took 4 % of its CPU
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
         ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()

@@ -35,7 +35,8 @@ from generia_assets.content.shares import BATCH
 from generia_assets.content.timeline import heard_before
 from generia_assets.durable.events.events import LiveEvent, post_published
 from generia_assets.durable.orders.workload import task_keys
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot, TaskSpec
+from generia_assets.durable.tasks.claims import TaskSpec
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.task_definition import TaskParameters, task_of

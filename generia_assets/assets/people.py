@@ -32,7 +32,8 @@ from generia_assets.content.names import CharacterIndex
 from generia_assets.content.shares import BATCH
 from generia_assets.content.similarity import Ideas
 from generia_assets.durable.events.events import LiveEvent, character_created
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskSpec
+from generia_assets.durable.tasks.claims import TaskSpec
+from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
 from generia_assets.tasks.generate_character_batch import (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.calls.api_status import BreakerStatusStore, is_trusted, name_of, trust
+from generia_assets.durable.calls.api_status import BreakerStatusStore, latest_answers, name_of, trust
 from generia_assets.durable.calls.task_calls import Providers
 from generia_assets.durable.collections import FLEET
 from generia_assets.settings import Settings
@@ -57,9 +57,11 @@ class ApiResources:
         policies = {api: one.policy(fleet, breakers.breaker(api)) for api, one in each.items()}
         names = {api: name_of(api, *one.identity) for api, one in each.items() if one.identity}
         for api, name in names.items():
-            trusted = await is_trusted(fleet, name)
+            known = await latest_answers(fleet, name)
             for policy in policies[api].every:
-                policy.tally.trusted = trusted
+                policy.tally.trusted = known is not None
+            if (deadlines := policies[api].deadlines) is not None:
+                deadlines.learn(known or {})
 
         async def note_trust() -> None:
             with suppress(PyMongoError):  # a later run notes it
@@ -67,7 +69,8 @@ class ApiResources:
                     if any(
                         policy.tally.answered for policy in policies[api].every
                     ):  # also when it was trusted before: trust ends a month after the last answer
-                        await trust(fleet, name)
+                        deadlines = policies[api].deadlines
+                        await trust(fleet, name, deadlines.known if deadlines is not None else {})
 
         stack.push_async_callback(note_trust)
         gateway = ApiGateway(policies, patience_seconds=settings.patience_seconds)

@@ -28,7 +28,8 @@ from generia_assets.content.documents import (
 from generia_assets.content.keys import batch_key, character_index, character_key
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.events.events import LiveEvent
-from generia_assets.durable.tasks.runner import TaskRunner, TaskSpec
+from generia_assets.durable.tasks.claims import TaskSpec
+from generia_assets.durable.tasks.runner import TaskRunner
 from generia_assets.tasks.generate_character_batch import PreviousCharacter
 from generia_assets.tasks.task_definition import DurableTask, TaskParameters
 

@@ -23,8 +23,9 @@ from generia_assets.durable.orders.decisions import RefusedRunError
 from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.status import SuspendReason
 from generia_assets.durable.tasks.control import STOPPED_MESSAGE
+from generia_assets.durable.tasks.opening import TooManyRecoveriesError
 from generia_assets.durable.tasks.runner import TaskFailedError
-from generia_assets.durable.tasks.session import TooManyRecoveriesError, WorldSession
+from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.queries.completeness import NotWholeError
 from generia_assets.tasks.task_definition import UnfitTaskError
 from resources.gateway.outcomes import BudgetExhaustedError, FatalCallError, LeaseLostError, OutageTimeoutError

@@ -20,7 +20,7 @@ from generia_assets.content import banlist
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.leases.commits import Change
+from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.orders.order import WORLD_ID_PATTERN, Order, OrderError, WorldParameters
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.tasks.session import WorldSession

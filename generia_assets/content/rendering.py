@@ -58,13 +58,18 @@ def listed(names: Iterable[str]) -> str:
 
 
 # What may look like an angle bracket to a reader that normalises: ASCII, full-width, small, single quotes, mathematical.
-_TAG_START = re.compile(r"(?:[<＜﹤‹⟨〈]|&lt;?)+(?=[\s/\\]*[^\W\d])")
+_BRACKETS = "<＜﹤‹⟨〈"
+_TAG_START = re.compile(rf"(?:[{_BRACKETS}]|&lt;?)+(?=[\s/\\]*[^\W\d])")
 
 
 def escaped(text: str) -> str:
     """The text with everything that looks like the start of a tag escaped: for quotations within instructions."""
-    # A bracket that starts no tag ("<3", "a < 5") stays as it is.
-    return _TAG_START.sub("(", clean(text))
+    return _without_tags(clean(text))
+
+
+def _without_tags(text: str) -> str:
+    # A bracket that starts no tag ("<3", "a < 5") stays as it is. Most texts have none, and the pattern is slow.
+    return _TAG_START.sub("(", text) if any(sign in text for sign in (*_BRACKETS, "&")) else text
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class PromptDelimiter:
 
     def neutral(self, text: str) -> str:
         """The text with everything that looks like the start of a tag escaped, and without the code."""
-        return escaped(re.sub(re.escape(self.code), "", clean(text), flags=re.IGNORECASE))
+        return _without_tags(re.sub(re.escape(self.code), "", clean(text), flags=re.IGNORECASE))
 
     def around(self, name: str, text: str) -> str:
         """The text between an opening and a closing tag with this name."""

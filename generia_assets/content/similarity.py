@@ -69,7 +69,8 @@ def similarity(one: str, other: str) -> float:
 
 def share(left: set[int], right: set[int]) -> float:
     """The similarity of two texts by their ``sequences``."""
-    return len(left & right) / len(left | right)
+    common = len(left & right)
+    return common / (len(left) + len(right) - common)
 
 
 def near_duplicates(texts: Iterable[tuple[str, str]], threshold: float = NEAR_DUPLICATE) -> list[Pair]:

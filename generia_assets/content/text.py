@@ -73,7 +73,8 @@ def clean(text: str) -> str:
     The zero-width joiner and non-joiner stay: emoji and several scripts need them.
     """
     unified = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n\n")
-    return re.sub(r"\n{3,}", "\n\n", _NEVER.sub("", unified)).strip()
+    kept = _NEVER.sub("", unified)
+    return (re.sub(r"\n{3,}", "\n\n", kept) if "\n\n\n" in kept else kept).strip()
 
 
 def one_line(text: str) -> str:

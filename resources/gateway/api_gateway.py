@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -46,8 +46,9 @@ logger = logging.getLogger(__name__)
 
 MOST_SHED = 3
 """Times that a call at flex is shed before its fallback is made."""
-AHEAD_SECONDS = 15.0
-"""A call that has waited so long for a slot gives its reservation back, and reserves again when it has the slot."""
+AHEAD_SECONDS = 5.0
+"""A call that has waited so long for a slot gives its reservation back. Then calls reserve when they have their slot, until one of
+them has waited for less."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ class ApiGateway:
     async def _reserve_ahead(self, reservation: Reservation, policy: ApiPolicy, place: Place) -> None:
         """Reserve when the call is one of the next, and wait for its slot; but not for long, and not in an outage."""
         await place.near()
-        if place.has_slot or policy.breaker.state is not BreakerState.CLOSED:
+        if place.has_slot or place.last_wait > AHEAD_SECONDS or policy.breaker.state is not BreakerState.CLOSED:
             return
         await reservation.make()
         try:
@@ -214,11 +215,9 @@ class ApiGateway:
         outcome = CallOutcome(CUT_OFF, call.worst_case_usd, error="the run stopped before the answer came")
         try:
             async with asyncio.timeout(call.timeout_seconds) as limit:
-                if policy.deadlines is None:
+                watch = policy.deadlines.watch(call.request_type, limit, stopwatch.abandoned) if policy.deadlines else None
+                with watch or nullcontext():
                     answer = await call.send()
-                else:
-                    with policy.deadlines.watch(call.request_type, limit, stopwatch.abandoned) as watch:
-                        answer = await call.send()
             cost_usd = call.worst_case_usd if answer.cost_usd is None else answer.cost_usd
             why, error_text = (answer.error.outcome, str(answer.error)) if answer.error else ("ok", None)
             outcome = CallOutcome(why, cost_usd, answer.tokens, answer.data, error_text)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from collections.abc import Callable
 from itertools import count
 
@@ -28,6 +29,7 @@ class Place:
         self._queue = queue
         self._rank = (priority, order)
         self._turn: asyncio.Future[None] | None = None
+        self._near_since = 0.0
         self.is_near = self.has_slot = False
 
     def __enter__(self) -> Place:
@@ -41,15 +43,23 @@ class Place:
         self._queue.in_use -= self.has_slot
         self._queue.changed()
 
+    @property
+    def last_wait(self) -> float:
+        """Seconds that the call before waited for its slot when it was near."""
+        return self._queue.last_wait
+
     async def near(self) -> None:
         """Wait until this call is one of the next."""
         if not self.is_near:
             await self._wait(self._queue.far)
+            self._near_since = time.monotonic()
 
     async def slot(self) -> None:
         """Wait for a slot, by priority alone where the call has not come near before."""
         if not self.has_slot:
             await self._wait(self._queue.ready)
+            if self._near_since:
+                self._queue.last_wait = time.monotonic() - self._near_since
 
     async def _wait(self, waiting: Entries) -> None:
         entry, self._turn = (*self._rank, self), asyncio.get_running_loop().create_future()
@@ -82,6 +92,7 @@ class CallQueue:
         most_in_use: The most of them at once; whoever reads it resets it.
         near: Calls that are near, those with a slot included.
         calls: All calls in the queue.
+        last_wait: Seconds from near to its slot, of the latest call that got one.
     """
 
     def __init__(self, is_open: Callable[[], bool], on_change: Callable[[], None]) -> None:
@@ -95,6 +106,7 @@ class CallQueue:
         self._on_change = on_change
         self._order = count()
         self.may_use = self.in_use = self.most_in_use = self.near = self.calls = 0
+        self.last_wait = 0.0
         self.far: Entries = []
         self.ready: Entries = []
 

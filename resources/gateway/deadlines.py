@@ -9,7 +9,8 @@
   the time-out.
 * The next attempt at the same call has ``FACTOR`` times as long, so that a slow answer comes in the end.
 
-An abandoned call may have been billed: its worst case counts as spent, as after a time-out. All figures are those of this process.
+An abandoned call may have been billed: its worst case counts as spent, as after a time-out. All figures are those of this process,
+and of earlier ones the latest ``KEPT`` durations of each type.
 Not here: calls at flex, whose duration says nothing, and calls of the platform, which may create something twice when they are
 made again.
 """
@@ -19,14 +20,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
 from math import ceil
 
 FACTOR = 3.0
 QUANTILE = 0.95
 SHORTEST_SECONDS = 10.0
-LEAST_ANSWERS = 20
+LEAST_ANSWERS = 5
 LATEST = 200
 """Answers that are remembered of each request type, and of all together."""
+KEPT = 20
+"""Of these, for the next process."""
 LOOK_SECONDS = 1.0
 
 
@@ -38,6 +42,16 @@ class Deadlines:
         self._answers: deque[tuple[float, float]] = deque(maxlen=LATEST)
         """Of the latest answers of all types: when the call was sent, and how long it took."""
         self._last_sent = 0.0
+
+    @property
+    def known(self) -> dict[str, list[float]]:
+        """The latest durations of each type, for the next process."""
+        return {request_type: list(seconds)[-KEPT:] for request_type, seconds in self._seconds.items()}
+
+    def learn(self, known: Mapping[str, Iterable[float]]) -> None:
+        """Know these durations, too: those of an earlier process."""
+        for request_type, seconds in known.items():
+            self._seconds[request_type].extend(seconds)
 
     def watch(self, request_type: str, limit: asyncio.Timeout, abandoned: int) -> CallWatch:
         """The context of one call, which is sent now; ``abandoned``: attempts at it that were abandoned before."""
@@ -81,9 +95,7 @@ class CallWatch:
 
     def __enter__(self) -> CallWatch:
         self._sent = self._deadlines.sent()
-        seconds = self._deadlines.seconds(self._request_type)
-        if seconds is not None:
-            self._look_in(seconds * self._factor)
+        self._look_in(SHORTEST_SECONDS * self._factor)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
@@ -96,8 +108,12 @@ class CallWatch:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
-        self.abandoned = self._deadlines.is_overtaken(self._sent)
-        if self.abandoned:
+        if self._limit.expired():
+            return
+        seconds = self._deadlines.seconds(self._request_type)
+        is_late = seconds is not None and time.monotonic() - self._sent >= seconds * self._factor
+        if is_late and self._deadlines.is_overtaken(self._sent):
+            self.abandoned = True
             self._limit.reschedule(asyncio.get_running_loop().time())
         else:
             self._look_in(LOOK_SECONDS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Generic
 
 from resources.gateway.calls import Answer
@@ -40,11 +41,15 @@ class TextRequest(Generic[AnswerT]):
         """The texts that the model reads."""
         return (self.system, *self.parts)
 
-    @property
+    @cached_property
+    def schema_json(self) -> str:
+        """The schema as it is recorded."""
+        return json.dumps(self.schema, ensure_ascii=False)
+
+    @cached_property
     def prompt_bytes(self) -> int:
         """Size of all that is sent, in bytes, for the worst case of its price."""
-        texts = (*self.texts, json.dumps(self.schema, ensure_ascii=False))
-        return sum(len(text.encode("utf-8", "replace")) for text in texts)
+        return sum(len(text.encode("utf-8", "replace")) for text in (*self.texts, self.schema_json))
 
 
 class GeminiClient:

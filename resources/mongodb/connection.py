@@ -6,11 +6,12 @@ Here: clients with time-outs, ``MongoResource``, and the messages for a server t
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import pymongo
@@ -25,7 +26,21 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
 )
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+from resources.gateway.outcomes import OutageTimeoutError
+
+logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
 
 MongoDocument: TypeAlias = dict[str, Any]
 """A raw BSON document, at the border to pymongo only; inside, typed pydantic documents are passed."""
@@ -167,11 +182,42 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, PyMongoError) and (error.timeout or getattr(error, "code", None) in _INTERRUPTED)
 
 
+_PAUSES = wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1)
+
+
+async def retry_on_outage(operation: Callable[[], Awaitable[ResultT]], *, timeout_seconds: float) -> ResultT:
+    """Run a MongoDB operation that may be repeated, through outages. Raises ``OutageTimeoutError`` for one that lasts longer."""
+    try:
+        return await operation()  # nearly always: what follows costs 0.1 ms of CPU for each of thousands of operations
+    except PyMongoError as error:
+        if not is_outage(error):
+            raise
+    try:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(is_outage),
+            wait=_PAUSES,
+            stop=stop_after_delay(timeout_seconds),
+            before_sleep=_log_outage,
+        ):
+            with attempt:
+                return await operation()
+    except RetryError as error:
+        last = error.last_attempt.exception()
+        raise OutageTimeoutError(f"MongoDB did not come back within {timeout_seconds:.0f} s: {type(last).__name__}") from last
+    raise AssertionError("tenacity ended without a result")  # pragma: no cover
+
+
+def _log_outage(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    if state.attempt_number in (1, 10, 100):
+        logger.warning("MongoDB does not answer (%s); waiting", type(error).__name__)
+
+
 def retried_on_outage(patience_seconds: float) -> Retrying:
     """Repeats a blocking operation through an outage, for so long; the operation must be repeatable."""
     return Retrying(
         retry=retry_if_exception(is_outage),
-        wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+        wait=_PAUSES,
         stop=stop_after_delay(patience_seconds),
         reraise=True,
     )

@@ -131,7 +131,8 @@ def no_file(asset: str, field: str) -> Callable[[Worlds], str]:
 
 def too_small(worlds: Worlds) -> str:
     smaller(picture_of(worlds, "character_avatars", "avatar"))
-    return "64×64, and its document says 512×512"
+    said = first(worlds, "character_avatars").avatar
+    return f"64×64, and its document says {said.width}×{said.height}"
 
 
 def no_picture(worlds: Worlds) -> str:

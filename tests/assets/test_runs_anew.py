@@ -14,7 +14,7 @@ from generia_assets.durable.orders.intake import RefusedOrder, record_refusal
 from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks import session
+from generia_assets.durable.tasks import opening
 from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 from generia_assets.durable.tasks.generations import begin
 from tests.support.durable_world import order_of
@@ -126,7 +126,7 @@ def test_what_another_generation_has_staged_is_deleted_before_one_begins(worlds:
         raise RuntimeError("killed")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "begin", dying)
+        patch.setattr(opening, "begin", dying)
         assert "killed" in worlds.run(world_id, select=["world_images"]).failure
     assert pointers.count_documents(mine) == 0
     assert worlds.resume(world_id, select=["world_images"]).success

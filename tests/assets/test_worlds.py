@@ -156,7 +156,9 @@ def test_the_checks_of_a_good_world_pass(made: tuple[str, Made]) -> None:
 def test_whoever_watches_sees_counters_that_agree_stages_in_order_and_completed_last(worlds: Worlds) -> None:
     """In every snapshot the counters equal the tasks; no stage goes back; when ``completed`` is first seen, everything is there."""
     world_id = "watched"
-    with watching(worlds, world_id) as looks:
+    assert worlds.gemini is not None
+    with worlds.undamaged(), watching(worlds, world_id) as looks:
+        worlds.gemini.set_faults(latency=0.1)  # a look takes less
         _, run = worlds.make(world_id)
         wait_for(lambda: looks and looks[-1].status["owner"]["run_id"] is None and looks[-1].status["status"] == "completed")
     assert run.success, run.failure

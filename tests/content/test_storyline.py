@@ -136,6 +136,7 @@ def test_somebody_else_is_in_the_picture_only_where_somebody_is_named(people, po
 
 
 @pytest.mark.parametrize(("people", "posts"), [(3, 6), (25, 150)])
+@pytest.mark.slow
 def test_somebody_made_anew_keeps_time_events_wishes_and_replies(people, posts):
     """Their place in the world stays; form, length, beat and arc are another's."""
     for request, lines in worlds_of(people, posts):

@@ -101,6 +101,7 @@ def test_linters_find_nothing(command):
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.slow
 def test_instance_settings_are_what_dagster_reads(tmp_path, monkeypatch):
     """Dagster accepts dagster.yaml, and reads from it one run per world, dead runs noticed, retries after crashes only."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))

@@ -67,6 +67,7 @@ def closed_address() -> Iterator[str]:
         yield f"127.0.0.1:{taken.getsockname()[1]}"
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_is_healthy(web_address, code_server):
     """A container whose server answers is healthy, by each of the three checks."""
     address, servicer = code_server

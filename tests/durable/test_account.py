@@ -272,17 +272,6 @@ async def test_a_run_that_is_stopped_while_it_reserves_leaves_nothing_reserved(w
     assert status["llm_cost_total"] == pytest.approx(0.01 * went_well)
 
 
-async def test_a_reservation_whose_answer_was_lost_in_an_outage_is_not_made_twice(world: DurableWorld) -> None:
-    """The same attempt asked for again finds its own note: counted once, and never waiting for itself to end."""
-    limits(world, api_call_limits_LLM=1, cost_limit_usd=0.1)
-    run = await world.run()
-    mine = account(run)
-    for _ in range(2):
-        await mine._count("the-same", a_call(worst_case_usd=0.1))
-    assert world.status["api_calls_made_LLM"] == 1
-    assert world.status["cost_reserved_usd"] == pytest.approx(0.1)
-
-
 async def test_a_cap_that_stays_filled_parks_the_world_instead_of_hanging(world: DurableWorld) -> None:
     """Calls in the air that never end hold up the next one for as long as patience lasts, and not for ever."""
     limits(world, cost_limit_usd=0.1)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pymongo import InsertOne, UpdateOne
 
-from generia_assets.durable.collections import HISTORY, TASKS
-from generia_assets.durable.leases.commits import Change, Commits
+from generia_assets.durable.collections import HISTORY, STATUS, TASKS
+from generia_assets.durable.leases import commits
+from generia_assets.durable.leases.changes import Bound, Change
+from generia_assets.durable.leases.commits import Batch, Commits
+from generia_assets.durable.tasks.control import hold_calls
 from resources.gateway.outcomes import LeaseLostError
 from tests.support.durable_world import DurableWorld, durable_world
 
@@ -135,8 +140,9 @@ async def test_a_commit_whose_answer_was_lost_is_not_applied_twice(world: Durabl
     await run.commits.commit(Change(enlist=[a_pending_task(world, 0)]))
     push = UpdateOne({"_id": "log"}, {"$push": {"entries": 1}}, upsert=True)
     change = Change(records={"written": [push]}, increments={"tasks_completed": 1, "llm_cost_total": 0.5})
+    batch = Batch([change])
     for _ in range(2):
-        await run.commits._write([change], "one-commit")  # what is repeated when the answer does not come
+        await run.commits._write(batch)  # what is repeated when the answer does not come
     status = world.status
     assert (status["tasks_completed"], status["llm_cost_total"]) == (1, 0.5)
     assert world.see["written"].find_one({"_id": "log"})["entries"] == [1]
@@ -185,3 +191,58 @@ async def test_what_is_held_for_a_task_that_brings_nothing_is_written_all_the_sa
     await run.commits.flush()
     assert held.done()
     assert world.status["name"] == "flushed"
+
+
+async def test_what_nobody_waits_for_is_durable_when_something_later_is(world: DurableWorld) -> None:
+    """The queue is one: a change that is enqueued only goes with the next one that somebody waits for, in the same transaction."""
+    run = await world.run()
+    enqueued = [run.commits.enqueue(Change(enlist=[a_pending_task(world, n)])) for n in range(3)]
+    await run.commits.commit(Change(values={"message": "later"}))
+    assert all(one.done() for one in enqueued)
+    assert (world.see[TASKS].count_documents({"generation": "generation-1"}), run.commits.transactions) == (3, 1)
+
+
+ONE_CALL = Change(increments={"api_calls_made_LLM": 1}, bounds=[Bound(("api_calls_made_LLM",), "api_call_limits_LLM")])
+
+
+async def test_a_batch_passes_no_bound_and_writes_all_that_fits(world: DurableWorld) -> None:
+    """Of bounded changes in one transaction as many are made as fit, in their order; the others of the batch are all made."""
+    run = await world.run()
+    world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 3}})
+    calls = [run.commits.enqueue(replace(ONE_CALL)) for _ in range(5)]
+    await run.commits.commit(Change(increments={"tasks_failed": 1}))
+    assert [call.result() for call in calls] == [True] * 3 + [False] * 2
+    assert (world.status["api_calls_made_LLM"], world.status["tasks_failed"], run.commits.transactions) == (3, 1, 1)
+
+
+async def test_while_calls_are_held_no_bounded_change_is_made(world: DurableWorld) -> None:
+    """A world that somebody stops reserves nothing more, and what it has done is recorded all the same."""
+    run = await world.run()
+    hold_calls(world.see, world.world_id)
+    call = run.commits.enqueue(replace(ONE_CALL))
+    await run.commits.commit(Change(increments={"tasks_failed": 1}))
+    assert not call.result()
+    assert not run.commits.owned_recently
+    assert (world.status["api_calls_made_LLM"], world.status["tasks_failed"]) == (0, 1)
+
+
+async def test_a_reduced_batch_whose_answer_was_lost_is_not_made_twice(world: DurableWorld) -> None:
+    """What a bound kept out of a batch stays out when the rest is written again after an outage, and the rest counts once."""
+    run = await world.run()
+    world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 1}})
+    batch = Batch([replace(ONE_CALL), replace(ONE_CALL), Change(increments={"tasks_failed": 1})])
+    for _ in range(2):
+        await run.commits._write(batch)
+    assert len(batch.changes) == 2
+    assert (world.status["api_calls_made_LLM"], world.status["tasks_failed"]) == (1, 1)
+
+
+async def test_under_load_transactions_keep_a_distance(world: DurableWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one begins at once; what follows it begins a window later, so that more goes together."""
+    monkeypatch.setattr(commits, "WINDOW_SECONDS", 0.1)
+    run = await world.run()
+    began = time.monotonic()
+    for _ in range(3):
+        await run.commits.commit(Change())
+    assert time.monotonic() - began >= 2 * 0.1
+    assert run.commits.transactions == 3

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
+from generia_assets.durable.events import relay as relay_module
 from generia_assets.durable.events.events import Completed, StageStarted
 from generia_assets.durable.events.relay import Relay
-from generia_assets.durable.leases.commits import Change, Commits
+from generia_assets.durable.leases.changes import Change
+from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.status import Stage
 from tests.support.durable_world import durable_world
 from tests.support.live_events import durable, ended, events_kafka, numbers, read_topic
@@ -17,9 +19,10 @@ pytestmark = pytest.mark.apache_kafka
 
 
 async def test_a_worlds_events_arrive_in_order_in_one_partition(
-    apache_kafka: str, mongodb_uri: str, mongo_database_name: str
+    apache_kafka: str, mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same holds with its own protocol version, its own topics and its own acknowledgements."""
+    monkeypatch.setattr(relay_module, "CLOSING_SECONDS", 60.0)  # however busy the machine is
     kafka = events_kafka(apache_kafka, api_version="")
     async with durable_world(mongodb_uri, mongo_database_name) as world:
         session = world.client.start_session()

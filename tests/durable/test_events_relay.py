@@ -19,7 +19,8 @@ from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.events.events import Completed, Failed, StageStarted, WorldCreated
 from generia_assets.durable.events.relay import Relay, Sender, catch_up
-from generia_assets.durable.leases.commits import Change, Commits
+from generia_assets.durable.leases.changes import Change
+from generia_assets.durable.leases.commits import Batch, Commits
 from generia_assets.durable.status import Stage
 from generia_assets.durable.tasks.control import mark_start_failed, mark_stopped
 from generia_assets.processes import start
@@ -136,10 +137,11 @@ async def test_events_are_numbered_without_gaps_in_the_order_of_their_changes(wo
     run = await world.run()
     await tell(run.commits, 30)
     async with world.client.start_session() as session, await session.start_transaction():
-        await run.commits._apply(session, changes=[Change(events=[AN_EVENT] * 5)], commit_id="undone")
+        await run.commits._apply(session, batch=Batch([Change(events=[AN_EVENT] * 5)]))
         await session.abort_transaction()
+    batch = Batch([Change(events=[AN_EVENT, Completed()])])
     for _ in range(2):  # what is repeated when the answer does not come
-        await run.commits._write([Change(events=[AN_EVENT, Completed()])], "one-commit")
+        await run.commits._write(batch)
     assert [row["seq"] for row in outbox(world)] == list(range(1, 34))
     assert [row["event"]["seq"] for row in outbox(world)] == list(range(1, 34))
     assert world.status["events_seq"] == 33
@@ -228,6 +230,7 @@ async def test_what_an_outage_of_kafka_holds_up_is_caught_up_in_order_and_nothin
 ) -> None:
     """Cut in the middle of sending: the world writes on, one line says that events wait, one that they are caught up."""
     monkeypatch.setattr("generia_assets.durable.events.relay.FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("generia_assets.durable.events.relay.MOST_FRESH", 10)  # what is too much for memory is read again
     line = Line(kafka, left=7)
     with caplog.at_level(logging.WARNING, logger="generia_assets"):
         commits, relay = await relayed(world, line.connect)

@@ -10,7 +10,7 @@ import pytest
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.progress import StageTracker
-from generia_assets.durable.leases.commits import Change
+from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.orders.decisions import (
     GENERATION_TAG,
     PRESENT_GENERATION,

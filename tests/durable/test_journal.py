@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from generia_assets.catalog import TaskType
-from generia_assets.durable.collections import STEPS, TASKS
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot, TaskSpec
+from generia_assets.durable.calls.ledger import BudgetLedger
+from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
+from generia_assets.durable.collections import STATUS, STEPS, TASKS
+from generia_assets.durable.tasks.claims import TaskSpec
+from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError
 from resources.cancellation import cancel_and_wait
+from resources.gateway.calls import Answer, Api, Call, CallOutcome
 from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, LeaseLostError, RefusedError, RequestFailedError
 from tests.support.durable_world import Asker, DurableWorld, Note, Outside, a_task, asking, durable_world
 
@@ -23,6 +27,15 @@ ITEM = TaskParameters(key="c0000-p0000")
 async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[DurableWorld]:
     async with durable_world(mongodb_uri, mongo_database_name) as world:
         yield world
+
+
+def followed_by(key: str) -> Callable[[Note], list[TaskSpec]]:
+    """A post with this key follows."""
+    return lambda made: [TaskSpec(TaskType.GENERATE_POST, TaskParameters(key=key))]
+
+
+async def _unsent() -> Answer[None]:
+    raise AssertionError("nothing is sent here")
 
 
 class Hang:
@@ -56,9 +69,11 @@ async def test_a_completed_task_gives_its_result_again_without_any_call(world: D
     outside, task = Outside(), asking("first", "second")
     run = await world.run()
     done = await run.journal(outside).execute(None, task, ITEM)
+    await run.commits.flush()
     assert await run.journal(outside).execute(None, task, ITEM) == done
     later = await world.run("later")
     assert await later.journal(outside).execute(None, task, ITEM) == done
+    await later.commits.flush()
     assert outside.calls == ["first", "second"]
     assert world.status["tasks_completed"] == 1
 
@@ -67,6 +82,7 @@ async def test_a_task_is_stored_with_the_contracts_fields_and_types(world: Durab
     """Type, world, state, worker, parameters, result, times, attempts and error are there for everyone to read."""
     run = await world.run()
     await run.journal(Outside()).execute(None, asking("first"), ITEM)
+    await run.commits.flush()
     task = world.task(type="generate_post")
     expected = {
         "world_id": world.world_id,
@@ -119,6 +135,7 @@ async def test_a_task_that_succeeds_at_its_last_attempt_is_completed(world: Dura
     outside = Outside({"first": [InvalidAnswerError("cut", cut=True)]})
     run = await world.run()
     await run.journal(outside).execute(None, asking("first"), ITEM)
+    await run.commits.flush()
     stored = world.task(type="generate_post")
     assert (stored["status"], stored["attempt_count"], stored["error"]) == ("completed", 2, None)
     assert world.status["failures"] == []
@@ -140,6 +157,7 @@ async def test_a_task_taken_over_repeats_only_the_call_that_was_in_the_air(world
     await killed_at(world, task, "third")
     outside, later = Outside(), await world.run("later")
     result = await later.journal(outside).execute(None, task, ITEM)
+    await later.commits.flush()
     assert result == Note(text="answer to first / answer to second / answer to third")
     assert outside.calls == ["third"]
     stored = world.task(type="generate_post")
@@ -155,6 +173,7 @@ async def test_deaths_use_up_no_attempts(world: DurableWorld) -> None:
     outside = Outside({"second": [InvalidAnswerError("not JSON")]})
     later = await world.run("later")
     await later.journal(outside).execute(None, task, ITEM)
+    await later.commits.flush()
     assert world.task(type="generate_post")["attempt_count"] == 2
 
 
@@ -170,7 +189,7 @@ async def test_a_death_in_the_second_attempt_does_not_replay_the_first(world: Du
 
 
 async def test_an_attempt_that_the_platform_failed_is_repeated_with_the_answers_of_the_first(world: DurableWorld) -> None:
-    """What was paid for is used again, also by another run, and is removed with the task's completion."""
+    """What was paid for is used again, also by another run."""
     outside, refusals = Outside(), [True]
 
     async def publish(parameters: TaskParameters, tools: Asker) -> Note:
@@ -183,8 +202,9 @@ async def test_an_attempt_that_the_platform_failed_is_repeated_with_the_answers_
 
     run = await world.run()
     assert await run.journal(outside).execute(None, a_task(publish), ITEM) == Note(text="answer to first")
+    await run.commits.flush()
     assert outside.calls == ["first"]
-    assert (world.task(type="generate_post")["attempt_count"], world.see[STEPS].count_documents({})) == (2, 0)
+    assert world.task(type="generate_post")["attempt_count"] == 2
 
 
 async def test_a_task_held_by_a_later_owner_is_refused(world: DurableWorld) -> None:
@@ -216,8 +236,9 @@ async def test_a_former_owners_result_is_not_written(world: DurableWorld) -> Non
     await asyncio.wait_for(asked.wait(), 10)
     await world.take("later")
     released.set()
+    await doing
     with pytest.raises(LeaseLostError):
-        await doing
+        await former.commits.flush()
     stored = world.task(type="generate_post")
     assert (stored["status"], stored["result"]) == ("in_progress", None)
     assert world.status["tasks_completed"] == 0
@@ -242,6 +263,7 @@ async def test_a_result_its_follow_ups_and_the_counters_appear_together(world: D
         await look(world)
         looks += 1
     await making
+    await run.commits.flush()
     await look(world)
     assert looks > 3
     assert world.status["tasks_completed"] == 20 * 6
@@ -267,17 +289,18 @@ async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
     run = await world.run()
     before = run.commits.transactions
     await run.journal(Outside()).execute(None, asking("first"), ITEM)
+    await run.commits.flush()
     assert world.see[STEPS].count_documents({}) == 0
-    assert run.commits.transactions - before <= 3  # listed, stage begun, completed
+    assert run.commits.transactions - before == 2  # listed and claimed before the call; completed
 
 
-async def test_the_steps_of_a_finished_task_are_gone(world: DurableWorld) -> None:
-    """What was remembered for a death is forgotten with the commit that ends the task, well or for good."""
+async def test_the_steps_of_a_failed_task_are_gone(world: DurableWorld) -> None:
+    """What was remembered for a death is forgotten with the commit that fails the task, so that another try begins anew."""
     run = await world.run()
-    await run.journal(Outside()).execute(None, asking("first", "second"), ITEM)
     failing = run.journal(Outside({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
     with pytest.raises(TaskFailedError):
         await failing.execute(None, asking("first", "second"), TaskParameters(key="other"))
+    await run.commits.flush()
     assert world.see[STEPS].count_documents({}) == 0
 
 
@@ -312,7 +335,66 @@ async def test_a_task_that_waits_outside_gives_its_place_to_another(world: Durab
         await first
     assert await journal.execute(None, task, ITEM) == Note(text="answer to first")
     assert outside.calls.count("first") == 1
+    await run.commits.flush()
     stored = world.task(key=ITEM.key)
     assert (stored["status"], stored["attempt_count"]) == ("completed", 1)
     assert await journal.result_of(task, ITEM) == Note(text="answer to first")
     assert await journal.result_of(task, TaskParameters(key="c0000-p0002")) is None
+
+
+async def test_no_call_is_sent_before_what_it_follows_from_is_durable(world: DurableWorld) -> None:
+    """At the moment of sending, the parent's result, the task's claim and the reservation are in the database, although nobody has
+    waited for the first two; a call without a reservation waits for the claim.
+    """
+    world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 10}})
+    run = await world.run()
+    ledger, seen = BudgetLedger(run.database, run.commits, run.generation), list[dict[str, Any]]()
+
+    def look() -> None:
+        tasks = {task["key"]: task["status"] for task in world.see[TASKS].find({"generation": run.generation})}
+        seen.append({**tasks, "in flight": len(world.status["in_flight"])})
+
+    class Sending:
+        """The clients of a task, which show what was durable when they sent."""
+
+        def __init__(self, task: TaskContext, steps: Checkpoints) -> None:
+            self.task = task
+
+        async def ask(self, api: Api) -> None:
+            call: Call[None] = Call(api, "post", self.task.task_id, 0, {}, _unsent)
+            if api is Api.PLATFORM:
+                await self.task.claimed()
+            attempt = await ledger.reserve(call)
+            await ledger.confirm(attempt, call)
+            look()
+            ledger.finalize(attempt, call, CallOutcome("ok", 0.0))
+
+    def asks(api: Api) -> Any:
+        async def ask(parameters: TaskParameters, tools: Sending) -> Note:
+            await tools.ask(api)
+            return Note(text="asked")
+
+        return a_task(ask)
+
+    runner = run.journal(Outside(), is_new=True)
+    runner._clients = Sending  # type: ignore[assignment]
+    for number, api in enumerate((Api.LLM, Api.LLM, Api.PLATFORM)):
+        await runner.execute(followed_by(f"c{number + 1}"), asks(api), TaskParameters(key=f"c{number}"))
+    assert seen == [
+        {"c0": "in_progress", "in flight": 1},
+        {"c0": "completed", "c1": "in_progress", "in flight": 1},
+        {"c0": "completed", "c1": "completed", "c2": "in_progress", "in flight": 0},
+    ]
+
+
+async def test_a_task_of_a_new_generation_is_not_read(world: DurableWorld) -> None:
+    """What a run has just begun cannot exist: tasks are claimed without a look at them, listed before or not, and done once."""
+    run, outside = await world.run(), Outside()
+    runner = run.journal(outside, is_new=True)
+    runner._tasks._database = {}  # type: ignore[assignment]  # a read raises
+    await runner.execute(followed_by("listed"), asking("first"), ITEM)
+    await runner.execute(None, asking("second"), TaskParameters(key="listed"))
+    runner._tasks._database = run.database
+    assert await runner.execute(None, asking("first"), ITEM) == Note(text="answer to first")
+    assert outside.calls == ["first", "second"]
+    assert world.status["tasks_total"] == 1 + 2

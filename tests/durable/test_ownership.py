@@ -11,15 +11,19 @@ from pathlib import Path
 import pytest
 from pymongo.errors import OperationFailure
 
+from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.pending_pictures import PendingPictures
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.events.relay import Relay, Sender
+from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.ownership import LeaseHeldError, release_lease, renew_lease
 from generia_assets.durable.orders.decisions import RunIdentity, RunScope
 from generia_assets.durable.orders.order import parse_world
+from generia_assets.durable.tasks.control import mark_stopped
 from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.session import Assignment, WorldSession
 from resources.cancellation import cancel_and_wait
+from resources.gateway.calls import Answer, Api, Call
 from resources.gateway.outcomes import LeaseLostError
 from tests.support.durable_world import PARAMETERS, DurableWorld, Outside, durable_world
 
@@ -113,6 +117,33 @@ async def test_the_former_owners_heartbeat_says_that_the_world_is_lost(world: Du
     await world.take("later")
     with pytest.raises(LeaseLostError, match="run former lost world"):
         await asyncio.wait_for(heart, 5)
+
+
+async def _nothing() -> Answer[None]:
+    raise AssertionError("nothing is sent here")
+
+
+@pytest.mark.parametrize("how", ["Dagster says that it is over", "a person has stopped it"])
+async def test_the_next_owner_sends_nothing_as_long_as_the_former_one_may(world: DurableWorld, how: str) -> None:
+    """A run that has just written still sends; whoever takes its world waits until it does not, however it was taken."""
+    former = await world.run("former")
+    call = Call(Api.PLATFORM, "create_post", "task-1", 0, {}, _nothing)
+    old = BudgetLedger(world.database, former.commits, former.generation)
+    await former.commits.commit(Change())
+    if how == "a person has stopped it":
+        assert mark_stopped(world.see, world.world_id, taken_from="former")
+    later = await world.run("later")
+    await old.confirm("attempt", call)  # it cannot know yet
+    await BudgetLedger(world.database, later.commits, later.generation).confirm("attempt", call)
+    with pytest.raises(LeaseLostError):
+        await old.confirm("attempt", call)
+
+
+async def test_a_world_that_was_released_is_not_waited_for(world: DurableWorld) -> None:
+    """A run that has ended sends nothing: the next one may send at once, as the first one may."""
+    first = await world.take("first")
+    await release_lease(world.database, first)
+    assert (first.sends_from, (await world.take("next")).sends_from) == (0.0, 0.0)
 
 
 def no_broker() -> Sender:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,7 +46,7 @@ def picture(number: int) -> bytes:
 
 class Outside:
     """An image API that makes a new picture each time, but ``wrong`` ones first, and a platform that reads what it is given, or
-    ``dies`` before it answers."""
+    ``dies`` before it answers, a moment after it was asked."""
 
     cost_per_image_usd = 0.25
 
@@ -57,6 +57,7 @@ class Outside:
         self.dies = False
         self.refuses: RequestFailedError | None = None
         self.asked_for: list[str] = []
+        self.moment: Callable[[], Awaitable[None]] = asyncio.Event().wait  # type: ignore[assignment]
 
     async def generate(self, **request: Any) -> GeneratedImage:
         self.made.append(self.wrong.pop() if self.wrong else picture(len(self.made)))
@@ -68,6 +69,7 @@ class Outside:
 
     async def upload_media(self, *, path: Path, **order: Any) -> StoredMedia:
         if self.dies:
+            await self.moment()
             raise ConnectionResetError("the process died")
         if self.refuses is not None:
             raise self.refuses
@@ -97,7 +99,7 @@ def images(
     run: Run, gateway: ApiGateway, outside: Outside, folder: Path, *, resumed: bool = False, reasks: int = 5
 ) -> TaskImageClient:
     """The image client of a task that paints, first begun or resumed."""
-    nobody = cast("Any", None)
+    nobody, outside.moment = cast("Any", None), run.commits.flush
     times = {Api.IMAGE: 10.0, Api.PLATFORM: 10.0}
     providers = Providers(gateway, nobody, nobody, cast("Any", outside), cast("Any", outside), times, reasks, 5)
     task = TaskContext("task-1", TaskType.GENERATE_WORLD_IMAGE, "world", resumed)

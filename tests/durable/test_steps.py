@@ -44,12 +44,14 @@ async def test_values_refusals_and_invalid_answers_are_replayed_in_their_order(w
             heard.append((str(error), error.reason))
         except InvalidAnswerError as error:
             heard.append((str(error), error.cut))
+        await run.commits.flush()  # as the reservation of the next call does
 
     for name in "abcd":
         await ask(log, name)
     first, heard = heard, []
     assert first == ["answer to a", ("no", "SPII"), ("cut off", True), "answer to d"]
-    again = steps(await world.run("later"), resumed=True)
+    run = await world.run("later")
+    again = steps(run, resumed=True)
     for name in "abcd":
         await ask(again, name)
     assert heard == first
@@ -67,12 +69,16 @@ async def test_a_stored_value_that_is_of_no_use_any_more_is_asked_for_again_and_
         outside.script["picture"] = [answer]
         return await log.run(lambda: outside.answer("picture"), dump=str, load=str, usable=is_kept)
 
-    first = steps(await world.run())
+    run = await world.run()
+    first = steps(run)
     await ask(first, gone)
     await ask(first, "the next")  # writes the first
-    second = steps(await world.run("second"), resumed=True)
+    await run.commits.flush()
+    run = await world.run("second")
+    second = steps(run, resumed=True)
     assert await ask(second, kept) == kept
     await ask(second, "the next")
+    await run.commits.flush()
     third = steps(await world.run("third"), resumed=True)
     assert await third.run(never, dump=str, load=str, usable=is_kept) == kept
     assert await third.run(lambda: outside.answer("number"), dump=str, load=int) == "answer to number"

@@ -64,6 +64,7 @@ def test_the_same_order_gives_the_same_bytes(prompt):
     assert paint(prompt, *side, 7) != paint(prompt, *side, 8)
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_bytes():
     """Nothing of a process (hash seed, what it drew before) is in a picture."""
     script = "import sys; from emulators.image_stub import paint; sys.stdout.buffer.write(paint('a lighthouse', 320, 240, 3))"

@@ -17,6 +17,8 @@ from sqlalchemy.event import listens_for
 
 from generia_assets import dagster_storage
 
+pytestmark = pytest.mark.slow  # the instance that all begin with takes a second or two
+
 ROOT = Path(__file__).parents[2]
 KEY, CHECK = dg.AssetKey("tides"), dg.AssetCheckKey(dg.AssetKey("tides"), "high")
 

@@ -116,10 +116,12 @@ def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database
     """`stop` holds the world's calls before anything else: by the emulator's record none begins afterwards."""
     world, _ = at_work(house, database, calls=12, users=8, posts=60)
     given = time.time()
-    with ThreadPoolExecutor(1) as beside:
+    holds = [{"$match": {"documentKey._id": world, "updateDescription.updatedFields.no_calls_until": {"$type": "date"}}}]
+    # Every change is seen: a look at the record may come too late, when the world has been stopped.
+    with ThreadPoolExecutor(1) as beside, database[STATUS].watch(holds, max_await_time_ms=100) as changes:
         stopping = beside.submit(generia, house, "stop", world)
-        held = wait_for("the hold", lambda: database[STATUS].find_one({"_id": world, "no_calls_until": {"$ne": None}}))
-        held_at = held["no_calls_until"].timestamp() - HOLD_SECONDS
+        held = wait_for("the hold", changes.try_next)
+        held_at = held["updateDescription"]["updatedFields"]["no_calls_until"].timestamp() - HOLD_SECONDS
         exit_code, said, seconds = stopping.result()
     assert exit_code == 0, said
     assert (house.gemini.stats().last_call_at or 0.0) < held_at + 0.5  # what was reserved just before is still sent

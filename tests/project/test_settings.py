@@ -78,6 +78,13 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
     assert load_settings(file).llm_concurrency == 3
 
 
+def test_tasks_at_once_follow_the_calls_at_once():
+    """100 by R17's limits of calls, in proportion with others, and as many as are set where they are set."""
+    assert Settings(_env_file=None).tasks_at_once == 100
+    assert Settings(_env_file=None, llm_concurrency=150, image_concurrency=100).tasks_at_once == 1_000
+    assert Settings(_env_file=None, llm_concurrency=150, task_concurrency=7).tasks_at_once == 7
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [

@@ -18,7 +18,7 @@ from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
 from tests.resources.test_outside import RecordingAccount
 
-TIME_OUT = 2.0
+TIME_OUT = 1.0
 
 
 def known(seconds: float, answers: int = LEAST_ANSWERS, type_: str = "post") -> Deadlines:
@@ -63,6 +63,14 @@ def test_a_tail_of_one_in_twenty_does_not_raise_the_deadline_and_more_do() -> No
     assert made.seconds("post") == 45.0
 
 
+def test_a_process_knows_the_durations_of_earlier_ones() -> None:
+    """The first calls of a world have a deadline where earlier worlds were made."""
+    before, after = known(8.0), Deadlines()
+    after.learn(before.known)
+    assert after.seconds("post") == before.seconds("post")
+
+
+@pytest.mark.case("A26")
 async def test_a_call_that_others_overtake_is_abandoned_at_its_deadline(soon: None) -> None:
     """It hangs, and calls that were sent after it are answered."""
     made = known(0.02)
@@ -76,6 +84,7 @@ async def test_a_call_that_others_overtake_is_abandoned_at_its_deadline(soon: No
         await behind
 
 
+@pytest.mark.case("A26")
 async def test_when_every_call_becomes_slow_at_once_none_is_abandoned_that_others_were_sent_after(soon: None) -> None:
     """Ten times as slow from one moment to the next: those that are sent after a call are answered no faster than it."""
     made = known(0.02)
@@ -95,6 +104,7 @@ async def test_the_next_attempt_at_an_abandoned_call_has_longer(soon: None) -> N
     assert await ended(known(0.02), 0.12, abandoned=1) == "answered"
 
 
+@pytest.mark.slow
 async def test_without_enough_answers_only_the_time_out_ends_a_call(soon: None) -> None:
     """The first calls of a world have as long as is set."""
     assert await ended(Deadlines(), TIME_OUT + 1) == "late"

@@ -271,6 +271,18 @@ async def test_hundreds_of_calls_go_at_once(client, control):
     assert control.stats().peak_in_flight == 250
 
 
+async def test_an_answer_leaves_nothing_to_the_garbage_collector(client):
+    """A call's request and frames are freed when it ends, and do not wait for a collection."""
+    await client.ask(question(), FLASH)
+    gc.collect()
+    gc.disable()
+    try:
+        await client.ask(question(), FLASH)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
 async def test_a_closed_client_leaves_nothing_open(gemini):
     """After ``aclose`` no connection, transport or task is left to be warned about."""
     before = asyncio.all_tasks()

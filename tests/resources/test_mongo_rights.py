@@ -32,6 +32,9 @@ NO_INDEXES = ["find", "insert", "update", "remove", "listIndexes", "listCollecti
 ORDER = {"user_prompt": "a harbour", "users_count": 2, "posts_count": 2}
 
 
+pytestmark = pytest.mark.servers  # one with users
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerWithUsers]:
     """Users of database ``g``: a reader, a writer, and one who may do all but make indexes."""

@@ -361,6 +361,24 @@ async def test_a_call_that_waits_long_gives_its_reservation_back_and_keeps_its_p
     assert account.events == ["reserve", "finalize", *ONCE, "answered"]
 
 
+async def test_while_calls_wait_long_for_their_slots_none_reserves_ahead(outside, slots, account, monkeypatch):
+    """After one that had to give its reservation back, the next one reserves when it has its slot."""
+    monkeypatch.setattr(api_gateway, "AHEAD_SECONDS", 0.05)
+    waiting, free = await in_line(outside, slots, account)
+    waited = []
+
+    class Behind(RecordingAccount):
+        async def reserve(self, call):
+            waited.append(slots.view.waiting)
+            return await super().reserve(call)
+
+    last = asyncio.create_task(outside.call(call(OK), Behind()))
+    await until(lambda: account.events == ["reserve", "finalize"])
+    await free()
+    assert [await waiting, await last] == ["value", "value"]
+    assert waited == [0], "it has its slot when it reserves"
+
+
 async def test_a_breaker_that_opens_meanwhile_gives_the_reservation_back(outside, slots, breaker, account):
     """The call that had reserved is not sent into an outage, and reserves again only when it is its turn as a probe."""
     waiting, free = await in_line(outside, slots, account)

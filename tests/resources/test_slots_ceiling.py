@@ -82,13 +82,15 @@ class Provider:
             await asyncio.sleep(0.3)
 
 
+@pytest.mark.case("A25")
 async def test_a_burst_of_refusals_finds_the_ceiling_at_once(slots):
     """Of sixteen calls at once eight are refused, and none of those that come after them: eight stay in flight."""
     provider = Provider(slots, allowed=8)
-    await asyncio.gather(*(provider.call() for _ in range(48)))
+    await asyncio.gather(*(provider.call() for _ in range(24)))
     assert (provider.refused, slots.view.ceiling) == (8, 8)
 
 
+@pytest.mark.case("A25")
 async def test_refusals_of_calls_that_were_in_flight_together_leave_half_at_least(slots):
     """A quota that is used up refuses every call; that says nothing about how many may be made at once."""
     provider = Provider(slots, allowed=0)

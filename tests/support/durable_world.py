@@ -16,7 +16,8 @@ from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
-from generia_assets.durable.leases.commits import Commits, FencingToken
+from generia_assets.durable.leases.changes import FencingToken
+from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.leases.ownership import acquire_lease
 from generia_assets.durable.orders.order import Order, parse_part, parse_world
 from generia_assets.durable.orders.records import RecordedOrder, record_order
@@ -70,14 +71,19 @@ class Outside:
 
 
 class Asker:
-    """Tools of a task: one question a step, on the journal's own step log."""
+    """Clients of a task: one question a step, on the runner's own checkpoints. A question is sent when all before it is durable."""
 
-    def __init__(self, outside: Outside, steps: Checkpoints) -> None:
+    def __init__(self, outside: Outside, steps: Checkpoints, commits: Commits) -> None:
         self._outside = outside
         self._steps = steps
+        self._commits = commits
 
     async def ask(self, name: str) -> str:
-        return await self._steps.run(lambda: self._outside.answer(name), dump=str, load=str)
+        async def send() -> str:
+            await self._commits.flush()  # as the reservation of a call does
+            return await self._outside.answer(name)
+
+        return await self._steps.run(send, dump=str, load=str)
 
 
 def a_task(
@@ -106,9 +112,9 @@ class Run:
     generation: str = "generation-1"
     stages: StageTracker = field(default_factory=lambda: StageTracker({}))
 
-    def journal(self, outside: Outside, *, concurrency: int = 100) -> TaskRunner:
+    def journal(self, outside: Outside, *, concurrency: int = 100, is_new: bool = False) -> TaskRunner:
         def tools(task: TaskContext, steps: Checkpoints) -> TaskClients:
-            return Asker(outside, steps)  # type: ignore[return-value]  # these tests' tasks ask for no more
+            return Asker(outside, steps, self.commits)  # type: ignore[return-value]  # these tests' tasks ask for no more
 
         return TaskRunner(
             self.database,
@@ -117,6 +123,7 @@ class Run:
             tools,
             self.stages,
             adopted={},
+            is_new=is_new,
             task_concurrency=concurrency,
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from generia_assets.content import languages
@@ -29,18 +29,15 @@ _PIECES = {size: re.compile(rf"[{_CONTINUOUS}]{{1,{size}}}|[^{_CONTINUOUS}]+") f
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
-def words(text: str, size: int = 2) -> list[str]:
+def each_word(text: str, size: int = 2) -> Iterator[str]:
     """The text's words in small letters, without the signs around them; of a script without spaces pieces of ``size`` letters."""
-    return list(_each_word(text, size))
+    pieces = (piece for token in _BREAK.split(text.casefold()) for piece in _PIECES[size].findall(token))
+    return (word for piece in pieces if (word := piece if piece.isalnum() else _EDGES.sub("", piece)))
 
 
-def _each_word(text: str, size: int = 2) -> Iterator[str]:
-    pieces: Iterable[str] = _BREAK.split(text.casefold())
-    if _LETTER.search(text):
-        pieces = (piece for token in pieces for piece in _PIECES[size].findall(token))
-    for piece in pieces:
-        if word := piece if piece.isalnum() else _EDGES.sub("", piece):
-            yield word
+def words(text: str, size: int = 2) -> list[str]:
+    """``each_word``, all of them."""
+    return list(each_word(text, size))
 
 
 def frequent_words(language: str) -> frozenset[str]:
@@ -61,7 +58,7 @@ def stems(text: str, frequent: frozenset[str]) -> tuple[str, ...]:
 
 def shows(text: str, wanted: tuple[str, ...]) -> bool:
     """Whether a word of the text begins with one of these stems; where words have no spaces, it may stand anywhere."""
-    return any(word.startswith(wanted) for word in _each_word(text)) or any(stem in text for stem in wanted if _LETTER.match(stem))
+    return any(word.startswith(wanted) for word in each_word(text)) or any(stem in text for stem in wanted if _LETTER.match(stem))
 
 
 def phrases(text: str) -> list[str]:
@@ -86,7 +83,7 @@ class Openings:
 
     def add(self, key: str, text: str) -> None:
         """One more text; texts without words are not counted."""
-        if begin := list(islice(_each_word(text), OPENING_WORDS)):
+        if begin := list(islice(each_word(text), OPENING_WORDS)):
             self.texts += 1
             for opening in dict.fromkeys((begin[0], " ".join(begin))):
                 self._counts[opening] += 1

@@ -8,6 +8,7 @@ that is logged, and it is written later. Not here: how they are read (queries/).
 A document ``answered:llm:DIGEST`` records that an API has answered under the name that this process calls it by (the model's
 address and key, the class of an image provider). What has answered before and refuses now may heal (``FatalCallError.may_heal``);
 what never has is set up wrong, and fails at once. It is written at the end of each run that was answered, and kept for a month.
+With it are the durations of the latest answers, so that a run knows how long the first calls of a world may take (deadlines.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -125,11 +126,13 @@ def name_of(api: Api, *identity: str) -> str:
     return f"answered:{api.value}:{hashlib.sha256('|'.join(identity).encode()).hexdigest()[:16]}"
 
 
-async def is_trusted(fleet: AsyncCollection[MongoDocument], name: str) -> bool:
-    """Whether an API has answered under this name."""
-    return await fleet.find_one({"_id": name}, {"_id": 1}) is not None
+async def latest_answers(fleet: AsyncCollection[MongoDocument], name: str) -> Mapping[str, list[float]] | None:
+    """The durations of the latest answers of an API under this name, in seconds by request type; None: it has never answered."""
+    found = await fleet.find_one({"_id": name}, {"seconds": 1})
+    return None if found is None else found.get("seconds", {})
 
 
-async def trust(fleet: AsyncCollection[MongoDocument], name: str) -> None:
-    """Record that it has."""
-    await fleet.update_one({"_id": name}, {"$set": {"expires_at": datetime.now(UTC) + TRUSTED_FOR}}, upsert=True)
+async def trust(fleet: AsyncCollection[MongoDocument], name: str, seconds: Mapping[str, list[float]]) -> None:
+    """Record that it has, and the durations."""
+    values = {"expires_at": datetime.now(UTC) + TRUSTED_FOR, "seconds": seconds}
+    await fleet.update_one({"_id": name}, {"$set": values}, upsert=True)

@@ -8,7 +8,6 @@ providers (resources/gemini/, resources/images.py), and what is wrong with an an
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import uuid
 from collections.abc import Sequence
@@ -25,16 +24,16 @@ from generia_assets.durable.calls.pending_pictures import PendingPicture, Pendin
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import TaskCalls
-from generia_assets.durable.leases.commits import retry_on_outage
 from generia_assets.tasks.clients import DraftT, ImageRequest
 from resources.gateway.calls import CONTROL, Answer, Api, Call
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, ModelMissingError, ParameterRefusedError
 from resources.gemini.answers import AnswerT
 from resources.gemini.client import TextRequest
 from resources.gemini.model_resolver import ModelReplacedError
-from resources.gemini.models import ModelProfile
+from resources.gemini.models import ModelProfile, Price
 from resources.gemini.tiers import CallTier
 from resources.images import CheckedImage, checked, takes_references, wrong_with
+from resources.mongodb.connection import retry_on_outage
 from resources.pictures import PictureError
 
 logger = logging.getLogger(__name__)
@@ -103,8 +102,11 @@ class TaskTextClient:
             finally:
                 await retry_on_outage(models.write_down, timeout_seconds=outage_timeout)
 
-    def _call(self, request_type: str, request: TextRequest[AnswerT], profile: ModelProfile) -> Call[AnswerT]:
+    def _call(
+        self, request_type: str, request: TextRequest[AnswerT], profile: ModelProfile, price: Price | None = None
+    ) -> Call[AnswerT]:
         models = self._providers.models
+        price = price or models.worst_price(profile, request.tier)
 
         async def send() -> Answer[AnswerT]:
             answer = await self._providers.gemini.ask(request, profile)
@@ -116,7 +118,7 @@ class TaskTextClient:
             "model": profile.id,
             "system": request.system,
             "parts": list(request.parts),
-            "schema": json.dumps(request.schema, ensure_ascii=False),
+            "schema": request.schema_json,
             "max_output_tokens": request.max_output_tokens,
         }
         at_standard = replace(request, tier=CallTier.STANDARD)
@@ -126,11 +128,9 @@ class TaskTextClient:
             request_type,
             data,
             send,
-            worst_case_usd=models.worst_price(profile, request.tier).worst_case_usd(
-                prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens
-            ),
+            worst_case_usd=price.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens),
             attempt=partial(models.attempt, profile),
-            control=None if request_type == CONTROL else self._call(CONTROL, control, profile),
+            control=None if request_type == CONTROL else self._call(CONTROL, control, profile, price),
             tier=request.tier,
             fallback=self._call(request_type, at_standard, profile) if request.tier is CallTier.FLEX else None,
         )

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from pymongo import UpdateOne
+from pymongo import InsertOne, UpdateOne
 
-from generia_assets.durable.leases.commits import FencingToken
+from generia_assets.durable.leases.changes import FencingToken
 from resources.gateway.calls import CUT_OFF, Call, CallOutcome
 from resources.mongodb.connection import MongoDocument
 from resources.redaction import kept, kept_data
@@ -36,9 +36,12 @@ def in_flight_note(run_id: str, generation: str, call: Call[ValueT]) -> MongoDoc
     }
 
 
-def request_record(token: FencingToken, generation: str, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> UpdateOne:
+def request_record(
+    token: FencingToken, generation: str, attempt_id: str, call: Call[ValueT], outcome: CallOutcome
+) -> InsertOne[MongoDocument]:
     """The attempt as the collection of requests has it."""
     document = {
+        "_id": attempt_id,
         **in_flight_note(token.run_id, generation, call),
         "world_id": token.world_id,
         "request_data": kept_data(call.request_data),
@@ -53,7 +56,7 @@ def request_record(token: FencingToken, generation: str, attempt_id: str, call: 
         "waited_ms": outcome.waited_ms,
         "created_at": datetime.now(UTC) - timedelta(milliseconds=outcome.duration_ms),
     }
-    return UpdateOne({"_id": attempt_id}, {"$setOnInsert": document}, upsert=True)
+    return InsertOne(document)
 
 
 def cut_off_record(world_id: str, attempt_id: str, note: MongoDocument) -> UpdateOne:

@@ -1,9 +1,10 @@
 """A world's budget: the limits of calls and dollars (R13), reserved before each call, and the record of every request (R5).
 
-Here: the ``CallLedger`` that resources/gateway/api_gateway.py asks before it sends. A reservation is one atomic update of the
-status record with the limits and the owner's epoch in its filter, so that no concurrency, death or second run can pass a limit. The
-same update notes the attempt under ``in_flight``; finalizing it removes the note and writes the request's record. What was reserved
-and never finalized (its run died) stays counted as spent, and the next owner of the world records it as ``cut_off``.
+Here: the ``CallLedger`` that resources/gateway/api_gateway.py asks before it sends. Reservations are changes in the world's queue
+(leases/commits.py) whose bounds are the limits: many of them are one update of the status record with the limits and the owner's
+epoch in its filter, so that no concurrency, death or second run can pass a limit. The same update notes each attempt under
+``in_flight``; finalizing it removes the note and writes the request's record. What was reserved and never finalized (its run died)
+stays counted as spent, and the next owner of the world records it as ``cut_off``.
 
 A call whose answer was lost (cut off by a death, timed out, reset) has to be made again, and may have been billed all the same. It
 stays counted and raises the limit of calls by one, at most ``lost_call_allowance`` times in a generation, so that a death or an
@@ -25,17 +26,16 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from math import ceil
 from typing import TypeVar
 
-from pymongo.results import UpdateResult
-
 from generia_assets.durable.calls.history import cut_off_record, in_flight_note, log_attempt, request_record
 from generia_assets.durable.collections import HISTORY, STATUS
 from generia_assets.durable.events.events import GoingOn, Waiting
-from generia_assets.durable.leases.commits import Change, Commits
+from generia_assets.durable.leases.changes import HELD, Bound, Change
+from generia_assets.durable.leases.commits import Commits
 from resources.cancellation import raise_if_cancelled
 from resources.gateway.calls import CUT_OFF, UNSENT, Api, Call, CallOutcome
 from resources.gateway.outcomes import (
@@ -53,6 +53,8 @@ ValueT = TypeVar("ValueT")
 CALLS_MADE = {Api.LLM: "api_calls_made_LLM", Api.IMAGE: "api_calls_made_images"}
 CALL_LIMIT = {Api.LLM: "api_call_limits_LLM", Api.IMAGE: "api_call_limits_images"}
 COST_TOTAL = {Api.LLM: "llm_cost_total", Api.IMAGE: "image_cost_total"}
+_CAP = Bound((*COST_TOTAL.values(), "cost_reserved_usd"), COST_LIMIT)
+_BOUNDS = {api: (Bound((made,), CALL_LIMIT[api]), _CAP) for api, made in CALLS_MADE.items()}
 
 MOST_LOST = 300
 """Calls without an answer that do not count against a generation's spare: ten deaths (MAX_TAKEOVERS) with all slots in use. A small
@@ -63,8 +65,6 @@ FEWEST_OF_ITEM = 3
 (tasks/fallback_chain.py)."""
 RETRY_SECONDS = 0.05
 """How often a call that only other calls' reservations keep from the dollar cap is tried again."""
-NOT_HELD = {"$lte": [{"$ifNull": ["$no_calls_until", "$$NOW"]}, "$$NOW"]}
-"""Nobody is stopping the world (control.py, ``hold_calls``)."""
 HELD_RETRY_SECONDS = 0.5
 """How often a call that is held is tried again."""
 
@@ -128,9 +128,22 @@ class BudgetLedger:
         return attempt_id
 
     async def confirm(self, attempt_id: str, call: Call[ValueT]) -> None:
-        """A call of the platform looks at the owner now, since it may have waited long for its turn. See ``CallLedger``."""
-        if call.api not in CALLS_MADE:
-            await self._require_owned()
+        """Make sure that this run owns the world now, since the call may have waited long for its turn. See ``CallLedger``.
+
+        A fenced write of the last moment has shown it (``Commits.owned_recently``); without one the status record is read.
+        """
+        token = self._commits.token
+        if (rest := token.sends_from - time.monotonic()) > 0:
+            await asyncio.sleep(rest)
+        look = partial(self._database[STATUS].find_one, token.filter, {"held": HELD})
+        while not self._commits.owned_recently:
+            raise_if_cancelled()
+            found = await self._commits.retry(look)
+            if found is None:
+                raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}; it sends nothing more")
+            if not found["held"]:
+                return
+            await asyncio.sleep(HELD_RETRY_SECONDS)
 
     def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
         """Record the attempt's end and exchange its worst case for its cost; durable with the world's next transaction.
@@ -207,37 +220,22 @@ class BudgetLedger:
         return {CALL_LIMIT[api]: 1, "calls_excused": 1}
 
     async def _count(self, attempt_id: str, call: Call[ValueT]) -> None:
-        made, limit, worst = CALLS_MADE[call.api], CALL_LIMIT[call.api], call.worst_case_usd
-        token = self._commits.token
-        committed = {"$add": ["$llm_cost_total", "$image_cost_total", "$cost_reserved_usd", worst]}
-        note = in_flight_note(token.run_id, self._generation, call)
-        affordable = {"$or": [{"$eq": [{"$ifNull": ["$cost_limit_usd", None]}, None]}, {"$lte": [committed, "$cost_limit_usd"]}]}
-        expression = {"$and": [{"$lt": [f"${made}", f"${limit}"]}, affordable, NOT_HELD]}
-        free = {f"in_flight.{attempt_id}": {"$exists": False}, "$expr": expression}
-        began = time.monotonic()
-        while True:
-            raise_if_cancelled()
-            change = {
-                "$inc": {made: 1, "cost_reserved_usd": worst},
-                "$set": {f"in_flight.{attempt_id}": note, "updated_at": datetime.now(UTC)},
-            }
-            if await self._reserved(attempt_id, call, token.filter | free, change):
-                return
-            status = await self._database[STATUS].find_one({"_id": token.world_id}) or {}
-            if attempt_id in status.get("in_flight", {}):  # by a try whose answer was lost in an outage
-                return
-            owner = status.get("owner", {})
-            if owner.get("run_id") != token.run_id or owner.get("epoch") != token.epoch:
-                raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}; it makes no more calls")
-            self._require_possible(call, status)
-            if status.get("no_calls_until") is not None:  # somebody stops the world: the run is ended in a moment
-                await asyncio.sleep(HELD_RETRY_SECONDS)
+        token, began = self._commits.token, time.monotonic()
+        reservation = Change(
+            increments={CALLS_MADE[call.api]: 1, "cost_reserved_usd": call.worst_case_usd},
+            values={f"in_flight.{attempt_id}": in_flight_note(token.run_id, self._generation, call)},
+            bounds=_BOUNDS[call.api],
+        )
+        while not await self._reserved(attempt_id, call, reservation):
+            status = await self._commits.retry(partial(self._database[STATUS].find_one, {"_id": token.world_id}))
+            self._require_possible(call, status or {})
             if time.monotonic() - began > self._commits.outage_timeout:
                 raise OutageTimeoutError(
                     f"calls in flight fill the limits of world {token.world_id}, and none has ended for "
                     f"{self._commits.outage_timeout:.0f} s (PATIENCE_SECONDS)"
                 )
-            await asyncio.sleep(RETRY_SECONDS)  # only calls in flight fill a limit: when they end, this one may fit
+            # only calls in flight fill a limit: when they end, this one may fit; a world whose calls are held is stopped soon
+            await asyncio.sleep(HELD_RETRY_SECONDS if (status or {}).get("no_calls_until") is not None else RETRY_SECONDS)
 
     def _require_possible(self, call: Call[ValueT], status: MongoDocument) -> None:
         """Raise ``BudgetExhaustedError`` unless calls in flight may still give back what this one needs."""
@@ -257,30 +255,19 @@ class BudgetLedger:
                 limit=COST_LIMIT,
             )
 
-    async def _require_owned(self) -> None:
-        token = self._commits.token
-        look = partial(self._database[STATUS].find_one, token.filter, {"free": NOT_HELD})
-        while True:
-            raise_if_cancelled()
-            found = await self._commits.retry(look)
-            if found is None:
-                raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}; it publishes nothing more")
-            if found["free"]:
-                return
-            await asyncio.sleep(HELD_RETRY_SECONDS)
-
-    async def _reserved(self, attempt_id: str, call: Call[ValueT], free: MongoDocument, change: MongoDocument) -> bool:
+    async def _reserved(self, attempt_id: str, call: Call[ValueT], reservation: Change) -> bool:
         """One try to reserve. A task that is stopped meanwhile gives back what it has reserved and will not send."""
-        trying = asyncio.ensure_future(self._commits.retry(lambda: self._database[STATUS].update_one(free, change)))
+        raise_if_cancelled()
+        trying = self._commits.enqueue(reservation)
         try:
-            return bool((await asyncio.shield(trying)).matched_count)
+            return await self._commits.written(trying)
         except asyncio.CancelledError:
             trying.add_done_callback(partial(self._give_back, attempt_id, call))
             await asyncio.wait((trying,))  # a second cancellation ends this, too; what is reserved is given back all the same
             raise
 
-    def _give_back(self, attempt_id: str, call: Call[ValueT], tried: asyncio.Future[UpdateResult]) -> None:
-        if not tried.cancelled() and tried.exception() is None and tried.result().matched_count:
+    def _give_back(self, attempt_id: str, call: Call[ValueT], tried: asyncio.Future[bool]) -> None:
+        if not tried.cancelled() and tried.exception() is None and tried.result():
             self.finalize(attempt_id, call, UNSENT)
 
 

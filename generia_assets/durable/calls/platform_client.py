@@ -163,7 +163,7 @@ class TaskPlatformClient:
             return _STORED.dump_json(media).decode()
 
         recorded = partial(pending.remove, made)
-        return _STORED.validate_json(await self._once(_media_kind(picture, made), send, recorded=recorded))
+        return _STORED.validate_json(await self._once(_media_kind(picture, made), send, repeatable=True, recorded=recorded))
 
     def _key(self, kind: str) -> str:
         return f"{self._calls.task.task_id}:{kind}"
@@ -172,12 +172,22 @@ class TaskPlatformClient:
         self,
         kind: str,
         send: Callable[[str, Doubt], Awaitable[str]],
+        *,
+        repeatable: bool = False,
         turn: Callable[[], Awaitable[None]] | None = None,
         recorded: Callable[[], None] | None = None,
     ) -> str:
         task, checkpoints = self._calls.task, self._calls.checkpoints
         return await self._publications.once(
-            self._key(kind), kind, task.task_id, checkpoints, resumed=task.resumed, send=send, turn=turn, recorded=recorded
+            self._key(kind),
+            kind,
+            task.task_id,
+            checkpoints,
+            resumed=task.resumed,
+            repeatable=repeatable,
+            send=send,
+            turn=turn,
+            recorded=recorded,
         )
 
     async def _create(
@@ -219,6 +229,7 @@ class TaskPlatformClient:
             value = await send()
             return Answer(value, {"answer": str(value) if value is not None else "ok"})
 
+        await self._calls.task.claimed()
         call = self._calls.new(Api.PLATFORM, request_type, data, answer, attempt=attempt)
         try:
             return await self._calls.providers.gateway.call(call, self._calls.ledger)

@@ -1,7 +1,7 @@
 """Publications: what a world's tasks create on the platform, each recorded before and after it is sent.
 
-Here: the record (fenced, durable): the intent before the call, the answer with the next transaction. An intent without an answer is
-in doubt. Not here: the calls, and how a doubt is resolved (platform_client.py, docs/decisions/in-doubt.md).
+Here: the record (fenced, durable): the intent before the call, the answer with a transaction after it. An intent without an answer
+is in doubt. Not here: the calls, and how a doubt is resolved (platform_client.py, docs/decisions/in-doubt.md).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pymongo import UpdateOne
 
 from generia_assets.durable.calls.task_calls import Checkpoints
 from generia_assets.durable.collections import PUBLICATIONS
-from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
+from generia_assets.durable.leases.changes import Change, WriteOperation
+from generia_assets.durable.leases.commits import Commits
 from resources.gateway.outcomes import FatalCallError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
@@ -49,15 +50,16 @@ class Publications:
         checkpoints: Checkpoints,
         *,
         resumed: bool,
+        repeatable: bool = False,
         send: Callable[[str, Doubt], Awaitable[str]],
         turn: Callable[[], Awaitable[None]] | None = None,
         recorded: Callable[[], None] | None = None,
     ) -> str:
         """The platform's answer for ``key``: as recorded, or by ``send``, which is given the key and resolves what is in doubt.
 
-        What ``checkpoints`` has not written yet becomes durable with the intent, before anything is sent. ``turn`` is awaited
-        between the intent and the sending: what an earlier post has in doubt is resolved then. ``recorded`` is called when the
-        answer is durable.
+        What ``checkpoints`` has not written yet becomes durable with the intent, before anything is sent; where sending again does
+        no harm (``repeatable``) nobody waits for it. ``turn`` is awaited between the intent and the sending: what an earlier post
+        has in doubt is resolved then. ``recorded`` is called when the answer is durable.
         """
         doubt = Doubt(exists=False)
         if resumed:
@@ -67,7 +69,9 @@ class Publications:
                 return str(answer)
             doubt.exists = known is not None and known["status"] == _SENT
         intent: dict[str, list[WriteOperation]] = {PUBLICATIONS: [self._intent(key, kind, task_id)]}
-        await self._commits.commit(Change(records=checkpoints.unwritten() | intent, releases=task_id))
+        enqueued = self._commits.enqueue(Change(records=checkpoints.unwritten() | intent, releases=task_id))
+        if not repeatable:
+            await self._commits.written(enqueued)
         try:
             if turn is not None:
                 await turn()

@@ -18,7 +18,8 @@ from pymongo import DeleteMany, ReplaceOne
 from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import STEPS
-from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
+from generia_assets.durable.leases.changes import Change, WriteOperation
+from generia_assets.durable.leases.commits import Commits
 from resources.gateway.api_gateway import ApiGateway
 from resources.gateway.calls import Answer, Api, Call, ItemCalls
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
@@ -56,12 +57,18 @@ class Providers:
     flex_timeout: float = 900.0
 
 
+async def _at_once() -> None:
+    """Nothing has to be waited for."""
+
+
 @dataclass(frozen=True)
 class TaskContext:
     """A claimed task as its calls carry it.
 
     Attributes:
         resumed: An earlier run or attempt may have made some of the calls.
+        claimed: Returns when the task's claim, and all that it follows from, is durable: awaited before a call that needs no
+            reservation. A reservation comes after the claim in the world's queue.
         item_calls: Of an item's task, over its attempts; None for a world's own task, which has no bound.
         priority: Lower goes first when calls of this process wait for slots.
         tier: The service tier of its calls of the language model.
@@ -74,13 +81,14 @@ class TaskContext:
     item_calls: ItemCalls | None = None
     priority: int = 0
     tier: CallTier = CallTier.STANDARD
+    claimed: Callable[[], Awaitable[object]] = _at_once
 
 
 class Checkpoints:
     """The outcomes of one task's calls in one run, numbered in the order in which the task makes them, one after the other.
 
-    An outcome (value, refusal or invalid answer) is written before the task's next call begins, never after its last one, since
-    then the task's own result is written: a task of one call costs no extra write.
+    An outcome (value, refusal or invalid answer) is written before the reservation of the task's next call, never after its last
+    one, since then the task's own result is written: a task of one call costs no extra write.
 
     Attributes:
         outlive_attempt: The attempt fails for another reason than these outcomes: the next one uses them and pays for none again.
@@ -132,7 +140,7 @@ class Checkpoints:
                     return value
                 logger.warning("task %s: call %d is made again: what it brought is gone", self._task_id, number)
         if records := self.unwritten():
-            await self._commits.commit(Change(records=records, releases=self._task_id))
+            self._commits.enqueue(Change(records=records, releases=self._task_id))
         try:
             value = await call()
         except RefusedError as error:
@@ -152,7 +160,10 @@ class Checkpoints:
         return {STEPS: [operation]}
 
     def forget(self) -> dict[str, list[WriteOperation]]:
-        """The records that remove this task's outcomes, for the commit that finishes the task."""
+        """The records that remove this task's outcomes, for the commit that counts an attempt as failed.
+
+        Those of completed tasks are removed when the world is complete (``WorldSession.complete``): nobody reads them.
+        """
         return {STEPS: [DeleteMany({"task_id": self._task_id})]} if self._written else {}
 
     async def _read(self) -> dict[int, MongoDocument]:

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymongo import DESCENDING, InsertOne, ReturnDocument
+from pymongo import DESCENDING, ReturnDocument
 from pymongo.client_session import ClientSession
 
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
-from generia_assets.durable.events.events import LiveEvent, Standing
+from generia_assets.durable.events.events import LiveEvent, Progress, Standing
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
-RECORD = {"events_seq": 1, "generation": 1, "owner.run_id": 1, "llm_cost_total": 1, "image_cost_total": 1} | dict.fromkeys(
-    set(Standing.model_fields) - {"cost_usd"}, 1
+RECORD = dict.fromkeys(
+    {*Progress.model_fields, "events_seq", "events_sent", "parked", "owner.run_id", "llm_cost_total", "image_cost_total"}
+    - (set(LiveEvent.model_fields) - {"generation"})
+    - {"cost_usd"},
+    1,
 )
 """What of the status record events are made of."""
 
@@ -30,9 +33,9 @@ def numbering(events: int) -> dict[str, MongoDocument]:
     return {"$inc": {"events_seq": events}, "$set": {"events_pending": True}} if events else {}
 
 
-def outbox(events: Sequence[LiveEvent], record: MongoDocument) -> list[InsertOne[MongoDocument]]:
+def outbox(events: Sequence[LiveEvent], record: MongoDocument) -> list[MongoDocument]:
     """The events as documents; ``record`` is the status record (``RECORD``) after this update, in the same transaction."""
-    return [InsertOne(document(event)) for event in numbered(events, record)]
+    return [document(event) for event in numbered(events, record)]
 
 
 def numbered(events: Sequence[LiveEvent], record: MongoDocument) -> list[LiveEvent]:
@@ -73,7 +76,7 @@ def change_with_event(database: MongoDatabase, matching: MongoDocument, values: 
             matching, update, projection=RECORD, return_document=ReturnDocument.AFTER, session=session
         )
         if record is not None:
-            database[WORLD_EVENTS].bulk_write(outbox([event], record), session=session)
+            database[WORLD_EVENTS].insert_many(outbox([event], record), session=session)
         return record is not None
 
     with database.client.start_session() as session:

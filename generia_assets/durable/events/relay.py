@@ -1,7 +1,8 @@
 """The relay: takes a world's live events from the outbox to Kafka, in order, at least once, without holding up a run.
 
-Here: the relay of a run, and ``catch_up``, by which the watchdog sensor sends what ended runs had to leave behind. Not here: what
-events contain (events.py) and how they get into the outbox (outbox.py).
+Here: the relay of a run, and ``catch_up``, by which the watchdog sensor sends what ended runs had to leave behind. A run is given
+the events of each transaction that it has made, and reads only those that it has not: of earlier runs, or too many while Kafka was
+away. Not here: what events contain (events.py) and how they get into the outbox (outbox.py).
 
 Whoever sends begins at or before the first event that is not marked as sent, and sends the next one when the one before it has
 arrived. So two at once (a run that lost its world, the watchdog) do no harm: whoever reads and skips the numbers they have seen
@@ -45,13 +46,14 @@ CLOSING_SECONDS = 2.0
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
 PAGE = 100
 """Events read at once."""
+MOST_FRESH = 1_000
+"""Events in memory; more of them are read again."""
 MOST_WORLDS = 200
 """Worlds caught up by one ``catch_up`` at most."""
 
 _MAJORITY = ReadConcern("majority")
 """What could still be rolled back is not sent."""
 _PROGRESS = set(Progress.model_fields) - set(Standing.model_fields) - set(LiveEvent.model_fields)
-_RECORD = RECORD | dict.fromkeys(_PROGRESS | {"events_sent", "parked"}, 1)
 
 
 class Sender(Protocol):
@@ -111,14 +113,20 @@ class Relay:
         self._wire = Wire(connect)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"relay:{world_id}")
         self._changed, self._closing = asyncio.Event(), asyncio.Event()
+        self._record: MongoDocument | None = None
+        self._fresh: list[MongoDocument] = []
         self._sent = self._marked = 0
         self._marked_at = self._progress_at = 0.0
         self._progress: Progress | None = None
         self._outage = self._sent_all = False
         self._sending = asyncio.create_task(self._send_always(), name=f"relay:{world_id}")
 
-    def changed(self) -> None:
-        """Something about the world became durable."""
+    def changed(self, record: MongoDocument | None, events: Sequence[MongoDocument]) -> None:
+        """Something about the world became durable: its status record as it is now (None: not known), and these new events."""
+        self._record = record
+        self._fresh += events
+        if record is None or len(self._fresh) > MOST_FRESH:
+            self._fresh = []
         self._changed.set()
 
     async def aclose(self) -> None:
@@ -173,15 +181,21 @@ class Relay:
 
     async def _send_pending(self, *, last: bool = False) -> None:
         """Send all events that are durable by now, then where the world stands."""
-        record = await self._status.find_one({"_id": self._world_id}, _RECORD)
+        record = None if last else self._record
+        if record is None:
+            record = await self._status.find_one({"_id": self._world_id}, RECORD)
         if record is None:
             return
         self._sent = max(self._sent, self._wire.arrived, record.get("events_sent", 0))
         durable = record.get("events_seq", 0)
         while self._sent < durable:
-            page = await self._events.find(*_page(self._world_id, self._sent)).sort("seq", ASCENDING).limit(PAGE).to_list()
-            await self._send([row["event"] for row in page])
+            page = [event for event in self._fresh if event["seq"] > self._sent]
+            if not page or page[0]["seq"] != self._sent + 1:
+                found = self._events.find(*_page(self._world_id, self._sent)).sort("seq", ASCENDING).limit(PAGE)
+                page = [row["event"] async for row in found]
+            await self._send(page)
             self._sent = page[-1]["seq"] if page else durable  # without a page they were older than events are kept
+            self._fresh = [event for event in self._fresh if event["seq"] > self._sent]
         if last or time.monotonic() - self._marked_at > MARK_SECONDS:
             await self._mark(last=last)
         if not last and durable == self._sent:

@@ -1,14 +1,21 @@
 """Leases: a world has one owner, a run with an epoch, held as a lease in its status record and renewed by heartbeat.
 
 Here: acquiring, renewing and releasing the lease, and noticing that it was lost. Dagster may be wrong about which run lives (a run
-whose code server died lives on), so the epoch fences every write (commits.py, calls/ledger.py), and a run that lost its world stops
-itself.
+whose code server died lives on), so the epoch fences every write (commits.py), and a run that lost its world stops itself.
+
+A call cannot be fenced: what receives it knows no epoch. So a run sends only while it has owned the world within the last second: a
+fenced write that began then has succeeded (``Commits.owned_recently``), or it has just read its name in the status record. The next
+owner may have taken the world meanwhile, while Dagster was wrong or the lease had ended. Unless the former owner released the
+world, it therefore sends nothing for ``TAKEOVER_SECONDS`` after its own epoch is written: no write of the former owner can begin
+and succeed after that, and what it began before is too old by then. A process that stood still in between finds an old moment and
+reads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from functools import cache, partial
 
@@ -17,10 +24,11 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.leases.commits import FencingToken, retry_on_outage
+from generia_assets.durable.leases.changes import FencingToken
+from generia_assets.durable.leases.commits import TAKEOVER_SECONDS
 from generia_assets.durable.status import world_to_work_on
 from resources.gateway.outcomes import LeaseLostError
-from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument, is_outage
+from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument, is_outage, retry_on_outage
 from resources.mongodb.document_store import POINTERS
 
 logger = logging.getLogger(__name__)
@@ -58,7 +66,8 @@ async def acquire_lease(
         outage_timeout: Seconds that an outage of MongoDB is waited out.
 
     Returns:
-        The token that fences each write of the new owner; each acquisition raises its epoch.
+        The token that fences each write of the new owner; each acquisition raises its epoch. It says from when on calls may be
+        sent.
 
     Raises:
         LeaseHeldError: Another run owns the world and lives.
@@ -79,7 +88,9 @@ async def acquire_lease(
                 partial(_acquire, database, world_id, run_id, owner, session, lease_seconds), timeout_seconds=outage_timeout
             )
             if taken is not None:
-                return FencingToken(world_id, run_id, int(taken["owner"]["epoch"]))
+                released = owner["run_id"] is None and owner.get("session") is None
+                sends_from = 0.0 if released else time.monotonic() + TAKEOVER_SECONDS
+                return FencingToken(world_id, run_id, int(taken["owner"]["epoch"]), sends_from)
             continue  # somebody was faster
         if asyncio.get_running_loop().time() > deadline:
             raise LeaseHeldError(

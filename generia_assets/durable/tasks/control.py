@@ -95,7 +95,10 @@ def mark_waiting(database: MongoDatabase, world_id: str, message: str) -> None:
 
 
 def hold_calls(database: MongoDatabase, world_id: str, *, seconds: float = HOLD_SECONDS) -> None:
-    """Let no call of this world begin for so long, in any process: the first step of stopping it. 0: let them begin again."""
+    """Let no call of this world begin for so long, in any process: the first step of stopping it. 0: let them begin again.
+
+    Its run sees that at its next write, or within a second (``Commits.owned_recently``).
+    """
     until = {"$add": ["$$NOW", int(seconds * 1000)]} if seconds else None
     database[STATUS].update_one({"_id": world_id}, [{"$set": {"no_calls_until": until}}])
 

@@ -18,7 +18,8 @@ from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker
-from generia_assets.durable.leases.commits import Change, Commits, WriteOperation
+from generia_assets.durable.leases.changes import Change, WriteOperation
+from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunIdentity
 from generia_assets.durable.orders.records import mark_completed, mark_given_up, mark_started
 from generia_assets.durable.orders.workload import Workload

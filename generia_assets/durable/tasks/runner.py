@@ -2,38 +2,37 @@
 
 Here: ``execute``, which claims a task, does it at most as often as its attempts allow, and commits its result, its follow-ups and
 the status record's counters in one transaction; a task that is already completed returns its result without any call. After a death
-only the calls in flight are repeated (calls/task_calls.py). Not here: what a task does (tasks/), and in which order (assets/).
+only the calls in flight are repeated (calls/task_calls.py). Claims and completions are enqueued (leases/commits.py) and nobody
+waits for them: the reservation of the next call comes after them in the queue, and no call is sent before it is durable. Not here:
+what a task does (tasks/), and in which order (assets/).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from pydantic import BaseModel
-from pymongo import UpdateOne, WriteConcern
 
 from generia_assets.catalog import TaskType
 from generia_assets.content.text import plural
 from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
-from generia_assets.durable.collections import TASKS
 from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.events.progress import StageTracker, counted
-from generia_assets.durable.leases.commits import Change, Commits
-from generia_assets.durable.orders.records import new_task
+from generia_assets.durable.leases.changes import Change
+from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.status import State
+from generia_assets.durable.tasks.claims import Claim, GenerationTasks, TaskSpec
 from generia_assets.logging_setup import log_context
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
 from resources.gateway.calls import ItemCalls
-from resources.gateway.outcomes import CallError, FatalCallError, LeaseLostError, RequestFailedError, RequestRejectedError
+from resources.gateway.outcomes import CallError, FatalCallError, RequestFailedError, RequestRejectedError
 from resources.gemini.tiers import CallTier
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
@@ -43,18 +42,11 @@ ParametersT = TypeVar("ParametersT", bound=TaskParameters)
 ResultT = TypeVar("ResultT", bound=BaseModel)
 Context = ParamSpec("Context")
 
-_NAMESPACE = uuid.UUID("6f2b1c86-2f57-4a56-9c39-6d3f2f1f7a11")
-
 MOST_REJECTED = 3
 """Tasks of a type whose requests the provider calls wrong before it is clear that no other of this type can do better."""
 
 _PRIORITY = {task_type: place for place, task_type in enumerate(TaskType)}
-
-
-def priority_by_type(task_type: TaskType, key: str) -> int:
-    """The order of the task types is the order of the longest way still to go."""
-    del key
-    return _PRIORITY[task_type]
+"""The order of the task types is the order of the longest way still to go."""
 
 
 class TaskFailedError(RuntimeError):
@@ -64,21 +56,6 @@ class TaskFailedError(RuntimeError):
         super().__init__(f"{task_type} {key} failed after {plural(attempts, 'attempt')}: {cause}")
         self.task_type = task_type
         self.key = key
-
-
-@dataclass(frozen=True)
-class TaskSpec:
-    """A task that is to be done: its type and its parameters."""
-
-    task_type: TaskType
-    parameters: TaskParameters
-
-
-@dataclass(frozen=True)
-class _Claim:
-    task_id: str
-    attempts_used: int
-    resumed: bool
 
 
 class TaskSlot:
@@ -115,11 +92,6 @@ class TaskSlot:
         await slot._acquire()
 
 
-def task_id_of(world_id: str, generation: str, task_type: TaskType, key: str) -> str:
-    """The deterministic id of a task: the same work in the same generation is the same task, whichever run does it."""
-    return str(uuid.uuid5(_NAMESPACE, f"{world_id}/{generation}/{task_type}/{key}"))
-
-
 class TaskRunner:
     """Executes the tasks of one world's generation for the run that owns the world.
 
@@ -137,20 +109,20 @@ class TaskRunner:
         stages: StageTracker,
         *,
         adopted: Mapping[TaskType, str],
+        is_new: bool = False,
         task_concurrency: int,
         planned: Mapping[TaskType, int] | None = None,
         tier_of: Callable[[TaskType, str], CallTier] = lambda task_type, key: CallTier.STANDARD,
     ) -> None:
         """``clients`` makes a task's clients, whose calls are recorded under the task and in its checkpoints.
 
-        ``adopted``: tasks that existed before the generation, by type. ``task_concurrency``: tasks at once in this process.
+        ``adopted`` and ``is_new``: see ``GenerationTasks``. ``task_concurrency``: tasks at once in this process.
         ``planned``: how many tasks of each type there will be; None where these are some items of a world that exists.
         ``tier_of``: the service tier of a task's calls, by its type and key.
         """
-        self._adopted = adopted
         self.generation = generation
         self._database = database
-        self._tasks = database.get_collection(TASKS, write_concern=WriteConcern(w=1))  # a lost claim is only claimed again
+        self._tasks = GenerationTasks(database, commits, generation, adopted, is_new=is_new)
         self._commits = commits
         self._clients = clients
         self._stages = stages
@@ -158,7 +130,7 @@ class TaskRunner:
         self._planned = planned or {}
         self._tier_of = tier_of
         self._rejected: defaultdict[TaskType, set[str]] = defaultdict(set)
-        self.priority_of: Callable[[TaskType, str], int] = priority_by_type
+        self.priority_of: Callable[[TaskType, str], int] = lambda task_type, key: _PRIORITY[task_type]
 
     async def execute(
         self,
@@ -175,11 +147,10 @@ class TaskRunner:
                 tasks are listed as pending and the events become durable. None: nothing follows.
             task: The task's definition.
             parameters: What is stored with the task.
-            *context: What the task is given and is not stored.
-            **named: The same, by name.
+            *context: What the task is given and is not stored; ``named`` likewise.
 
         Returns:
-            The task's result, made now or by an earlier run.
+            The task's result, made now or by an earlier run. What made it so is durable when a later change is.
 
         Raises:
             TaskFailedError: The task's attempts are used up.
@@ -189,7 +160,7 @@ class TaskRunner:
         async with TaskSlot(self._slots):
             with log_context(task=f"{task.task_type.value}:{parameters.key}"):
                 claim = await self._claim(task, parameters)
-                if not isinstance(claim, _Claim):
+                if not isinstance(claim, Claim):
                     logger.debug("%s %s: was done before", task.task_type, parameters.key)
                     return claim
                 logger.debug("%s %s: claimed%s", task.task_type, parameters.key, ", an earlier run began it" * claim.resumed)
@@ -201,8 +172,10 @@ class TaskRunner:
                     # was the platform that failed it.
                     checkpoints = Checkpoints(self._database, self._commits, claim.task_id, resumed=recorded)
                     resumed, priority = claim.resumed or attempt > 1, self.priority_of(task.task_type, parameters.key)
-                    tier = self._tier_of(task.task_type, parameters.key)
-                    present = TaskContext(claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority, tier)
+                    tier, claimed = self._tier_of(task.task_type, parameters.key), partial(self._tasks.durable, claim.task_id)
+                    present = TaskContext(
+                        claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority, tier, claimed
+                    )
                     try:
                         result = await task.function(parameters, self._clients(present, checkpoints), *context, **named)
                     except (RequestFailedError, UnfitTaskError) as error:
@@ -212,68 +185,50 @@ class TaskRunner:
                         recorded = checkpoints.outlive_attempt
                     else:
                         follows = () if follow_ups is None else tuple(follow_ups(result))
-                        await self._complete(task.task_type, claim, checkpoints, attempt, result, follows)
+                        self._complete(task.task_type, claim, attempt, result, follows)
                         logger.info("%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, task.level.attempts)
                         return result
         raise TaskFailedError(task.task_type, parameters.key, task.level.attempts, "its attempts were used up by earlier runs")
 
     async def result_of(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> ResultT | None:
         """The result of the task in this generation; None where it is not done. Nothing is claimed or counted."""
-        done = {"_id": self._id(task.task_type, parameters), "status": State.COMPLETED.value}
-        found = await self._commits.retry(lambda: self._database[TASKS].find_one(done, {"result": 1}))
-        return None if found is None else task.result.model_validate(found["result"])
+        found = await self._tasks.find(TaskSpec(task.task_type, parameters))
+        done = found is not None and found["status"] == State.COMPLETED.value
+        return task.result.model_validate(found["result"]) if found and done else None
 
-    def _pending(self, task_type: TaskType, parameters: TaskParameters) -> UpdateOne:
-        """Lists the task as pending; one that is listed already stays as it is."""
-        document = new_task(task_type, self._commits.token.world_id, parameters.model_dump(mode="json"))
-        document |= {"generation": self.generation, "key": parameters.key, "epoch": 0}
-        return UpdateOne({"_id": self._id(task_type, parameters)}, {"$setOnInsert": document}, upsert=True)
-
-    def _id(self, task_type: TaskType, parameters: TaskParameters) -> str:
-        return self._adopted.get(task_type) or task_id_of(self._commits.token.world_id, self.generation, task_type, parameters.key)
-
-    async def _claim(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> _Claim | ResultT:
-        """Atomically take the task; or its result, if it is completed. A former owner's claim (lower epoch) is replaced."""
-        token = self._commits.token
-        task_id = self._id(task.task_type, parameters)
-        former = {"status": State.IN_PROGRESS.value, "epoch": {"$lt": token.epoch}}
-        claimable: MongoDocument = {"_id": task_id, "$or": [{"status": State.PENDING.value}, former]}
-        now, taken = datetime.now(UTC), {"status": State.IN_PROGRESS.value, "worker_id": token.run_id, "epoch": token.epoch}
-        claim = {"$set": {**taken, "started_at": now, "updated_at": now}}
-        while True:
-            before = await self._commits.retry(
-                lambda: self._tasks.find_one_and_update(claimable, claim, projection={"status": 1, "attempt_count": 1})
-            )
-            if before is not None:
-                if started := self._stages.started(task.task_type):
-                    self._enqueue(started)
-                return _Claim(task_id, before["attempt_count"], resumed=before["status"] == State.IN_PROGRESS.value)
-            found = await self._commits.retry(lambda: self._database[TASKS].find_one({"_id": task_id}))
-            if found is None:
-                await self._commits.commit(Change(enlist=[self._pending(task.task_type, parameters)]))
-                continue
+    async def _claim(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> Claim | ResultT:
+        """Take the task; or its result, if it is completed. A former owner's claim (lower epoch) is replaced."""
+        spec = TaskSpec(task.task_type, parameters)
+        task_id, found = self._tasks.id_of(spec), await self._tasks.find(spec)
+        used, resumed = 0, False
+        if found is not None:
+            used, resumed = found["attempt_count"], found["status"] == State.IN_PROGRESS.value
             if found["status"] == State.COMPLETED.value:
                 self._enqueue(self._stages.task_ended(task.task_type))
                 return task.result.model_validate(found["result"])
             if found["status"] == State.FAILED.value:
                 self._enqueue(self._given_up(task))
                 error = found["error"] or ""
-                if found["attempt_count"] < task.level.attempts:  # given up before its last attempt: another one could not help
+                if used < task.level.attempts:  # given up before its last attempt: another one could not help
                     raise UnfitTaskError(error)
-                raise TaskFailedError(task.task_type, parameters.key, found["attempt_count"], error)
-            if found["worker_id"] == token.run_id and found["epoch"] == token.epoch:  # our claim, its answer lost in an outage
-                return _Claim(task_id, found["attempt_count"], resumed=True)
-            raise LeaseLostError(f"task {task_id} is held by run {found['worker_id']}, a later owner of world {token.world_id}")
+                raise TaskFailedError(task.task_type, parameters.key, used, error)
+            if self._tasks.is_claimed(task_id):
+                await self._commits.flush()  # its checkpoints are read
+                return Claim(task_id, used, resumed=True)
+        listing, claiming = self._tasks.claiming(spec, exists=found is not None)
+        stages = self._stages.started(task.task_type)
+        change = Change(enlist=listing, transitions=[claiming], values=stages, events=self._stages.news() if stages else ())
+        self._tasks.enqueue(task_id, change)
+        return Claim(task_id, used, resumed)
 
     def _enqueue(self, stages: dict[str, object]) -> None:
         """Write where the stages stand now, with their events, with the next transaction."""
         self._commits.enqueue(Change(values=stages, events=self._stages.news()))
 
-    async def _complete(
+    def _complete(
         self,
         task_type: TaskType,
-        claim: _Claim,
-        checkpoints: Checkpoints,
+        claim: Claim,
         attempt: int,
         result: BaseModel,
         follows: Iterable[TaskSpec | LiveEvent],
@@ -281,17 +236,17 @@ class TaskRunner:
         increments, minima = counted(task_type)
         ended = self._stages.task_ended(task_type)
         done = {"status": State.COMPLETED.value, "result": result.model_dump(mode="json"), "attempt_count": attempt, "error": None}
-        await self._commits.commit(
+        self._tasks.enqueue(
+            claim.task_id,
             Change(
-                transitions=[self._transition(claim, done)],
-                enlist=[self._pending(spec.task_type, spec.parameters) for spec in follows if isinstance(spec, TaskSpec)],
-                records=checkpoints.forget(),
+                transitions=[self._tasks.moving(claim.task_id, done)],
+                enlist=[self._tasks.listing(spec) for spec in follows if isinstance(spec, TaskSpec)],
                 increments=increments,
                 minima=minima,
                 values=ended,
                 events=[*(event for event in follows if isinstance(event, LiveEvent)), *self._stages.news()],
                 releases=claim.task_id,
-            )
+            ),
         )
 
     async def _stop_a_rejected_type(self, task_type: TaskType, key: str, error: RequestRejectedError) -> None:
@@ -302,9 +257,7 @@ class TaskRunner:
         rejected.add(key)
         if len(rejected) < min(MOST_REJECTED, self._planned.get(task_type, MOST_REJECTED)):
             return
-        done = {"world_id": self._commits.token.world_id, "generation": self.generation, "type": task_type.value}
-        done["status"] = State.COMPLETED.value
-        if await self._commits.retry(lambda: self._database[TASKS].find_one(done, {"_id": 1})) is None:
+        if not await self._tasks.any_completed(task_type):
             raise FatalCallError(
                 f"{task_type}: all requests of this kind were rejected ({len(rejected)} so far): {error}"
             ) from error
@@ -313,7 +266,7 @@ class TaskRunner:
         self,
         task: DurableTask[ParametersT, Context, ResultT],
         parameters: ParametersT,
-        claim: _Claim,
+        claim: Claim,
         checkpoints: Checkpoints,
         attempt: int,
         error: CallError | UnfitTaskError,
@@ -323,7 +276,7 @@ class TaskRunner:
         reason = str(error)[:2000]
         values: MongoDocument = {"attempt_count": attempt, "error": reason}
         if attempt < task.level.attempts and not isinstance(error, UnfitTaskError):
-            moved = [self._transition(claim, values)]
+            moved = [self._tasks.moving(claim.task_id, values)]
             records = checkpoints.unwritten() if checkpoints.outlive_attempt else checkpoints.forget()
             await self._commits.commit(Change(transitions=moved, records=records, releases=claim.task_id))
             return
@@ -331,7 +284,7 @@ class TaskRunner:
         given_up = self._given_up(task)
         await self._commits.commit(
             Change(
-                transitions=[self._transition(claim, {**values, "status": State.FAILED.value})],
+                transitions=[self._tasks.moving(claim.task_id, {**values, "status": State.FAILED.value})],
                 records=checkpoints.forget(),
                 increments={"tasks_failed": 1},
                 values=given_up,
@@ -345,8 +298,3 @@ class TaskRunner:
     def _given_up(self, task: DurableTask[ParametersT, Context, ResultT]) -> dict[str, object]:
         """How the stages move when a task has failed for good: a world's own task fails the world in its stage."""
         return self._stages.task_ended(task.task_type) if task.level is Level.ITEM else {}
-
-    def _transition(self, claim: _Claim, values: MongoDocument) -> UpdateOne:
-        token = self._commits.token
-        held = {"_id": claim.task_id, "status": State.IN_PROGRESS.value, "worker_id": token.run_id, "epoch": token.epoch}
-        return UpdateOne(held, {"$set": {**values, "updated_at": datetime.now(UTC)}})

@@ -1,7 +1,7 @@
 """A session: one run's work on one world, from acquiring its lease to releasing it.
 
-Here: how lease, generation, commits, ledger and runner come together, and how work stops when the lease is lost. Not here: Dagster
-(assets/generator.py runs sessions), and what is made (assets/orchestrator.py).
+Here: how work stops when the lease is lost, and how the run ends. Not here: how a session begins (opening.py), and what is made
+(assets/orchestrator.py).
 """
 
 from __future__ import annotations
@@ -10,41 +10,30 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TypeVar
 
-from pymongo import AsyncMongoClient, UpdateOne
+from pymongo import UpdateOne
 
 from generia_assets.catalog import TaskType
-from generia_assets.content.economy import tier_of_calls
-from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
-from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
 from generia_assets.durable.calls.pending_pictures import PendingPictures
-from generia_assets.durable.calls.platform_client import TaskPlatformClient
-from generia_assets.durable.calls.publications import Publications
-from generia_assets.durable.calls.reference_pictures import ReferencePictures
-from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.calls.usage import usage_of
-from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.collections import GENERATIONS, STATUS, STEPS
 from generia_assets.durable.events.progress import StageTracker
-from generia_assets.durable.events.relay import Relay, Sender
-from generia_assets.durable.leases.commits import Change, Commits, retry_on_outage
-from generia_assets.durable.leases.ownership import acquire_lease, release_lease, renew_lease
-from generia_assets.durable.orders.decisions import Choice, RefusedRunError, RunIdentity, RunScope, choose, goes_on_by_itself
-from generia_assets.durable.orders.order import OrderError, WorldParameters, parse_stored
-from generia_assets.durable.orders.records import mark_given_up
-from generia_assets.durable.orders.workload import Workload, plan_of, request_of
-from generia_assets.durable.status import State, SuspendReason, Suspension, WorldStatus, status_of
-from generia_assets.durable.tasks.generations import Generation, begin, end, generation_of, new_generation
+from generia_assets.durable.events.relay import Relay
+from generia_assets.durable.leases.changes import Change
+from generia_assets.durable.leases.commits import Commits
+from generia_assets.durable.leases.ownership import release_lease
+from generia_assets.durable.orders.decisions import RunIdentity, RunScope
+from generia_assets.durable.orders.order import WorldParameters
+from generia_assets.durable.orders.workload import Workload, plan_of
+from generia_assets.durable.status import State, SuspendReason, Suspension, status_of
+from generia_assets.durable.tasks.generations import Generation, end
 from generia_assets.durable.tasks.runner import TaskRunner
-from generia_assets.settings import Settings
-from generia_assets.tasks.clients import TaskClients
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import LeaseLostError
-from resources.images import takes_references
-from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
+from resources.mongodb.connection import AsyncMongoDatabase
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +44,6 @@ MOST_RETRIES = 10
 """Times in a row that a world is resumed for what may heal. ``OUTAGE_RETRY_SECONDS`` lie between two of them, and the outage
 timeout where calls are waited for: a quarter of an hour for Dagster's storage, three hours for a key that was good and is refused
 now."""
-
-
-class TooManyRecoveriesError(RuntimeError):
-    """The world's run died too often; something about the world kills its process."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +106,7 @@ class WorldSession:
         """Everything is written: the world is completed. ``superseded``: what the platform has too much of, by kind."""
         await self.commits.flush()
         await self.commits.commit(Change(values={"superseded": dict(superseded)}, records=await self._usage()))
+        await self.commits.retry(lambda: self.database[STEPS].delete_many({"world_id": self.assignment.world_id}))
         await self._end(State.COMPLETED)
         await self.pending.remove_all()
 
@@ -137,6 +123,7 @@ class WorldSession:
 
         Returns the message with what happens next.
         """
+        await self.commits.flush()
         found = await self.commits.retry(lambda: self.database[STATUS].find_one({"_id": self.assignment.world_id}))
         retries, completed = 1, status_of(found).tasks_completed
         if self.suspended_before is not None and self.suspended_before.tasks_completed == completed:
@@ -180,190 +167,3 @@ class WorldSession:
             if not self.ended:
                 with suppress(LeaseLostError):
                     await self.suspend_for_retry("the run ended before the world was finished: its log tells why")
-
-
-async def open_session(
-    client: AsyncMongoClient[MongoDocument],
-    database: AsyncMongoDatabase,
-    providers: Providers,
-    assignment: Assignment,
-    settings: Settings,
-    *,
-    run_is_over: Callable[[str], bool],
-    connect_events: Callable[[], Sender],
-    forget_staged: Callable[[], Awaitable[None]],
-) -> WorldSession:
-    """Acquire the world, continue its generation or start one, and be ready to work.
-
-    Args:
-        client: The client of ``database``; the session writes in a client session of its own.
-        database: The generator's database.
-        providers: Who is called.
-        assignment: The run, and what it is to do.
-        settings: Lease, outage timeout, limits.
-        run_is_over: Asks Dagster whether a run has ended.
-        connect_events: Connects to the topic of live events.
-        forget_staged: Deletes documents that another generation has staged: done before this one begins, so that no death can
-            leave them to it.
-
-    Returns:
-        The session; close it.
-
-    Raises:
-        RefusedRunError: The run must not do what it was started for; nothing has been changed.
-        OrderError: The order is of something that is not in the world.
-        LookupError: Nobody ordered the world.
-        LeaseHeldError: Another run owns the world and lives.
-        TooManyRecoveriesError: The world's run died too often.
-        OutageTimeoutError: MongoDB does not answer.
-    """
-    world_id, run, wanted = assignment.world_id, assignment.run, assignment.wanted
-    await _choose(database, assignment, settings)  # at once, if the answer is no: a world at work is waited for in vain
-    writing = client.start_session()
-    token = await acquire_lease(
-        database,
-        world_id,
-        run.run_id,
-        writing,
-        lease_seconds=settings.world_lease_seconds,
-        run_is_over=run_is_over,
-        outage_timeout=settings.patience_seconds,
-    )
-    renewal = asyncio.create_task(
-        renew_lease(database, token, lease_seconds=settings.world_lease_seconds), name=f"lease:{world_id}"
-    )
-    relay = Relay(database, world_id, connect_events)
-    commits = Commits(writing, database, token, outage_timeout=settings.patience_seconds, on_written=relay.changed)
-    try:
-        choice = await _choose(database, assignment, settings)
-        status, workload = choice.status, None
-        if choice.generation is not None:
-            generation = generation_of(choice, choice.generation, run)
-        else:
-            if wanted.parameters is not None:
-                ordered = {**wanted.parameters.at_tier(settings.service_tier).document(), "task_id": status.order_task}
-                status = status.model_copy(update={"parameters": ordered})
-            workload = await _workload(commits, assignment, status)
-            generation = await commits.retry(partial(new_generation, database, choice, run, workload, wanted.keys))
-        parameters = parse_stored(status.parameters)
-        ledger = _ledger(database, commits, generation, status, workload, settings)
-        await ledger.close_cut_off()
-        stages = StageTracker(generation.stages)
-        await _count_recovery(database, commits, generation, stages, status, run, settings.max_takeovers)
-        if not generation.continued or generation.finished:
-            await forget_staged()
-        await begin(commits, generation, run, workload, status, stages)
-    except BaseException:
-        await cancel_and_wait(renewal)
-        await commits.aclose()
-        await release_lease(database, token)
-        await relay.aclose()
-        raise
-    publications, pending = Publications(database, commits, settings.platform), PendingPictures(settings.pending_dir, world_id)
-    references = ReferencePictures()
-
-    def clients(task: TaskContext, checkpoints: Checkpoints) -> TaskClients:
-        calls = TaskCalls(task, checkpoints, providers, ledger)
-        platform = TaskPlatformClient(world_id, calls, publications)
-        return TaskClients(TaskTextClient(calls), TaskImageClient(calls, platform, pending, references), platform)
-
-    runner = TaskRunner(
-        database,
-        commits,
-        generation.id,
-        clients,
-        stages,
-        adopted=generation.adopted,
-        task_concurrency=settings.tasks_at_once,
-        planned=None if generation.keys else generation.tasks,
-        tier_of=tier_of_calls(request_of(world_id, parameters)),
-    )
-    return WorldSession(
-        database,
-        assignment,
-        generation,
-        parameters,
-        commits,
-        runner,
-        stages,
-        relay,
-        pending,
-        renewal,
-        status.parked,
-        takes_references=takes_references(providers.images),
-    )
-
-
-async def _choose(database: AsyncMongoDatabase, assignment: Assignment, settings: Settings) -> Choice:
-    """What this run does with its world. Refused, its order is given up, unless the world will be finished by itself."""
-    world_id, run, timeout = assignment.world_id, assignment.run, settings.patience_seconds
-    try:
-        return await retry_on_outage(lambda: choose(database, world_id, run, assignment.wanted), timeout_seconds=timeout)
-    except RefusedRunError as error:
-        status = status_of(await retry_on_outage(lambda: database[STATUS].find_one({"_id": world_id}), timeout_seconds=timeout))
-        if run.order is not None and not (status.generation is not None and goes_on_by_itself(status)):
-            given_up = mark_given_up(run.order, str(error))
-            await retry_on_outage(lambda: database[TASKS].bulk_write([given_up]), timeout_seconds=timeout)
-        raise
-
-
-async def _workload(commits: Commits, assignment: Assignment, status: WorldStatus) -> Workload:
-    """What there is to do. The task of an order of what is not in the world is failed; the world stays as it is.
-
-    The world's cap stays as a person has set it, higher or lower, unless the new order names its own.
-    """
-    try:
-        work = assignment.workload(parse_stored(status.parameters))
-    except OrderError as error:
-        if assignment.run.order is not None:
-            await commits.commit(Change(records={TASKS: [mark_given_up(assignment.run.order, str(error))]}))
-        raise
-    new = assignment.wanted.parameters
-    named = new is not None and new.max_cost_usd is not None
-    return work if named or status.cost_limit_usd is None else replace(work, cost_limit_usd=status.cost_limit_usd)
-
-
-def _ledger(
-    database: AsyncMongoDatabase,
-    commits: Commits,
-    generation: Generation,
-    status: WorldStatus,
-    workload: Workload | None,
-    settings: Settings,
-) -> BudgetLedger:
-    lost = status.calls_excused if generation.continued else 0
-    limits = workload.call_limits if workload else {api: getattr(status, name) for api, name in CALL_LIMIT.items()}
-    return BudgetLedger(
-        database,
-        commits,
-        generation.id,
-        lost_call_allowance=lost_call_allowance(sum(limits.values()) - (0 if workload else lost)),
-        lost_calls=lost,
-        item_limits=item_limits(limits, settings.budget_spare),
-    )
-
-
-async def _count_recovery(
-    database: AsyncMongoDatabase,
-    commits: Commits,
-    generation: Generation,
-    stages: StageTracker,
-    status: WorldStatus,
-    run: RunIdentity,
-    most: int,
-) -> None:
-    """Count a generation that continues because its run died; end it when that happened too often. A run that released it lives."""
-    died = generation.continued and status.status is State.IN_PROGRESS and status.parked is None and not status.resumable
-    if not died:
-        return
-    if status.takeovers >= most:
-        message = (
-            f"the run of this world died {status.takeovers} times (MAX_TAKEOVERS): something about it kills its process. Look at "
-            f"the logs of its runs, mend it, then: generia resume {status.world_id}"
-        )
-        stages.resume({entry.name: entry.status for entry in status.stages})
-        await commits.commit(Change(values={"takeovers": 0}))
-        await end(database, commits, generation, stages, State.FAILED, message=message)
-        raise TooManyRecoveriesError(message)
-    logger.warning("world %s: run %s resumes what run %s left", status.world_id, run.run_id, status.owner.run_id)
-    await commits.commit(Change(increments={"takeovers": 1}))
