@@ -43,8 +43,10 @@ ResultT = TypeVar("ResultT")
 
 WINDOW_SECONDS = 0.04
 """Between the beginnings of two transactions at least. 45 calls a second are 15 transactions; with half of this, 24."""
-LATEST_SECONDS = 0.25
-"""When a change that nobody waits for is written at the latest."""
+LATEST_SECONDS = 0.05
+"""When a change that nobody waits for is written: what follows from it is mostly enqueued by then. A death costs what is not."""
+HELD_SECONDS = 0.5
+"""When a change that is held for its task is written without it."""
 RECENT_SECONDS = 1.0
 """How long the world counts as owned after a fenced write has begun, if it succeeds."""
 TAKEOVER_SECONDS = 1.25
@@ -84,11 +86,7 @@ class _MadeBeforeError(Exception):
 
 
 class _RefusedError(Exception):
-    """The bounds of these changes do not hold. ``record``: the status record."""
-
-    def __init__(self, record: MongoDocument) -> None:
-        super().__init__()
-        self.record = record
+    """The bounds of these changes do not hold. Its argument: the status record."""
 
 
 class Commits:
@@ -159,7 +157,7 @@ class Commits:
             future.set_exception(self._failure)
         elif held_for is not None:
             self._held.setdefault(held_for, []).append(_Entry(change, future))
-            loop.call_later(LATEST_SECONDS, self._release, held_for)
+            loop.call_later(HELD_SECONDS, self._release, held_for)
         else:
             if change.releases is not None:
                 self._waiting += self._held.pop(change.releases, [])
@@ -238,7 +236,7 @@ class Commits:
             except _MadeBeforeError:
                 return
             except _RefusedError as refused:
-                permitted = within_bounds(batch.changes, refused.record)
+                permitted = within_bounds(batch.changes, refused.args[0])
                 if len(permitted) == len(batch.changes):  # by the sum of doubles in another order
                     permitted = [change for change in permitted if not change.bounds]
                 batch.reduce(permitted)
