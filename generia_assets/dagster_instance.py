@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,8 @@ Meanwhile no retry could be started, and Dagster forgets a retry that it cannot 
 certain.
 """
 CHECK_TIMEOUT_SECONDS = 5.0
+SAME_ROUND_SECONDS = 1.0
+"""Runs that are checked within this time share one answer of their code server, unless a run is not in it."""
 LOOK_SECONDS = 0.5
 """How often a run reads its own status, and so how soon it notices a termination."""
 OVER = [DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE]
@@ -61,6 +64,8 @@ class WatchedRunLauncher(DefaultRunLauncher):
     """Starts runs in the code server, as the default does; terminates them without it, and checks which of them are alive."""
 
     _silent: defaultdict[str, int]
+    _answers: dict[str, tuple[float, bytes]]
+    """By code server: when it was asked, and the runs that it had."""
 
     def terminate(self, run_id: str) -> bool:
         """Note that the run is to end, and return at once; the run interrupts itself. False if it has ended already.
@@ -84,13 +89,16 @@ class WatchedRunLauncher(DefaultRunLauncher):
         """RUNNING while the code server that started the run still has its process; FAILED when the process or the server
         is gone."""
         if not hasattr(self, "_silent"):
-            self._silent = defaultdict(int)
+            self._silent, self._answers = defaultdict(int), {}
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # Dagster's own
         if client is None:
             return CheckRunHealthResult(WorkerStatus.UNKNOWN, "the run has finished, or was never started")
         address = f"unix:{client.socket}" if client.socket else f"{client.host}:{client.port}"
+        asked_at, runs = self._answers.get(address, (0.0, b""))
         try:
-            runs = ask(address, timeout=CHECK_TIMEOUT_SECONDS)
+            if time.monotonic() - asked_at > SAME_ROUND_SECONDS or run.run_id.encode() not in runs:
+                runs = ask(address, timeout=CHECK_TIMEOUT_SECONDS)
+                self._answers[address] = time.monotonic(), runs
         except ConnectionError:
             self._silent[run.run_id] += 1
             if self._silent[run.run_id] < UNREACHABLE_CHECKS:

@@ -12,16 +12,18 @@ no file. MongoDB has what a world is: a run whose end is lost is repeated, and a
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import contextmanager, suppress
+from functools import cached_property, lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self, TypeVar
 
 import sqlalchemy as db
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.event import listen
-from sqlalchemy.pool import NullPool, Pool
+from sqlalchemy.pool import NullPool
 
 from generia_assets.dagster_internals import (
     SQLITE_BUSY_TIMEOUT_SECONDS,
@@ -37,6 +39,7 @@ StorageT = TypeVar("StorageT", "_Runs", "_Schedules")
 
 FILES = 16
 """Files whose connections a process keeps: three are shared by all runs, and each run has one."""
+_BUSY = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
 
 
 class OpenSqliteStorage(DagsterSqliteStorage):
@@ -75,16 +78,40 @@ class _Events(SqliteEventLogStorage):
         url = self.conn_string_for_shard(shard)
         with self._db_lock:
             if shard not in self._initialized_dbs:
-                if not _is_stamped(url):
-                    self._initdb(_new_engine(url, poolclass=NullPool))
+                if not _inode(url):
+                    self._make(Path(self.path_for_shard(shard)))
+                elif not _is_stamped(url):
+                    self._initdb(_passing_engine(url))
                 self._initialized_dbs.add(shard)
             with _engine(url).begin() as connection:
                 yield connection
 
+    def _make(self, path: Path) -> None:
+        """Make a run's file, which another process may do at the same time."""
+        copy = path.with_suffix(f".{uuid.uuid4()}")
+        copy.write_bytes(self._empty_file)
+        with suppress(FileExistsError):
+            path.hardlink_to(copy)
+        copy.unlink()
+
+    @cached_property
+    def _empty_file(self) -> bytes:
+        """A file with Dagster's tables: making them takes 50 ms, copying them none."""
+        with TemporaryDirectory() as folder:
+            self._initdb(_passing_engine(create_db_conn_string(folder, "empty")))
+            return Path(folder, "empty.db").read_bytes()
+
     def has_table(self, table_name: str) -> bool:
         """Whether the file that all runs share has this table. Asked within a transaction, too: it takes no lock."""
-        with _engine(self.conn_string_for_shard("index")).connect() as connection:
-            return db.inspect(connection).has_table(table_name)
+        if table_name not in self._tables_there:
+            with _engine(self.conn_string_for_shard("index")).connect() as connection:
+                if db.inspect(connection).has_table(table_name):
+                    self._tables_there.add(table_name)
+        return table_name in self._tables_there
+
+    @cached_property
+    def _tables_there(self) -> set[str]:
+        return set()
 
 
 def _opened(storage: type[StorageT], folder: Path, name: str) -> StorageT:
@@ -111,11 +138,14 @@ def _engine(url: str) -> Engine:
 @lru_cache(FILES)
 def _kept_engine(url: str, process: int, inode: int) -> Engine:
     del process, inode
-    return _new_engine(url)
+    return _with_pragmas(db.create_engine(url, max_overflow=-1, connect_args=_BUSY))  # no thread waits for another's connection
 
 
-def _new_engine(url: str, poolclass: type[Pool] | None = None) -> Engine:
-    engine = db.create_engine(url, poolclass=poolclass, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+def _passing_engine(url: str) -> Engine:
+    return _with_pragmas(db.create_engine(url, poolclass=NullPool, connect_args=_BUSY))
+
+
+def _with_pragmas(engine: Engine) -> Engine:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
         listen(engine, "connect", lambda opened, _, pragma=pragma: opened.execute(f"PRAGMA {pragma}"))
     return engine

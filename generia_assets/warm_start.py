@@ -60,6 +60,7 @@ NEEDED_BY_RUNS = [
     "anyio._backends._asyncio",
     "httpcore2",
     "truststore",
+    "uvloop",
     *PRELOADED,
 ]
 """Modules that the forkserver imports once. None of them starts a thread or opens a connection when imported."""

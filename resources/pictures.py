@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import struct
-import tempfile
 import threading
+import uuid
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,17 +89,32 @@ def as_jpeg(data: bytes) -> bytes:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file atomically. Blocks; raises ``FatalCallError`` when the disk refuses."""
+    with _unfinished(path) as part, part.open("xb") as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.write(data)
+
+
+def place_whole(path: Path, source: Path) -> None:
+    """Make ``path`` the same file as ``source``, atomically: a link, or a copy where there can be none. Else as ``write_whole``."""
+    with _unfinished(path) as part:
+        try:
+            part.hardlink_to(source)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, part)
+            part.chmod(0o644)
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    """A name beside ``path``, for a file that is written within this block and takes its place after it."""
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(unfinished).chmod(0o644)
-            Path(unfinished).replace(path)
-        except BaseException:
-            Path(unfinished).unlink(missing_ok=True)
-            raise
+            yield part
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)  # it is still there after an error, and where both were one file
     except OSError as error:
         raise FatalCallError(f"{path} cannot be written ({error.strerror}): see to the disk's space and rights.") from error
 

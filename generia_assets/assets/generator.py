@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
 from typing import TypeVar
@@ -42,6 +42,7 @@ from generia_assets.settings import Settings
 from resources.gateway.outcomes import CallError, TransientError
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import (
+    KeptMongoResource,
     MongoDatabase,
     MongoForbiddenError,
     MongoResource,
@@ -71,12 +72,13 @@ def generator_resource(settings: Settings) -> dg.ResourceDefinition:
         with levelled_lines(), log_context(**about), start_blocking_portal("asyncio", {"use_uvloop": True}) as portal, ended:
             found = context.resources
             apis = ApiResources(*(getattr(found, name) for name in API_RESOURCES))
-            generator = GeneratorResource(settings, found.mongo, found.kafka, apis, portal)
-            try:
-                yield generator
-            finally:
-                # This runs in a finally clause of Dagster's: sys.exception() is the error that ends the run, if any.
-                generator.close(sys.exception(), context)
+            with closing(KeptMongoResource(found.mongo.uri, found.mongo.database)) as mongo:
+                generator = GeneratorResource(settings, mongo, found.kafka, apis, portal)
+                try:
+                    yield generator
+                finally:
+                    # This runs in a finally clause of Dagster's: sys.exception() is the error that ends the run, if any.
+                    generator.close(sys.exception(), context)
 
     return dg.ResourceDefinition(resource_fn=running, required_resource_keys={"mongo", "kafka", *API_RESOURCES})
 

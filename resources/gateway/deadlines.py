@@ -1,7 +1,7 @@
 """When a call that others have overtaken is abandoned, before its time-out: a call that hangs holds a slot for nothing.
 
 * The **deadline** of a call is ``FACTOR`` times the 95th percentile of the durations of the latest answers to requests of its type,
-  at least ``SHORTEST_SECONDS``. There is none before ``LEAST_ANSWERS`` answers, and none beyond the time-out.
+  at least ``SHORTEST_SECONDS``. Before ``LEAST_ANSWERS`` answers it is the ``FACTOR``-th part of the time-out.
 * At its deadline a call is abandoned if a call that was sent after it has been answered in less than the ``FACTOR``-th part of the
   time that this one has taken, or if none was sent after it. Otherwise all calls may have become slow, which is no reason to make
   them again: the call goes on, and is looked at again every ``LOOK_SECONDS``.
@@ -69,12 +69,11 @@ class Deadlines:
         if not abandoned:
             self._answers.append((sent, seconds))
 
-    def seconds(self, request_type: str) -> float | None:
-        """The deadline of a first attempt at such a call; None: there is none."""
+    def seconds(self, request_type: str, time_out: float) -> float:
+        """The deadline of a first attempt at such a call."""
         known = self._seconds[request_type]
-        if len(known) < LEAST_ANSWERS:
-            return None
-        return max(SHORTEST_SECONDS, FACTOR * sorted(known)[ceil(QUANTILE * len(known)) - 1])
+        enough = len(known) >= LEAST_ANSWERS
+        return max(SHORTEST_SECONDS, FACTOR * sorted(known)[ceil(QUANTILE * len(known)) - 1] if enough else time_out / FACTOR)
 
     def is_overtaken(self, sent: float) -> bool:
         """Whether calls that were sent after this one were answered much faster than it, or there are none."""
@@ -95,6 +94,7 @@ class CallWatch:
 
     def __enter__(self) -> CallWatch:
         self._sent = self._deadlines.sent()
+        self._time_out = (self._limit.when() or 0.0) - asyncio.get_running_loop().time()
         self._look_in(SHORTEST_SECONDS * self._factor)
         return self
 
@@ -110,8 +110,8 @@ class CallWatch:
     def _look(self) -> None:
         if self._limit.expired():
             return
-        seconds = self._deadlines.seconds(self._request_type)
-        is_late = seconds is not None and time.monotonic() - self._sent >= seconds * self._factor
+        seconds = self._deadlines.seconds(self._request_type, self._time_out) * self._factor
+        is_late = seconds < self._time_out and time.monotonic() - self._sent >= seconds
         if is_late and self._deadlines.is_overtaken(self._sent):
             self.abandoned = True
             self._limit.reschedule(asyncio.get_running_loop().time())

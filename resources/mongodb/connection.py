@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -251,3 +251,25 @@ class MongoResource:
         """The generator's database through a checked blocking client, closed afterwards."""
         with self.client() as client:
             yield client[self.database]
+
+
+@dataclass(frozen=True)
+class KeptMongoResource(MongoResource):
+    """The same with one client, which the first connection opens and ``close`` closes."""
+
+    _closing: ExitStack = field(default_factory=ExitStack, repr=False)
+    _clients: list[MongoClient[MongoDocument]] = field(default_factory=list, repr=False)
+
+    @contextmanager
+    def client(self) -> Iterator[MongoClient[MongoDocument]]:
+        """The client; checked when it is opened. Raises as ``MongoResource.client``."""
+        if not self._clients:
+            self._clients.append(self._closing.enter_context(super().client()))
+        try:
+            yield self._clients[0]
+        except OperationFailure as error:
+            raise as_forbidden(error, self.uri) or error from None
+
+    def close(self) -> None:
+        """Close the client."""
+        self._closing.close()

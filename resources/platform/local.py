@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from bson.errors import BSONError
 from pymongo import ASCENDING, IndexModel
@@ -22,7 +23,7 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
 from resources.gateway.outcomes import FatalCallError, RequestFailedError, RequestRejectedError, TransientError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
-from resources.pictures import MOST_BYTES, read_whole, write_whole
+from resources.pictures import MOST_BYTES, place_whole, read_whole
 from resources.platform.media_files import media_path, safe_id
 from resources.platform.protocol import StoredMedia
 
@@ -34,6 +35,11 @@ def id_of(key: str) -> str:
     """The id that a creation under this key has."""
     return str(uuid.uuid5(_IDS, key))
 
+
+OwnerT = TypeVar("OwnerT")
+
+MOST_REMEMBERED = 2_000
+"""Characters, and media, whose owner is remembered: half a megabyte each. Others are read."""
 
 _INDEXED = ("platform_characters", "platform_media", "platform_posts")
 _INDEX = IndexModel([("world_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)])
@@ -69,6 +75,10 @@ class LocalPlatform:
         self._worlds = database["platform_worlds"]
         self._characters, self._media, self._posts = (database[name] for name in _INDEXED)
         self._media_root = media_root
+        self._worlds_of: dict[str, str] = {}
+        """The worlds of AIs' characters. Here and in ``_owners``: the latest that this process created or read."""
+        self._owners: dict[str, tuple[str, str | None]] = {}
+        """World and character of media."""
 
     async def ensure_indexes(self) -> None:
         """Create the indexes for reading a world's records in order. (Ids are derived from keys, so ``_id`` keeps keys unique.)"""
@@ -94,7 +104,10 @@ class LocalPlatform:
         """See ``Platform``."""
         safe_id(world_id, "The world id")
         character = {"display_name": display_name, "meta": dict(meta), "is_ai": True, "avatar_media_id": None}
-        return str((await self._create(self._characters, key, world_id, character))["_id"])
+        created = await self._create(self._characters, key, world_id, character)
+        if created["is_ai"]:
+            _remember(self._worlds_of, created["_id"], world_id)
+        return str(created["_id"])
 
     async def update_character(
         self,
@@ -123,7 +136,7 @@ class LocalPlatform:
         """See ``Platform``. ``filename`` is remembered and never part of a path. The file is there before its record is."""
         kept = media_path(world_id=world_id, media_type=media_type, media_id=id_of(key), content_type=content_type)
         if character_id is not None:
-            await self._ai_character(character_id, world_id=world_id)
+            await self._check_character(character_id, world_id)
         media: MongoDocument = {
             "character_id": character_id,
             "media_type": media_type,
@@ -131,12 +144,9 @@ class LocalPlatform:
             "filename": filename,
             "path": str(kept),
         }
-        with _database_errors():
-            stored = await self._media.find_one({"_id": id_of(key)})
-        if stored is None:
-            await asyncio.to_thread(_copy, path, self._media_root / kept)
-            stored = await self._create(self._media, key, world_id, media)
-        _check_world(stored, world_id)
+        await asyncio.to_thread(_keep, path, self._media_root / kept)
+        stored = await self._create(self._media, key, world_id, media)
+        _remember(self._owners, stored["_id"], (world_id, stored["character_id"]))
         return StoredMedia(media_id=stored["_id"], url=f"media/{stored['path']}")
 
     async def create_post(
@@ -145,7 +155,7 @@ class LocalPlatform:
         """See ``Platform``."""
         if not media_id:
             raise FatalCallError("A post without media is refused: upload its image first.")
-        await self._ai_character(character_id, world_id=world_id)
+        await self._check_character(character_id, world_id)
         await self._check_media(media_id, world_id=world_id, character_id=character_id)
         post: MongoDocument = {"character_id": character_id, "caption": caption, "media_id": media_id, "tags": list(tags)}
         return str((await self._create(self._posts, key, world_id, post))["_id"])
@@ -189,6 +199,12 @@ class LocalPlatform:
                 _check_world(created, world_id)
         return created
 
+    async def _check_character(self, character_id: str, world_id: str) -> None:
+        """Refuse a character of another world, or of a real user."""
+        if self._worlds_of.get(character_id) != world_id:
+            await self._ai_character(character_id, world_id=world_id)
+            _remember(self._worlds_of, character_id, world_id)
+
     async def _ai_character(self, character_id: str, *, world_id: str | None = None) -> MongoDocument:
         with _database_errors():
             character = await self._characters.find_one({"_id": character_id})
@@ -200,6 +216,8 @@ class LocalPlatform:
 
     async def _check_media(self, media_id: str, *, world_id: str, character_id: str | None) -> None:
         """Refuse media that does not belong to this character (None: to the world itself)."""
+        if self._owners.get(media_id) == (world_id, character_id):
+            return
         owner = {"_id": media_id, "world_id": world_id, "character_id": character_id}
         with _database_errors():
             known = await self._media.find_one(owner, {"_id": 1})
@@ -208,14 +226,21 @@ class LocalPlatform:
             raise FatalCallError(f"Media {media_id!r} does not belong to {whose}: upload it for it first.")
 
 
-def _copy(source: Path, target: Path) -> None:
+def _remember(owners: dict[str, OwnerT], record_id: str, owner: OwnerT) -> None:
+    """Records never change their owner: what is remembered need not be read again."""
+    owners[record_id] = owner
+    if len(owners) > MOST_REMEMBERED:
+        del owners[next(iter(owners))]
+
+
+def _keep(source: Path, target: Path) -> None:
     try:
-        data = source.read_bytes()
+        size = source.stat().st_size
     except OSError as error:
         raise RequestFailedError(f"{source} cannot be read ({error.strerror}): the picture is made again.") from error
-    if not data:
+    if not size:
         raise RequestFailedError(f"{source} is empty: the picture is made again.")
-    write_whole(target, data)
+    place_whole(target, source)
 
 
 def _check_world(stored: MongoDocument, world_id: str) -> None:

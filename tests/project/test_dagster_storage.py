@@ -67,6 +67,13 @@ def run_on(opened: dg.DagsterInstance) -> str:
     return result.run_id
 
 
+def tables(home: Path, run_id: str) -> list[object]:
+    """The tables and indexes of a run's file, and the version of Dagster's migrations."""
+    with sqlite3.connect(home / "history" / "runs" / f"{run_id}.db") as connection:
+        made = connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+        return [*made, *connection.execute("SELECT version_num FROM alembic_version").fetchall()]
+
+
 def known(opened: dg.DagsterInstance, run_id: str) -> tuple[object, ...]:
     """What people see of a run: its status, its events, the newest materialization, the check's newest evaluation."""
     run, materialized = opened.get_run_by_id(run_id), opened.get_latest_materialization_event(KEY)
@@ -89,6 +96,7 @@ def test_the_files_are_those_of_dagsters_own_storage(home: Path) -> None:
         assert (after[2], after[3]) == (second, [second])
     with instance(home, ours=False) as plain:
         assert known(plain, second) == after
+    assert tables(home, second) == tables(home, first)
 
 
 def test_an_event_opens_no_connection(home: Path) -> None:
@@ -140,6 +148,18 @@ def test_a_file_that_was_replaced_is_opened_again(home: Path) -> None:
             (home / "history" / name).unlink(missing_ok=True)
         kept.replace(home / "history" / "runs.db")
         assert {run.run_id for run in opened.get_runs()} == {before, run_id}
+
+
+def test_two_processes_may_make_a_runs_file_at_once(home: Path) -> None:
+    """The first one stays, with what is in it, and nothing is left beside it."""
+    with instance(home) as opened:
+        (run,) = opened.get_runs()
+        events, before = opened.event_log_storage, opened.all_logs(run.run_id)
+        assert isinstance(events, dagster_storage._Events)
+        events._make(Path(events.path_for_shard(run.run_id)))
+        assert opened.all_logs(run.run_id) == before
+    kinds = {path.name.removeprefix(run.run_id) for path in (home / "history" / "runs").glob(f"{run.run_id}*")}
+    assert kinds <= {".db", ".db-wal", ".db-shm"}
 
 
 def test_a_forked_process_opens_its_own_connections(home: Path) -> None:

@@ -273,11 +273,12 @@ async def test_hundreds_of_calls_go_at_once(client, control):
 
 async def test_an_answer_leaves_nothing_to_the_garbage_collector(client):
     """A call's request and frames are freed when it ends, and do not wait for a collection."""
-    await client.ask(question(), FLASH)
+    asked = question()
+    await client.ask(asked, FLASH)
     gc.collect()
     gc.disable()
     try:
-        await client.ask(question(), FLASH)
+        await client.ask(asked, FLASH)
         assert gc.collect() == 0
     finally:
         gc.enable()

@@ -1,15 +1,18 @@
 """The local platform on a real MongoDB: one thing per key, the real platform's rules, pictures that stay below their root."""
 
 import asyncio
+from errno import EXDEV
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import pytest
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, monitoring
 
 from emulators import lifecycle
 from resources.gateway.outcomes import FatalCallError, RequestFailedError, RequestRejectedError, TransientError
 from resources.mongodb.connection import connect_async
+from resources.pictures import write_whole
+from resources.platform import local
 from resources.platform.local import LocalPlatform
 from resources.platform.protocol import Platform
 
@@ -44,6 +47,26 @@ async def upload(platform: Platform, character_id, key="m0", world_id=WORLD, med
         return await platform.upload_media(
             key=key, world_id=world_id, character_id=character_id, media_type=media_type, path=Path(file.name), **order
         )
+
+
+class Commands(monitoring.CommandListener):
+    """The names of the commands that a client sends, in their order."""
+
+    def __init__(self):
+        self.names = []
+
+    def started(self, event):
+        self.names.append(event.command_name)
+
+    def succeeded(self, event):
+        """Nothing."""
+
+    def failed(self, event):
+        """Nothing."""
+
+
+def refuse(*arguments):
+    raise OSError(EXDEV, "Invalid cross-device link")
 
 
 async def counts(database):
@@ -188,17 +211,71 @@ async def test_pictures_come_before_what_shows_them(platform, database):
     assert await database["platform_worlds"].find_one({"_id": WORLD}) is None
 
 
-async def test_nothing_is_published_in_a_real_users_name(platform, database):
+async def test_nothing_is_published_in_a_real_users_name(platform, database, tmp_path):
     """A character that a real user plays gets no media, no avatar and no post from here."""
-    character_id, image = await create(platform), None
+    character_id = await create(platform)
     image = await upload(platform, character_id)
     await database["platform_characters"].update_one({"_id": character_id}, {"$set": {"is_ai": False}})
+    later = LocalPlatform(database, tmp_path / "media")  # the one above has created the character, as an AI's
+    assert await create(later) == character_id
     with pytest.raises(FatalCallError, match="real user"):
-        await upload(platform, character_id, key="m1")
+        await upload(later, character_id, key="m1")
     with pytest.raises(FatalCallError, match="real user"):
-        await platform.update_character(character_id=character_id, avatar_media_id=image.media_id)
+        await later.update_character(character_id=character_id, avatar_media_id=image.media_id)
     with pytest.raises(FatalCallError, match="real user"):
-        await publish(platform, character_id, image.media_id)
+        await publish(later, character_id, image.media_id)
+
+
+async def test_what_this_process_created_is_not_read_again(mongodb_uri, mongo_database_name, tmp_path):
+    """A post and its picture are two inserts; another process reads whose the character and the picture are."""
+    commands = Commands()
+    async with AsyncMongoClient(mongodb_uri, event_listeners=[commands]) as client:
+        here, later = (LocalPlatform(client[mongo_database_name], tmp_path / "media") for _ in range(2))
+        character_id = await create(here)
+        commands.names.clear()
+        image = await upload(here, character_id)
+        await publish(here, character_id, image.media_id)
+        assert commands.names == ["insert", "insert"]
+        commands.names.clear()
+        await publish(later, character_id, image.media_id, key="p1")
+        assert commands.names == ["find", "find", "insert"]
+
+
+async def test_what_is_remembered_is_no_more_than_its_own_kind(platform):
+    """A picture of this world is no character of it, and a character is no picture, although this process knows both."""
+    header, character_id = await upload(platform, None, key="h", media_type=1), await create(platform)
+    with pytest.raises(FatalCallError, match="create it first"):
+        await upload(platform, header.media_id)
+    with pytest.raises(FatalCallError, match="does not belong"):
+        await publish(platform, character_id, character_id)
+    with pytest.raises(FatalCallError, match="does not belong"):
+        await platform.update_world_image(world_id=WORLD, image_uuid=header.media_id, icon_uuid=character_id)
+
+
+async def test_few_owners_are_remembered(platform, monkeypatch):
+    """A world of any size is published with the same memory; what is forgotten is read."""
+    monkeypatch.setattr(local, "MOST_REMEMBERED", 2)
+    people = [await create(platform, key=f"c{number}") for number in range(4)]
+    pictures = [await upload(platform, one, key=f"m{number}") for number, one in enumerate(people)]
+    for number, (one, picture) in enumerate(zip(people, pictures, strict=True)):
+        assert await publish(platform, one, picture.media_id, key=f"p{number}")
+    assert (len(platform._worlds_of), len(platform._owners)) == (2, 2)
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["a link", "a copy"])
+async def test_an_uploaded_picture_does_not_need_its_source(platform, tmp_path, monkeypatch, linked):
+    """The platform's file stays when the pending one goes, also where files cannot be linked; the same file may come twice."""
+    if not linked:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    source = tmp_path / "pending.jpg"
+    write_whole(source, PICTURE)
+    order = {"filename": "x.jpg", "content_type": "image/jpeg", "media_type": 1, "path": source}
+    for _ in range(2):
+        image = await platform.upload_media(key="h", world_id=WORLD, character_id=None, **order)
+    write_whole(source, b"another")
+    source.unlink()
+    (kept,) = [path for path in (tmp_path / "media").rglob("*") if path.is_file()]
+    assert (tmp_path / image.url, PICTURE, 0o644) == (kept, kept.read_bytes(), kept.stat().st_mode & 0o777)
 
 
 @pytest.mark.parametrize("world_id", ["../../etc", "/etc", "a/b", "..", ".", "", "w\x00", "C:\\x", "w" * 200, "мир", "w\n"])

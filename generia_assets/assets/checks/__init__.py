@@ -14,7 +14,6 @@ import dagster as dg
 from generia_assets.assets.checks import counts, people, plan, texts, timeline, words
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.generator import GeneratorResource
-from resources.mongodb.connection import MongoResource
 
 ALL = tuple(check for subject in (counts, plan, timeline, people, texts, words) for check in subject.CHECKS)
 
@@ -26,11 +25,11 @@ ALL = tuple(check for subject in (counts, plan, timeline, people, texts, words) 
     description="Looks at what the run has made, check by check, in one step: a step each would take seconds.",
 )
 def world_checks(
-    context: dg.AssetCheckExecutionContext, mongo: dg.ResourceParam[MongoResource], generator: dg.ResourceParam[GeneratorResource]
+    context: dg.AssetCheckExecutionContext, generator: dg.ResourceParam[GeneratorResource]
 ) -> Iterator[dg.AssetCheckResult]:
     """Ask the checks of the assets that this run makes."""
     selected = context.selected_asset_check_keys
-    with mongo.connection() as database:
+    with generator.mongo.connection() as database:
         world = World(context.partition_key, database, generator.settings.media_dir)
         for one in ALL:
             if one.key in selected:

@@ -36,7 +36,7 @@ from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, Mong
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = 0.25
+INTERVAL_SECONDS = 0.5
 """How often the relay looks into the outbox at most."""
 PROGRESS_SECONDS = 0.5
 MARK_SECONDS = 1.0

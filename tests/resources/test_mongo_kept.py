@@ -1,0 +1,37 @@
+"""One client of MongoDB for all connections of a run."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from pymongo.errors import InvalidOperation, OperationFailure
+
+from resources.mongodb import connection
+from resources.mongodb.connection import KeptMongoResource, MongoSilentError
+
+
+def test_all_connections_use_one_client_until_it_is_closed(mongodb_uri: str, mongo_database_name: str) -> None:
+    """The first connection opens it, the others take it, also after an error; ``close`` ends it."""
+    mongo = KeptMongoResource(mongodb_uri, mongo_database_name)
+    with mongo.connection() as first:
+        first["kept"].insert_one({"_id": 1})
+    with pytest.raises(OperationFailure, match="no such command"), mongo.connection() as second:
+        second.command("no such command")
+    with mongo.connection() as third:
+        assert third["kept"].count_documents({}) == 1
+    assert first.client is second.client is third.client
+    mongo.close()
+    with pytest.raises(InvalidOperation):
+        first["kept"].count_documents({})
+
+
+def test_a_server_that_is_away_at_first_is_asked_again(free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be opened is not kept, and nothing is left to be closed."""
+    monkeypatch.setattr(connection, "check_mongo", partial(connection.check_mongo, seconds=0.05))
+    mongo = KeptMongoResource(f"mongodb://127.0.0.1:{free_tcp_port}", "g")
+    for _ in range(2):
+        with pytest.raises(MongoSilentError), mongo.connection():
+            pass
+    assert not mongo._clients
+    mongo.close()
