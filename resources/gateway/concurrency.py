@@ -208,11 +208,14 @@ class ConcurrencyLimiter:
         queue = self._queue
         wants = self._wanted if self._others_short else max(self._wanted, min(queue.may_use, queue.most_in_use))
         queue.most_in_use = queue.in_use
-        # Until the update returns no slot beyond these figures is given out: another process may get it meanwhile.
-        queue.may_use = min(queue.may_use, queue.in_use)
+        # Until the update returns no slot beyond these is given out: another process may get it meanwhile. What nobody else is
+        # short of is kept, so that calls which come meanwhile do not wait for the answer.
+        keeps = queue.in_use if self._others_short else max(queue.in_use, min(queue.may_use, wants))
+        queue.may_use = min(queue.may_use, keeps)
         request = SlotRequest(
             holder=self._holder,
             in_use=queue.in_use,
+            keeps=keeps,
             wants=wants,
             limit=self._limit,
             lease=_milliseconds(self._lease_seconds),

@@ -31,6 +31,7 @@ class SlotRequest:
     """What a process reports and asks for. Times are in milliseconds.
 
     Attributes:
+        keeps: Slots that stay this process's, those in use included.
         lease: After so long without a request the process loses its slots.
         rise: In so long a lowered ceiling rises by one, while calls are made and none is answered 429.
         hold: For so long a ceiling that was found (one call more was answered 429) stays before one more is tried.
@@ -42,6 +43,7 @@ class SlotRequest:
 
     holder: str
     in_use: int
+    keeps: int
     wants: int
     limit: int
     lease: int
@@ -191,7 +193,7 @@ def _cap(request: SlotRequest) -> MongoDocument:
 def _entry(request: SlotRequest) -> MongoDocument:
     return {
         "id": request.holder,
-        "share": {"$max": [request.in_use, "$grant"]},
+        "share": {"$max": [request.keeps, "$grant"]},
         "may_use": "$grant",
         "wants": request.wants,
         "without_since": "$without_since",

@@ -114,7 +114,7 @@ def test_a_run_that_cannot_end_holds_up_no_other(house: TestStack, database: Mon
 @pytest.mark.case("P22")
 def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database: MongoDatabase) -> None:
     """`stop` holds the world's calls before anything else: by the emulator's record none begins afterwards."""
-    world, _ = at_work(house, database, calls=12, users=8, posts=60)
+    world, _ = at_work(house, database, calls=12, users=8, posts=300)
     given = time.time()
     holds = [{"$match": {"documentKey._id": world, "updateDescription.updatedFields.no_calls_until": {"$type": "date"}}}]
     # Every change is seen: a look at the record may come too late, when the world has been stopped.
