@@ -194,11 +194,11 @@ def test_a_check_that_is_asked_by_itself_in_a_run_answers_alone(restored: Worlds
     """The button on an asset's page runs that check and no other; what it found is in Dagster as the check has said it."""
     wrong = one_id_twice(restored)
     key = dg.AssetCheckKey(dg.AssetKey("post_images"), "exact_publications")
-    (told,) = asked_in_a_run(restored, {key})
+    (result,) = asked_in_a_run(restored, {key})
     found = asked(restored, "post_images", "exact_publications")
-    assert (told.passed, told.severity, told.description) == (False, found.severity, found.description)
-    assert wrong in str(told.description)
-    assert (told.check_name, dict(told.metadata)) == ("exact_publications", dict(found.metadata))
+    assert (result.passed, result.severity, result.description) == (False, found.severity, found.description)
+    assert wrong in str(result.description)
+    assert (result.check_name, dict(result.metadata)) == ("exact_publications", dict(found.metadata))
 
 
 def test_every_check_has_a_planted_fault(checked: Worlds) -> None:

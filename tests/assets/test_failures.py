@@ -187,7 +187,7 @@ def test_an_exhausted_limit_of_calls_cancels_a_rerun_and_keeps_what_exists(world
     assert "api_call_limits_LLM" in status.message
     rerun = worlds.database[GENERATIONS].find_one({"_id": made.run_id}) or {}
     left = rerun["left"]
-    # Calls that were in the air when the limit was met were cut off: each is counted, and excused by one more.
+    # Calls that were in flight when the limit was met were cut off: each is counted, and excused by one more.
     assert left["api_calls_made_LLM"] == left["api_call_limits_LLM"] - left["calls_excused"]
     assert worlds.calls - before <= left["api_calls_made_LLM"]
     assert len(worlds.documents("posts", world_id)) == POSTS

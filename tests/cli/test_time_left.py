@@ -39,7 +39,7 @@ class Course:
         return sum(ceil(self.work.llm[name] / self.at_once) * self.seconds for name in STEPS)
 
     def at(self, now: float) -> tuple[WorldStatus, InFlightCalls]:
-        """The status record, and the calls in the air, at this moment."""
+        """The status record, and the calls in flight, at this moment."""
         made, flying, begins = 0, 0, 0.0
         for name in STEPS:
             for first in range(0, self.work.llm[name], self.at_once):

@@ -91,7 +91,7 @@ async def test_a_platform_call_is_not_sent_by_a_run_that_lost_its_world(world: D
 
 
 async def test_the_dollar_cap_is_never_passed_reservations_included(world: DurableWorld) -> None:
-    """However many call at once: what is spent and what is reserved for calls in the air stay within the cap at every moment."""
+    """However many call at once: what is spent and what is reserved for calls in flight stay within the cap at every moment."""
     limits(world, cost_limit_usd=1.0)
     run = await world.run()
     mine = account(run)
@@ -116,7 +116,7 @@ async def test_the_dollar_cap_is_never_passed_reservations_included(world: Durab
 
 
 async def test_a_call_waits_while_only_reservations_fill_the_cap_and_goes_on_when_they_settle(world: DurableWorld) -> None:
-    """Money that is merely reserved refuses nobody: the call is made when the one in the air turned out cheap."""
+    """Money that is merely reserved refuses nobody: the call is made when the one in flight turned out cheap."""
     limits(world, cost_limit_usd=1.0)
     run = await world.run()
     mine, call = account(run), a_call(worst_case_usd=0.6)
@@ -273,7 +273,7 @@ async def test_a_run_that_is_stopped_while_it_reserves_leaves_nothing_reserved(w
 
 
 async def test_a_cap_that_stays_filled_parks_the_world_instead_of_hanging(world: DurableWorld) -> None:
-    """Calls in the air that never end hold up the next one for as long as patience lasts, and not for ever."""
+    """Calls in flight that never end hold up the next one for as long as patience lasts, and not for ever."""
     limits(world, cost_limit_usd=0.1)
     run = await world.run()
     run.commits.outage_timeout = 0.2

@@ -171,7 +171,7 @@ async def test_a_writer_that_failed_is_over_after_closing(world: DurableWorld) -
 
 
 async def test_what_is_held_for_a_task_goes_with_what_the_task_brings(world: DurableWorld) -> None:
-    """The note of a call in the air disappears together with what the call brought, whatever others commit meanwhile."""
+    """The note of a call in flight disappears together with what the call brought, whatever others commit meanwhile."""
     run = await world.run()
     held = run.commits.enqueue(Change(values={"name": "held"}), held_for="task-1")
     await run.commits.commit(Change(values={"message": "another task's"}, releases="task-2"))

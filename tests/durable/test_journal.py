@@ -39,7 +39,7 @@ async def _unsent() -> Answer[None]:
 
 
 class Hang:
-    """An outside whose call ``name`` never ends, once its script is told, as one in the air when its process is killed."""
+    """An outside whose call ``name`` never ends, once its script is told, as one in flight when its process is killed."""
 
     def __init__(self, name: str, script: dict[str, list[Exception | str]] | None = None) -> None:
         self.name = name
@@ -56,7 +56,7 @@ class Hang:
 
 
 async def killed_at(world: DurableWorld, task: Any, name: str, script: dict[str, list[Exception | str]] | None = None) -> None:
-    """A run does the task until the call ``name`` is in the air; then it is gone without a word."""
+    """A run does the task until the call ``name`` is in flight; then it is gone without a word."""
     run = await world.run("killed")
     outside = Hang(name, script)
     doing = asyncio.create_task(run.journal(outside).execute(None, task, ITEM))  # type: ignore[arg-type]

@@ -304,22 +304,22 @@ async def test_a_time_out_is_in_doubt(outside, account):
     assert "no answer within" in account.settlements[0].error
 
 
-@pytest.mark.parametrize("when", ["in the air", "in the queue"])
+@pytest.mark.parametrize("when", ["in flight", "in the queue"])
 async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slots, account, when):
-    """A call cancelled in the air is settled at its worst case, one in the queue is given back; all slots are free."""
+    """A call cancelled in flight is settled at its worst case, one in the queue is given back; all slots are free."""
     tasks = [asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())) for _ in range(3)]
     if when == "in the queue":
         tasks.append(asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())))
         await until(lambda: slots.view.in_use == 4)
     stopped = asyncio.create_task(outside.call(call(asyncio.Event().wait), account))
-    await until(lambda: (account.events == ["reserve", "confirm"]) if when == "in the air" else slots.view.waiting == 1)
+    await until(lambda: (account.events == ["reserve", "confirm"]) if when == "in flight" else slots.view.waiting == 1)
     for task in (stopped, *tasks):
         task.cancel()
     await asyncio.gather(stopped, *tasks, return_exceptions=True)
     assert stopped.cancelled()
     assert (slots.view.in_use, slots.view.waiting) == (0, 0)
-    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("cut_off", WORST if when == "in the air" else 0.0)]
-    assert account.settlements[0].carried_out == (when == "in the air")
+    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("cut_off", WORST if when == "in flight" else 0.0)]
+    assert account.settlements[0].carried_out == (when == "in flight")
 
 
 async def in_line(outside, slots, account):

@@ -26,7 +26,7 @@ async def test_a_refused_call_s_slot_is_not_handed_to_the_next_one(slots):
         await until(lambda: slots.view.in_use == 16)
         for _ in range(4):
             slots.limited(started_at=time.monotonic(), retry_after=None)
-        assert slots.view.share == 15  # the others are in the air still; each that is refused takes its own place along
+        assert slots.view.share == 15  # the others are in flight still; each that is refused takes its own place along
 
 
 async def lifted(slots):

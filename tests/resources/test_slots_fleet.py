@@ -1,4 +1,4 @@
-"""The slots' great invariant under random load: never more in the air than the limit, in one process and over real ones."""
+"""The slots' great invariant under random load: never more in flight than the limit, in one process and over real ones."""
 
 import asyncio
 import random
@@ -63,7 +63,7 @@ async def test_random_load_never_passes_the_limit_and_leaves_nothing_behind(mong
 
 
 def test_real_processes_share_the_limit_and_none_starves(mongodb_uri, mongo_database_name, tmp_path):
-    """Four processes with backlogs on three slots: never a fourth call in the air, and calls by every one of them."""
+    """Four processes with backlogs on three slots: never a fourth call in flight, and calls by every one of them."""
     script = tmp_path / "caller.py"
     script.write_text(PROCESS)
     command = [sys.executable, "-P", script, mongodb_uri, mongo_database_name]

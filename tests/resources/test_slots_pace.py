@@ -36,7 +36,7 @@ async def one_call(slots):
 
 
 async def test_a_burst_of_refusals_lowers_the_ceiling_once_for_the_whole_fleet(make):
-    """Refusals of calls that were in the air together, in two processes, take a quarter off; a later one takes the next."""
+    """Refusals of calls that were in flight together, in two processes, take a quarter off; a later one takes the next."""
     first, second = make("a"), make("b")
     together = min(await one_call(first), await one_call(second))
     for slots in (first, second) * 5:

@@ -1,4 +1,4 @@
-"""What the tests of the slots share: callers with a backlog, a gauge of what is in the air, a way to MongoDB that can be closed."""
+"""What the tests of the slots share: callers with a backlog, a gauge of what is in flight, a way to MongoDB that can be closed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resources.gateway.concurrency import ConcurrencyLimiter
 
 
 class Gauge:
-    """How many are in the air, and how many were at most."""
+    """How many are in flight, and how many were at most."""
 
     def __init__(self) -> None:
         self.now = 0

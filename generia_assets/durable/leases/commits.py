@@ -260,10 +260,10 @@ class Commits:
         owned: MongoDocument = {**self.token.filter, "last_commit": {"$ne": batch.commit_id}}
         if bounds := bounds_of(changes):
             owned["$expr"] = {"$and": bounds}
-        told = [event for change in changes for event in change.events]
+        new_events = [event for change in changes for event in change.events]
         record = await self._database[STATUS].find_one_and_update(
             owned,
-            status_update(changes, batch.commit_id, tasks_added=added, events=len(told)),
+            status_update(changes, batch.commit_id, tasks_added=added, events=len(new_events)),
             projection=_READ,
             return_document=ReturnDocument.AFTER,
             session=session,
@@ -274,7 +274,7 @@ class Commits:
         for change in changes:
             for collection, operations in change.records.items():
                 records[collection].extend(operations)
-        if events := outbox(told, record):
+        if events := outbox(new_events, record):
             records[WORLD_EVENTS].extend(InsertOne(row) for row in events)
         for collection, operations in records.items():
             await self._database[collection].bulk_write(operations, ordered=False, session=session)
