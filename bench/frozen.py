@@ -106,7 +106,7 @@ class Tries:
 
     def once(self, kind: str) -> Try:
         """One try, and afterwards nothing of it is left."""
-        world = self._stack.order(users=2, posts=3)
+        world = self._stack.order(users=2, posts=60)
         wait_for(f"work on world {world}", partial(self._works, world), seconds=LIFE_SECONDS)
         processes = run_processes(self._stack)
         began, accepted = self._terminate_while(world, partial(self._end if kind == "killed" else self._freeze, processes))
