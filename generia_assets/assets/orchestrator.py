@@ -277,10 +277,13 @@ class WorldOrchestrator:
     async def _publish_postponed(self) -> None:
         """Publish posts that were painted and then released; their checkpoints are stored, so that they are not painted again."""
         while (t := await self._order.next_postponed()) is not None:
-            post = await self._text(t)
-            if post is None:
-                raise AssertionError(f"{self._key(t)} is painted and not written")
-            await self._publish(t, post)
+            self._group.create_task(self._resume(t), name=self._key(t))
+
+    async def _resume(self, t: int) -> None:
+        post = await self._text(t)
+        if post is None:
+            raise AssertionError(f"{self._key(t)} is painted and not written")
+        await self._publish(t, post)
 
     def _makes_of(self, t: int) -> bool:
         """Whether this run makes anything of the post at this place, its idea included."""

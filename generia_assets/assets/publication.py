@@ -8,6 +8,7 @@ here: how something is published once (durable/calls/platform_client.py), and sl
 from __future__ import annotations
 
 import asyncio
+import heapq
 
 from generia_assets.catalog import NEEDED_BY_POSTS, TaskType, Unit
 from generia_assets.content import social
@@ -23,6 +24,9 @@ _STAGES = tuple(reversed(TaskType))
 WAITING = 4
 """Painted posts that wait for their turn in memory, for each call at once. Those painted beyond them are released, and resumed when
 their turn comes."""
+
+RESUMED = 32
+"""Of the next places of the timeline the released posts are resumed before their turn: what they read and record delays no turn."""
 
 
 class Priorities:
@@ -72,7 +76,8 @@ class PublicationOrder:
         self._next = 0
         self._most_waiting = waiting
         self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._postponed: set[int] = set()
+        self._postponed: list[int] = []
+        """A heap: the earliest first."""
         self._moved = asyncio.Event()
         self.first_settled = asyncio.Event()
         """Set when the first place is settled, or there is none."""
@@ -84,11 +89,11 @@ class PublicationOrder:
         return t <= self._next
 
     async def turn(self, t: int) -> None:
-        """Return when it is the turn of this place. Raises ``PostponedError`` where too many wait already."""
+        """Return when it is the turn of this place. Raises ``PostponedError`` where too many wait already, unless it is soon."""
         if self.has_come(t):
             return
-        if len(self._waiting) >= self._most_waiting:
-            self._postponed.add(t)
+        if len(self._waiting) >= self._most_waiting and not self._is_soon(t):
+            heapq.heappush(self._postponed, t)
             raise PostponedError(f"{len(self._waiting)} posts wait for their turn")
         self._waiting[t] = asyncio.get_running_loop().create_future()
         try:
@@ -110,11 +115,13 @@ class PublicationOrder:
         self._moved.set()
 
     async def next_postponed(self) -> int | None:
-        """The next postponed place whose turn has come; None when all places are settled."""
+        """The next postponed place whose turn is soon; None when all places are settled."""
         while self._next < len(self._settled) - 1:
-            if self._next in self._postponed:
-                self._postponed.remove(self._next)
-                return self._next
+            if self._postponed and self._is_soon(self._postponed[0]):
+                return heapq.heappop(self._postponed)
             self._moved.clear()
             await self._moved.wait()
         return None
+
+    def _is_soon(self, t: int) -> bool:
+        return t < self._next + RESUMED

@@ -12,7 +12,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,6 +79,7 @@ class LocalPlatform:
         """The worlds of AIs' characters. Here and in ``_owners``: the latest that this process created or read."""
         self._owners: dict[str, tuple[str, str | None]] = {}
         """World and character of media."""
+        self._last_moment = datetime.min.replace(tzinfo=UTC)
 
     async def ensure_indexes(self) -> None:
         """Create the indexes for reading a world's records in order. (Ids are derived from keys, so ``_id`` keeps keys unique.)"""
@@ -190,7 +191,7 @@ class LocalPlatform:
         self, collection: AsyncCollection[MongoDocument], key: str, world_id: str, values: MongoDocument
     ) -> MongoDocument:
         """Insert a record, or return the existing one of its key."""
-        created = {"_id": id_of(key), "key": key, "world_id": world_id, **values, "created_at": _now()}
+        created = {"_id": id_of(key), "key": key, "world_id": world_id, **values, "created_at": self._next_moment()}
         with _database_errors():
             try:
                 await collection.insert_one(created)
@@ -198,6 +199,11 @@ class LocalPlatform:
                 created = await collection.find_one({"_id": id_of(key)}) or created
                 _check_world(created, world_id)
         return created
+
+    def _next_moment(self) -> datetime:
+        """Now, or a millisecond after the last one: feeds sort by it, and MongoDB keeps no less than milliseconds."""
+        self._last_moment = max(_now(), self._last_moment + timedelta(milliseconds=1))
+        return self._last_moment
 
     async def _check_character(self, character_id: str, world_id: str) -> None:
         """Refuse a character of another world, or of a real user."""

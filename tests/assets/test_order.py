@@ -62,7 +62,7 @@ def out(worlds: Worlds, world_id: str) -> list[int]:
     rows = worlds.platform["platform_posts"].find({"world_id": world_id}).sort("created_at")
     on_platform = [place[row["_id"]] for row in rows if row["_id"] in place]
     images = worlds.documents("post_images", world_id)
-    assert [image.t for image in sorted(images, key=lambda image: image.published_at)] == on_platform
+    assert [image.t for image in sorted(images, key=lambda image: (image.published_at, image.t))] == on_platform
     told = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
     assert [row["event"]["t"] for row in told] == on_platform
     return on_platform
@@ -96,6 +96,7 @@ def test_a_world_is_published_in_the_order_of_its_timeline(worlds: Worlds) -> No
 def test_posts_that_are_let_go_are_published_in_order_and_painted_once(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """With room for one waiting post and one task's place, all come out in order, without one picture or request more."""
     monkeypatch.setattr(orchestrator, "PublicationOrder", lambda places, waiting: publication.PublicationOrder(places, waiting=1))
+    monkeypatch.setattr(publication, "RESUMED", 2)
     narrow = Worlds(worlds.settings.model_copy(update={"task_concurrency": 3}), worlds.settings.mongodb_uri.get_secret_value(), "")
     try:
         faults(worlds, jitter=0.2)
