@@ -275,7 +275,7 @@ class WorldOrchestrator:
             await self._follow_all("post_images", made)
 
     async def _publish_postponed(self) -> None:
-        """Publish posts that were painted and then released; their checkpoints are stored, so that they are not painted again."""
+        """Publish posts that were painted and then postponed; their checkpoints are stored, so that they are not painted again."""
         while (t := await self._order.next_postponed()) is not None:
             self._group.create_task(self._resume(t), name=self._key(t))
 

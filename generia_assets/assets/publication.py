@@ -22,11 +22,11 @@ NOT_NEEDED_AFTER = 20
 beginning or from when the person joins. So these tasks neither delay the first posts nor wait for the last ones."""
 _STAGES = tuple(reversed(TaskType))
 WAITING = 4
-"""Painted posts that wait for their turn in memory, for each call at once. Those painted beyond them are released, and resumed when
-their turn comes."""
+"""Painted posts that wait for their turn in memory, for each call at once. Those painted beyond them are postponed: their tasks
+end, and are executed again when their turn is near."""
 
 RESUMED = 32
-"""Of the next places of the timeline the released posts are resumed before their turn: what they read and record delays no turn."""
+"""A postponed post is resumed when it is among the next so many of the timeline: what it reads and records delays no turn."""
 
 
 class Priorities:
@@ -64,7 +64,7 @@ class Priorities:
 
 
 class PostponedError(Exception):
-    """Too many posts wait for their turn already: the task ends, and is executed again when its turn has come."""
+    """Too many posts wait for their turn already: the task ends, and is executed again when its turn is near."""
 
 
 class PublicationOrder:
