@@ -52,7 +52,7 @@ def available() -> str | None:
 
 @contextmanager
 def postgresql(data: Path, port: int) -> Iterator[Child]:
-    """PostgreSQL on the loopback interface; ``ready_value`` is the URL of its database, as SQLAlchemy takes it. For port 0 it chooses one.
+    """PostgreSQL on the loopback interface; ``ready_value`` is the URL of its database for SQLAlchemy. For port 0 it chooses one.
 
     As root it runs as another user, who must be able to enter the folders above ``data``.
     """

@@ -52,7 +52,6 @@ def test_postgresql_comes_back_after_a_kill(home: Path) -> None:
         assert connection.execute(sqlalchemy.text("select id from worlds")).scalars().all() == [7]
         members = family(server.pid)
     assert eventually(lambda: not members & processes().keys())
-    connection.close()
 
 
 def test_rabbitmq_comes_back_after_a_kill(home: Path) -> None:
