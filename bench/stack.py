@@ -49,6 +49,7 @@ class TestStack:
     """The running parts. Use as a context manager; whatever still runs at the end is stopped, and the folder removed."""
 
     __test__: ClassVar = False  # pytest takes it for a class of tests
+    instance_file: ClassVar = "dagster.yaml"
     settings: dict[str, str] = field(default_factory=dict)
     """Variables beside the addresses, by name (see .env)."""
     seed: int = 1
@@ -98,7 +99,7 @@ class TestStack:
         """Code server and daemon on a fresh instance."""
         home = Path(self.env["DAGSTER_HOME"])
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "docker" / "dagster.yaml", home / "dagster.yaml")
+        shutil.copy(ROOT / "docker" / self.instance_file, home / "dagster.yaml")
         with self.instance():
             pass  # makes the tables before two processes would at once
         self.env.setdefault("CODE_SERVER_PORT", str(free_port()))
