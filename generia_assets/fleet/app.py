@@ -8,6 +8,7 @@ forks a process for each run. Not here: the settings of Celery, and the side of 
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import time
@@ -21,19 +22,27 @@ from celery.exceptions import Reject
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
+from dagster_postgres.utils import DagsterPostgresException
+from pymongo.errors import PyMongoError
+from sqlalchemy.exc import SQLAlchemyError
 
-from generia_assets.fleet.launcher import celery_arguments
+from generia_assets.dagster_internals import ExecuteRunArgs, unpack_value
+from generia_assets.fleet.launcher import CELERY, NO_RESULTS, broker_url
 from generia_assets.fleet.run_leases import held_lease
 from generia_assets.interrupts import interruptible
 from generia_assets.logging_setup import levelled_lines
 from generia_assets.settings import settings
 from generia_assets.warm_start import NEEDED_BY_RUNS
-from resources.mongodb.connection import MongoResource
+from resources.mongodb.connection import MongoResource, MongoUnavailableError
 from resources.settings import spare_loopback
 
+logger = logging.getLogger(__name__)
+
 Packed: TypeAlias = dict[str, str]
-"""Dagster's ``ExecuteRunArgs`` as the message has them; only the id of the run is used here."""
+"""Dagster's ``ExecuteRunArgs`` as a message has them."""
 WAIT_SECONDS = 1.0
+AGAIN_SECONDS = 3.0
+"""Pause before a message is given back because a server is away."""
 _ending = RawValue("b", 0)
 """1 in all processes of the worker once it has got SIGTERM."""
 
@@ -42,16 +51,26 @@ class RunTask(Task):  # type: ignore[misc]  # untyped
     """Executes a run, unless it has ended or another process executes it."""
 
     def __call__(self, execute_job_args_packed: Packed) -> object:
-        """Dagster's task. A message that is delivered twice does nothing while the first process lives."""
-        run_id = execute_job_args_packed["run_id"]
-        with levelled_lines(), DagsterInstance.get() as instance, MongoResource(*_mongo()).connection() as database:
-            while (run := instance.get_run_by_id(run_id)) is not None and not run.is_finished:
-                with held_lease(database, run_id) as held:
-                    if held:
-                        return self._execute(instance, run, execute_job_args_packed)
-                if run.status is DagsterRunStatus.STARTED:
-                    return None
-                time.sleep(WAIT_SECONDS)  # the process that holds the lease starts the run, or has died before it could
+        """Dagster's task. A message that is delivered twice does nothing while the first process lives.
+
+        Raises ``Reject``, upon which the message is delivered again, while MongoDB or Dagster's storage is away.
+        """
+        run_id = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
+        mongo = MongoResource(settings().mongodb_uri.get_secret_value(), settings().mongodb_database)
+        with levelled_lines():
+            try:
+                with DagsterInstance.get() as instance, mongo.connection() as database:
+                    while (run := instance.get_run_by_id(run_id)) is not None and not run.is_finished:
+                        with held_lease(database, run_id) as held:
+                            if held:
+                                return self._execute(instance, run, execute_job_args_packed)
+                        if run.status is DagsterRunStatus.STARTED:
+                            break
+                        time.sleep(WAIT_SECONDS)  # the process that holds the lease starts the run, or has died before it could
+            except (MongoUnavailableError, PyMongoError, SQLAlchemyError, DagsterPostgresException) as error:
+                logger.warning("run %s cannot begin: %s", run_id, error)
+                time.sleep(AGAIN_SECONDS)
+                raise Reject(str(error), requeue=True) from error
         return None
 
     def _execute(self, instance: DagsterInstance, run: DagsterRun, arguments: Packed) -> object:
@@ -67,10 +86,6 @@ class RunTask(Task):  # type: ignore[misc]  # untyped
             return self.run(arguments)
 
 
-def _mongo() -> tuple[str, str]:
-    return settings().mongodb_uri.get_secret_value(), settings().mongodb_database
-
-
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def interrupt_runs(**_: object) -> None:
     """Interrupt the runs of this worker. A process without a run ignores the signal."""
@@ -80,7 +95,7 @@ def interrupt_runs(**_: object) -> None:
 
 
 spare_loopback()
-app = make_app(celery_arguments())  # type: ignore[no-untyped-call]  # Dagster's own
+app = make_app({"broker": broker_url(), "backend": NO_RESULTS, "config_source": CELERY})  # type: ignore[no-untyped-call]  # Dagster's own
 create_execute_job_task(app, base=RunTask)  # type: ignore[arg-type]  # Celery's, whatever the annotation says
 for module in NEEDED_BY_RUNS:
     import_module(module)

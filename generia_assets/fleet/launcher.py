@@ -31,6 +31,8 @@ from resources.mongodb.connection import KeptMongoResource, MongoUnavailableErro
 
 SECOND_LOOK_SECONDS = RENEW_SECONDS + 1.0
 """A lease that is over is looked at again after this: where MongoDB was away, leases are renewed within it."""
+QUEUE = "dagster"
+NO_RESULTS = "disabled://"
 CELERY = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
@@ -44,20 +46,22 @@ CELERY = {
     "worker_prefetch_multiplier": 1,
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     "worker_max_tasks_per_child": 1,
+    "worker_redirect_stdouts": False,
+    "worker_hijack_root_logger": False,
 }
 """A message is acknowledged when its run has ended, and given to another worker when this one is lost. A worker takes as many
 messages as it executes runs. A run is a process of its own, forked from one that has imported the definitions. Runs go on while the
 broker is away. No result is stored: Dagster's storage has it."""
 
 
-def celery_arguments() -> dict[str, object]:
-    """The arguments of Celery's app, in the launcher and in the workers. Raises ``SettingsError`` without CELERY_BROKER_URL."""
+def broker_url() -> str:
+    """CELERY_BROKER_URL. Raises ``SettingsError`` if it is not set."""
     url = settings().celery_broker_url.get_secret_value()
     if not url:
         raise SettingsError(
             "CELERY_BROKER_URL is empty: set it to the broker of the fleet, such as amqp://user:password@host:5672//"
         )
-    return {"broker": url, "backend": "disabled://", "config_source": CELERY}
+    return url
 
 
 class FleetRunLauncher(TerminatesByStatus, CeleryRunLauncher):
@@ -65,7 +69,9 @@ class FleetRunLauncher(TerminatesByStatus, CeleryRunLauncher):
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         """It needs the settings CELERY_BROKER_URL and MONGODB_URI."""
-        super().__init__(inst_data=inst_data, default_queue="dagster", **celery_arguments())
+        super().__init__(
+            inst_data=inst_data, default_queue="dagster", broker=broker_url(), backend=NO_RESULTS, config_source=CELERY
+        )
         self._mongo = KeptMongoResource(settings().mongodb_uri.get_secret_value(), settings().mongodb_database)
         self._over: dict[str, tuple[object, float]] = {}
         """By run whose lease is over: when it ended, and since when that is known."""
