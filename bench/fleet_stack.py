@@ -10,6 +10,7 @@ import signal
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from bench.stack import ROOT, TestStack
 from generia_assets.processes import Child, start
 
 POSTGRESQL, RABBITMQ = "postgresql", "rabbitmq"
+SETTINGS = {POSTGRESQL: "DAGSTER_POSTGRES_URL", RABBITMQ: "CELERY_BROKER_URL"}
 READY = b" ready."
 """What Celery logs when a worker takes tasks."""
 
@@ -34,13 +36,15 @@ class FleetStack(TestStack):
     def start_fleet(self, workers: int) -> None:
         """PostgreSQL, RabbitMQ, Dagster and so many workers; the other servers are there."""
         self.folder.chmod(0o711)  # PostgreSQL may run as another user
-        for name, setting in ((POSTGRESQL, "DAGSTER_POSTGRES_URL"), (RABBITMQ, "CELERY_BROKER_URL")):
-            self.start_server(name)
-            self.env[setting] = self.parts[name].ready_value
+        with ThreadPoolExecutor() as together:
+            list(together.map(self.start_server, SETTINGS))
+        self.env |= {setting: self.parts[name].ready_value for name, setting in SETTINGS.items()}
         os.environ.update(self.env)  # this process opens the instance, too
-        self.start_dagster()
+        self.prepare_dagster()
         for number in range(1, workers + 1):
             self.spawn_worker(number)
+        self.start_code_server()
+        self.start_daemon()
         for number in range(1, workers + 1):
             self.await_worker(number)
 

@@ -97,6 +97,12 @@ class TestStack:
 
     def start_dagster(self) -> None:
         """Code server and daemon on a fresh instance."""
+        self.prepare_dagster()
+        self.start_code_server()
+        self.start_daemon()
+
+    def prepare_dagster(self) -> None:
+        """A fresh instance, and the workspace of the processes that use it."""
         home = Path(self.env["DAGSTER_HOME"])
         home.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "docker" / self.instance_file, home / "dagster.yaml")
@@ -105,8 +111,6 @@ class TestStack:
         self.env.setdefault("CODE_SERVER_PORT", str(free_port()))
         location = f"{{host: 127.0.0.1, port: {self.env['CODE_SERVER_PORT']}, location_name: generia}}"
         (self.folder / "workspace.yaml").write_text(f"load_from:\n  - grpc_server: {location}\n")
-        self.start_code_server()
-        self.start_daemon()
 
     def start_code_server(self) -> None:
         """The code server, on the port it had before; return when it answers."""
