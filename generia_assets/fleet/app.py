@@ -94,10 +94,15 @@ def interrupt_runs(**_: object) -> None:
         os.kill(child.pid, signal.SIGINT)
 
 
-spare_loopback()
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def import_what_runs_need(**_: object) -> None:
+    """Import it once, before the worker forks: runs begin warm and share this memory."""
+    spare_loopback()
+    for module in NEEDED_BY_RUNS:
+        import_module(module)
+    gc.collect()
+    gc.freeze()
+
+
 app = make_app({"broker": broker_url(), "backend": NO_RESULTS, "config_source": CELERY})  # type: ignore[no-untyped-call]  # Dagster's own
 create_execute_job_task(app, base=RunTask)  # type: ignore[arg-type]  # Celery's, whatever the annotation says
-for module in NEEDED_BY_RUNS:
-    import_module(module)
-gc.collect()
-gc.freeze()
