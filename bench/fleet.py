@@ -64,8 +64,8 @@ class Trial:
 
     def order(self, share: float) -> None:
         """Order this part of the worlds."""
-        size = {"users": self.scenario.users, "posts": self.scenario.posts}
-        self.worlds += [self.stack.order(**size) for _ in range(round(share * self.scenario.worlds))]
+        of = self.scenario
+        self.worlds += [self.stack.order(users=of.users, posts=of.posts) for _ in range(round(share * of.worlds))]
 
     def kill_worker(self) -> None:
         """A worker's machine dies; another comes."""
@@ -144,6 +144,7 @@ class Verdict:
     doubled: int = 0
     repeated: int = 0
     cut_off: int = 0
+    takeovers: int = 0
     peak: int = 0
     complaints: list[str] = field(default_factory=list)
 
@@ -157,6 +158,7 @@ def judge(trial: Trial, database: MongoDatabase) -> Verdict:
         verdict.doubled += findings.doubled
         verdict.repeated += calls.llm - calls.planned_llm - calls.asked_again + calls.images - calls.planned_images
         verdict.cut_off += calls.cut_off
+        verdict.takeovers += status.takeovers if (status := status_of(database, world_id)) else 0
         verdict.complaints += [f"world {world_id}: {complaint}" for complaint in findings.complaints]
         llm, asked_again = llm + calls.llm, asked_again + calls.cut_off_llm
     asked = trial.stack.gemini.stats()
@@ -263,6 +265,7 @@ def harness(options: Options, console: Console) -> Report:
             "seconds": round(seconds, 1),
             "missing": verdict.missing,
             "doubled": verdict.doubled,
+            "takeovers": verdict.takeovers,
             "cut_off": verdict.cut_off,
             "repeated": verdict.repeated,
             "peak_in_flight": verdict.peak,
