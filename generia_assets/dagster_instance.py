@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections import defaultdict
@@ -135,11 +136,18 @@ def is_being_stopped(instance: DagsterInstance, run_id: str) -> bool:
     """Whether a user asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
     try:
         run = instance.get_run_by_id(run_id)
-    except (
-        SQLAlchemyError
-    ):  # no user can have terminated the run through this storage; the failure before this question is the one to report
-        return False
+    except Exception as error:
+        if not is_of_dagsters_storage(error):
+            raise
+        return (
+            False  # no user can have terminated the run through this storage; the failure before this question is the one to report
+        )
     return run is not None and run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
+
+
+def is_of_dagsters_storage(error: BaseException) -> bool:
+    """Whether Dagster could not read or write its own records (a locked SQLite, a PostgreSQL that is away)."""
+    return isinstance(error, (sqlite3.OperationalError, SQLAlchemyError)) or isinstance(error.__cause__, SQLAlchemyError)
 
 
 @contextmanager

@@ -22,10 +22,9 @@ from celery.exceptions import Reject
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
-from dagster_postgres.utils import DagsterPostgresException
 from pymongo.errors import PyMongoError
-from sqlalchemy.exc import SQLAlchemyError
 
+from generia_assets.dagster_instance import is_of_dagsters_storage
 from generia_assets.dagster_internals import ExecuteRunArgs, unpack_value
 from generia_assets.fleet.launcher import CELERY, NO_RESULTS, broker_url
 from generia_assets.fleet.run_leases import held_lease
@@ -67,7 +66,9 @@ class RunTask(Task):  # type: ignore[misc]  # untyped
                         if run.status is DagsterRunStatus.STARTED:
                             break
                         time.sleep(WAIT_SECONDS)  # the process that holds the lease starts the run, or has died before it could
-            except (MongoUnavailableError, PyMongoError, SQLAlchemyError, DagsterPostgresException) as error:
+            except Exception as error:
+                if not isinstance(error, (MongoUnavailableError, PyMongoError)) and not is_of_dagsters_storage(error):
+                    raise
                 logger.warning("run %s cannot begin: %s", run_id, error)
                 time.sleep(AGAIN_SECONDS)
                 raise Reject(str(error), requeue=True) from error
