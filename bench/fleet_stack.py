@@ -6,6 +6,7 @@ Here: these parts, their death, and their return. Not here: when something dies,
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections import defaultdict
@@ -41,6 +42,9 @@ class FleetStack(TestStack):
         self.env |= {setting: self.parts[name].ready_value for name, setting in SETTINGS.items()}
         os.environ.update(self.env)  # this process opens the instance, too
         self.prepare_dagster()
+        instance = Path(self.env["DAGSTER_HOME"]) / "dagster.yaml"
+        places = f"max_concurrent_runs: {workers * self.runs}"  # what is above waits in Dagster's queue, not in the broker's
+        instance.write_text(re.sub("max_concurrent_runs: .*", places, instance.read_text()))
         for number in range(1, workers + 1):
             self.spawn_worker(number)
         self.start_code_server()
