@@ -14,7 +14,6 @@ import threading
 from collections.abc import Sequence
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -48,8 +47,7 @@ class OneWarningExporter(SpanExporter):
     """OTLP by HTTP, which logs one line when the receiver goes away, and one when it answers again."""
 
     def __init__(self) -> None:
-        named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{which}COMPRESSION") for which in ("", "TRACES_"))
-        self._exporter = OTLPSpanExporter(compression=None if named else Compression.Gzip)
+        self._exporter = OTLPSpanExporter()
         self._said = _FirstLine()
         for name in _SDK_LOGGERS:
             logging.getLogger(name).addFilter(self._said)

@@ -8,7 +8,7 @@ error's message, which may quote them. Not here: who makes spans (api_gateway.py
 from __future__ import annotations
 
 from resources.gateway.calls import Api, Call, CallOutcome
-from resources.tracing import Attributes, Span, SpanKind
+from resources.tracing import Span, SpanKind
 
 OUTPUT = {Api.LLM: "json", Api.IMAGE: "image"}
 OPERATION = "generate_content"
@@ -17,29 +17,18 @@ OK = "ok"
 
 
 def call_span(call: Call[object]) -> Span:
-    """A span that begins now: the attempt is sent under it."""
-    named = call.labels.get("task_type"), call.labels.get("key"), call.labels.get("service_tier")
-    about = dict(zip(("generia.task.type", "generia.task.key", "generia.service_tier"), named, strict=True))
-    ours = {name: value for name, value in about.items() if value is not None}
-    ours |= {"generia.api": call.api.value, "generia.request_type": call.request_type, "generia.task.id": call.task_id}
-    name = f"{OPERATION} {call.model or call.provider}" if call.provider else call.request_type
-    return Span(name, {**ours, **_asked(call)}, kind=SpanKind.CLIENT)
-
-
-def _asked(call: Call[object]) -> Attributes:
-    """What is asked of whom, by the conventions."""
+    """A span that begins now, under that of its task: the attempt is sent under it."""
+    asked = {"generia.api": call.api.value, "generia.request_type": call.request_type}
+    if tier := call.labels.get("service_tier"):
+        asked["generia.service_tier"] = tier
     if not call.provider:
-        return {}
-    asked: dict[str, str | int] = {
-        "gen_ai.operation.name": OPERATION,
-        "gen_ai.provider.name": call.provider,
-        "gen_ai.output.type": OUTPUT[call.api],
-    }
+        return Span(call.request_type, asked, kind=SpanKind.CLIENT)
+    asked["gen_ai.operation.name"] = OPERATION
+    asked["gen_ai.provider.name"] = call.provider
+    asked["gen_ai.output.type"] = OUTPUT[call.api]
     if call.model:
         asked["gen_ai.request.model"] = call.model
-    if isinstance(most := call.request_data.get("max_output_tokens"), int):
-        asked["gen_ai.request.max_tokens"] = most
-    return asked
+    return Span(f"{OPERATION} {call.model or call.provider}", asked, kind=SpanKind.CLIENT)
 
 
 def describe(span: Span, outcome: CallOutcome) -> None:
@@ -48,7 +37,6 @@ def describe(span: Span, outcome: CallOutcome) -> None:
         "generia.outcome": outcome.outcome,
         "generia.cost_usd": outcome.cost_usd,
         "generia.wait_ms": outcome.waited_ms,
-        "generia.carried_out": outcome.carried_out,
     }
     tokens = outcome.tokens
     if tokens.prompt or tokens.output:
