@@ -42,6 +42,7 @@ class ReceivedSpan:
     kind: str
     started: float
     ended: float
+    flags: int
     failed: bool
     attributes: dict[str, Any]
     service: str
@@ -49,7 +50,7 @@ class ReceivedSpan:
     @property
     def traceparent(self) -> str:
         """The header of work under this span."""
-        return f"00-{self.trace_id}-{self.span_id}-01"
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
 
     @classmethod
     def of(cls, span: Span, service: str) -> Self:
@@ -62,6 +63,7 @@ class ReceivedSpan:
             Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
             span.start_time_unix_nano / 1e9,
             span.end_time_unix_nano / 1e9,
+            span.flags & 0xFF,
             span.status.code == Status.STATUS_CODE_ERROR,
             {one.key: getattr(one.value, one.value.WhichOneof("value") or "string_value") for one in span.attributes},
             service,

@@ -6,15 +6,19 @@ import logging
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from bench.otlp import Receiver, tree
 from emulators.lifecycle import free_port
+from generia_assets.cli.order import send
+from generia_assets.durable.orders.order import Order, PartParameters
 from resources import tracing
 from resources.gateway.call_spans import call_span, describe
 from resources.gateway.calls import GEMINI_PROVIDER, Answer, Api, Call, CallOutcome, TokenUsage
+from tests.support.kafka_stand_in import kafka_resource
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CAME = f"00-{TRACE}-{PARENT}-01"
@@ -232,3 +236,22 @@ os.waitpid(child, 0)
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60)
     assert (ran.stderr, ran.returncode) == ("", 0)
     assert sorted(span.name for span in receiver.trace(TRACE)) == ["child", "parent", "parent again"]
+
+
+def test_an_order_that_a_command_sends_begins_a_trace(receiver: Receiver, broker: str) -> None:
+    """The record's header names the command's span; where no traces are sent the record has no header."""
+    kafka = kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")
+    topic = kafka.settings.kafka_tasks_topic
+    orders = [Order(str(uuid.uuid4()), PartParameters()) for _ in range(2)]
+    send(orders[0], kafka.address, topic)
+    with pytest.MonkeyPatch.context() as off:
+        off.setenv("OTEL_SDK_DISABLED", "true")
+        send(orders[1], kafka.address, topic)
+    with kafka.tasks() as reader:
+        log = reader.await_topic(time.monotonic() + 10)
+        assert log is not None
+        messages = reader.read(dict.fromkeys(log.bounds, 0), deadline=time.monotonic() + 5, max_messages=2).messages
+    (span,) = receiver.spans
+    came = {message.key: tracing.received(message.headers) for message in messages}
+    assert came == {orders[0].world_id.encode(): span.traceparent, orders[1].world_id.encode(): ""}
+    assert (span.kind, span.parent_id, span.attributes["generia.order.id"]) == ("PRODUCER", "", orders[0].task_id)
