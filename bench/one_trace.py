@@ -96,8 +96,8 @@ def wrong_with(
         yield "a call of the language model without tokens"
     if any(name not in span.attributes for span in calls for name in ("generia.cost_usd", "generia.wait_ms", "generia.outcome")):
         yield "a call without cost, wait or outcome"
-    sent = {span.traceparent for span in calls if span.attributes["generia.api"] == "platform"}
-    got = {one for one in platform if one.split("-")[1] == spans[0].trace_id}
+    sent = {span.span_id for span in calls if span.attributes["generia.api"] == "platform"}
+    got = {one.split("-")[2] for one in platform if one.split("-")[1] == spans[0].trace_id}
     if not sent or not (sent <= got if killed else sent == got):
         yield f"the platform got {len(got)} trace contexts of {len(sent)} calls"
     if not killed and (requests != len(calls) or abs(sum(span.attributes["generia.cost_usd"] for span in calls) - cost_usd) > 1e-9):

@@ -42,15 +42,13 @@ class ReceivedSpan:
     kind: str
     started: float
     ended: float
-    flags: int
     failed: bool
     attributes: dict[str, Any]
     service: str
 
-    @property
-    def traceparent(self) -> str:
-        """The header of work under this span."""
-        return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
+    def is_named_by(self, traceparent: str) -> bool:
+        """Whether this header is of work under this span."""
+        return traceparent.split("-")[1:3] == [self.trace_id, self.span_id]
 
     @classmethod
     def of(cls, span: Span, service: str) -> Self:
@@ -63,7 +61,6 @@ class ReceivedSpan:
             Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
             span.start_time_unix_nano / 1e9,
             span.end_time_unix_nano / 1e9,
-            span.flags & 0xFF,
             span.status.code == Status.STATUS_CODE_ERROR,
             {one.key: getattr(one.value, one.value.WhichOneof("value") or "string_value") for one in span.attributes},
             service,

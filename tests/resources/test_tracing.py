@@ -130,7 +130,8 @@ def test_spans_arrive_with_their_parents_and_without_texts(receiver: Receiver) -
     tracing.flush()
     above, below = receiver.trace(TRACE)
     assert (above.parent_id, above.kind, above.failed, above.service) == (PARENT, "CONSUMER", False, "generia")
-    assert (below.parent_id, below.kind, below.failed, below.traceparent) == (above.span_id, "CLIENT", True, call.traceparent)
+    assert (below.parent_id, below.kind, below.failed) == (above.span_id, "CLIENT", True)
+    assert below.is_named_by(call.traceparent)
     assert below.name == "generate_content gemini-2.5-flash"
     assert below.attributes == {
         "error.type": "refused",
@@ -253,5 +254,7 @@ def test_an_order_that_a_command_sends_begins_a_trace(receiver: Receiver, broker
         messages = reader.read(dict.fromkeys(log.bounds, 0), deadline=time.monotonic() + 5, max_messages=2).messages
     (span,) = receiver.spans
     came = {message.key: tracing.received(message.headers) for message in messages}
-    assert came == {orders[0].world_id.encode(): span.traceparent, orders[1].world_id.encode(): ""}
+    assert came.keys() == {order.world_id.encode() for order in orders}
+    assert span.is_named_by(came[orders[0].world_id.encode()])
+    assert came[orders[1].world_id.encode()] == ""
     assert (span.kind, span.parent_id, span.attributes["generia.order.id"]) == ("PRODUCER", "", orders[0].task_id)
