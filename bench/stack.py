@@ -49,6 +49,7 @@ class TestStack:
     """The running parts. Use as a context manager; whatever still runs at the end is stopped, and the folder removed."""
 
     __test__: ClassVar = False  # pytest takes it for a class of tests
+    instance_file: ClassVar = "dagster.yaml"
     settings: dict[str, str] = field(default_factory=dict)
     """Variables beside the addresses, by name (see .env)."""
     seed: int = 1
@@ -96,16 +97,20 @@ class TestStack:
 
     def start_dagster(self) -> None:
         """Code server and daemon on a fresh instance."""
+        self.prepare_dagster()
+        self.start_code_server()
+        self.start_daemon()
+
+    def prepare_dagster(self) -> None:
+        """A fresh instance, and the workspace of the processes that use it."""
         home = Path(self.env["DAGSTER_HOME"])
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "docker" / "dagster.yaml", home / "dagster.yaml")
+        shutil.copy(ROOT / "docker" / self.instance_file, home / "dagster.yaml")
         with self.instance():
             pass  # makes the tables before two processes would at once
         self.env.setdefault("CODE_SERVER_PORT", str(free_port()))
         location = f"{{host: 127.0.0.1, port: {self.env['CODE_SERVER_PORT']}, location_name: generia}}"
         (self.folder / "workspace.yaml").write_text(f"load_from:\n  - grpc_server: {location}\n")
-        self.start_code_server()
-        self.start_daemon()
 
     def start_code_server(self) -> None:
         """The code server, on the port it had before; return when it answers."""

@@ -23,11 +23,11 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.assets.materialized import mark_superseded
 from generia_assets.assets.providers import API_RESOURCES, ApiResources
-from generia_assets.assets.worker import Worker, is_of_dagsters_storage, record_failure
+from generia_assets.assets.worker import Worker, record_failure
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.check import require_good_content
 from generia_assets.content.yaml_files import ContentError
-from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped
+from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped, is_of_dagsters_storage
 from generia_assets.dagster_internals import PARTITION_NAME_TAG
 from generia_assets.durable.calls.publications import require_same_platform
 from generia_assets.durable.collections import STATUS, ensure_indexes

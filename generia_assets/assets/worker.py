@@ -6,7 +6,6 @@ exceptions into the world's state and into Dagster's ``Failure``, whose descript
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
@@ -15,9 +14,9 @@ from typing import TypeVar
 
 import dagster as dg
 from anyio.from_thread import BlockingPortal
-from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.content.yaml_files import ContentError
+from generia_assets.dagster_instance import is_of_dagsters_storage
 from generia_assets.durable.leases.ownership import LeaseHeldError
 from generia_assets.durable.orders.decisions import RefusedRunError
 from generia_assets.durable.orders.order import OrderError
@@ -148,11 +147,6 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         worker.record(lambda session: session.fail(message))
     if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)):
         raise dg.Failure(message, allow_retries=False) from cause
-
-
-def is_of_dagsters_storage(error: BaseException) -> bool:
-    """Whether Dagster could not read or write its own records (a locked SQLite, a PostgreSQL that is away)."""
-    return isinstance(error, (sqlite3.OperationalError, SQLAlchemyError))
 
 
 def end_of_outage(outage: BaseException) -> datetime | None:
