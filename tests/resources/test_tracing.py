@@ -75,15 +75,15 @@ def receiver(monkeypatch: pytest.MonkeyPatch, sending: None) -> Iterator[Receive
     ],
 )
 def test_a_header_is_read_as_w3c_says(header: str, meant: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A right header is the trace context; a malformed one is none, and says so at DEBUG only."""
+    """A right header is the trace context; a malformed one is none, and is logged at DEBUG only."""
     caplog.set_level(logging.DEBUG, "resources.tracing")
     assert tracing.received([("other", b"1"), ("traceparent", header.encode("latin-1"))]) == meant
-    assert [record.levelname for record in caplog.records] == ([] if meant else ["DEBUG"])
+    assert [record.levelname for record in caplog.records] == ([] if meant or not header else ["DEBUG"])
 
 
 def test_a_message_without_the_header_has_no_trace_context() -> None:
     """Neither no header nor one without a value is an error."""
-    assert tracing.received([]) == tracing.received([("traceparent", None)]) == ""
+    assert tracing.received([]) == tracing.received([("traceparent", None)]) == tracing.checked(7) == ""
 
 
 def test_without_an_endpoint_the_sdk_is_not_imported_and_the_header_is_passed_on() -> None:
@@ -181,6 +181,16 @@ def test_gzip_where_the_environment_asks_for_it(receiver: Receiver, monkeypatch:
         pass
     tracing.flush()
     assert (receiver.encodings, len(receiver.spans)) == ({"gzip"}, 1)
+
+
+def test_a_malformed_variable_of_headers_is_logged_without_its_value(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the SDK says about it would quote a key."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "the-secret-key")
+    tracing.prepare()
+    assert "Header format invalid" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_receiver_that_is_away_holds_nobody_up_and_is_logged_once(

@@ -24,6 +24,7 @@ from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunI
 from generia_assets.durable.orders.records import mark_completed, mark_given_up, mark_started
 from generia_assets.durable.orders.workload import Workload
 from generia_assets.durable.status import Failure, Stage, State, SuspendReason, Suspension, WorldStatus
+from resources import tracing
 from resources.gateway.calls import Api
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
@@ -79,7 +80,7 @@ def generation_of(choice: Choice, record: MongoDocument, run: RunIdentity) -> Ge
         orders=orders_of(record, run.order),
         finished=choice.decision is Decision.STORE,
         before=record.get("before"),
-        traceparent=record.get("traceparent", ""),
+        traceparent=tracing.checked(record.get("traceparent")),
         left=record.get("left"),
     )
 
@@ -93,7 +94,7 @@ async def new_generation(
     order = await database[TASKS].find_one({"_id": order_task, "world_id": world_id}, {"status": 1, "traceparent": 1}) or {}
     if TaskType.INIT_WORLD_CREATION in workload.tasks and order.get("status") == State.PENDING.value:
         adopted[TaskType.INIT_WORLD_CREATION] = order["_id"]
-    traceparent = order.get("traceparent", "") if run.order or adopted else ""  # else it is not what the world was ordered by
+    traceparent = tracing.checked(order.get("traceparent") if run.order or adopted else None)  # else it orders something else
     before = fields_of_generation(choice.document) if choice.made is Made.COMPLETED else None
     orders = () if run.order is None else (run.order,)
     return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, orders, before=before, traceparent=traceparent)
