@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import requests
 import yaml
@@ -101,9 +102,9 @@ def watched(worlds: Worlds) -> Worlds:
         worlds.make("suspended", users=1, posts=1)
     worlds.gemini.reset()
     kafka, mongo = worlds.defs.resources["kafka"], worlds.defs.resources["mongo"]
-    ticks = Ticks(worlds.instance, kafka, mongo, sensor_settings())
     send(kafka, b"broken", order(), order())
-    ticks.tick()
+    with dg.instance_for_test() as instance:
+        Ticks(instance, kafka, mongo, sensor_settings()).tick()
     idle = {"status": State.IN_PROGRESS.value, "parked": None, "updated_at": ago(120)}
     waiting = worlds.database[TASKS].find_one({"accepted_at": {"$exists": True}, "status": "pending"})
     worlds.database[STATUS].update_one({"_id": waiting["world_id"]}, {"$set": idle})
