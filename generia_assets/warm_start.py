@@ -62,8 +62,9 @@ NEEDED_BY_RUNS = [
     "truststore",
     "uvloop",
     *PRELOADED,
+    "generia_assets.shared_memory",
 ]
-"""Modules that the forkserver imports once. None of them starts a thread or opens a connection when imported."""
+"""Modules that the forkserver imports once, in this order. None of them starts a thread or opens a connection when imported."""
 LOOK_SECONDS = 1.0
 
 
