@@ -70,8 +70,8 @@ class Trial:
 
     def order(self, share: float) -> None:
         """Order this part of the worlds."""
-        of = self.scenario
-        self.worlds += [self.stack.order(users=of.users, posts=of.posts) for _ in range(round(share * of.worlds))]
+        users, posts = self.scenario.users, self.scenario.posts
+        self.worlds += [self.stack.order(users=users, posts=posts) for _ in range(round(share * self.scenario.worlds))]
 
     def kill_worker(self) -> None:
         """A worker's machine dies; another comes."""
