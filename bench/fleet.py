@@ -64,8 +64,8 @@ class Trial:
 
     def order(self, share: float) -> None:
         """Order this part of the worlds."""
-        size = {"users": self.scenario.users, "posts": self.scenario.posts}
-        self.worlds += [self.stack.order(**size) for _ in range(round(share * self.scenario.worlds))]
+        users, posts = self.scenario.users, self.scenario.posts
+        self.worlds += [self.stack.order(users=users, posts=posts) for _ in range(round(share * self.scenario.worlds))]
 
     def kill_worker(self) -> None:
         """A worker's machine dies; another comes."""
