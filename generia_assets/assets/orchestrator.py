@@ -222,7 +222,8 @@ class WorldOrchestrator:
         idea = next((idea for idea in story if idea.order == order), None)
         if not makes_post or idea is None:
             return None
-        earlier = heard_before(self._run.request.seed, self._run.request.users_count, self._run.request.posts_count, t)
+        people, posts, former = self._run.request.size
+        earlier = heard_before(self._run.request.seed, people, posts, t, former)
         heard = [await self._people.idea(other) for other in earlier]
         return await self._run.execute(
             self._after_post,

@@ -182,7 +182,7 @@ class CharacterPool:
         return made.briefs[0]
 
     async def _make_person(self, index: int, again: bool) -> CharacterRun | None:
-        ties = social.acquaintances(self._run.request.seed, self._run.request.users_count, index)
+        ties = social.acquaintances(self._run.request.seed, self._run.request.users_count, index, self._run.request.size.former)
         numbers = sorted({social.batch_of(other) for other in (index, *(tie.index for tie in ties))})
         known = {character_index(brief.key): brief for number in numbers for brief in await self.batch(number)}
         acquaintances = social.introduce(self._run.request, self._run.world, index, known)

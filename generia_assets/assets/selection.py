@@ -89,7 +89,7 @@ class WorldRun:
     @cached_property
     def line(self) -> Timeline:
         """The world's timeline."""
-        return timeline(self.request.seed, self.request.users_count, self.request.posts_count)
+        return timeline(self.request.seed, *self.request.size)
 
     def makes(self, task_type: TaskType, key: str) -> bool:
         """Whether this run makes this item."""

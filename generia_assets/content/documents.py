@@ -15,6 +15,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content.keys import WORLD_KEY
+from generia_assets.content.shares import Size
 from resources.gemini.tiers import ServiceTier
 
 
@@ -46,6 +47,17 @@ class WorldRequest(Document):
     max_cost_usd: float | None = Field(default=None, gt=0, description="cap in US dollars; None = no cap")
     service_tier: ServiceTier = ServiceTier.STANDARD
     created_at: datetime
+    former_sizes: tuple[tuple[int, int], ...] = Field(
+        default=(), description="people and posts that the world had before each of its extensions, in order"
+    )
+
+    @property
+    def size(self) -> Size:
+        """The counts, with those before each extension: what draws depend on, beside the seed."""
+        size: Size | None = None
+        for people, posts in (*self.former_sizes, (self.users_count, self.posts_count)):
+            size = Size(people, posts, size)
+        return size or Size(self.users_count, self.posts_count)
 
 
 class WorldEvent(BaseModel):

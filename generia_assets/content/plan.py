@@ -52,7 +52,7 @@ class Plan:
 
 def tasks_of_world(request: WorldRequest) -> dict[TaskType, int]:
     """All tasks of a world, by type."""
-    given = shares(request.seed, request.users_count, request.posts_count)
+    given = shares(request.seed, *request.size)
     numbers = {
         Unit.WORLD: 1,
         Unit.PEOPLE_BATCH: ceil(request.users_count / BATCH),
@@ -69,7 +69,7 @@ def plan(request: WorldRequest, tasks: Mapping[TaskType, int] | None = None, key
     ``tasks``: of these tasks only, of the people with these ``keys`` (none: of all).
     """
     made = tasks_of_world(request) if tasks is None else tasks
-    given = enumerate(shares(request.seed, request.users_count, request.posts_count))
+    given = enumerate(shares(request.seed, *request.size))
     alone = [index for index, share in given if share == 1 and (not keys or character_key(index) in keys)]
     return Plan(
         tasks=made,

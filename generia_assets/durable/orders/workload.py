@@ -140,7 +140,7 @@ def tasks_of(request: WorldRequest, keys: Collection[str]) -> Counter[TaskType]:
     A character's key names everything of that character, the concept included unless a batch's key names it already; a batch's key
     the concepts of its ten people, ``world`` the pictures.
     """
-    posts = shares(request.seed, request.users_count, request.posts_count)
+    posts = shares(request.seed, *request.size)
     people = {character_key(index): share for index, share in enumerate(posts)}
     batches = {batch_key(first) for first in range(0, request.users_count, BATCH)}
     tasks = Counter({TaskType.INIT_WORLD_CREATION: 1, TaskType.GENERATE_WORLD_DESCRIPTION: 1})
