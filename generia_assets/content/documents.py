@@ -287,6 +287,11 @@ class PostBrief(Document):
     wish: str = Field(default="", description="the idea of the user's sentence that is at work in this post")
     moderation: str = Field(default="", description="why the program and not the model had this idea, or ''")
 
+    @property
+    def of_plan(self) -> str:
+        """The idea where the model had none: of the only post of a person, and after refusals."""
+        return "; ".join(filter(None, (self.form, self.event, self.wish)))
+
 
 class Post(Document):
     """A post in full (asset ``posts``), not yet published."""

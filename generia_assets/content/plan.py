@@ -12,6 +12,7 @@ from math import ceil
 
 from generia_assets.catalog import LLM_CALLS, TaskType, Unit
 from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.content.extension import Extension
 from generia_assets.content.keys import character_key
 from generia_assets.content.shares import BATCH, shares
 
@@ -66,11 +67,13 @@ def tasks_of_world(request: WorldRequest) -> dict[TaskType, int]:
 def plan(request: WorldRequest, tasks: Mapping[TaskType, int] | None = None, keys: Collection[str] = ()) -> Plan:
     """The plan of this world; depends on nothing but the request. 25 people and 150 posts: 205 LLM calls at most, 177 pictures.
 
-    ``tasks``: of these tasks only, of the people with these ``keys`` (none: of all).
+    ``tasks``: of these tasks only, of the items with these ``keys`` (none: of all).
     """
     made = tasks_of_world(request) if tasks is None else tasks
     given = enumerate(shares(request.seed, *request.size))
-    alone = [index for index, share in given if share == 1 and (not keys or character_key(index) in keys)]
+    new = Extension.among(keys, request)
+    named = keys if new is None else {character_key(index) for index in new.people}
+    alone = [index for index, share in given if share == 1 and (not keys or character_key(index) in named)]
     return Plan(
         tasks=made,
         llm_calls={

@@ -194,7 +194,11 @@ def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[_Edg
 
 
 def _first_fitting(
-    seed: int, deck: Sequence[RelationKind], sides: Sequence[tuple[int, int]], held: Mapping[int, set[str]], members: Collection[int]
+    seed: int,
+    deck: Sequence[RelationKind],
+    sides: Sequence[tuple[int, int]],
+    held: Mapping[int, set[str]],
+    members: Collection[int],
 ) -> tuple[RelationKind, tuple[int, int]] | None:
     """The first of these kinds that fits the ages of the two people, with their sides in it."""
     for kind in deck:

@@ -102,8 +102,8 @@ def _events_of(
 ) -> list[int]:
     """The event each post refers to, 0 for none and for ``others``: replies and vignettes.
 
-    A person posts about a hot event once, in their first free post after it, the latest event first. Other posts refer to one of the
-    ``latest_of`` latest events.
+    A person posts about a hot event once, in their first free post after it, the latest event first. Other posts refer to one of
+    the ``latest_of`` latest events.
     """
     hanging = [0] * len(afters)
     for event in reversed(hot):

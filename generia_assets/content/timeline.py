@@ -228,6 +228,8 @@ def heard_before(seed: int, people: int, posts: int, t: int, former: Size | None
     The request for a reply has the post that it replies to, and nothing else. Replies are never among them, because they say what
     their post says; nor are the posts of people with one post, who have no idea apart from the post itself.
     """
+    if former is not None and t < former.posts:
+        return heard_before(seed, former.people, former.posts, t, former.former)
     line = timeline(seed, people, posts, former)
     if line.replies[t] >= 0:
         return ()

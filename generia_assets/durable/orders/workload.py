@@ -15,7 +15,9 @@ from math import ceil
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
 from generia_assets.content import seeding
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
+from generia_assets.content.extension import Extension
 from generia_assets.content.keys import (
+    EXTENSION,
     WORLD_KEY,
     author_of,
     batch_key,
@@ -149,6 +151,8 @@ def tasks_of(request: WorldRequest, keys: Collection[str]) -> Counter[TaskType]:
         owner, count = key.partition("-")[0], people.get(key, 0)
         if key == WORLD_KEY:
             numbers = {Unit.WORLD: 1}
+        elif key == EXTENSION:
+            numbers = dict(Extension(request).numbers())
         elif key in batches:
             numbers = {Unit.PEOPLE_BATCH: 1}
         elif key in people:
