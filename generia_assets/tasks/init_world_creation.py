@@ -28,6 +28,7 @@ class InitWorldParameters(TaskParameters):
     service_tier: ServiceTier = ServiceTier.STANDARD
     seed: int | None = Field(default=None, description="None: derived from the world's id")
     created_at: datetime
+    former_sizes: tuple[tuple[int, int], ...] = ()
 
 
 @durable_task
@@ -44,4 +45,5 @@ async def init_world_creation(parameters: InitWorldParameters, clients: TaskClie
         max_cost_usd=parameters.max_cost_usd,
         service_tier=parameters.service_tier,
         created_at=parameters.created_at,
+        former_sizes=parameters.former_sizes,
     )

@@ -240,9 +240,10 @@ def parse_world(content: MongoDocument) -> WorldParameters:
     return parse_fields(WorldParameters, content, "parameters.")
 
 
-def is_extension(task_type: TaskType, content: MongoDocument) -> bool:
-    """Whether the parameters of a task of this type extend a world: they name what is added, and no world."""
-    return task_type is TaskType.INIT_WORLD_CREATION and not content.keys().isdisjoint({"add_users", "add_posts"})
+def is_extension(task_type: TaskType | None, content: object) -> bool:
+    """Whether the parameters of a task of this type extend a world: they name what is added."""
+    named = content if isinstance(content, dict) else {}
+    return task_type is TaskType.INIT_WORLD_CREATION and not named.keys().isdisjoint({"add_users", "add_posts"})
 
 
 def parse_parameters(task_type: TaskType, content: MongoDocument) -> Parameters:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pymongo import UpdateOne
 
 from generia_assets.catalog import ASSETS, TaskType
+from generia_assets.content.keys import EXTENSION
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker
@@ -87,7 +88,7 @@ async def new_generation(
     """A generation that this run starts. The order's own pending task becomes its first one."""
     world_id, adopted = choice.status.world_id, dict[TaskType, str]()
     order_task = run.order or choice.status.order_task
-    if TaskType.INIT_WORLD_CREATION in workload.tasks and order_task is not None:
+    if TaskType.INIT_WORLD_CREATION in workload.tasks and order_task is not None and EXTENSION not in keys:
         pending = {"_id": order_task, "world_id": world_id, "status": State.PENDING.value}
         if await database[TASKS].find_one(pending, {"_id": 1}) is not None:
             adopted[TaskType.INIT_WORLD_CREATION] = order_task
@@ -158,6 +159,8 @@ def _stood_still(status: WorldStatus) -> StoodStill:
 def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> dict[str, object]:
     def kept(created: int, task_type: TaskType) -> int:
         """What counts as created of these although the generation begins: what it does not make again."""
+        if EXTENSION in generation.keys:
+            return created
         return max(0, created - workload.tasks.get(task_type, 0)) if generation.keys or task_type not in workload.tasks else 0
 
     def made_again(failure: Failure) -> bool:
