@@ -70,7 +70,7 @@ def test_what_was_drawn_for_the_former_world_stays(seed: int, size: Size) -> Non
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_new_posts_are_by_old_and_new_people_and_exact(seed: int, size: Size) -> None:
-    """The sum is exact; every place is somebody's next post; a person's posts are in order; replies are to acquaintances, earlier."""
+    """The sum is exact; every place is somebody's next post; each person's are in order; a reply is to an acquaintance, earlier."""
     former, given, line = size.former, shares(seed, *size), timeline(seed, *size)
     assert former is not None
     added = [share - before for share, before in zip(given, (*shares(seed, *former), *[0] * size.people), strict=False)]

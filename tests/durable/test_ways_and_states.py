@@ -88,6 +88,7 @@ def test_the_document_has_every_way_and_every_state() -> None:
         "fails again",
         "stored again",
         "**made again**",
+        "**extended**",
         "refused",
         "no run",
     }
@@ -117,7 +118,7 @@ def test_a_way_in_a_state_does_what_the_table_says(scenes: Scenes, way: str, sta
         assert all(after[name][key] == document for name, found in before.items() for key, document in found.items())
     # in this one
     run = outcome.run
-    if word in ("starts", "goes on", "**made again**"):
+    if word in ("starts", "goes on", "**made again**", "**extended**"):
         assert run is not None
         assert run.success, run.failure
         assert now.status is State.COMPLETED

@@ -46,9 +46,9 @@ def extend(
 ) -> None:
     """Add people and posts to a completed world, by Kafka message.
 
-    Prints first what it will take. What exists stays as it is, byte for byte. New people know some of the old ones, and new posts go
-    on after the last one: they answer old posts and tell what has come of the calendar's events. Until all of it is made, readers
-    see the world as it was. A world that is not finished is finished first (`resume`). Needs Kafka, MongoDB and a running generator.
+    Prints first what it will take. What exists stays as it is, byte for byte. New people know some of the old ones. New posts come
+    after the last one: they answer old posts and tell what has come of the calendar's events. Until all of it is made, readers see
+    the world as it was. A world that is not finished is finished first (`resume`). Needs Kafka, MongoDB and a running generator.
 
     \b
     generia extend WORLD --users +10 --posts +60

@@ -180,7 +180,12 @@ class StoredParameters(WorldParameters):
 class ExtensionParameters(BaseModel):
     """The parameters of ``init_world_creation`` for a world that is completed: what it gets more of."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        frozen=True,
+        json_schema_extra={"anyOf": [{"required": ["add_users"]}, {"required": ["add_posts"]}]},
+    )
 
     add_users: Count = Field(0, ge=0, description="characters who join; what there is stays as it is")
     add_posts: Count = Field(0, ge=0, description="posts that come after all others, by old and new characters")
