@@ -67,7 +67,7 @@ def extend(
             extended.require_within(max_users=chosen.max_users, max_posts=chosen.max_posts)
             refuse_another_plan(database, status.world_id, makes, (EXTENSION,))
         except OrderError as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(str(error), 2) from None
         known, language = knowledge_of(database, chosen), likely_language(extended)
         quote = quote_of(chosen, known, status.world_id, extended, makes, keys=(EXTENSION,), language=language)
     task_id = None if dry_run else str(uuid.uuid4())
