@@ -276,7 +276,7 @@ class PostBrief(Document):
     character: str = Field(description="key of the character who posts")
     username: str
     order: int = Field(ge=0, description="place in the character's own story, from 0")
-    moment: str = Field(description="when, in the world's own time")
+    moment: str = Field(description="when, in the world's own time; '' after all labels of the calendar")
     idea: str
     form: str = Field(description="what kind of post it is: a question, a joke, a list, a complaint, …")
     event: str = Field(default="", description="name of the calendar's event it hangs on, or ''")

@@ -47,7 +47,8 @@ class Slot:
     """One planned post.
 
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
-    ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''.
+    ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts the posts, from 1, that come
+    after the calendar and all its labels of time, by extensions; 0: the post is in the calendar's time, and ``moment`` is its label.
     """
 
     order: int
@@ -63,6 +64,7 @@ class Slot:
     beat: str
     picture: PictureKind
     plainly: bool
+    later: int = 0
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ def _storyline(seed: int, size: Size, index: int, selves: int, wishes: int, worl
                 length=length,
                 beat=beats[stage].pop(),
                 picture=picture,
+                later=max(0, t - posts + 1),
                 plainly=vignettes[place] or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )
         )

@@ -62,7 +62,7 @@ def brief_of(
         order=slot.order,
         t=slot.t,
         after=slot.after,
-        moment=slot.moment,
+        moment="" if slot.later else slot.moment,
         idea=idea,
         form=slot.form.name,
         event=event,
