@@ -47,8 +47,8 @@ class Slot:
     """One planned post.
 
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
-    ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts the posts, from 1, that come
-    after the calendar and all its labels of time, by extensions; 0: the post is in the calendar's time, and ``moment`` is its label.
+    ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts, from 1, the posts of
+    extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
     """
 
     order: int

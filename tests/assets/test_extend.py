@@ -206,3 +206,18 @@ def test_an_extension_too_large_is_refused_at_the_order(worlds: Worlds, extended
         extend(worlds, str(uuid.uuid4()), add_users=1)
     with pytest.raises(ValueError, match="adds one or more"):
         extend(worlds, world_id)
+
+
+@pytest.mark.case("P29")
+def test_the_smallest_worlds_are_extended(worlds: Worlds) -> None:
+    """Of one person with one post, and of one without posts: what is there stays, and everybody has the posts of the plan."""
+    for posts in (1, 0):
+        world_id, made = worlds.make(users=1, posts=posts)
+        assert made.success, made.failure
+        for added in ({"add_posts": 3}, {"add_users": 1, "add_posts": 1}):
+            before = stored(worlds, world_id)
+            made = extend(worlds, world_id, **added)
+            assert made.success, made.failure
+            require_kept(before, stored(worlds, world_id))
+        assert worlds.status(world_id).posts_created == posts + 4
+        require_good(worlds, world_id)

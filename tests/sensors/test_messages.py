@@ -65,6 +65,7 @@ def test_a_part_is_ordered_by_the_keys_of_its_items_and_no_others(task_type: Tas
         assert all(("such as c0007" if one.startswith("c") else one) in said for one in taken)
 
 
+@pytest.mark.case("P30")
 def test_an_extension_is_an_order_of_a_world_that_exists() -> None:
     """A message with what is added extends a world, also one with a name; what adds nothing, or names a sentence, is refused."""
     for added in ({"add_users": 10, "add_posts": 60}, {"add_posts": 1}, {"add_users": 2.0, "max_cost_usd": 3}):
