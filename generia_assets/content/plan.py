@@ -72,8 +72,12 @@ def plan(request: WorldRequest, tasks: Mapping[TaskType, int] | None = None, key
     made = tasks_of_world(request) if tasks is None else tasks
     given = enumerate(shares(request.seed, *request.size))
     new = Extension.among(keys, request)
-    named = keys if new is None else {character_key(index) for index in new.people}
-    alone = [index for index, share in given if share == 1 and (not keys or character_key(index) in named)]
+
+    def is_made(index: int) -> bool:
+        """Whether the one post of this person is among what is made."""
+        return new.first_post(index) == 0 if new is not None else not keys or character_key(index) in keys
+
+    alone = [index for index, share in given if share == 1 and is_made(index)]
     return Plan(
         tasks=made,
         llm_calls={

@@ -7,11 +7,15 @@ from itertools import pairwise
 
 import pytest
 
+from generia_assets.catalog import TaskType, Unit
 from generia_assets.content import social
 from generia_assets.content.axes import years
 from generia_assets.content.documents import WorldDescription, WorldRequest
+from generia_assets.content.extension import Extension
+from generia_assets.content.keys import EXTENSION, batch_key, character_key, post_key
+from generia_assets.content.plan import plan
 from generia_assets.content.samples import sample
-from generia_assets.content.shares import Size, ceiling, shares
+from generia_assets.content.shares import BATCH, Size, ceiling, shares
 from generia_assets.content.storyline import storyline
 from generia_assets.content.timeline import LONGEST_CHAIN, Timeline, heard_before, timeline
 
@@ -138,3 +142,21 @@ def test_the_calendar_is_over_when_an_extension_begins() -> None:
     assert any(slot.reply_to for slot in ordered[12:]) and any(slot.event for slot in ordered[12:])
     late = storyline(request_of(5, Size(1, 6, Size(1, 0))), world, 0).slots
     assert late[0].after == 1 and late[-1].after == len(world.calendar)
+
+
+def test_the_plan_of_an_extension_counts_what_is_new() -> None:
+    """Of each task type as many as are new; no call for the ideas of a person whose one post is new."""
+    size = Size(15, 72, Size(5, 12))
+    request, line = request_of(5, size), timeline(5, *size)
+    new = Extension(request)
+    made = new.numbers()
+    assert (made[Unit.PERSON], made[Unit.POST], made[Unit.PEOPLE_BATCH]) == (10, 60, 2)
+    keys = [post_key(character_key(index), order) for index, order in zip(line.people, line.orders, strict=True)]
+    assert [new.has(Unit.POST, key) for key in keys] == [False] * 12 + [True] * 60
+    batches = {(index, order // BATCH) for index, order in zip(line.people[12:], line.orders[12:], strict=True)}
+    assert made[Unit.POST_BATCH] == len(batches)
+    planned = plan(request, {TaskType.GENERATE_POST_BATCH: len(batches)}, (EXTENSION,))
+    alone = sum(line.count_of(index) == 1 and line.t_of(index, 0) >= 12 for index in range(15))
+    assert planned.llm_total == len(batches) - alone
+    assert [new.has(Unit.PEOPLE_BATCH, batch_key(index)) for index in (0, 10, 20)] == [True, True, False]
+    assert not new.has(Unit.PEOPLE_BATCH, "c0007") and not new.has(Unit.WORLD, "world")
