@@ -54,10 +54,7 @@ class WorldRequest(Document):
     @property
     def size(self) -> Size:
         """The counts, with those before each extension: what draws depend on, beside the seed."""
-        size: Size | None = None
-        for people, posts in (*self.former_sizes, (self.users_count, self.posts_count)):
-            size = Size(people, posts, size)
-        return size or Size(self.users_count, self.posts_count)
+        return Size.of(self.users_count, self.posts_count, self.former_sizes)
 
 
 class WorldEvent(BaseModel):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -34,6 +34,14 @@ class Size(NamedTuple):
     people: int
     posts: int
     former: Size | None = None
+
+    @classmethod
+    def of(cls, people: int, posts: int, former: Iterable[tuple[int, int]] = ()) -> Size:
+        """The size with these people and posts, and before each extension these of ``former``, in order."""
+        before: Size | None = None
+        for counts in former:
+            before = cls(*counts, before)
+        return cls(people, posts, before)
 
     @property
     def extensions(self) -> int:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from generia_assets.assets.checks import ALL
 from generia_assets.assets.checks.finding import World
+from generia_assets.catalog import TaskType
 from generia_assets.content import social
 from generia_assets.content.keys import character_index
 from generia_assets.durable.orders.order import ExtensionParameters, Order, OrderError
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
 from generia_assets.durable.tasks.control import ResumeOptions, give_up, resume_world
+from generia_assets.queries.traces import trace
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
 from tests.assets.test_rerun import on_platform, stored
@@ -95,6 +98,11 @@ def test_what_exists_stays_and_what_is_new_has_the_next_keys(worlds: Worlds, ext
     assert calls <= status.api_call_limits_LLM
     assert calls == status.api_calls_made_LLM
     assert task_of(worlds, made)["status"] == "completed"
+    for key in before["posts"]:  # an extension adds to a batch of ideas that was made before
+        idea = trace(worlds.database, world_id, key).step(TaskType.GENERATE_POST_BATCH)
+        assert idea is not None and idea.made is not None and idea.generation != status.generation
+    world = worlds.platform["platform_worlds"].find_one({"_id": world_id})
+    assert (world["users_count"], world["posts_count"]) == (12, 29)
     require_good(worlds, world_id)
 
 
@@ -177,6 +185,8 @@ def test_an_extension_that_fails_leaves_the_world_and_goes_on(worlds: Worlds) ->
     again = go_on(worlds, world_id)
     assert again.success, again.failure
     require_kept(before, stored(worlds, world_id))
+    rows = worlds.database["api_requests_history"].find({"world_id": world_id, "api_type": {"$ne": "platform"}, "outcome": "ok"})
+    assert max(Counter((row["task_id"], row["request_type"]) for row in rows).values()) == 1
     assert (worlds.status(world_id).users_created, worlds.status(world_id).posts_created) == (PEOPLE + 4, POSTS + 8)
     assert task_of(worlds, made)["status"] == "completed"
     require_good(worlds, world_id)
