@@ -51,8 +51,8 @@ def world_request(
     assignment = assignment_of(context, generator, parameters=given)
     with generator.world(context, assignment, last=is_final_step(context)) as worker:
 
-        def described(database: MongoDatabase) -> WorldDescription | None:
-            return WorldDocuments(DocumentStore(database), world_id).one(WorldDescription, WORLD_KEY)
+        def described(database: MongoDatabase) -> WorldDescription:
+            return next(WorldDocuments(DocumentStore(database), world_id).stream(WorldDescription))
 
         async def check(session: WorldSession) -> WorldRequest:
             ordered = {"created_at": datetime.now(UTC), **session.parameters.model_dump(exclude_none=True)}

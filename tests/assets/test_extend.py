@@ -172,10 +172,10 @@ def test_an_extended_world_is_made_again_as_a_whole(worlds: Worlds) -> None:
 def test_an_extension_that_fails_leaves_the_world_and_goes_on(worlds: Worlds) -> None:
     """Readers see the world as it was, its counts included; ``resume`` makes what is missing; nothing is paid twice."""
     world_id = made_world(worlds, "fails")
-    before, status = stored(worlds, world_id), worlds.raw_status(world_id)
+    before, visible, status = stored(worlds, world_id), worlds.snapshot(world_id), worlds.raw_status(world_id)
     made = extend(worlds, world_id, add_users=4, add_posts=8, max_cost_usd=status["llm_cost_total"] * 1.2)
     assert "cap of" in made.failure
-    assert stored(worlds, world_id) == before
+    assert worlds.snapshot(world_id) == visible
     now = worlds.raw_status(world_id)
     kept = ("status", "users_created", "posts_created", "users_predicted", "posts_predicted", "parameters", "generation")
     assert {name: now[name] for name in kept} == {name: status[name] for name in kept}
