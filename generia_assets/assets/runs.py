@@ -149,6 +149,8 @@ def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple
         named.append(character_named(documents.stream(CharacterBrief), form.character))
     if form.post:
         named.append(post_named(documents.stream(PostImage), form.post))
+    if EXTENSION in (form.keys or ()):
+        raise OrderError(f"keys: {EXTENSION} cannot be made again as such; name its people and posts by their keys")
     if named or form.keys:
         return (*named, *(form.keys or ()))
     task_id = context.run.tags.get(TASK_TAG)
