@@ -42,7 +42,7 @@ MADE_EARLIER = (
 """The message where a stored world does not fit the plan of this version."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One planned post.
 
@@ -141,7 +141,7 @@ class _Forms:
         raise ValueError(f"posts.yaml: no form fits {length.words}")  # data_files.py refuses such a file
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def _storyline(seed: int, size: Size, index: int, selves: int, wishes: int, world: WorldDescription) -> Storyline:
     former = size.former
     if former is not None and index < former.people:

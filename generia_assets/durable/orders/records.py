@@ -109,7 +109,7 @@ def _record_world(
     named = (
         offered.model_fields_set - {"created_at"} if offered else set()
     )  # when it was ordered may differ: both sides took the time
-    overruled = _accept(database, task, offered or stored, stored, named)
+    overruled = _accept(database, order, task, offered or stored, stored, named)
     finished = task["status"] == State.COMPLETED.value
     ordered_by = order.task_id if finished else _ordered_by(database, order, stored.at_tier(service_tier))
     if ordered_by != order.task_id:
@@ -145,7 +145,7 @@ def _record_for_existing(
         raise OrderError(f"parameters: task {order.task_id} was already ordered with others; use a new task_id for a new order")
     if "accepted_at" not in task:
         require_fit(stored)
-    overruled = _accept(database, task, offered or stored, stored, type(stored).model_fields)
+    overruled = _accept(database, order, task, offered or stored, stored, type(stored).model_fields)
     return RecordedOrder(replace(order, parameters=stored), new, task["status"] == State.COMPLETED.value, overruled)
 
 
@@ -209,7 +209,14 @@ def _begin_world(database: MongoDatabase, order: Order, parameters: WorldParamet
     return change_with_event(database, unbegun, anew | {"refused": False}, created)
 
 
-def _accept(database: MongoDatabase, task: MongoDocument, offered: Parameters, stored: Parameters, named: Collection[str]) -> str:
+def _accept(
+    database: MongoDatabase,
+    order: Order,
+    task: MongoDocument,
+    offered: Parameters,
+    stored: Parameters,
+    named: Collection[str],
+) -> str:
     """Accept the message for this task; returns what of it does not count. Raises ``OrderError`` for the id of another order.
 
     A task that the platform has inserted stands against the first message that names it, which is remembered with it: so a
@@ -222,7 +229,7 @@ def _accept(database: MongoDatabase, task: MongoDocument, offered: Parameters, s
         first = {"_id": task["_id"], "accepted_at": {"$exists": False}}
         # Another message for this task may have been refused before: then it is failed, and is pending again now.
         pending = {"status": State.PENDING.value, "error": None} if task["status"] == State.FAILED.value else {}
-        accepted = {"$set": {"accepted_at": datetime.now(UTC), "overruled": differing, **pending}}
+        accepted = {"$set": {"accepted_at": datetime.now(UTC), "overruled": differing, **pending, **_trace(order)}}
         if database[TASKS].update_one(first, accepted).matched_count:
             task = {**task, "overruled": differing}
         else:
@@ -269,7 +276,7 @@ def new_task(task_type: TaskType, world_id: str, parameters: MongoDocument) -> M
 
 def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocument) -> tuple[MongoDocument, bool]:
     """The task as it is recorded now, and whether it is this call that recorded it."""
-    task = {"_id": order.task_id, **new_task(order.task_type, order.world_id, parameters), "overruled": {}}
+    task = {"_id": order.task_id, **new_task(order.task_type, order.world_id, parameters), "overruled": {}, **_trace(order)}
     task["accepted_at"] = task["created_at"]
     try:
         database[TASKS].insert_one(task)
@@ -279,6 +286,10 @@ def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocumen
             raise
         return found, False
     return task, True
+
+
+def _trace(order: Order) -> MongoDocument:
+    return {"traceparent": order.traceparent} if order.traceparent else {}
 
 
 def mark_started(task_id: str, run_id: str) -> UpdateOne:
