@@ -169,18 +169,32 @@ def test_an_extended_world_is_made_again_as_a_whole(worlds: Worlds) -> None:
     require_good(worlds, world_id)
 
 
-def test_an_extension_that_fails_leaves_the_world_and_goes_on(worlds: Worlds) -> None:
-    """Readers see the world as it was, its counts included; ``resume`` makes what is missing; nothing is paid twice."""
-    world_id = made_world(worlds, "fails")
+def cut_off(worlds: Worlds, world_id: str, how: str) -> Made:
+    """An extension that comes to its cap, which fails it, or to the model's daily quota, which suspends it."""
+    cap = worlds.raw_status(world_id)["llm_cost_total"] * 1.2 if how == "cap" else None
+    assert worlds.gemini is not None
+    if how == "outage":
+        worlds.gemini.set_faults(requests_per_day=6)
+    made = extend(worlds, world_id, add_users=4, add_posts=8, max_cost_usd=cap)
+    worlds.gemini.reset()
+    assert ("cap of" if how == "cap" else "suspended and can be resumed") in made.failure
+    return made
+
+
+@pytest.mark.parametrize("how", ["cap", "outage"])
+def test_an_extension_that_is_cut_off_leaves_the_world_and_goes_on(worlds: Worlds, how: str) -> None:
+    """Readers see the world as it was; another extension is refused; ``resume`` makes what is missing; nothing is paid twice."""
+    world_id = made_world(worlds, f"cut-off-by-{how}")
     before, visible, status = stored(worlds, world_id), worlds.snapshot(world_id), worlds.raw_status(world_id)
-    made = extend(worlds, world_id, add_users=4, add_posts=8, max_cost_usd=status["llm_cost_total"] * 1.2)
-    assert "cap of" in made.failure
+    made = cut_off(worlds, world_id, how)
     assert worlds.snapshot(world_id) == visible
     now = worlds.raw_status(world_id)
-    kept = ("status", "users_created", "posts_created", "users_predicted", "posts_predicted", "parameters", "generation")
-    assert {name: now[name] for name in kept} == {name: status[name] for name in kept}
-    assert task_of(worlds, made)["status"] == "failed"
-    assert "First: generia resume" in extend(worlds, world_id, add_users=1).failure
+    if how == "cap":
+        kept = ("status", "users_created", "posts_created", "users_predicted", "posts_predicted", "parameters", "generation")
+        assert {name: now[name] for name in kept} == {name: status[name] for name in kept}
+        assert task_of(worlds, made)["status"] == "failed"
+    refused = extend(worlds, world_id, add_users=1)
+    assert "First: generia" in refused.failure
     resume_world(worlds.database, world_id, ResumeOptions(max_cost_usd=50.0))
     again = go_on(worlds, world_id)
     assert again.success, again.failure
@@ -192,11 +206,12 @@ def test_an_extension_that_fails_leaves_the_world_and_goes_on(worlds: Worlds) ->
     require_good(worlds, world_id)
 
 
-def test_an_extension_that_is_given_up_leaves_the_world(worlds: Worlds) -> None:
+@pytest.mark.parametrize("how", ["cap", "outage"])
+def test_an_extension_that_is_given_up_leaves_the_world(worlds: Worlds, how: str) -> None:
     """After ``stop --give-up`` the world is completed as it was, and another extension begins there."""
-    world_id = made_world(worlds, "given-up")
-    before, status = stored(worlds, world_id), worlds.raw_status(world_id)
-    assert not extend(worlds, world_id, add_users=4, add_posts=8, max_cost_usd=status["llm_cost_total"] * 1.2).success
+    world_id = made_world(worlds, f"given-up-after-{how}")
+    before = stored(worlds, world_id)
+    cut_off(worlds, world_id, how)
     assert give_up(worlds.database, world_id)
     now = worlds.status(world_id)
     assert (now.status, now.unfinished, now.users_predicted) == (State.COMPLETED, None, PEOPLE)
