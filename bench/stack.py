@@ -166,8 +166,16 @@ class TestStack:
         """The emulator's control plane."""
         return EmulatorControl(self.env["GEMINI_BASE_URL"])
 
-    def order(self, *, users: int, posts: int, prompt: str = "a city where dreams turn solid until dawn", **more: object) -> str:
-        """Send one order as the platform does; return the world's id."""
+    def order(
+        self,
+        *,
+        users: int,
+        posts: int,
+        prompt: str = "a city where dreams turn solid until dawn",
+        traceparent: str = "",
+        **more: object,
+    ) -> str:
+        """Send one order as the platform does, in the trace of this header, if there is one; return the world's id."""
         world_id = self._new_id()
         if self.platform is not None:
             with self.platform as control:
@@ -182,7 +190,8 @@ class TestStack:
         version = tuple(int(part) for part in self.env["KAFKA_API_VERSION"].split(".")) if self.env["KAFKA_API_VERSION"] else None
         producer = KafkaProducer(bootstrap_servers=self.env["KAFKA_BOOTSTRAP_SERVERS"], api_version=version, acks="all")
         try:
-            producer.send("generia-tasks", json.dumps(message).encode(), key=world_id.encode()).get(timeout=10)
+            headers = [("traceparent", traceparent.encode())] if traceparent else []
+            producer.send("generia-tasks", json.dumps(message).encode(), key=world_id.encode(), headers=headers).get(timeout=10)
         finally:
             producer.close()
         return world_id

@@ -27,6 +27,7 @@ from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.queries.completeness import NotWholeError
 from generia_assets.tasks.task_definition import UnfitTaskError
+from resources import tracing
 from resources.gateway.outcomes import BudgetExhaustedError, FatalCallError, LeaseLostError, OutageTimeoutError
 from resources.mongodb.connection import MongoUnavailableError, is_outage
 
@@ -68,7 +69,8 @@ class Worker:
 
     async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
         self.session = session = await self._opened()
-        return await session.work(work(session))
+        with tracing.within(session.span.traceparent):
+            return await session.work(work(session))
 
     def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT, *, stop: bool = True) -> ResultT:
         ended = threading.Event()
