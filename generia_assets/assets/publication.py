@@ -41,8 +41,8 @@ class Priorities:
         """``avatars_first``: posts need the avatars of those whom their pictures show."""
         avatars = {TaskType.GENERATE_CHARACTER_AVATAR.asset.name} if avatars_first else set()
         self._needed = NEEDED_BY_POSTS | avatars
-        self._seed, self._people = request.seed, request.users_count
-        self._line = timeline(request.seed, request.users_count, request.posts_count)
+        self._seed, self._size = request.seed, request.size
+        self._line = timeline(request.seed, *request.size)
 
     def __call__(self, task_type: TaskType, key: str) -> int:
         """The place of the earliest post that needs the task, then how near the task is to the post's end."""
@@ -63,8 +63,8 @@ class Priorities:
 
     def _place_of_batch(self, batch: int) -> int:
         """When the first person of this batch, or an acquaintance of one, joins."""
-        near = range(max(0, batch - 1) * BATCH, min(self._people, (batch + 1) * BATCH))
-        needing = (index for index in near if social.ready_after(self._seed, self._people, index) >= batch)
+        near = range(max(0, batch - 1) * BATCH, min(self._size.people, (batch + 1) * BATCH))
+        needing = (index for index in near if social.ready_after(self._seed, self._size.people, index, self._size.former) >= batch)
         return min(map(self._line.joined, needing))
 
 
