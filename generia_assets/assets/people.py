@@ -29,7 +29,6 @@ from generia_assets.content.documents import (
     Character,
     CharacterAvatar,
     CharacterBrief,
-    Post,
     PostBrief,
 )
 from generia_assets.content.keys import batch_key, character_index, character_key, post_batch_key, post_key
@@ -174,13 +173,6 @@ class CharacterPool:
             return await self._run.materialized.one_if_there(PostBrief, key)
         return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
 
-    async def as_posted(self, brief: PostBrief) -> PostBrief:
-        """The brief. The only post of a person had no idea: after an extension its text is the idea that later posts go on from."""
-        if brief.idea != brief.of_plan or brief.moderation or self._run.selection.makes_idea(brief.key):
-            return brief
-        post = await self._run.materialized.one_if_there(Post, brief.key)
-        return brief if post is None else brief.model_copy(update={"idea": post.content})
-
     def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
         """Record that this person's picture exists."""
         if (person := self._persons.there(index)) is not None:
@@ -290,7 +282,7 @@ class CharacterPool:
         person, ideas = await self.person(index), await self._ideas_before(index, begin // BATCH)
         if person is None:
             return there
-        ideas.add(*[await self.as_posted(brief) for brief in there])
+        ideas.add(*[await self.before.as_posted(brief) for brief in there])
         briefs: tuple[PostBrief, ...] = ()
         try:
             made = await self._run.execute(
