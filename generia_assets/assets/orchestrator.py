@@ -89,6 +89,7 @@ class WorldOrchestrator:
                 self._order.settle(t)
                 continue
             await self._open_posts.acquire()
+            await self._order.backpressure()
             self._texts[t] = asyncio.get_running_loop().create_future()
             self._group.create_task(self._post(t), name=self._key(t))
         for index in joining:

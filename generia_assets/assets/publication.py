@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from contextlib import suppress
 
 from generia_assets.catalog import NEEDED_BY_POSTS, TaskType, Unit
 from generia_assets.content import social
@@ -27,6 +28,10 @@ end, and are executed again when their turn is near."""
 
 RESUMED = 32
 """A postponed post is resumed when it is among the next so many of the timeline: what it reads and records delays no turn."""
+
+
+STANDSTILL_SECONDS = 0.25
+"""The order stands still when no place has been settled for so long."""
 
 
 class Priorities:
@@ -79,6 +84,7 @@ class PublicationOrder:
         self._postponed: list[int] = []
         """A heap: the earliest first."""
         self._moved = asyncio.Event()
+        self._moved_at = 0.0
         self.first_settled = asyncio.Event()
         """Set when the first place is settled, or there is none."""
         if not places:
@@ -113,6 +119,18 @@ class PublicationOrder:
         if waits is not None and not waits.done():
             waits.set_result(None)
         self._moved.set()
+        self._moved_at = asyncio.get_running_loop().time()
+
+    async def backpressure(self) -> None:
+        """Return when half of the posts that may wait do, or fewer, or when the order stands still.
+
+        Where posts are made faster than they can be published, one that is made earlier is only postponed, which costs seven reads.
+        """
+        loop = asyncio.get_running_loop()
+        while 2 * len(self._waiting) > self._most_waiting and (left := self._moved_at + STANDSTILL_SECONDS - loop.time()) > 0:
+            self._moved.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), left)
 
     async def next_postponed(self) -> int | None:
         """The next postponed place whose turn is soon; None when all places are settled."""
