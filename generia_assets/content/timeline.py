@@ -152,7 +152,7 @@ def _replies(seed: int, size: Size, authors: Sequence[int], known: Sequence[int]
     # In the order of their indices: ties are chosen batch by batch.
     named = {
         author: [tie.index for tie in social.acquaintances(seed, size.people, author, size.former) if tie.names]
-        for author in sorted(set(authors))
+        for author in sorted(set(authors[len(known) :]))
     }
     latest: dict[int, deque[int]] = {}
     answered_by: set[tuple[int, int]] = set()
