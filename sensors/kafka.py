@@ -31,7 +31,6 @@ from resources.kafka.batches import UnreadableBatch
 from resources.kafka.reader import Fetched, KafkaRecord, TopicLog
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
-from resources.tracing import Span, SpanKind, received
 from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
 from sensors.messages import Skipped, read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, lag, next_offsets, parse_cursor, starting_offsets
@@ -97,7 +96,7 @@ def handle(
             if isinstance(meaning, Skipped):
                 handled.done.append(message)
                 continue
-            with _span(message, meaning) as span:
+            with message.span(_about(meaning)) as span:
                 if isinstance(meaning, Order):
                     try:
                         handled.orders.append(record(replace(meaning, traceparent=span.traceparent)))
@@ -115,18 +114,9 @@ def handle(
     return handled
 
 
-def _span(message: KafkaRecord, meaning: Order | RefusedOrder) -> Span:
-    """The span of a message. It continues the trace that the message came with, or begins one."""
-    about: dict[str, str | int] = {
-        "messaging.system": "kafka",
-        "messaging.operation.type": "process",
-        "messaging.destination.name": message.topic,
-        "messaging.destination.partition.id": str(message.partition),
-        "messaging.kafka.offset": message.offset,
-    }
+def _about(meaning: Order | RefusedOrder) -> dict[str, str]:
     named = {"generia.world.id": meaning.world_id, "generia.order.id": meaning.task_id, "generia.task.type": meaning.task_type}
-    about |= {name: str(value) for name, value in named.items() if value is not None}
-    return Span(f"process {message.topic}", about, kind=SpanKind.CONSUMER, parent=received(message.headers))
+    return {name: str(value) for name, value in named.items() if value is not None}
 
 
 def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:

@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
 
-KEPT_PEOPLE = 12
+KEPT_PEOPLE = 6
 """People in memory for each call at once, each with a plan of ten posts."""
 PACKED_PEOPLE = 120
 """The same of people beyond these, packed: about 2 kB each, and 1.5 kB a plan. Others are loaded again when a post needs them."""
@@ -282,7 +282,7 @@ class CharacterPool:
         person, ideas = await self.person(index), await self._ideas_before(index, begin // BATCH)
         if person is None:
             return there
-        ideas.add(*there)
+        ideas.add(*[await self.before.as_posted(brief) for brief in there])
         briefs: tuple[PostBrief, ...] = ()
         try:
             made = await self._run.execute(
