@@ -90,6 +90,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Control it": {
         "stop": Entry("control", "Stop a world; what exists stays."),
         "resume": Entry("control", "Let a stopped or failed world go on where it stands."),
+        "extend": Entry("extend", "Add people and posts to a completed world, by Kafka message."),
         "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
     },
     "Look at it": {

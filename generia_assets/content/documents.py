@@ -15,6 +15,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content.keys import WORLD_KEY
+from generia_assets.content.shares import Size
 from resources.gemini.tiers import ServiceTier
 
 
@@ -46,6 +47,14 @@ class WorldRequest(Document):
     max_cost_usd: float | None = Field(default=None, gt=0, description="cap in US dollars; None = no cap")
     service_tier: ServiceTier = ServiceTier.STANDARD
     created_at: datetime
+    former_sizes: tuple[tuple[int, int], ...] = Field(
+        default=(), description="people and posts that the world had before each of its extensions, in order"
+    )
+
+    @property
+    def size(self) -> Size:
+        """The counts, with those before each extension: what draws depend on, beside the seed."""
+        return Size.of(self.users_count, self.posts_count, self.former_sizes)
 
 
 class WorldEvent(BaseModel):
@@ -264,7 +273,7 @@ class PostBrief(Document):
     character: str = Field(description="key of the character who posts")
     username: str
     order: int = Field(ge=0, description="place in the character's own story, from 0")
-    moment: str = Field(description="when, in the world's own time")
+    moment: str = Field(description="when, in the world's own time; '' after all labels of the calendar")
     idea: str
     form: str = Field(description="what kind of post it is: a question, a joke, a list, a complaint, …")
     event: str = Field(default="", description="name of the calendar's event it hangs on, or ''")
@@ -274,6 +283,11 @@ class PostBrief(Document):
     in_reply_to: str = Field(default="", description="key of the earlier post that this one replies to, or ''")
     wish: str = Field(default="", description="the idea of the user's sentence that is at work in this post")
     moderation: str = Field(default="", description="why the program and not the model had this idea, or ''")
+
+    @property
+    def of_plan(self) -> str:
+        """The idea where the model had none: of the only post of a person, and after refusals."""
+        return "; ".join(filter(None, (self.form, self.event, self.wish)))
 
 
 class Post(Document):

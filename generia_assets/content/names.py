@@ -167,6 +167,7 @@ class CharacterIndex:
         self._display_names: set[str] = set()
         self._names: deque[str] = deque(maxlen=self.MOST_NAMES)
         self._latest: deque[tuple[CharacterBrief, set[int]]] = deque()
+        self._known: tuple[CharacterBrief, ...] = ()
         self._concepts: set[int] = set()
         self.count = 0
         self.add(*briefs)
@@ -181,6 +182,10 @@ class CharacterIndex:
             if len(self._latest) > self.MOST_LINES:
                 self._names.append(self._latest.popleft()[0].display_name)
             self.count += 1
+
+    def know(self, *briefs: CharacterBrief) -> None:
+        """Keep these in requests, too, however long ago they came: those whom the people of the next batch know."""
+        self._known = briefs
 
     def has(self, username_: str, display_name: str) -> bool:
         """Whether a person has this username or this display name already, ignoring case and accents."""
@@ -202,8 +207,9 @@ class CharacterIndex:
 
     @property
     def latest(self) -> tuple[CharacterBrief, ...]:
-        """The latest people, oldest first; at most ``MOST_LINES``."""
-        return tuple(brief for brief, _ in self._latest)
+        """The latest people, oldest first, at most ``MOST_LINES``; before them those whom the next batch knows (``know``)."""
+        latest = {brief.key: brief for brief, _ in self._latest}
+        return (*(brief for brief in self._known if brief.key not in latest), *latest.values())
 
     @property
     def unnamed(self) -> int:
