@@ -106,6 +106,7 @@ def watched(worlds: Worlds) -> Worlds:
     idle = {"status": State.IN_PROGRESS.value, "parked": None, "updated_at": ago(120), "owner.run_id": "run-1"}
     holder = {"id": "run-1:1", "share": 2, "may_use": 2, "wants": 2, "expires_at": ago(-300)}
     worlds.database[FLEET].update_one({"_id": "slots:llm"}, {"$set": {"holders": [holder]}})
+    worlds.database[FLEET].insert_one({"_id": "run:run-1", "worker": "host-1:7:x", "expires_at": ago(-300)})
     waiting = worlds.database[TASKS].find_one({"accepted_at": {"$exists": True}, "status": "pending"})
     worlds.database[STATUS].update_one({"_id": waiting["world_id"]}, {"$set": idle})
     return worlds
