@@ -14,6 +14,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData as S
 from dagster._core.execution.api import execute_run as execute_run
 from dagster._core.execution.plan.resume_retry import ReexecutionStrategy as ReexecutionStrategy
 from dagster._core.instance.ref import InstanceRef as InstanceRef
+from dagster._core.launcher.base import LaunchRunContext as LaunchRunContext
 from dagster._core.origin import JobPythonOrigin as JobPythonOrigin
 from dagster._core.origin import RepositoryPythonOrigin as RepositoryPythonOrigin
 from dagster._core.remote_origin import InProcessCodeLocationOrigin as InProcessCodeLocationOrigin
