@@ -18,10 +18,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
-from generia_assets.durable.figures import OrdersRead, record_orders_read
 from generia_assets.durable.orders.intake import HeldPartition, RefusedOrder, hold, installed_at, record_refusal, release
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder, record_order
@@ -31,8 +29,8 @@ from resources.kafka.batches import UnreadableBatch
 from resources.kafka.reader import Fetched, KafkaRecord, TopicLog
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
-from resources.tracing import Span, SpanKind, received
 from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
+from sensors.figures import QUEUED, record_tick, unread
 from sensors.messages import Skipped, read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, lag, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import partition_request, run_requests
@@ -97,7 +95,7 @@ def handle(
             if isinstance(meaning, Skipped):
                 handled.done.append(message)
                 continue
-            with _span(message, meaning) as span:
+            with message.span(_about(meaning)) as span:
                 if isinstance(meaning, Order):
                     try:
                         handled.orders.append(record(replace(meaning, traceparent=span.traceparent)))
@@ -115,18 +113,9 @@ def handle(
     return handled
 
 
-def _span(message: KafkaRecord, meaning: Order | RefusedOrder) -> Span:
-    """The span of a message. It continues the trace that the message came with, or begins one."""
-    about: dict[str, str | int] = {
-        "messaging.system": "kafka",
-        "messaging.operation.type": "process",
-        "messaging.destination.name": message.topic,
-        "messaging.destination.partition.id": str(message.partition),
-        "messaging.kafka.offset": message.offset,
-    }
+def _about(meaning: Order | RefusedOrder) -> dict[str, str]:
     named = {"generia.world.id": meaning.world_id, "generia.order.id": meaning.task_id, "generia.task.type": meaning.task_type}
-    about |= {name: str(value) for name, value in named.items() if value is not None}
-    return Span(f"process {message.topic}", about, kind=SpanKind.CONSUMER, parent=received(message.headers))
+    return {name: str(value) for name, value in named.items() if value is not None}
 
 
 def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
@@ -149,21 +138,21 @@ def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, 
 
 def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource, settings: Settings) -> dg.SensorResult:
     started = time.monotonic()
-    queued = context.instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
+    queued = context.instance.get_runs_count(QUEUED)
     with ExitStack() as connections:
         database, limits = TickDatabase(mongo, connections), {"max_users": settings.max_users, "max_posts": settings.max_posts}
         if queued > settings.sensor_max_queued_runs:
             limit = settings.sensor_max_queued_runs
-            _show_monitors(context, database, _unread(context, kafka), queued)
+            record_tick(context, database, unread(context, kafka), queued)
             skipped = f"{queued} runs are queued, more than {limit} (SENSOR_MAX_QUEUED_RUNS): nothing is read"
             return dg.SensorResult(skip_reason=skipped)
         try:
             reading = _read(context, kafka, database, settings, deadline=started + settings.sensor_poll_seconds)
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
-            _show_monitors(context, database, None, queued)
+            record_tick(context, database, None, queued)
             return dg.SensorResult(skip_reason=str(error))
         if reading is None:
-            _show_monitors(context, database, {}, queued)
+            record_tick(context, database, {}, queued)
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
         handled = handle(
             reading.fetched.messages,
@@ -176,7 +165,7 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
         waiting = pass_skipped(kafka, database, reading.fetched.unreadable, offsets)
         cursor = reading.cursor.moved(offsets)
-        _show_monitors(context, database, lag(cursor, reading.log), queued)
+        record_tick(context, database, lag(cursor, reading.log), queued)
     for warning in (*result.problems, *waiting, *filter(None, [handled.stopped])):
         context.log.warning(warning)
     for broken in result.done:
@@ -197,35 +186,6 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in handled.orders)],
         cursor=cursor.model_dump_json(),
     )
-
-
-def _unread(context: dg.SensorEvaluationContext, kafka: KafkaResource) -> dict[int, int] | None:
-    """The lag where nothing is read; None: Kafka does not answer."""
-    cursor, _ = parse_cursor(context.cursor, kafka.settings.kafka_tasks_topic)
-    try:
-        with kafka.tasks() as reader:
-            return lag(cursor, reader.log) if reader.log is not None else {}
-    except (KafkaUnavailableError, ReaderBusyError) as error:
-        context.log.warning(f"monitors are not shown the lag: {error}")
-        return None
-
-
-def _show_monitors(
-    context: dg.SensorEvaluationContext, database: Callable[[], MongoDatabase], unread: dict[int, int] | None, queued: int
-) -> None:
-    """Record this tick for monitors. Without MongoDB they see the time of the last one."""
-    waiting = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
-    first = context.instance.get_run_records(waiting, limit=1, ascending=True) if queued else ()
-    tick = OrdersRead(
-        at=datetime.now(UTC),
-        lag=unread,
-        runs_queued=queued,
-        oldest_queued_at=first[0].create_timestamp if first else None,
-    )
-    try:
-        record_orders_read(database(), tick)
-    except (MongoUnavailableError, PyMongoError) as error:
-        context.log.warning(f"monitors are not shown this tick: {error}")
 
 
 @dataclass(frozen=True)

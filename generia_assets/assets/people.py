@@ -282,7 +282,7 @@ class CharacterPool:
         person, ideas = await self.person(index), await self._ideas_before(index, begin // BATCH)
         if person is None:
             return there
-        ideas.add(*there)
+        ideas.add(*[await self.before.as_posted(brief) for brief in there])
         briefs: tuple[PostBrief, ...] = ()
         try:
             made = await self._run.execute(

@@ -169,3 +169,10 @@ class PreviousState:
             return ""
         previous = await self._run.materialized.one_if_there(Post, idea.key)
         return previous.content if previous is not None and not previous.deleted_reason else ""
+
+    async def as_posted(self, brief: PostBrief) -> PostBrief:
+        """The brief. The only post of a person had no idea: after an extension its text is the idea that later posts go on from."""
+        if brief.idea != brief.of_plan or brief.moderation or self._run.selection.makes_idea(brief.key):
+            return brief
+        post = await self._run.materialized.one_if_there(Post, brief.key)
+        return brief if post is None else brief.model_copy(update={"idea": post.content})

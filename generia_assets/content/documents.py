@@ -200,7 +200,7 @@ class CharacterBrief(Document):
         description="by the key of another person (self_key): what happened between the two, invented with this concept",
     )
     axes: dict[str, str] = Field(default_factory=dict, description="the axes' values of this character")
-    posts_count: int = Field(ge=0)
+    posts_count: int = Field(ge=0, description="posts of this person when this was made; an extension adds more of them")
     selves: int = Field(default=0, ge=0, description="how often this person was made again, as somebody else under the same name")
     moderation: str = Field(default="", description="why the program and not the model invented this person, or ''")
 
@@ -233,7 +233,7 @@ class Character(Document):
     secret: str
     daily_routine: str
     look: str = Field(description="the person's appearance in a few English words, the same in every picture of them")
-    posts_count: int = Field(ge=0)
+    posts_count: int = Field(ge=0, description="as in the brief")
     character_id: str = Field(description="the platform's id")
     moderation: str = Field(default="", description="how moderation changed this person, or ''")
     selves: int = Field(default=0, ge=0, description="as in the brief")

@@ -143,16 +143,25 @@ class _Forms:
 
 @lru_cache(maxsize=2048)
 def _storyline(seed: int, size: Size, index: int, selves: int, wishes: int, world: WorldDescription) -> Storyline:
-    former = size.former
-    if former is not None and index < former.people:
-        before = _storyline(seed, former, index, selves, wishes, world)
-    else:
-        before = Storyline("", ())
-    kinds, line = data_files.post_kinds(), timeline(seed, *size)
-    ties = social.acquaintances(seed, size.people, index, former)
+    stages = list[tuple[Size, Timeline]]()
+    now: tuple[Size | None, Timeline | None] = (size, timeline(seed, *size))
+    while now[0] is not None and now[1] is not None and index < now[0].people:
+        stages.append((now[0], now[1]))
+        now = now[0].former, now[1].former
+    story = Storyline("", ())
+    for stage, line in reversed(stages):
+        if len(story.slots) < line.count_of(index):
+            story = _continued(story, seed, stage, line, index, selves, wishes, world)
+    return story
+
+
+def _continued(
+    before: Storyline, seed: int, size: Size, line: Timeline, index: int, selves: int, wishes: int, world: WorldDescription
+) -> Storyline:
+    """The storyline with the slots that a size adds to those of its former size."""
+    kinds, ties = data_files.post_kinds(), social.acquaintances(seed, size.people, index, size.former)
     first, total, events = len(before.slots), line.count_of(index), len(world.calendar)
-    if first == total > 0:
-        return before
+    is_later = size.former is not None and size.former.posts > 0
     own, drawn_for = axes.self_seed(seed, index, selves), seeding.seed_of(seed, size.extensions)
     rng = seeding.seeded_rng(seeding.seed_of(own, size.extensions), "storyline", index)
     posts = size.told
@@ -166,8 +175,8 @@ def _storyline(seed: int, size: Size, index: int, selves: int, wishes: int, worl
         seeding.seeded_rng(drawn_for, "events", index),
         afters,
         [vignette or line.replies[t] >= 0 for t, vignette in zip(places, vignettes, strict=True)],
-        () if former is not None else hot_events(seed, posts, events),
-        latest_of=1 if former is None else _THREADS,
+        () if is_later else hot_events(seed, posts, events),
+        latest_of=_THREADS if is_later else 1,
     )
     forms, beats = _Forms(rng), dict[tuple[str, ...], list[str]]()
     slots: list[Slot] = []

@@ -145,15 +145,14 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
 def _replies(seed: int, size: Size, authors: Sequence[int], known: Sequence[int]) -> array[int]:
     """For each slot the slot it replies to; ``known`` are those of the former world. The share is kept along the whole timeline,
     wherever there is a post to reply to."""
-    people, posts = size.people, len(authors) - len(known)
     # A reply waits for the text of its post: in a large world that post is far enough before it to be written already.
-    gap = min(15, posts // 20)
-    latest_ago = gap + max(_SOON, min(_LATEST, posts // 10))
+    gap = min(15, len(authors) // 20)
+    latest_ago = gap + max(_SOON, min(_LATEST, len(authors) // 10))
     replies, depth, answered = array("l"), array("b"), array("b", bytes(len(authors)))
     # In the order of their indices: ties are chosen batch by batch.
     named = {
-        author: [tie.index for tie in social.acquaintances(seed, people, author, size.former) if tie.names]
-        for author in sorted(set(authors))
+        author: [tie.index for tie in social.acquaintances(seed, size.people, author, size.former) if tie.names]
+        for author in sorted(set(authors[len(known) :]))
     }
     latest: dict[int, deque[int]] = {}
     answered_by: set[tuple[int, int]] = set()

@@ -245,4 +245,8 @@ def test_the_smallest_worlds_are_extended(worlds: Worlds) -> None:
             assert made.success, made.failure
             require_kept(before, stored(worlds, world_id))
         assert worlds.status(world_id).posts_created == posts + 4
+        if posts:  # which had no idea: what comes after is told its text
+            only = worlds.documents("posts", world_id)[0].content
+            asked = worlds.database["api_requests_history"].find({"world_id": world_id, "request_type": "post_batch"})
+            assert only in str(next(asked)["request_data"])
         require_good(worlds, world_id)

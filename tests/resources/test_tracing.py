@@ -58,6 +58,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch, sending: None) -> Iterator[Receive
         yield receiver
 
 
+@pytest.mark.case("K11")
 @pytest.mark.parametrize(
     ("header", "meant"),
     [

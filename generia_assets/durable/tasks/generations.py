@@ -262,7 +262,7 @@ def as_before(before: MongoDocument, unfinished: str | None, message: str) -> Mo
 def unfinished_message(world_id: str, reason: str) -> str:
     """The status record's message of a completed world whose rerun did not succeed."""
     return (
-        f"completed as before; what was to be made again is not finished: {reason.rstrip('.')}. To go on with it: generia resume "
+        f"completed as before; its last rerun or extension is not finished: {reason.rstrip('.')}. To go on with it: generia resume "
         f"{world_id}; to give it up: generia stop {world_id} --give-up"
     )
 
