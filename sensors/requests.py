@@ -34,11 +34,11 @@ MOST_ORDERS = 50
 
 def run_requests(orders: Sequence[RecordedOrder]) -> list[dg.RunRequest]:
     """One run for each order that is not finished. Dagster starts one run per ``run_key`` for ever, but not within one tick."""
-    unfinished = {recorded.order.task_id: recorded.order for recorded in orders if not recorded.finished}
-    return [run_request(order) for order in unfinished.values()]
+    unfinished = {recorded.order.task_id: recorded for recorded in orders if not recorded.finished}
+    return [run_request(recorded.order, recorded.priority) for recorded in unfinished.values()]
 
 
-def run_request(order: Order) -> dg.RunRequest:
+def run_request(order: Order, priority: int = 0) -> dg.RunRequest:
     """The run of one order: the whole world, or one asset of it with what is made of that, unless the order says otherwise.
 
     New texts under old pictures, and unpublished, would make MongoDB and the platform describe different worlds.
@@ -55,7 +55,11 @@ def run_request(order: Order) -> dg.RunRequest:
         run_key=order.task_id,
         partition_key=order.world_id,
         asset_selection=[dg.AssetKey(name) for name in made] or None,
-        tags={TASK_TAG: order.task_id, **run_tags.of_run(run_tags.Origin.KAFKA, f"task {order.task_id}")},
+        tags={
+            TASK_TAG: order.task_id,
+            **run_tags.of_run(run_tags.Origin.KAFKA, f"task {order.task_id}"),
+            **run_tags.of_priority(priority),
+        },
     )
 
 
@@ -111,7 +115,8 @@ def waiting_orders(on_their_way: Sequence[str]) -> MongoDocument:
 
 def _request(task: MongoDocument, after: str) -> dg.RunRequest:
     task_type = TaskType(task["type"])
-    request = run_request(Order(task["world_id"], parse_part(task_type, task["parameters"] or {}), task_type, task["_id"]))
+    world, part = task["world"][0], parse_part(task_type, task["parameters"] or {})
+    request = run_request(Order(task["world_id"], part, task_type, task["_id"]), world.get("priority", 0))
     origin = run_tags.of_run(run_tags.Origin.WATCHDOG, f"task {task['_id']} after {after}")
-    tags = {**request.tags, **origin, **run_tags.named(task["world"][0].get("name", ""))}
+    tags = {**request.tags, **origin, **run_tags.named(world.get("name", ""))}
     return request.with_replaced_attrs(run_key=f"{task['_id']}:after {after}", tags=tags)

@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 from generia_assets.assets import run_tags
 from generia_assets.catalog import ASSETS
 from generia_assets.dagster_instance import ACTIVE, was_terminated
-from generia_assets.dagster_internals import PARTITION_NAME_TAG, UnresolvedAssetJobDefinition
+from generia_assets.dagster_internals import PARTITION_NAME_TAG, PRIORITY_TAG, UnresolvedAssetJobDefinition
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION
@@ -67,6 +67,7 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
         try:
             with mongo.connection() as database:
                 fail_silent_runs(database, context.instance)
+                reprioritise(database, context.instance)
                 on_their_way = worlds_with_runs(context.instance)
                 found = {
                     world.world_id: world
@@ -124,6 +125,18 @@ def worlds_with_runs(instance: dg.DagsterInstance) -> list[str]:
     """Worlds that have a run, waiting or at work. A queue full of them must not hide those that have none."""
     runs = instance.get_runs(dg.RunsFilter(statuses=ACTIVE))
     return [run.tags[PARTITION_NAME_TAG] for run in runs if PARTITION_NAME_TAG in run.tags]
+
+
+def reprioritise(database: MongoDatabase, instance: dg.DagsterInstance) -> None:
+    """Give each queued run the priority that its world has now: by this tag Dagster sorts its queue."""
+    queued = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    worlds = [run.tags[PARTITION_NAME_TAG] for run in queued if PARTITION_NAME_TAG in run.tags]
+    found = database[STATUS].find({"_id": {"$in": worlds}, "priority": {"$exists": True}}, {"priority": 1})
+    present = {one["_id"]: str(one["priority"]) for one in found}
+    for run in queued:
+        tagged = run.tags.get(PRIORITY_TAG, "0")
+        if (priority := present.get(run.tags.get(PARTITION_NAME_TAG, ""), tagged)) != tagged:
+            instance.add_run_tags(run.run_id, {PRIORITY_TAG: priority})
 
 
 def abandoned(
@@ -243,6 +256,7 @@ def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[
             GENERATION_TAG: world.generation or PRESENT_GENERATION,
             **run_tags.of_run(origin, ordered_by),
             **run_tags.named(world.name),
+            **run_tags.of_priority(world.priority),
         },
     )
 

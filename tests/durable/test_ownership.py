@@ -85,7 +85,7 @@ async def test_the_transaction_that_a_killed_owner_left_open_does_not_hold_its_w
 async def test_a_world_whose_owner_lives_is_refused_after_a_lease_with_the_owners_name(world: DurableWorld) -> None:
     """Who cannot have the world is told by whom it is being made and what to do."""
     owner = await world.take("alive", lease_seconds=0.3)
-    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=0.3))
+    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=0.3, on_priority=lambda priority: None))
     with pytest.raises(LeaseHeldError, match=f"by run alive.*generia stop {world.world_id}"):
         await world.take("other", lease_seconds=0.3, over=False)
     await cancel_and_wait(heart)
@@ -113,7 +113,7 @@ async def test_a_world_nobody_ordered_cannot_be_taken(world: DurableWorld) -> No
 async def test_the_former_owners_heartbeat_says_that_the_world_is_lost(world: DurableWorld) -> None:
     """A run learns from its heartbeat that another run owns its world."""
     former = await world.take("former")
-    heart = asyncio.create_task(renew_lease(world.database, former, lease_seconds=0.3))
+    heart = asyncio.create_task(renew_lease(world.database, former, lease_seconds=0.3, on_priority=lambda priority: None))
     await world.take("later")
     with pytest.raises(LeaseLostError, match="run former lost world"):
         await asyncio.wait_for(heart, 5)
@@ -153,7 +153,7 @@ def no_broker() -> Sender:
 async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, tmp_path: Path) -> None:
     """Work in the middle of a call is cancelled as soon as the heartbeat sees another owner, and the loss is what it raises."""
     run = await world.run("former")
-    heart = asyncio.create_task(renew_lease(world.database, run.fence, lease_seconds=0.3))
+    heart = asyncio.create_task(renew_lease(world.database, run.fence, lease_seconds=0.3, on_priority=lambda priority: None))
     relay = Relay(world.database, world.world_id, no_broker)
     generation = Generation("generation-1", world.world_id, False, {}, (), {})
     assignment = Assignment(
