@@ -145,7 +145,7 @@ class Session:
     def order(self, users: int, posts: int, **more: object) -> tuple[str, float]:
         """Order a world, with ``more`` parameters: its id, and when its message was sent."""
         sent = time.time()
-        return self.stack.order(users=users, posts=posts, **more), sent
+        return self.stack.order(users=users, posts=posts, **more), sent  # type: ignore[arg-type]
 
     def wait(self, world_id: str, until: Until = is_over, meter: Meter | None = None) -> WorldStatus:
         """The status record of the world as soon as this holds. Raises ``RuntimeError`` if it failed, or a part of it."""
