@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
+from generia_assets.content.text import plural
 from generia_assets.durable.orders.intake import HeldPartition, RefusedOrder, hold, installed_at, record_refusal, release
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder, record_order
@@ -33,7 +33,7 @@ from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnav
 from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
 from sensors.messages import read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
-from sensors.requests import partition_request, run_requests
+from sensors.requests import partition_request, queue_is_full, requested_now, run_requests
 
 logger = logging.getLogger(__name__)
 
@@ -128,10 +128,6 @@ def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, 
 
 def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource, settings: Settings) -> dg.SensorResult:
     started = time.monotonic()
-    queued = context.instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
-    if queued > settings.sensor_max_queued_runs:
-        limit = settings.sensor_max_queued_runs
-        return dg.SensorResult(skip_reason=f"{queued} runs are queued, more than {limit} (SENSOR_MAX_QUEUED_RUNS): nothing is read")
     with ExitStack() as connections:
         database, limits = TickDatabase(mongo, connections), {"max_users": settings.max_users, "max_posts": settings.max_posts}
         try:
@@ -146,6 +142,11 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
             lambda refusal: record_refusal(database(), refusal) if refusal.world_id is not None else None,
             deadline=started + HANDLING_S,
         )
+        full = queue_is_full(context.instance, settings)
+        try:
+            now = requested_now(database(), handled.orders, queue_is_full=full) if handled.orders else []
+        except (MongoUnavailableError, PyMongoError) as error:
+            return dg.SensorResult(skip_reason=str(error))
         result = send_to_dlq(kafka, handled.broken, database)
         done = [*handled.done, *(broken.message for broken in result.done)]
         offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
@@ -161,14 +162,17 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         if recorded.overruled:
             context.log.warning(recorded.overruled)
     cursor = reading.cursor.moved(offsets).model_dump_json()
-    requests = run_requests(handled.orders)
+    requests = run_requests(now)
     if not requests:
-        summary = "; ".join([_summary(reading, handled, result), *waiting])
+        deferred = len(handled.orders) - len(now)
+        wait = f"{plural(deferred, 'order')} {'waits' if deferred == 1 else 'wait'}"
+        note = f"{wait} for room in the queue (SENSOR_MAX_QUEUED_RUNS={settings.sensor_max_queued_runs})"
+        summary = "; ".join([_summary(reading, handled, result), *([note] if deferred else []), *waiting])
         logger.debug("%s", summary)
         return dg.SensorResult(skip_reason=summary, cursor=cursor)
     return dg.SensorResult(
         run_requests=requests,
-        dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in handled.orders)],
+        dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in now)],
         cursor=cursor,
     )
 

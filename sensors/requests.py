@@ -22,14 +22,35 @@ from generia_assets.durable.orders.order import Order, PartParameters, parse_par
 from generia_assets.durable.orders.records import RecordedOrder, give_up
 from generia_assets.durable.status import State
 from generia_assets.partitions import worlds
+from generia_assets.settings import Settings
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 GRACE_SECONDS = 60.0
 """A run that has not come by then is lost; one that has failed is followed by another so often."""
+DEFERRED: MongoDocument = {"status": State.PENDING.value, "parked": None, "deferred": True}
+"""Worlds that were ordered while Dagster's queue was full, and have no run yet."""
 MOST_RUNS = 5
 """Runs of one order that end before they begin; then it is no outage, and the order is given up."""
 MOST_ORDERS = 50
 """Orders looked at in one tick at most."""
+
+
+def queue_is_full(instance: dg.DagsterInstance, settings: Settings) -> bool:
+    """Whether more runs are queued than SENSOR_MAX_QUEUED_RUNS: a longer queue slows Dagster down."""
+    return instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])) > settings.sensor_max_queued_runs
+
+
+def requested_now(database: MongoDatabase, orders: Sequence[RecordedOrder], *, queue_is_full: bool) -> list[RecordedOrder]:
+    """The orders whose runs are requested now. The others are deferred: the queue is full, or others were deferred before them.
+
+    An order of a world with a priority above 0 is never deferred. The watchdog requests the runs of the others when there is room.
+    """
+    ordinary = [recorded for recorded in orders if recorded.priority <= 0]
+    if not ordinary or not (queue_is_full or database[STATUS].find_one(DEFERRED, {"_id": 1})):
+        return list(orders)
+    worlds = [recorded.order.world_id for recorded in ordinary]
+    database[STATUS].update_many({"_id": {"$in": worlds}, "status": State.PENDING.value}, {"$set": {"deferred": True}})
+    return [recorded for recorded in orders if recorded.priority > 0]
 
 
 def run_requests(orders: Sequence[RecordedOrder]) -> list[dg.RunRequest]:

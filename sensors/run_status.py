@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import dagster as dg
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
@@ -29,7 +30,7 @@ from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
-from sensors.requests import partition_request, reordered
+from sensors.requests import partition_request, queue_is_full, reordered
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +70,12 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 fail_silent_runs(database, context.instance)
                 reprioritise(database, context.instance)
                 on_their_way = worlds_with_runs(context.instance)
+                full = queue_is_full(context.instance, settings)
+                lease, retry = settings.world_lease_seconds, settings.outage_retry_seconds
                 found = {
                     world.world_id: world
                     for world in (
-                        *abandoned(database, settings.world_lease_seconds, settings.outage_retry_seconds, on_their_way),
+                        *abandoned(database, lease, retry, on_their_way, queue_is_full=full),
                         *orphaned(database, context.instance),
                     )
                 }
@@ -83,7 +86,7 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                     mark_stopped(database, world_id)
                 now = datetime.now(UTC)
                 again = [(world, last) for world, last in last_runs if world.world_id not in stopped and is_due(world, last, now)]
-                parts = list(reordered(database, context.instance, on_their_way))
+                parts = [] if full else list(reordered(database, context.instance, on_their_way))
                 if not again and not parts:  # worlds first: Kafka may keep this tick waiting
                     notes = _caught_up(context, database, kafka, settings)
                     return dg.SkipReason(f"every unfinished world is being worked on{notes}")
@@ -140,11 +143,21 @@ def reprioritise(database: MongoDatabase, instance: dg.DagsterInstance) -> None:
 
 
 def abandoned(
-    database: MongoDatabase, lease_seconds: float, outage_retry_seconds: float, on_their_way: Sequence[str] = ()
+    database: MongoDatabase,
+    lease_seconds: float,
+    outage_retry_seconds: float,
+    on_their_way: Sequence[str] = (),
+    *,
+    queue_is_full: bool = False,
 ) -> Iterator[WorldStatus]:
-    """Unfinished worlds that look as if nobody worked on them, but for those ``on_their_way``.
+    """Unfinished worlds that look as if nobody worked on them: those that were begun first, then by priority and age.
 
-    ``outage_retry_seconds``: how long a world that an outage has parked is left alone.
+    Args:
+        database: The generator's database.
+        lease_seconds: Of an owner.
+        outage_retry_seconds: How long a world that an outage has parked is left alone.
+        on_their_way: Worlds that have a run.
+        queue_is_full: Worlds that were never begun wait in MongoDB, but for those with a priority above 0.
     """
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
@@ -159,9 +172,10 @@ def abandoned(
                 "$or": [{"owner.run_id": None}, {"owner.expires_at": {"$lt": silent}}],
             },
             {
+                **({"priority": {"$gt": 0}} if queue_is_full else {}),
                 "status": State.PENDING.value,
                 "parked": None,
-                "updated_at": {"$lt": now - timedelta(seconds=ORDER_GRACE_SECONDS)},
+                "$or": [{"updated_at": {"$lt": now - timedelta(seconds=ORDER_GRACE_SECONDS)}}, {"deferred": True}],
             },
             {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked.kind": SuspendReason.RESUMED.value},
             {
@@ -172,7 +186,9 @@ def abandoned(
             },
         ],
     }
-    yield from islice(statuses(database[STATUS].find(query), logger.warning), MOST)  # those that cannot be read hide no others
+    in_turn = [("status", ASCENDING), ("priority", DESCENDING), ("created_at", ASCENDING)]  # in_progress, then pending
+    found = database[STATUS].find(query).sort(in_turn)
+    yield from islice(statuses(found, logger.warning), MOST)  # those that cannot be read hide no others
 
 
 def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[WorldStatus]:

@@ -19,13 +19,14 @@ from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.ownership import LeaseHeldError, release_lease, renew_lease
 from generia_assets.durable.orders.decisions import RunIdentity, RunScope
 from generia_assets.durable.orders.order import parse_world
-from generia_assets.durable.tasks.control import mark_stopped
+from generia_assets.durable.tasks.control import mark_stopped, prioritise
 from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.session import Assignment, WorldSession
 from resources.cancellation import cancel_and_wait
 from resources.gateway.calls import Answer, Api, Call
 from resources.gateway.outcomes import LeaseLostError
 from tests.support.durable_world import PARAMETERS, DurableWorld, Outside, durable_world
+from tests.support.slots_tools import until
 
 RACERS = 20
 
@@ -90,6 +91,17 @@ async def test_a_world_whose_owner_lives_is_refused_after_a_lease_with_the_owner
         await world.take("other", lease_seconds=0.3, over=False)
     await cancel_and_wait(heart)
     assert world.status["owner"]["run_id"] == "alive"
+
+
+async def test_an_owner_hears_of_its_worlds_priority_within_a_second_or_so(world: DurableWorld) -> None:
+    """Between two renewals of a lease that lasts for long, and without a write of its own."""
+    heard: list[int] = []
+    owner = await world.take("alive", lease_seconds=3600)
+    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=3600, on_priority=heard.append))
+    assert await asyncio.to_thread(prioritise, world.see, world.world_id, 7)
+    await until(lambda: heard, seconds=3)
+    await cancel_and_wait(heart)
+    assert heard == [7]
 
 
 async def test_a_world_that_was_given_back_is_free_and_one_that_was_lost_is_not_given_back(world: DurableWorld) -> None:

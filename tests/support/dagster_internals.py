@@ -18,6 +18,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin as Register
 from dagster._core.remote_origin import RemoteJobOrigin as RemoteJobOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin as RemoteRepositoryOrigin
 from dagster._core.remote_representation.code_location import InProcessCodeLocation as InProcessCodeLocation
+from dagster._core.run_coordinator.base import SubmitRunContext as SubmitRunContext
 from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
 from dagster._core.storage.event_log.sqlite import sqlite_event_log as sqlite_event_log
 from dagster._core.storage.partition_status_cache import (
@@ -28,6 +29,7 @@ from dagster._core.storage.tags import RETRY_NUMBER_TAG as RETRY_NUMBER_TAG
 from dagster._core.storage.tags import TagType as TagType
 from dagster._core.storage.tags import get_tag_type as get_tag_type
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin as LoadableTargetOrigin
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon as QueuedRunCoordinatorDaemon
 from dagster_shared.cli import WorkspaceOpts as WorkspaceOpts
 from dagster_shared.record import replace
 from sqlalchemy import create_engine
