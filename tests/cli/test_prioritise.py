@@ -31,11 +31,8 @@ def test_a_world_gets_another_priority_and_everybody_is_told(cli: Command, datab
     record(database, an_order(world_id, priority=3))
     assert cli.call("prioritise", world_id, "-5")[:2] == (0, f"World {world_id} has priority -5, before 3.\n")
     assert database[STATUS].find_one({"_id": world_id})["priority"] == -5  # type: ignore[index]
-    assert json.loads(cli.call("prioritise", world_id[:8], "10", "--json")[1]) == {
-        "world_id": world_id,
-        "priority": 10,
-        "before": -5,
-    }
+    done = json.loads(cli.call("prioritise", world_id[:8], "10", "--json")[1])
+    assert done == {"world_id": world_id, "priority": 10, "before": -5}
     assert "priority      10" in cli.call("status", world_id)[1]
     assert "pending, priority 10" in cli.call("list")[1]
 

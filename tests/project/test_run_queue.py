@@ -15,10 +15,8 @@ from generia_assets.dagster_internals import PRIORITY_TAG
 from tests.support.dagster_internals import (
     InstanceRef,
     QueuedRunCoordinatorDaemon,
-    RegisteredCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
     SubmitRunContext,
+    a_run,
 )
 
 TOP = Path(__file__).parents[2]
@@ -32,15 +30,12 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
         yield instance
 
 
-def a_run(
+def add(
     instance: dg.DagsterInstance, status: DagsterRunStatus, priority: int | None = None, form: dict[str, int] | None = None
 ) -> dg.DagsterRun:
     """A run of a world of its own."""
-    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("generia"), "repository"), "world")
     tags = {"dagster/partition": str(uuid.uuid4()), **({} if priority is None else {PRIORITY_TAG: str(priority)})}
-    config = {"ops": {"world_request": {"config": form or {}}}}
-    run = dg.DagsterRun("world", status=status, tags=tags, remote_job_origin=origin, run_config=config)
-    return instance.add_run(run)
+    return instance.add_run(a_run(status, tags, {"ops": {"world_request": {"config": form or {}}}}))
 
 
 def next_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -53,23 +48,23 @@ def next_runs(instance: dg.DagsterInstance) -> list[str]:
 def test_a_run_of_a_higher_priority_waits_for_no_other_to_end(instance: dg.DagsterInstance) -> None:
     """With ten runs at work two more begin if their priority is above 0, and no other one; a third waits."""
     for _ in range(10):
-        a_run(instance, DagsterRunStatus.STARTED)
-    a_run(instance, DagsterRunStatus.QUEUED)
+        add(instance, DagsterRunStatus.STARTED)
+    add(instance, DagsterRunStatus.QUEUED)
     assert next_runs(instance) == []
-    _, first, second, _ = (a_run(instance, DagsterRunStatus.QUEUED, priority).run_id for priority in (-3, 1, 10, 1))
+    _, first, second, _ = (add(instance, DagsterRunStatus.QUEUED, priority).run_id for priority in (-3, 1, 10, 1))
     assert next_runs(instance) == [second, first]
     for run_id in (first, second):
         instance.delete_run(run_id)
-        a_run(instance, DagsterRunStatus.STARTED, 1)
+        add(instance, DagsterRunStatus.STARTED, 1)
     assert next_runs(instance) == []
 
 
 def test_ordinary_runs_have_all_ordinary_places(instance: dg.DagsterInstance) -> None:
     """Two runs of a higher priority at work take no place from ten others; the queue is sorted by priority."""
     for _ in range(2):
-        a_run(instance, DagsterRunStatus.STARTED, 5)
-    low = a_run(instance, DagsterRunStatus.QUEUED, -1).run_id
-    ordinary = [a_run(instance, DagsterRunStatus.QUEUED).run_id for _ in range(9)]
+        add(instance, DagsterRunStatus.STARTED, 5)
+    low = add(instance, DagsterRunStatus.QUEUED, -1).run_id
+    ordinary = [add(instance, DagsterRunStatus.QUEUED).run_id for _ in range(9)]
     assert next_runs(instance) == [*ordinary, low]
 
 
@@ -78,6 +73,6 @@ def test_a_launch_form_names_the_priority_of_its_run(instance: dg.DagsterInstanc
     coordinator = instance.run_coordinator
     assert isinstance(coordinator, PromptRunCoordinator)
     for form, tag in (({"priority": 7}, "7"), ({"priority": -2}, "-2"), ({"priority": 0}, None), ({"users": 3}, None)):
-        run = a_run(instance, DagsterRunStatus.NOT_STARTED, form=form)
+        run = add(instance, DagsterRunStatus.NOT_STARTED, form=form)
         queued = coordinator.submit_run(SubmitRunContext(run, workspace=None))  # type: ignore[arg-type]  # it is not looked at
         assert (queued.status, queued.tags.get(PRIORITY_TAG)) == (DagsterRunStatus.QUEUED, tag)

@@ -20,7 +20,7 @@ from generia_assets.dagster_internals import PRIORITY_TAG
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.processes import Child, start
 from resources.mongodb.connection import MongoResource
-from tests.support.dagster_internals import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from tests.support.dagster_internals import a_run
 from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
 
 NOBODY = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"
@@ -272,11 +272,6 @@ def test_without_a_broker_the_tick_is_skipped(ticks: Ticks, tmp_path: Path) -> N
     assert not [thread.name for thread in threading.enumerate() if "kafka" in thread.name]
 
 
-def queued_run() -> dg.DagsterRun:
-    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("somewhere"), "repository"), "world")
-    return dg.DagsterRun("world", run_id=str(uuid.uuid4()), status=DagsterRunStatus.QUEUED, remote_job_origin=origin)
-
-
 def test_while_the_queue_is_full_worlds_are_recorded_and_only_those_of_a_higher_priority_get_their_runs(
     ticks: Ticks, instance: dg.DagsterInstance, mongo_client: MongoClient[dict[str, Any]]
 ) -> None:
@@ -288,7 +283,7 @@ def test_while_the_queue_is_full_worlds_are_recorded_and_only_those_of_a_higher_
     plain, later, urgent = order(), order(), order()
     urgent["parameters"]["priority"] = 3
     send(ticks.kafka, plain, urgent)
-    queued = [instance.add_run(queued_run()) for _ in range(2)]
+    queued = [instance.add_run(a_run(DagsterRunStatus.QUEUED, {})) for _ in range(2)]
     (request,) = ticks.tick().run_requests or []
     assert (request.run_key, request.tags[PRIORITY_TAG]) == (urgent["task_id"], "3")
     status = mongo_client[ticks.mongo.database]["world_generation_status"]

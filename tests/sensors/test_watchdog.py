@@ -23,6 +23,7 @@ from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 from resources.mongodb.connection import MongoResource
 from sensors.requests import MOST_RUNS, waiting_orders
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
+from tests.support.dagster_internals import a_run as a_queued_run
 from tests.support.durable_world import order_of
 from tests.support.kafka_stand_in import kafka_resource
 from tests.support.worlds_in_process import Worlds, worlds_in_process
@@ -328,9 +329,14 @@ def test_without_mongodb_the_tick_says_so_and_fails_nothing(worlds: Worlds) -> N
     assert "127.0.0.1:1 did not answer" in str(result.skip_message)
 
 
+def queued(worlds: Worlds, world_id: str) -> str:
+    run = a_queued_run(dg.DagsterRunStatus.QUEUED, {"dagster/partition": world_id})
+    return worlds.instance.add_run(run).run_id
+
+
 def test_the_queue_and_the_next_run_follow_the_priority_of_the_world(worlds: Worlds) -> None:
-    """Queued runs get the priority that their world has by now, whoever began them; a run that is ordered again has it from the start."""
-    runs = {name: a_run(worlds, name, dg.DagsterRunStatus.QUEUED) for name in ("raised", "as-before", "back-to-0", "nobody's")}
+    """Queued runs get the priority that their world has by now, whoever began them; a run that is ordered again has it at once."""
+    runs = {name: queued(worlds, name) for name in ("raised", "as-before", "back-to-0", "nobody's")}
     worlds.instance.add_run_tags(runs["back-to-0"], {PRIORITY_TAG: "7"})
     for world_id, priority in (("raised", 10), ("as-before", 0), ("back-to-0", 0), ("again", -4)):
         a_world(worlds, world_id, status="in_progress", generation="g1", owner=owner("dead"), priority=priority)
@@ -347,7 +353,7 @@ def test_deferred_worlds_get_their_runs_when_there_is_room_by_priority_then_age(
     a_world(worlds, "raised", ago=timedelta(0), deferred=True, priority=1)
     a_world(worlds, "begun", status="in_progress", generation="g1", owner=owner("dead"))
     a_world(worlds, "on its way", ago=timedelta(0))
-    queued = [a_run(worlds, f"queued-{number}", dg.DagsterRunStatus.QUEUED) for number in range(2)]
+    first, _ = (queued(worlds, f"queued-{number}") for number in range(2))
     assert list(tick(worlds)) == ["begun", "raised"]
-    worlds.instance.delete_run(queued[0])
+    worlds.instance.delete_run(first)
     assert list(tick(worlds)) == ["begun", "raised", "old", "young"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import dagster as dg
@@ -36,6 +36,12 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
 from sqlalchemy.event import listen
 from sqlalchemy.pool import QueuePool
+
+
+def a_run(status: dg.DagsterRunStatus, tags: Mapping[str, str], run_config: Mapping[str, object] | None = None) -> dg.DagsterRun:
+    """A run of job ``world`` that may be queued, to be added to an instance."""
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("generia"), "repository"), "world")
+    return dg.DagsterRun("world", status=status, tags=tags, run_config=run_config, remote_job_origin=origin)
 
 
 def without_checks(defs: dg.Definitions) -> dg.Definitions:
