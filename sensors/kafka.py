@@ -14,26 +14,29 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
 from generia_assets.content.text import plural
+from generia_assets.durable.figures import OrdersRead, record_orders_read
 from generia_assets.durable.orders.intake import HeldPartition, RefusedOrder, hold, installed_at, record_refusal, release
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder, record_order
 from generia_assets.settings import Settings
 from resources.kafka.address import KafkaUnavailableError
 from resources.kafka.batches import UnreadableBatch
-from resources.kafka.reader import Fetched, KafkaRecord
+from resources.kafka.reader import Fetched, KafkaRecord, TopicLog
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
+from resources.tracing import Span, SpanKind, received
 from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
-from sensors.messages import read_message
-from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
-from sensors.requests import partition_request, queue_is_full, requested_now, run_requests
+from sensors.messages import Skipped, read_message
+from sensors.offsets import Cursor, first_offsets, for_this_log, lag, next_offsets, parse_cursor, starting_offsets
+from sensors.requests import partition_request, requested_now, run_requests
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ class Handled:
 
 
 class TickDatabase:
-    """The database, for one tick: connects with the first use, so that an idle tick costs MongoDB nothing."""
+    """The database, for one tick: connects with the first use."""
 
     def __init__(self, mongo: MongoResource, connections: ExitStack) -> None:
         self._mongo = mongo
@@ -92,20 +95,39 @@ def handle(
             break
         try:
             meaning = read_message(message.value)
-            if isinstance(meaning, Order):
-                try:
-                    handled.orders.append(record(meaning))
-                except OrderError as error:
-                    meaning = RefusedOrder(str(error), meaning.world_id, meaning.task_id, meaning.task_type)
-            if isinstance(meaning, RefusedOrder):
-                refuse(meaning)
-                handled.broken.append(InvalidMessage(message, meaning.reason))
-            else:
+            if isinstance(meaning, Skipped):
                 handled.done.append(message)
+                continue
+            with _span(message, meaning) as span:
+                if isinstance(meaning, Order):
+                    try:
+                        handled.orders.append(record(replace(meaning, traceparent=span.traceparent)))
+                    except OrderError as error:
+                        meaning = RefusedOrder(str(error), meaning.world_id, meaning.task_id, meaning.task_type)
+                if isinstance(meaning, RefusedOrder):
+                    span.fail("refused")
+                    refuse(meaning)
+                    handled.broken.append(InvalidMessage(message, meaning.reason))
+                else:
+                    handled.done.append(message)
         except (MongoUnavailableError, PyMongoError) as error:
             handled.stopped = f"{error} {place(message)} and what follows is read again"
             break
     return handled
+
+
+def _span(message: KafkaRecord, meaning: Order | RefusedOrder) -> Span:
+    """The span of a message. It continues the trace that the message came with, or begins one."""
+    about: dict[str, str | int] = {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": message.topic,
+        "messaging.destination.partition.id": str(message.partition),
+        "messaging.kafka.offset": message.offset,
+    }
+    named = {"generia.world.id": meaning.world_id, "generia.order.id": meaning.task_id, "generia.task.type": meaning.task_type}
+    about |= {name: str(value) for name, value in named.items() if value is not None}
+    return Span(f"process {message.topic}", about, kind=SpanKind.CONSUMER, parent=received(message.headers))
 
 
 def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
@@ -128,13 +150,16 @@ def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, 
 
 def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource, settings: Settings) -> dg.SensorResult:
     started = time.monotonic()
+    queued = context.instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
     with ExitStack() as connections:
         database, limits = TickDatabase(mongo, connections), {"max_users": settings.max_users, "max_posts": settings.max_posts}
         try:
             reading = _read(context, kafka, database, settings, deadline=started + settings.sensor_poll_seconds)
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
+            _show_monitors(context, database, None, queued)
             return dg.SensorResult(skip_reason=str(error))
         if reading is None:
+            _show_monitors(context, database, {}, queued)
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
         handled = handle(
             reading.fetched.messages,
@@ -142,7 +167,7 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
             lambda refusal: record_refusal(database(), refusal) if refusal.world_id is not None else None,
             deadline=started + HANDLING_S,
         )
-        full = queue_is_full(context.instance, settings)
+        full = queued > settings.sensor_max_queued_runs
         try:
             now = requested_now(database(), handled.orders, queue_is_full=full) if handled.orders else []
         except (MongoUnavailableError, PyMongoError) as error:
@@ -151,6 +176,8 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         done = [*handled.done, *(broken.message for broken in result.done)]
         offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
         waiting = pass_skipped(kafka, database, reading.fetched.unreadable, offsets)
+        cursor = reading.cursor.moved(offsets)
+        _show_monitors(context, database, lag(cursor, reading.log), queued)
     for warning in (*result.problems, *waiting, *filter(None, [handled.stopped])):
         context.log.warning(warning)
     for broken in result.done:
@@ -161,7 +188,6 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         logger.info("order %s (%s) of world %s is recorded%s", order.task_id, order.task_type, order.world_id, again)
         if recorded.overruled:
             context.log.warning(recorded.overruled)
-    cursor = reading.cursor.moved(offsets).model_dump_json()
     requests = run_requests(now)
     if not requests:
         deferred = len(handled.orders) - len(now)
@@ -169,19 +195,37 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         note = f"{wait} for room in the queue (SENSOR_MAX_QUEUED_RUNS={settings.sensor_max_queued_runs})"
         summary = "; ".join([_summary(reading, handled, result), *([note] if deferred else []), *waiting])
         logger.debug("%s", summary)
-        return dg.SensorResult(skip_reason=summary, cursor=cursor)
+        return dg.SensorResult(skip_reason=summary, cursor=cursor.model_dump_json())
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in now)],
-        cursor=cursor,
+        cursor=cursor.model_dump_json(),
     )
+
+
+def _show_monitors(
+    context: dg.SensorEvaluationContext, database: Callable[[], MongoDatabase], unread: dict[int, int] | None, queued: int
+) -> None:
+    """Record this tick for monitors. Without MongoDB they see the time of the last one."""
+    waiting = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
+    first = context.instance.get_run_records(waiting, limit=1, ascending=True) if queued else ()
+    tick = OrdersRead(
+        at=datetime.now(UTC),
+        lag=unread,
+        runs_queued=queued,
+        oldest_queued_at=first[0].create_timestamp if first else None,
+    )
+    try:
+        record_orders_read(database(), tick)
+    except (MongoUnavailableError, PyMongoError) as error:
+        context.log.warning(f"monitors are not shown this tick: {error}")
 
 
 @dataclass(frozen=True)
 class Reading:
     """What a tick has read, and the cursor that it began with."""
 
-    topic: str
+    log: TopicLog
     cursor: Cursor
     fetched: Fetched
 
@@ -205,13 +249,13 @@ def _read(
         for note in (*notes, *anew, *begun, *corrections):
             context.log.warning(note)
         fetched = reader.read(starts, deadline=deadline, max_messages=settings.sensor_max_records)
-    return Reading(log.topic, cursor, fetched)
+    return Reading(log, cursor, fetched)
 
 
 def _summary(reading: Reading, handled: Handled, result: DlqResult) -> str:
     messages = reading.fetched.messages
     if not messages:
-        return f"no message in {reading.topic}"
+        return f"no message in {reading.log.topic}"
     counts = (
         (len(handled.done) - len(handled.orders), "not for us"),
         (len(handled.orders), "finished before"),

@@ -22,7 +22,6 @@ from generia_assets.durable.orders.order import Order, PartParameters, parse_par
 from generia_assets.durable.orders.records import RecordedOrder, give_up
 from generia_assets.durable.status import State
 from generia_assets.partitions import worlds
-from generia_assets.settings import Settings
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 GRACE_SECONDS = 60.0
@@ -33,11 +32,6 @@ MOST_RUNS = 5
 """Runs of one order that end before they begin; then it is no outage, and the order is given up."""
 MOST_ORDERS = 50
 """Orders looked at in one tick at most."""
-
-
-def queue_is_full(instance: dg.DagsterInstance, settings: Settings) -> bool:
-    """Whether more runs are queued than SENSOR_MAX_QUEUED_RUNS: a longer queue slows Dagster down."""
-    return instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])) > settings.sensor_max_queued_runs
 
 
 def requested_now(database: MongoDatabase, orders: Sequence[RecordedOrder], *, queue_is_full: bool) -> list[RecordedOrder]:

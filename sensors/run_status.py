@@ -30,7 +30,7 @@ from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
-from sensors.requests import partition_request, queue_is_full, reordered
+from sensors.requests import partition_request, reordered
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,8 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 fail_silent_runs(database, context.instance)
                 reprioritise(database, context.instance)
                 on_their_way = worlds_with_runs(context.instance)
-                full = queue_is_full(context.instance, settings)
+                queued = context.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+                full = queued > settings.sensor_max_queued_runs
                 lease, retry = settings.world_lease_seconds, settings.outage_retry_seconds
                 found = {
                     world.world_id: world

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
+
+from pydantic import TypeAdapter
 
 from generia_assets.assets.materialized import ItemMissingError
 from generia_assets.assets.selection import PreviousState, WorldRun
@@ -51,49 +55,73 @@ logger = logging.getLogger(__name__)
 ValueT = TypeVar("ValueT")
 
 KEPT_PEOPLE = 12
-"""People in memory for each call at once, each with a plan of ten posts; others are loaded again when a post needs them."""
+"""People in memory for each call at once, each with a plan of ten posts."""
+PACKED_PEOPLE = 120
+"""The same of people beyond these, packed: about 2 kB each, and 1.5 kB a plan. Others are loaded again when a post needs them."""
 
 
 class Memo(Generic[ValueT]):
     """Values by number (from 0 to below ``numbers``) that many wait for: each is made once at a time, and the latest ones stay.
 
-    ``make(number, again)`` makes one; ``again``: this memo made it before and has dropped it, so that it only has to be loaded.
-    An error ends the task group. Memory does not grow with the world.
+    The latest ``kept`` are there as they are, ``packed`` before them as packed JSON of this ``kind``. ``make(number, again)`` makes
+    one; ``again``: this memo made it before and has dropped it, so that it only has to be loaded. An error ends the task group.
+    Memory does not grow with the world.
     """
 
     def __init__(
-        self, group: ReliableTaskGroup, make: Callable[[int, bool], Awaitable[ValueT]], *, numbers: int, kept: int
+        self,
+        group: ReliableTaskGroup,
+        make: Callable[[int, bool], Awaitable[ValueT]],
+        kind: TypeAdapter[ValueT],
+        *,
+        numbers: int,
+        kept: int,
+        packed: int,
     ) -> None:
         self._group = group
         self._make = make
+        self._kind = kind
         self._made = bytearray(numbers)
         self._kept = kept
+        self._most_packed = packed
         self._tasks: OrderedDict[int, asyncio.Task[ValueT]] = OrderedDict()
+        self._packed: OrderedDict[int, bytes] = OrderedDict()
 
     async def get(self, number: int) -> ValueT:
         """The value, made now if it is not there; other callers wait for the same task."""
         task = self._tasks.get(number)
         if task is None:
-            self._drop()
+            self._pack()
             task = self._tasks[number] = self._group.create_task(self._once(number))
         self._tasks.move_to_end(number)
         return await task
 
     def there(self, number: int) -> ValueT | None:
-        """The value if it is in memory, else None."""
+        """The value if it is in memory, else None. It may be changed: its packed form is dropped."""
+        self._packed.pop(number, None)
         task = self._tasks.get(number)
         return task.result() if task is not None and task.done() else None
 
     async def _once(self, number: int) -> ValueT:
+        if (packed := self._packed.get(number)) is not None:
+            self._packed.move_to_end(number)
+            return self._kind.validate_json(zlib.decompress(packed))
         value = await self._make(number, bool(self._made[number]))
         self._made[number] = 1
         return value
 
-    def _drop(self) -> None:
-        """Drop the least recently used values. Those being made stay, so that nothing is made twice at once."""
-        surplus = len(self._tasks) + 1 - self._kept
-        for number in [number for number, task in self._tasks.items() if task.done()][: max(0, surplus)]:
-            del self._tasks[number]
+    def _pack(self) -> None:
+        """Pack the least recently used values. Those being made stay, so that nothing is made twice at once."""
+        surplus = max(0, len(self._tasks) + 1 - self._kept)
+        for number in list(islice((number for number, task in self._tasks.items() if task.done()), surplus)):
+            task = self._tasks.pop(number)
+            if task.cancelled() or task.exception() is not None:
+                continue
+            if number not in self._packed:
+                self._packed[number] = zlib.compress(self._kind.dump_json(task.result()), level=1)
+            self._packed.move_to_end(number)
+        while len(self._packed) > self._most_packed:
+            self._packed.popitem(last=False)
 
 
 @dataclass
@@ -105,6 +133,10 @@ class CharacterRun:
     avatar_url: str | None = None
 
 
+_CONCEPTS, _PLAN = TypeAdapter(tuple[CharacterBrief, ...]), TypeAdapter(tuple[PostBrief, ...])
+_PERSON = TypeAdapter(CharacterRun | None)
+
+
 class CharacterPool:
     """Makes concepts, characters and plans, or loads them. An item that failed for good is None, or a plan without posts."""
 
@@ -114,10 +146,11 @@ class CharacterPool:
         self._characters = CharacterIndex()
         self._ideas: OrderedDict[int, tuple[int, Ideas]] = OrderedDict()
         """By person: the number of plans that are made, and their ideas."""
-        people, self._kept = run.request.users_count, KEPT_PEOPLE * run.calls_at_once
-        self._batches = Memo(group, self._make_batch, numbers=people // BATCH + 1, kept=self._kept // BATCH)
-        self._persons = Memo(group, self._make_person, numbers=people, kept=self._kept)
-        self._plans = Memo(group, self._make_plan, numbers=run.request.posts_count, kept=self._kept)
+        people, self._kept, packed = run.request.users_count, KEPT_PEOPLE * run.calls_at_once, PACKED_PEOPLE * run.calls_at_once
+        batches = {"numbers": people // BATCH + 1, "kept": self._kept // BATCH, "packed": packed // BATCH}
+        self._batches = Memo(group, self._make_batch, _CONCEPTS, **batches)
+        self._persons = Memo(group, self._make_person, _PERSON, numbers=people, kept=self._kept, packed=packed)
+        self._plans = Memo(group, self._make_plan, _PLAN, numbers=run.request.posts_count, kept=self._kept, packed=packed)
         """By the place of a plan's first post."""
 
     async def batch(self, number: int) -> Sequence[CharacterBrief]:
@@ -145,7 +178,7 @@ class CharacterPool:
         if (person := self._persons.there(index)) is not None:
             person.avatar_url = avatar.avatar.url
 
-    async def _make_batch(self, number: int, again: bool) -> Sequence[CharacterBrief]:
+    async def _make_batch(self, number: int, again: bool) -> tuple[CharacterBrief, ...]:
         first = number * BATCH
         parameters = CharacterBatchParameters(
             key=batch_key(first), first=first, count=min(BATCH, self._run.request.users_count - first)
@@ -160,18 +193,18 @@ class CharacterPool:
             self._characters.add(*made.briefs)
         return made.briefs
 
-    async def _materialized_batch(self, number: int, again: bool) -> Sequence[CharacterBrief]:
+    async def _materialized_batch(self, number: int, again: bool) -> tuple[CharacterBrief, ...]:
         """The materialized concepts, except of people who are regenerated under the same name."""
         first = number * BATCH
         briefs = await self._run.materialized.briefs(first, min(BATCH, self._run.request.users_count - first))
         regenerated = [place for place, brief in enumerate(briefs) if self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key)]
         if not regenerated:
-            return briefs
+            return tuple(briefs)
         known = [brief for earlier in range(max(0, number - 2), number) for brief in await self.batch(earlier)]
         for place in regenerated:
             there = {character_index(brief.key): brief for brief in (*known, *briefs)}
             briefs[place] = await self._regenerated_concept(await self.before.concept_of(briefs[place], there), again)
-        return briefs
+        return tuple(briefs)
 
     async def _regenerated_concept(self, previous: PreviousCharacter, again: bool) -> CharacterBrief:
         """Another concept under the same name."""
@@ -220,13 +253,13 @@ class CharacterPool:
             found = await self._run.runner.result_of(generate_character_avatar, TaskParameters(key=key))
         return None if found is None else found.avatar.url
 
-    async def _make_plan(self, t: int, again: bool) -> Sequence[PostBrief]:
+    async def _make_plan(self, t: int, again: bool) -> tuple[PostBrief, ...]:
         index, first = self._run.line.people[t], self._run.line.orders[t]
         key, count = character_key(index), min(BATCH, self._run.line.count_of(index) - first)
         if not self._run.makes(TaskType.GENERATE_POST_BATCH, key):
             keys = [post_key(key, first + place) for place in range(count)]
             there = [await self._run.materialized.one_if_there(PostBrief, post) for post in keys]
-            return [brief for brief in there if brief is not None]
+            return tuple(brief for brief in there if brief is not None)
         parameters = _plan_parameters(key, first, count)
         if again:
             made = await self._run.runner.result_of(generate_post_batch, parameters)
@@ -234,7 +267,7 @@ class CharacterPool:
         person, ideas = await self.person(index), await self._ideas_before(index, first // BATCH)
         if person is None:
             return ()
-        briefs: Sequence[PostBrief] = ()
+        briefs: tuple[PostBrief, ...] = ()
         try:
             made = await self._run.execute(
                 self._after_ideas,

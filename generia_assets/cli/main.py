@@ -210,9 +210,9 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from generia_assets.version import generia_version
 
-        typer.echo(f"generia {version('generia')}")
+        typer.echo(f"generia {generia_version()}")
         raise typer.Exit
 
 

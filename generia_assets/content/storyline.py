@@ -39,7 +39,7 @@ MADE_EARLIER = (
 """The message where a stored world does not fit the plan of this version."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One planned post.
 
@@ -128,7 +128,7 @@ class _Forms:
         raise ValueError(f"posts.yaml: no form fits {length.words}")  # data_files.py refuses such a file
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wishes: int, world: WorldDescription) -> Storyline:
     kinds, line, ties = data_files.post_kinds(), timeline(seed, people, posts), social.acquaintances(seed, people, index)
     total, events = line.count_of(index), len(world.calendar)

@@ -13,15 +13,23 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster import DagsterRunStatus
 from pymongo import MongoClient
 
 from generia_assets.dagster_internals import PRIORITY_TAG
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.processes import Child, start
 from resources.mongodb.connection import MongoResource
-from tests.support.dagster_internals import a_run
-from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
+from tests.support.kafka_stand_in import (
+    Ticks,
+    dead_letters,
+    headers,
+    kafka_resource,
+    order,
+    queued_run,
+    run_keys,
+    send,
+    sensor_settings,
+)
 
 NOBODY = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"
 
@@ -283,7 +291,7 @@ def test_while_the_queue_is_full_worlds_are_recorded_and_only_those_of_a_higher_
     plain, later, urgent = order(), order(), order()
     urgent["parameters"]["priority"] = 3
     send(ticks.kafka, plain, urgent)
-    queued = [instance.add_run(a_run(DagsterRunStatus.QUEUED, {})) for _ in range(2)]
+    queued = [instance.add_run(queued_run()) for _ in range(2)]
     (request,) = ticks.tick().run_requests or []
     assert (request.run_key, request.tags[PRIORITY_TAG]) == (urgent["task_id"], "3")
     status = mongo_client[ticks.mongo.database]["world_generation_status"]

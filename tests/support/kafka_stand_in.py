@@ -33,7 +33,10 @@ from resources.kafka.resource import KafkaResource
 from resources.kafka.settings import KafkaSettings
 from resources.mongodb.connection import MongoResource
 from sensors.kafka import build_kafka_sensor
-from tests.support.dagster_internals import SensorExecutionData
+from tests.support.dagster_internals import (
+    SensorExecutionData,
+    a_run,
+)
 
 
 def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:
@@ -168,6 +171,11 @@ class Ticks:
     def offsets(self) -> dict[str, int]:
         """The cursor's offsets."""
         return dict[str, int](json.loads(self.cursor or "{}").get("offsets", {}))
+
+
+def queued_run() -> dg.DagsterRun:
+    """A run in Dagster's queue, for ``instance.add_run``."""
+    return a_run(dg.DagsterRunStatus.QUEUED, {})
 
 
 def run_keys(data: SensorExecutionData) -> list[str | None]:

@@ -88,12 +88,12 @@ def _requests(world: World) -> CheckFinding:
 def _latest_requests(world: World) -> Mapping[str, str]:
     """The latest request of each post, by its key, without the part that all posts share."""
     query: MongoDocument = {"world_id": world.id, "request_type": "post", "outcome": OK}
-    wanted = {"labels.key": 1, "request_data.parts": 1}
+    wanted = {"labels.key": 1, "request_data.parts": {"$slice": [1, 1]}}  # the world comes first (content/prompt.py)
     items: dict[str, str] = {}
     for row in world.database[HISTORY].find(query, wanted).sort("created_at", -1).limit(_REQUESTS):
         parts = (row.get("request_data") or {}).get("parts")
-        if isinstance(parts, list) and len(parts) > 1:  # the world comes first (content/prompt.py)
-            items.setdefault(str(row["labels"]["key"]), str(parts[1]))
+        if isinstance(parts, list) and parts:
+            items.setdefault(str(row["labels"]["key"]), str(parts[0]))
     return items
 
 

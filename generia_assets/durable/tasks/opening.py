@@ -38,6 +38,7 @@ from generia_assets.durable.tasks.runner import TaskRunner
 from generia_assets.durable.tasks.session import Assignment, WorldSession
 from generia_assets.settings import Settings
 from generia_assets.tasks.clients import TaskClients
+from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.images import takes_references
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument, retry_on_outage
@@ -101,6 +102,7 @@ async def open_session(
         name=f"lease:{world_id}",
     )
     relay = Relay(database, world_id, connect_events)
+    span: tracing.Span | None = None
     commits = Commits(writing, database, token, outage_timeout=settings.patience_seconds, on_written=relay.changed)
     try:
         choice = await _choose(database, assignment, settings)
@@ -115,6 +117,10 @@ async def open_session(
             workload = await _workload(commits, assignment, status)
             generation = await commits.retry(partial(new_generation, database, choice, run, workload, wanted.keys))
         providers.gateway.weigh(status.priority)
+        span = _span(assignment, generation)
+        generation = replace(generation, traceparent=generation.traceparent or span.traceparent)
+        commits.traceparent = relay.traceparent = span.traceparent
+        logger.debug("world %s: the trace context of this run is %s", world_id, span.traceparent or "none")
         parameters = parse_stored(status.parameters)
         ledger = _ledger(database, commits, generation, status, workload, settings)
         await ledger.close_cut_off()
@@ -123,7 +129,10 @@ async def open_session(
         if not generation.continued or generation.finished:
             await forget_staged()
         await begin(commits, generation, run, workload, status, stages)
-    except BaseException:
+    except BaseException as error:
+        if span is not None:
+            span.fail(type(error).__name__)
+            span.end()
         await cancel_and_wait(renewal)
         await commits.aclose()
         await release_lease(database, token)
@@ -160,9 +169,21 @@ async def open_session(
         relay,
         pending,
         renewal,
+        span,
         status.parked,
         takes_references=takes_references(providers.images),
     )
+
+
+def _span(assignment: Assignment, generation: Generation) -> tracing.Span:
+    """The span of this run. A run that continues a generation continues its trace."""
+    about: dict[str, str | bool] = {
+        "generia.world.id": assignment.world_id,
+        "generia.run.id": assignment.run.run_id,
+        "generia.generation.id": generation.id,
+        "generia.generation.continued": generation.continued,
+    }
+    return tracing.Span("run", about, parent=generation.traceparent)
 
 
 async def _choose(database: AsyncMongoDatabase, assignment: Assignment, settings: Settings) -> Choice:
