@@ -33,7 +33,7 @@ def test_a_world_gets_another_priority_and_everybody_is_told(cli: Command, datab
     assert database[STATUS].find_one({"_id": world_id})["priority"] == -5  # type: ignore[index]
     done = json.loads(cli.call("prioritise", world_id[:8], "10", "--json")[1])
     assert done == {"world_id": world_id, "priority": 10, "before": -5}
-    assert "priority      10" in cli.call("status", world_id)[1]
+    assert "priority    10" in cli.call("status", world_id)[1]
     assert "pending, priority 10" in cli.call("list")[1]
 
 
