@@ -64,9 +64,9 @@ NEEDED_BY_RUNS = [
     "uvloop",
     *(["resources.span_export"] if tracing.is_on() else []),
     *PRELOADED,
-    "generia_assets.shared_memory",
+    "generia_assets.malloc_arenas",
 ]
-"""Modules that the forkserver imports once, in this order. None of them starts a thread or opens a connection when imported."""
+"""Modules that the forkserver imports once. None of them starts a thread or opens a connection when imported."""
 LOOK_SECONDS = 1.0
 
 

@@ -18,11 +18,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
 from generia_assets.content.text import plural
-from generia_assets.durable.figures import OrdersRead, record_orders_read
 from generia_assets.durable.orders.intake import HeldPartition, RefusedOrder, hold, installed_at, record_refusal, release
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder, record_order
@@ -32,8 +30,8 @@ from resources.kafka.batches import UnreadableBatch
 from resources.kafka.reader import Fetched, KafkaRecord, TopicLog
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
-from resources.tracing import Span, SpanKind, received
 from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
+from sensors.figures import QUEUED, record_tick
 from sensors.messages import Skipped, read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, lag, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import partition_request, requested_now, run_requests
@@ -98,7 +96,7 @@ def handle(
             if isinstance(meaning, Skipped):
                 handled.done.append(message)
                 continue
-            with _span(message, meaning) as span:
+            with message.span(_about(meaning)) as span:
                 if isinstance(meaning, Order):
                     try:
                         handled.orders.append(record(replace(meaning, traceparent=span.traceparent)))
@@ -116,18 +114,9 @@ def handle(
     return handled
 
 
-def _span(message: KafkaRecord, meaning: Order | RefusedOrder) -> Span:
-    """The span of a message. It continues the trace that the message came with, or begins one."""
-    about: dict[str, str | int] = {
-        "messaging.system": "kafka",
-        "messaging.operation.type": "process",
-        "messaging.destination.name": message.topic,
-        "messaging.destination.partition.id": str(message.partition),
-        "messaging.kafka.offset": message.offset,
-    }
+def _about(meaning: Order | RefusedOrder) -> dict[str, str]:
     named = {"generia.world.id": meaning.world_id, "generia.order.id": meaning.task_id, "generia.task.type": meaning.task_type}
-    about |= {name: str(value) for name, value in named.items() if value is not None}
-    return Span(f"process {message.topic}", about, kind=SpanKind.CONSUMER, parent=received(message.headers))
+    return {name: str(value) for name, value in named.items() if value is not None}
 
 
 def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
@@ -150,16 +139,16 @@ def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, 
 
 def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource, settings: Settings) -> dg.SensorResult:
     started = time.monotonic()
-    queued = context.instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
+    queued = context.instance.get_runs_count(QUEUED)
     with ExitStack() as connections:
         database, limits = TickDatabase(mongo, connections), {"max_users": settings.max_users, "max_posts": settings.max_posts}
         try:
             reading = _read(context, kafka, database, settings, deadline=started + settings.sensor_poll_seconds)
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
-            _show_monitors(context, database, None, queued)
+            record_tick(context, database, None, queued)
             return dg.SensorResult(skip_reason=str(error))
         if reading is None:
-            _show_monitors(context, database, {}, queued)
+            record_tick(context, database, {}, queued)
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
         handled = handle(
             reading.fetched.messages,
@@ -177,7 +166,7 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
         waiting = pass_skipped(kafka, database, reading.fetched.unreadable, offsets)
         cursor = reading.cursor.moved(offsets)
-        _show_monitors(context, database, lag(cursor, reading.log), queued)
+        record_tick(context, database, lag(cursor, reading.log), queued)
     for warning in (*result.problems, *waiting, *filter(None, [handled.stopped])):
         context.log.warning(warning)
     for broken in result.done:
@@ -201,24 +190,6 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in now)],
         cursor=cursor.model_dump_json(),
     )
-
-
-def _show_monitors(
-    context: dg.SensorEvaluationContext, database: Callable[[], MongoDatabase], unread: dict[int, int] | None, queued: int
-) -> None:
-    """Record this tick for monitors. Without MongoDB they see the time of the last one."""
-    waiting = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
-    first = context.instance.get_run_records(waiting, limit=1, ascending=True) if queued else ()
-    tick = OrdersRead(
-        at=datetime.now(UTC),
-        lag=unread,
-        runs_queued=queued,
-        oldest_queued_at=first[0].create_timestamp if first else None,
-    )
-    try:
-        record_orders_read(database(), tick)
-    except (MongoUnavailableError, PyMongoError) as error:
-        context.log.warning(f"monitors are not shown this tick: {error}")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
+from sensors.figures import QUEUED
 from sensors.requests import partition_request, reordered
 
 logger = logging.getLogger(__name__)
@@ -70,8 +71,7 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 fail_silent_runs(database, context.instance)
                 reprioritise(database, context.instance)
                 on_their_way = worlds_with_runs(context.instance)
-                queued = context.instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
-                full = queued > settings.sensor_max_queued_runs
+                full = context.instance.get_runs_count(QUEUED) > settings.sensor_max_queued_runs
                 lease, retry = settings.world_lease_seconds, settings.outage_retry_seconds
                 found = {
                     world.world_id: world
@@ -133,7 +133,7 @@ def worlds_with_runs(instance: dg.DagsterInstance) -> list[str]:
 
 def reprioritise(database: MongoDatabase, instance: dg.DagsterInstance) -> None:
     """Give each queued run the priority that its world has now: by this tag Dagster sorts its queue."""
-    queued = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    queued = instance.get_runs(QUEUED)
     worlds = [run.tags[PARTITION_NAME_TAG] for run in queued if PARTITION_NAME_TAG in run.tags]
     found = database[STATUS].find({"_id": {"$in": worlds}, "priority": {"$exists": True}}, {"priority": 1})
     present = {one["_id"]: str(one["priority"]) for one in found}

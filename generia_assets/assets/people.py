@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
 
-KEPT_PEOPLE = 12
+KEPT_PEOPLE = 6
 """People in memory for each call at once, each with a plan of ten posts."""
 PACKED_PEOPLE = 120
 """The same of people beyond these, packed: about 2 kB each, and 1.5 kB a plan. Others are loaded again when a post needs them."""
@@ -168,9 +168,9 @@ class CharacterPool:
     async def idea(self, t: int) -> PostBrief | None:
         """The idea of the post at this place."""
         index, order = self._run.line.people[t], self._run.line.orders[t]
-        key = character_key(index)
-        if not self._run.makes(TaskType.GENERATE_POST_BATCH, key):
-            return await self._run.materialized.one_if_there(PostBrief, post_key(key, order))
+        key = post_key(character_key(index), order)
+        if not self._run.selection.makes_idea(key):
+            return await self._run.materialized.one_if_there(PostBrief, key)
         return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
 
     def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
@@ -179,24 +179,35 @@ class CharacterPool:
             person.avatar_url = avatar.avatar.url
 
     async def _make_batch(self, number: int, again: bool) -> tuple[CharacterBrief, ...]:
-        first = number * BATCH
-        parameters = CharacterBatchParameters(
-            key=batch_key(first), first=first, count=min(BATCH, self._run.request.users_count - first)
-        )
-        if not self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, parameters.key):
-            return await self._materialized_batch(number, again)
+        key, numbers = batch_key(number * BATCH), range(number * BATCH, min((number + 1) * BATCH, self._run.request.users_count))
+        if not self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, key):
+            return await self._materialized_batch(number, numbers, again)
         if number and not again:
             await self.batch(number - 1)  # one batch after the other: the names of earlier people are taken
+        first = max(numbers.start, self._run.first_new_person)
+        parameters = CharacterBatchParameters(key=key, first=first, count=numbers.stop - first)
         made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
         if made is None:
+            if self._characters.count < first:  # an extension
+                await self._run.materialized.each(CharacterBrief, self._characters.add)
+            self._characters.know(*[await self._brief(index) for index in self._known_before(numbers)])
             made = await self._run.execute(self._after_briefs, generate_character_batch, parameters, self._characters)
             self._characters.add(*made.briefs)
-        return made.briefs
+        return (*[await self._brief(index) for index in range(numbers.start, first)], *made.briefs)
 
-    async def _materialized_batch(self, number: int, again: bool) -> tuple[CharacterBrief, ...]:
+    def _known_before(self, people: Iterable[int]) -> list[int]:
+        """Whom these people know of those who were there before an extension."""
+        known = {tie.index for index in people for tie in self._run.acquaintances(index)}
+        return sorted(index for index in known if index < self._run.first_new_person)
+
+    async def _brief(self, index: int) -> CharacterBrief:
+        """The materialized concept. A person who was there before an extension has as many posts as they have now."""
+        brief = await self._run.materialized.one(CharacterBrief, character_key(index))
+        return brief.model_copy(update={"posts_count": self._run.line.count_of(index)})
+
+    async def _materialized_batch(self, number: int, people: Iterable[int], again: bool) -> tuple[CharacterBrief, ...]:
         """The materialized concepts, except of people who are regenerated under the same name."""
-        first = number * BATCH
-        briefs = await self._run.materialized.briefs(first, min(BATCH, self._run.request.users_count - first))
+        briefs = [await self._brief(index) for index in people]
         regenerated = [place for place, brief in enumerate(briefs) if self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key)]
         if not regenerated:
             return tuple(briefs)
@@ -215,7 +226,7 @@ class CharacterPool:
         return made.briefs[0]
 
     async def _make_person(self, index: int, again: bool) -> CharacterRun | None:
-        ties = social.acquaintances(self._run.request.seed, self._run.request.users_count, index)
+        ties = self._run.acquaintances(index)
         numbers = sorted({social.batch_of(other) for other in (index, *(tie.index for tie in ties))})
         known = {character_index(brief.key): brief for number in numbers for brief in await self.batch(number)}
         acquaintances = social.introduce(self._run.request, self._run.world, index, known)
@@ -229,7 +240,8 @@ class CharacterPool:
     async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], again: bool) -> Character | None:
         parameters = TaskParameters(key=brief.key)
         if not self._run.makes(TaskType.GENERATE_CHARACTER, brief.key):
-            return await self._run.materialized.one(Character, brief.key)
+            there = await self._run.materialized.one(Character, brief.key)
+            return there.model_copy(update={"posts_count": brief.posts_count})
         if again:
             return await self._run.runner.result_of(generate_character, parameters)
         previous, character_id = await self.before.previous_character(brief)
@@ -254,19 +266,23 @@ class CharacterPool:
         return None if found is None else found.avatar.url
 
     async def _make_plan(self, t: int, again: bool) -> tuple[PostBrief, ...]:
-        index, first = self._run.line.people[t], self._run.line.orders[t]
-        key, count = character_key(index), min(BATCH, self._run.line.count_of(index) - first)
-        if not self._run.makes(TaskType.GENERATE_POST_BATCH, key):
-            keys = [post_key(key, first + place) for place in range(count)]
-            there = [await self._run.materialized.one_if_there(PostBrief, post) for post in keys]
-            return tuple(brief for brief in there if brief is not None)
-        parameters = _plan_parameters(key, first, count)
+        index, begin = self._run.line.people[t], self._run.line.orders[t]
+        key, end = character_key(index), min(begin + BATCH, self._run.line.count_of(index))
+        posts = [post_key(key, order) for order in range(begin, end)]
+        known = [post for post in posts if not self._run.selection.makes_idea(post)]
+        found = [await self._run.materialized.one_if_there(PostBrief, post) for post in known]
+        there = tuple(brief for brief in found if brief is not None)
+        if known == posts:
+            return there
+        first = begin + len(known)
+        parameters = _plan_parameters(key, first, end - first)
         if again:
             made = await self._run.runner.result_of(generate_post_batch, parameters)
-            return () if made is None else made.briefs
-        person, ideas = await self.person(index), await self._ideas_before(index, first // BATCH)
+            return there if made is None else (*there, *made.briefs)
+        person, ideas = await self.person(index), await self._ideas_before(index, begin // BATCH)
         if person is None:
-            return ()
+            return there
+        ideas.add(*[await self.before.as_posted(brief) for brief in there])
         briefs: tuple[PostBrief, ...] = ()
         try:
             made = await self._run.execute(
@@ -281,11 +297,11 @@ class CharacterPool:
         except TaskFailedError as error:
             logger.warning("%s; these posts are not made", error)
         ideas.add(*briefs)
-        if first + count < self._run.line.count_of(index):
-            self._ideas[index] = (first // BATCH + 1, ideas)
+        if end < self._run.line.count_of(index):
+            self._ideas[index] = (begin // BATCH + 1, ideas)
             if len(self._ideas) > self._kept:
                 self._ideas.popitem(last=False)
-        return briefs
+        return (*there, *briefs)
 
     async def _ideas_before(self, index: int, number: int) -> Ideas:
         """The ideas of this person's plans before this one, all of which are made or have failed then."""

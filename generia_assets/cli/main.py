@@ -93,6 +93,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "stop": Entry("control", "Stop a world; what exists stays."),
         "resume": Entry("control", "Let a stopped or failed world go on where it stands."),
         "prioritise": Entry("prioritise", "Change a world's priority among all worlds.", takes_negative=True),
+        "extend": Entry("extend", "Add people and posts to a completed world, by Kafka message."),
         "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
     },
     "Look at it": {

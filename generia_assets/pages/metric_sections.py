@@ -62,6 +62,7 @@ def _worlds(database: MongoDatabase) -> Iterator[Metric]:
     owned = gauge("worlds_owned", "Worlds whose lease a run holds")
     owned.add_metric([], fleet_work.owned_worlds(database))
     yield owned
+    yield _of(gauge("worker_runs", "Runs that Celery workers execute, by host", "worker"), fleet_work.worker_runs(database))
     now = datetime.now(UTC)
     about = f"Since the last change of worlds in progress that have not changed for a minute; the {fleet_work.MOST_IDLE} longest"
     idle = {world.world_id: (now - world.since).total_seconds() for world in fleet_work.idle_worlds(database)}

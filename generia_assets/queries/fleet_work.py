@@ -123,6 +123,12 @@ def owned_worlds(database: MongoDatabase) -> int:
     return database[STATUS].count_documents({**owned, "owner.run_id": {"$type": "string"}})
 
 
+def worker_runs(database: MongoDatabase) -> Counter[str]:
+    """Runs that processes of Celery workers execute now, by the worker's host (fleet/run_leases.py)."""
+    alive = {"_id": {"$regex": "^run:"}, "expires_at": {"$gt": datetime.now(UTC)}}
+    return Counter(str(lease["worker"]).partition(":")[0] for lease in database[FLEET].find(alive, {"worker": 1}))
+
+
 def idle_worlds(database: MongoDatabase) -> Iterator[IdleWorld]:
     """Worlds in progress, not suspended, that have not changed for ``IDLE_FROM``: the ``MOST_IDLE`` longest."""
     found = database[STATUS].aggregate(

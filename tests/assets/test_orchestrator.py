@@ -15,7 +15,16 @@ from generia_assets.assets import orchestrator, people
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.catalog import TaskType, asset_of
-from generia_assets.content.documents import CharacterAvatar, Media, Post, PostBrief, PostImage, WorldImages, WorldRequest
+from generia_assets.content.documents import (
+    CharacterAvatar,
+    CharacterBrief,
+    Media,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldImages,
+    WorldRequest,
+)
 from generia_assets.content.keys import character_index, post_key
 from generia_assets.content.timeline import Timeline, heard_before, timeline
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
@@ -338,10 +347,10 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
             return whole.results.get(f"{asset_of(model).task_type}:{key}")
 
         async def one(self, model: Any, key: str) -> Any:
+            if model is CharacterBrief:
+                index = int(key[1:])
+                return whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{index // 10:03d}"].briefs[index % 10]
             return await self.one_if_there(model, key)
-
-        async def briefs(self, first: int, count: int) -> list[Any]:
-            return list(whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{first // 10:03d}"].briefs)
 
     key = f"c{person:04d}"
     journal = DicedJournal(request, random.Random(2), asyncio.Semaphore(100))

@@ -21,13 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from emulators.lifecycle import free_port
 from generia_assets.cli.main import COMMANDS
-from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.collections import FLEET, STATUS, TASKS
 from generia_assets.durable.status import State
 from generia_assets.pages.metrics import Metrics
 from generia_assets.processes import spawn
 from tests.docker import test_files
 from tests.docker.test_files import DOCKER, TOP, services
-from tests.support.checked_world import WORLD
+from tests.support.checked_world import WORLD, asked
 from tests.support.fleet_figures import ago
 from tests.support.kafka_stand_in import Ticks, order, send, sensor_settings
 from tests.support.pages_site import serving
@@ -94,9 +94,7 @@ def watched(worlds: Worlds) -> Worlds:
     _, made = worlds.make(WORLD, users=2, posts=3)
     assert made.success, made.failure
     worlds.database["posts"].delete_one({"world_id": WORLD})
-    key = next(key for key in worlds.defs.resolve_asset_graph().asset_check_keys if key.name == "exact_posts")
-    job = worlds.defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection={key})
-    job.execute_in_process(instance=worlds.instance, partition_key=WORLD)
+    assert not asked(worlds, "posts", "exact_posts").passed
     with worlds.changed_settings(patience_seconds=0.5):
         worlds.gemini.set_faults(unavailable=1.0)
         worlds.make("suspended", users=1, posts=1)
@@ -105,7 +103,10 @@ def watched(worlds: Worlds) -> Worlds:
     send(kafka, b"broken", order(), order())
     with dg.instance_for_test() as instance:
         Ticks(instance, kafka, mongo, sensor_settings()).tick()
-    idle = {"status": State.IN_PROGRESS.value, "parked": None, "updated_at": ago(120)}
+    idle = {"status": State.IN_PROGRESS.value, "parked": None, "updated_at": ago(120), "owner.run_id": "run-1"}
+    holder = {"id": "run-1:1", "share": 2, "may_use": 2, "wants": 2, "expires_at": ago(-300)}
+    worlds.database[FLEET].update_one({"_id": "slots:llm"}, {"$set": {"holders": [holder]}})
+    worlds.database[FLEET].insert_one({"_id": "run:run-1", "worker": "host-1:7:x", "expires_at": ago(-300)})
     waiting = worlds.database[TASKS].find_one({"accepted_at": {"$exists": True}, "status": "pending"})
     worlds.database[STATUS].update_one({"_id": waiting["world_id"]}, {"$set": idle})
     return worlds

@@ -60,7 +60,7 @@ def test_a_prompt_is_kept_as_it_can_be_stored_and_sent(read: Any) -> None:
     assert read({**PARAMETERS, "user_prompt": "  A town\x00 on a \ud800tortoise\u202e "}).user_prompt == "A town on a tortoise"
 
 
-@pytest.mark.case("K11")
+@pytest.mark.case("K12")
 @pytest.mark.parametrize("wrong", [11, -11, 1.5, "3", True, 10**30])
 def test_a_priority_is_a_whole_number_of_its_scale(wrong: object) -> None:
     """What is none is refused by name; 5.0 is 5 in JSON, and an order without one has 0."""

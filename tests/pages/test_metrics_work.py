@@ -71,6 +71,8 @@ def test_a_monitor_is_told_what_waits_and_who_works(database):
     record_orders_read(database, OrdersRead(at=at, lag={0: 7, 1: 0}, runs_queued=3, oldest_queued_at=at - timedelta(seconds=40)))
     count_dead_letters(database, ["topic[0]@1", "topic[0]@2"])
     letter_sent_again(database, "topic[0]@1")
+    leases = [{"_id": f"run:run-{n}", "worker": f"host-{n % 2}:7:x", "expires_at": ago(-60 if n < 3 else 1)} for n in range(4)]
+    database[FLEET].insert_many(leases)
     database[KEPT_LETTERS].insert_one({"at": ago(1)})
     database[UNREADABLE_BATCHES].insert_one({"expires_at": ago(-60)})
     for severity in ("warn", "error", "error"):
@@ -80,6 +82,8 @@ def test_a_monitor_is_told_what_waits_and_who_works(database):
         ("generia_worlds_suspended", "outage"): 1,
         ("generia_worlds_suspended", "budget"): 0,
         ("generia_worlds_owned",): 2,
+        ("generia_worker_runs", "host-0"): 2,
+        ("generia_worker_runs", "host-1"): 1,
         ("generia_orders_waiting", "init_world_creation"): 2,
         ("generia_first_call_seconds", "0.5"): pytest.approx(4, abs=0.5),
         ("generia_slots_held", "at-work", "llm"): 4,

@@ -14,6 +14,8 @@ from generia_assets.assets.checks.measures import searchable
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, LaterEvents, dated
 from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content.documents import CharacterBrief, PostBrief
+from generia_assets.content.keys import character_index
+from generia_assets.content.shares import shares
 from generia_assets.content.storyline import wishes_of
 from generia_assets.durable.collections import HISTORY
 from generia_assets.queries.records import OK
@@ -52,9 +54,10 @@ def _wishes_balanced(world: World) -> CheckFinding:
 
 def _one_post(world: World) -> CheckFinding:
     found, alone = CheckFinding(), list[str]()
+    extended = shares(world.request.seed, *world.request.size) if world.request.former_sizes else ()
     for brief in world.all(CharacterBrief):
         found.looked_at += 1
-        if brief.posts_count == 1:
+        if (extended[character_index(brief.key)] if extended else brief.posts_count) == 1:
             alone.append(f"@{brief.username}")
     share = len(alone) / max(1, found.looked_at)
     found.figures["share_of_one_post_people"] = round(share, 3)
