@@ -157,12 +157,13 @@ def test_kustomize_puts_the_image_everywhere() -> None:
 def test_the_instance_differs_from_the_others_only_where_it_has_to() -> None:
     """Queue, retries, threads and retention are those of docker/dagster.yaml."""
     other = yaml.safe_load((DOCKER / "dagster.yaml").read_text())
-    own = {"storage", "compute_logs", "local_artifact_storage", "concurrency", "run_launcher", "run_monitoring"}
+    own = {"storage", "compute_logs", "local_artifact_storage", "run_coordinator", "run_launcher", "run_monitoring"}
     assert INSTANCE.keys() == other.keys() | own
     assert {name: value for name, value in INSTANCE.items() if name not in own} == {
         name: value for name, value in other.items() if name not in own
     }
-    assert INSTANCE["concurrency"]["runs"]["tag_concurrency_limits"] == other["concurrency"]["runs"]["tag_concurrency_limits"]
+    queue = {**other["run_coordinator"]["config"], "max_concurrent_runs": 50}
+    assert INSTANCE["run_coordinator"] == {**other["run_coordinator"], "config": queue}
     assert INSTANCE["run_monitoring"]["max_resume_run_attempts"] == 0
     fleet = yaml.safe_load((DOCKER / "dagster-fleet.yaml").read_text())
     assert INSTANCE["storage"] == fleet["storage"]
