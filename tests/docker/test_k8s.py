@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -259,7 +259,9 @@ def test_a_run_is_a_job_that_is_watched_and_ended(tmp_path: Path) -> None:
     API server is away; one that is told to end is CANCELING, loses its job, and is not repeated.
     """
     cluster = Cluster()
-    with served(cluster), instance_of(cluster, tmp_path) as instance:
+    server = ExitStack()
+    server.enter_context(served(cluster))
+    with server, instance_of(cluster, tmp_path) as instance:
         launcher = instance.run_launcher
         assert isinstance(launcher, KubernetesRunLauncher)
         run = started(instance)
@@ -283,4 +285,5 @@ def test_a_run_is_a_job_that_is_watched_and_ended(tmp_path: Path) -> None:
         assert (told.status, told.tags[MAX_RETRIES_TAG]) == (DagsterRunStatus.CANCELING, "0")
         assert cluster.jobs == {}
         assert launcher.check_run_worker_health(run).status is WorkerStatus.UNKNOWN  # gone: Dagster fails the run
-    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING  # nobody answers
+        server.close()
+        assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING  # nobody answers
