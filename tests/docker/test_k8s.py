@@ -222,7 +222,7 @@ def served(cluster: Cluster) -> Iterator[None]:
 @contextmanager
 def instance_of(cluster: Cluster, folder: Path) -> Iterator[dg.DagsterInstance]:
     """Dagster's instance as dagster.yaml has it, but for its storage, and with this API server in place of the pod's own."""
-    config = {"clusters": [{"name": "c", "cluster": {"server": cluster.url}}], "users": [{"name": "u", "user": {}}]}
+    config: dict[str, Any] = {"clusters": [{"name": "c", "cluster": {"server": cluster.url}}], "users": [{"name": "u", "user": {}}]}
     config |= {"contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x"}
     (folder / "kubeconfig").write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **config}))
     changed = {name: value for name, value in INSTANCE.items() if name != "storage"}

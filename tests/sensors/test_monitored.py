@@ -42,6 +42,7 @@ def test_a_tick_tells_its_lag_and_the_queue(ticks: Ticks, database: Any) -> None
     assert tick.runs_queued == 2
     oldest = ticks.instance.get_run_record_by_id(queued[0].run_id)
     assert oldest is not None
+    assert tick.oldest_queued_at is not None
     assert abs(tick.oldest_queued_at - oldest.create_timestamp) < timedelta(milliseconds=1)
     assert datetime.now(UTC) - tick.at < timedelta(seconds=30)
     ticks.settings = sensor_settings()
