@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 NOT_ALLOWED = (13, 59)
 """MongoDB's codes for a command that this user may not give, or that a managed server does not have."""
+LOOK_SECONDS = 1.0
+"""How often a run reads its world's priority."""
 AGAIN_SECONDS = 0.5
 """How soon a heartbeat that met an outage is tried again."""
 
@@ -152,28 +154,36 @@ def _warn_once(line: str) -> None:
     logger.warning(line)
 
 
-async def renew_lease(database: AsyncMongoDatabase, token: FencingToken, *, lease_seconds: float) -> None:
-    """Renew the lease, three times in each ``lease_seconds``, until cancelled.
+async def renew_lease(
+    database: AsyncMongoDatabase, token: FencingToken, *, lease_seconds: float, on_priority: Callable[[int], None]
+) -> None:
+    """Renew the lease, three times in each ``lease_seconds``, until cancelled; ``on_priority`` hears the world's each second.
 
     Raises:
         LeaseLostError: Another run owns the world.
     """
-    pause = lease_seconds / 3
+    between = lease_seconds / 3
+    look = pause = min(LOOK_SECONDS, between)
+    renewed, status = time.monotonic(), database[STATUS]
+    renewal = [{"$set": {"owner.expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]}}}]
     while True:
         await asyncio.sleep(pause)
-        pause = lease_seconds / 3
+        pause, now = look, time.monotonic()
         try:
-            renewed = await database[STATUS].update_one(
-                token.filter, [{"$set": {"owner.expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]}}}]
-            )
+            if now - renewed + look > between:  # the next look would be too late
+                record = await status.find_one_and_update(token.filter, renewal, {"priority": 1})
+                renewed = now
+            else:
+                record = await status.find_one(token.filter, {"priority": 1})
         except Exception as error:
             if not is_outage(error):
                 raise
             logger.warning("heartbeat of world %s: MongoDB does not answer; writes are fenced meanwhile", token.world_id)
-            pause = min(AGAIN_SECONDS, pause)  # when it is back, the lease may be over already
+            pause = min(AGAIN_SECONDS, look)  # when it is back, the lease may be over already
             continue
-        if renewed.matched_count == 0:
+        if record is None:
             raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}: another run owns it; this one stops")
+        on_priority(record.get("priority", 0))
 
 
 async def release_lease(database: AsyncMongoDatabase, token: FencingToken) -> None:
