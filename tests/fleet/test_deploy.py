@@ -70,4 +70,4 @@ def test_a_deploy_moves_a_world_and_a_termination_ends_it(stack: FleetStack) -> 
         assert found is not None
         assert found.parked is not None
         assert found.parked.kind == SuspendReason.STOPPED
-        assert read_lease(database, second) is None
+        wait_for("the end of its lease", lambda: read_lease(database, second) is None or None, seconds=5)
