@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import JsonValue
 
 from emulators.lifecycle import free_port
+from generia_assets.catalog import ASSETS
 from generia_assets.cli.main import COMMANDS
 from generia_assets.durable.collections import FLEET, STATUS, TASKS
 from generia_assets.durable.status import State
@@ -94,7 +95,7 @@ def watched(worlds: Worlds) -> Worlds:
     worlds.gemini.set_faults(retired=retired, rate_limited=0.2)
     _, made = worlds.make(WORLD, users=2, posts=3)
     assert made.success, made.failure
-    worlds.database["posts"].delete_one({"world_id": WORLD})
+    worlds.database[ASSETS["posts"].collection].delete_many({"world_id": WORLD})
     assert not asked(worlds, "posts", "exact_posts").passed
     with worlds.changed_settings(patience_seconds=0.5):
         worlds.gemini.set_faults(unavailable=1.0)
