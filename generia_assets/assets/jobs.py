@@ -161,7 +161,7 @@ JOBS = [
         NEW_WORLD,
         f"A new world by hand, without Kafka. {_FORM}: *Add new partition* (a short name or a UUID), *Save*, fill in `prompt`, "
         "`users` and `posts`, *Materialize*. `generia quote` shows the price.",
-        {"world_request": {"prompt": "", "users": 10, "posts": 30, "quality": "standard", "max_cost_usd": 0.0, "priority": 0}},
+        {"world_request": {"prompt": "", "users": 10, "posts": 30, "quality": "standard", "max_cost_usd": 0.0}},
     ),
     _job(
         RERUN_PART,

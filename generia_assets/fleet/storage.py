@@ -2,8 +2,9 @@
 
 Dagster's own opens a connection for each statement, some 150 in the life of a run, and each costs PostgreSQL a process. Here a
 process keeps one pool for runs, events and schedules. A connection is tested before it is used again, so that a restart of
-PostgreSQL is not noticed. An event of a run is stored again when the connection was lost meanwhile: a run goes on after a restart
-of PostgreSQL, and an event whose answer was lost may be there twice. The tables are Dagster's own.
+PostgreSQL is not noticed, and a statement that begins while it is away waits for a minute. An event of a run is stored again when
+the connection was lost meanwhile: a run goes on after a restart of PostgreSQL, and an event whose answer was lost may be there
+twice. The tables are Dagster's own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sqlalchemy as db
 from dagster import EventLogEntry
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import DagsterPostgresException, pg_url_from_config
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from generia_assets.dagster_instance import is_of_dagsters_storage
 from generia_assets.dagster_internals import ConfigurableClassData
@@ -42,6 +43,12 @@ _retried = Retrying(
 )
 
 
+def _connected(dialect: db.Dialect, _record: object, arguments: list[str], options: dict[str, Any]) -> object:
+    """A new connection, as soon as PostgreSQL is there again: a statement that begins while it is away waits."""
+    waiting = _retried.copy(retry=retry_if_exception_type(dialect.loaded_dbapi.OperationalError))
+    return waiting(dialect.connect, *arguments, **options)
+
+
 class OpenPostgresStorage(DagsterPostgresStorage):
     """Dagster's PostgreSQL storage with one pool of connections."""
 
@@ -62,6 +69,7 @@ class OpenPostgresStorage(DagsterPostgresStorage):
             pool_pre_ping=True,
             connect_args={"connect_timeout": CONNECT_SECONDS},
         )
+        db.event.listen(pool, "do_connect", _connected)
         self._event_log_storage = _Events(postgres_url, should_autocreate_tables=False)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = pool

@@ -14,6 +14,7 @@ from bench.fleet_stack import FleetStack, tree
 from bench.stack import status_of, wait_for
 from generia_assets.durable.status import SuspendReason
 from generia_assets.fleet.run_leases import read_lease
+from generia_assets.settings import settings
 from local_services import fleet
 
 pytestmark = [
@@ -34,9 +35,11 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[FleetStack]:
     with FleetStack(runs=1) as stack:
         stack.start_servers(latency=1.0)
         stack.start_fleet(2)
+        settings.cache_clear()  # the launcher of this process reads them
         yield stack
     os.environ.clear()
     os.environ.update(before)
+    settings.cache_clear()
 
 
 def test_a_deploy_moves_a_world_and_a_termination_ends_it(stack: FleetStack) -> None:

@@ -29,8 +29,8 @@ def home() -> Iterator[Path]:
         yield Path(folder)
 
 
-def served(home: Path, name: str) -> Child:
-    command = python_module("local_services.fleet", name, "--data", home / name)
+def served(home: Path, name: str, port: int = 0) -> Child:
+    command = python_module("local_services.fleet", name, "--data", home / name, "--port", str(port))
     return start(name, command, log_path=home / f"{name}-keeper.log", timeout=60)
 
 

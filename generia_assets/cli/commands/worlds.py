@@ -119,7 +119,9 @@ def _table(worlds: list[WorldStatus]) -> FittedTable:
         (
             safe_line(one.world_id),
             safe_line(one.name, 18),
-            Line(_state(one) + (f", priority {one.priority}" if one.priority else ""), _STYLES.get(one.status, "")),
+            Line(
+                _state(one) + (f", priority {one.priority}" if one.priority and not one.done else ""), _STYLES.get(one.status, "")
+            ),
             of_total(one.users_created, one.users_predicted),
             of_total(one.posts_created, one.posts_predicted),
             f"{one.cost_usd:.3f}",
