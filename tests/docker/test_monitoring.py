@@ -23,12 +23,13 @@ from pydantic import JsonValue
 from emulators.lifecycle import free_port
 from generia_assets.cli.main import COMMANDS
 from generia_assets.durable.collections import FLEET, STATUS, TASKS
+from generia_assets.durable.figures import FailedCheck, record_failed_check
 from generia_assets.durable.status import State
 from generia_assets.pages.metrics import Metrics
 from generia_assets.processes import spawn
 from tests.docker import test_files
 from tests.docker.test_files import DOCKER, TOP, services
-from tests.support.checked_world import WORLD, asked
+from tests.support.checked_world import WORLD
 from tests.support.fleet_figures import ago
 from tests.support.kafka_stand_in import Ticks, order, send, sensor_settings
 from tests.support.pages_site import serving
@@ -94,8 +95,7 @@ def watched(worlds: Worlds) -> Worlds:
     worlds.gemini.set_faults(retired=retired, rate_limited=0.2)
     _, made = worlds.make(WORLD, users=2, posts=3)
     assert made.success, made.failure
-    worlds.database["posts"].delete_one({"world_id": WORLD})
-    assert not asked(worlds, "posts", "exact_posts").passed
+    record_failed_check(worlds.database, FailedCheck(world_id=WORLD, check="exact_posts", severity="error", at=ago(0)))
     with worlds.changed_settings(patience_seconds=0.5):
         worlds.gemini.set_faults(unavailable=1.0)
         worlds.make("suspended", users=1, posts=1)
