@@ -21,6 +21,7 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
+from generia_assets.durable.leases.brake import engaged_since
 from generia_assets.durable.orders.intake import HeldPartition, RefusedOrder, hold, installed_at, record_refusal, release
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder, record_order
@@ -136,10 +137,14 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         database, limits = TickDatabase(mongo, connections), {"max_users": settings.max_users, "max_posts": settings.max_posts}
         try:
             reading = _read(context, kafka, database, settings, deadline=started + settings.sensor_poll_seconds)
+            stopped_since = engaged_since(database()) if reading is not None and reading.fetched.messages else None
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
             return dg.SensorResult(skip_reason=str(error))
         if reading is None:
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
+        if stopped_since is not None:
+            since = f"{stopped_since:%Y-%m-%d %H:%M} UTC"
+            return dg.SensorResult(skip_reason=f"everything is stopped since {since}: orders wait in Kafka; generia resume --all")
         handled = handle(
             reading.fetched.messages,
             lambda order: record_order(database(), order, **limits, service_tier=settings.service_tier),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,16 @@ def instance_at(home: Path) -> Iterator[DagsterInstance]:
         raise CommandError(f"DAGSTER_HOME={home}: no such folder; give the one that the generator runs with")
     os.environ["DAGSTER_HOME"] = str(home)  # its settings may refer to it
     with DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+@contextmanager
+def instance_if_known(home: Path | None) -> Iterator[DagsterInstance | None]:
+    """The instance of this DAGSTER_HOME; None where none is known."""
+    if home is None:
+        yield None
+        return
+    with instance_at(home) as instance:
         yield instance
 
 
@@ -100,8 +110,7 @@ class WorldRuns:
 
     def give_up(self) -> None:
         """Mark those that did not end as cancelled; their leases must have been revoked before."""
-        for run in self.active():
-            self._instance.report_run_canceled(run, "The run did not end when it was told to: its process stands still.")
+        mark_cancelled(self._instance, [run.run_id for run in self.active()])
 
     def failure(self) -> str | None:
         """Why the world's newest run failed; None while one is active, or has not failed."""
@@ -129,6 +138,35 @@ def world_runs(home: Path, world_id: str) -> Iterator[WorldRuns]:
         yield WorldRuns(instance, world_id)
 
 
+def cancel_queued(instance: DagsterInstance, orders: Mapping[str, str | None]) -> int:
+    """Take the runs of these worlds out of Dagster's queue. Returns how many there were.
+
+    A run that carries out another order than the world's own (``orders``: by world) stays: the watchdog gives up an order whose run
+    was cancelled.
+    """
+    from dagster import DagsterRunStatus, RunsFilter
+
+    from generia_assets.durable.orders.decisions import TASK_TAG
+
+    queued = [
+        run.run_id
+        for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
+        if (world := run.tags.get(WORLD_TAG, "")) in orders and run.tags.get(TASK_TAG, orders[world]) == orders[world]
+    ]
+    for run_id in queued:
+        instance.run_coordinator.cancel_run(run_id)
+    return len(queued)
+
+
+def mark_cancelled(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
+    """Mark runs that did not end as cancelled; their leases must have been revoked before."""
+    for run_id in run_ids:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_canceled(run, DID_NOT_END)
+
+
+DID_NOT_END = "The run did not end when it was told to: its process stands still."
 PARTITIONS = "worlds"
 """The name of the partition definition (generia_assets/partitions.py, which needs Dagster)."""
 

@@ -88,8 +88,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
     },
     "Control it": {
-        "stop": Entry("control", "Stop a world; what exists stays."),
-        "resume": Entry("control", "Let a stopped or failed world go on where it stands."),
+        "stop": Entry("control", "Stop worlds; what exists stays."),
+        "resume": Entry("control", "Let stopped or failed worlds go on where they stand."),
         "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
     },
     "Look at it": {

@@ -16,7 +16,7 @@ from generia_assets.content.documents import WorldDescription, WorldImages
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import SuspendReason, WorldStatus, status_of, statuses
 from generia_assets.queries.asset_views import AssetViews
-from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import UnreadableRecord
 
 WORLDS_PAGE = 24
@@ -77,6 +77,11 @@ def over(status: WorldStatus) -> bool:
     """Whether nothing more comes: finished, stopped by a person, or history. (A world suspended by an outage resumes by itself.)"""
     stopped = status.parked is not None and status.parked.kind == SuspendReason.STOPPED.value
     return status.done or stopped or status.history
+
+
+def ids_of(database: MongoDatabase, query: MongoDocument) -> list[str]:
+    """The ids of the worlds that the query finds, the oldest first."""
+    return [one["_id"] for one in database[STATUS].find(query, {"_id": 1}).sort([("created_at", 1), ("_id", 1)])]
 
 
 def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:

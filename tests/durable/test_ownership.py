@@ -161,8 +161,9 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, 
     )
     journal = run.journal(Outside())
     order, pending = parse_world(PARAMETERS), PendingPictures(tmp_path, world.world_id)
+    ending = asyncio.create_task(asyncio.sleep(0))
     session = WorldSession(
-        world.database, assignment, generation, order, run.commits, journal, run.stages, relay, pending, heart, None
+        world.database, assignment, generation, order, run.commits, journal, run.stages, relay, pending, heart, ending, None
     )
     at_work, stopped = asyncio.Event(), asyncio.Event()
 

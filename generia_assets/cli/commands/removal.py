@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from generia_assets.cli.connections import Addresses, addresses, database_at, get_world
-from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
-from generia_assets.cli.dagster_link import PARTITIONS, forget, instance_at, refuse_active
-from generia_assets.cli.options import Json, JsonLines, World, world_argument
+from generia_assets.cli.connections import addresses, database_at, get_world
+from generia_assets.cli.console import CommandError, ask, command_name, remarks, results, safe_line
+from generia_assets.cli.dagster_link import PARTITIONS, forget, instance_if_known, refuse_active
+from generia_assets.cli.options import Json, JsonLines, World, Yes, world_argument
 from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content.text import plural
@@ -30,7 +27,6 @@ from resources.mongodb.stored import UnreadableRecordError
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-Yes = Annotated[bool, flag("--yes", "Do not ask first.")]
 KeepPlatform = Annotated[
     bool, flag("--keep-platform", "Leave what was published on the platform, pictures too; its ids are listed.")
 ]
@@ -55,13 +51,13 @@ def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, 
     chosen = settings()
     where = addresses(chosen)
     keep_platform = keep_platform or chosen.platform == "grpc"  # which has no call that deletes
-    with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
+    with database_at(where.mongodb_uri, chosen) as database, instance_if_known(where.dagster_home) as instance:
         world, what = _to_be_deleted(database, world)
         media, pages = _inside(chosen.media_dir, world), _inside(chosen.generia_data_dir / "gallery", world)
         pending = _inside(chosen.pending_dir, world)
         if instance is not None:
             refuse_active(instance, world)
-        _ask(f"Delete world {what} with all its documents and pictures?", yes=yes)
+        ask(f"Delete world {what} with all its documents and pictures?", yes=yes)
         mark(database, world)
         kept = published(database, world) if keep_platform else {}
         deleted = Deleted(
@@ -121,7 +117,7 @@ def retire(world: Worlds = None, older_than: OlderThan = None, yes: Yes = False,
         raise CommandError("give worlds, or --older-than DAYS", 2)
     chosen = settings()
     where = addresses(chosen)
-    with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
+    with database_at(where.mongodb_uri, chosen) as database, instance_if_known(where.dagster_home) as instance:
         named = [get_world(database, one) for one in world or ()]
         if instance is None:
             raise CommandError("DAGSTER_HOME is not set, and no `generia dev` runs from here: run this where the generator runs")
@@ -132,7 +128,7 @@ def retire(world: Worlds = None, older_than: OlderThan = None, yes: Yes = False,
             _refuse_unfinished(status)
             refuse_active(instance, status.world_id)
         if retired:
-            _ask(f"Take {plural(len(retired), 'world')} out of Dagster? Documents and pictures stay.", yes=yes)
+            ask(f"Take {plural(len(retired), 'world')} out of Dagster? Documents and pictures stay.", yes=yes)
         runs = {one: forget(instance, one) for one in retired}
         for one in retired:
             remove_folder(_inside(chosen.pending_dir, one))
@@ -164,25 +160,6 @@ def _to_be_deleted(database: MongoDatabase, world: str) -> tuple[str, str]:
 def _refuse_unfinished(status: WorldStatus) -> None:
     if not over(status):
         raise CommandError(f"world {status.world_id} is not over; stop it first: {command_name()} stop {status.world_id}")
-
-
-def _ask(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise CommandError(f"{question} This is not a terminal: give --yes", 2)
-    if not typer.confirm(question, err=True):
-        raise CommandError("nothing was done")
-
-
-@contextmanager
-def _dagster(where: Addresses) -> Iterator[DagsterInstance | None]:
-    """Dagster's instance; None where it is not known."""
-    if where.dagster_home is None:
-        yield None
-        return
-    with instance_at(where.dagster_home) as instance:
-        yield instance
 
 
 def _inside(folder: Path, world: str) -> Path:

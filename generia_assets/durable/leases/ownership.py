@@ -24,7 +24,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.leases.changes import FencingToken
+from generia_assets.durable.leases.changes import HELD, FencingToken
 from generia_assets.durable.leases.commits import TAKEOVER_SECONDS
 from generia_assets.durable.status import world_to_work_on
 from resources.gateway.outcomes import LeaseLostError
@@ -152,8 +152,10 @@ def _warn_once(line: str) -> None:
     logger.warning(line)
 
 
-async def renew_lease(database: AsyncMongoDatabase, token: FencingToken, *, lease_seconds: float) -> None:
-    """Renew the lease, three times in each ``lease_seconds``, until cancelled.
+async def renew_lease(
+    database: AsyncMongoDatabase, token: FencingToken, *, lease_seconds: float, held: asyncio.Event | None = None
+) -> None:
+    """Renew the lease, three times in each ``lease_seconds``, until cancelled. ``held`` is set when the world's calls are held.
 
     Raises:
         LeaseLostError: Another run owns the world.
@@ -163,8 +165,10 @@ async def renew_lease(database: AsyncMongoDatabase, token: FencingToken, *, leas
         await asyncio.sleep(pause)
         pause = lease_seconds / 3
         try:
-            renewed = await database[STATUS].update_one(
-                token.filter, [{"$set": {"owner.expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]}}}]
+            renewed = await database[STATUS].find_one_and_update(
+                token.filter,
+                [{"$set": {"owner.expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]}}}],
+                projection={"held": HELD},
             )
         except Exception as error:
             if not is_outage(error):
@@ -172,7 +176,9 @@ async def renew_lease(database: AsyncMongoDatabase, token: FencingToken, *, leas
             logger.warning("heartbeat of world %s: MongoDB does not answer; writes are fenced meanwhile", token.world_id)
             pause = min(AGAIN_SECONDS, pause)  # when it is back, the lease may be over already
             continue
-        if renewed.matched_count == 0:
+        if held is not None and renewed is not None and renewed["held"]:
+            held.set()
+        if renewed is None:
             raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}: another run owns it; this one stops")
 
 

@@ -78,6 +78,7 @@ class WorldSession:
     relay: Relay
     pending: PendingPictures
     renewal: asyncio.Task[None]
+    ending: asyncio.Task[None]
     suspended_before: Suspension | None
     ended: bool = False
     takes_references: bool = False
@@ -163,6 +164,7 @@ class WorldSession:
             closing.push_async_callback(self.relay.aclose)
             closing.push_async_callback(release_lease, self.database, self.commits.token)
             closing.push_async_callback(self.commits.aclose)
+            await cancel_and_wait(self.ending)
             await cancel_and_wait(self.renewal)
             if not self.ended:
                 with suppress(LeaseLostError):
