@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from generia_assets.cli.console import CommandError, command_name
+from generia_assets.cli.console import CommandError
+from generia_assets.retirement import WORLD_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
-
-WORLD_TAG = "dagster/partition"
 
 
 @contextmanager
@@ -167,48 +166,3 @@ def mark_cancelled(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
 
 
 DID_NOT_END = "The run did not end when it was told to: its process stands still."
-PARTITIONS = "worlds"
-"""The name of the partition definition (generia_assets/partitions.py, which needs Dagster)."""
-
-
-def refuse_active(instance: DagsterInstance, world_id: str) -> None:
-    """Raise ``CommandError`` while a run of the world is on its way."""
-    from dagster import RunsFilter
-
-    for run in instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id})):
-        if not run.is_finished:
-            raise CommandError(
-                f"world {world_id}: run {run.run_id} is {run.status.value}; stop it first: {command_name()} stop {world_id}"
-            )
-
-
-def forget(instance: DagsterInstance, world_id: str) -> int:
-    """Take the world out of Dagster: its runs with their events, checks and logs, then its partition. Returns how many runs.
-
-    It may be called again, and then takes what is left.
-    """
-    from dagster import RunsFilter
-
-    runs = instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id}))
-    for run in runs:
-        _forget_run(instance, run.run_id)
-    instance.delete_dynamic_partition(PARTITIONS, world_id)
-    instance.wipe_asset_cached_status(instance.all_asset_keys())  # it lists partitions
-    return len(runs)
-
-
-def _forget_run(instance: DagsterInstance, run_id: str) -> None:
-    """Delete a run, and what Dagster's own ``delete_run`` leaves behind: logs, checks, the copy of an asset's newest event.
-
-    In SQLite also the run's tags and its empty file.
-    """
-    from generia_assets.dagster_internals import delete_rows_of_run
-
-    instance.compute_log_manager.delete_logs(prefix=[run_id])
-    delete_rows_of_run(instance, run_id)
-    instance.event_log_storage.delete_events(run_id)
-    events: Any = instance.event_log_storage
-    if hasattr(events, "path_for_shard"):
-        for file in Path(events.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
-            file.unlink()
-    instance.run_storage.delete_run(run_id)  # last: by the run everything else is found again

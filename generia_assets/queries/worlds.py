@@ -6,6 +6,7 @@ Here: finished and growing worlds (asset_views.py finds the documents). Not here
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -82,6 +83,13 @@ def over(status: WorldStatus) -> bool:
 def ids_of(database: MongoDatabase, query: MongoDocument) -> list[str]:
     """The ids of the worlds that the query finds, the oldest first."""
     return [one["_id"] for one in database[STATUS].find(query, {"_id": 1}).sort([("created_at", 1), ("_id", 1)])]
+
+
+def worlds_found(
+    database: MongoDatabase, query: MongoDocument, unreadable: Callable[[UnreadableRecord], object]
+) -> Iterator[WorldStatus]:
+    """The worlds that the query finds, the oldest first; ``unreadable`` is called with records that cannot be read."""
+    return statuses(database[STATUS].find(query).sort([("created_at", 1), ("_id", 1)]), unreadable)
 
 
 def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:

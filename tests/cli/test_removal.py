@@ -14,13 +14,13 @@ import pytest
 
 from emulators.gemini.client import EmulatorControl
 from generia_assets.catalog import TaskType
-from generia_assets.cli.dagster_link import PARTITIONS
 from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, STATUS
 from generia_assets.durable.orders import removal
 from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import HistoryWorldError, world_to_work_on
 from generia_assets.partitions import worlds as partitions_definition
+from generia_assets.retirement import PARTITIONS
 from tests.support.command import Command
 from tests.support.durable_world import order_of
 from tests.support.pages_world import MadeUp
