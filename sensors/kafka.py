@@ -137,14 +137,13 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         database, limits = TickDatabase(mongo, connections), {"max_users": settings.max_users, "max_posts": settings.max_posts}
         try:
             reading = _read(context, kafka, database, settings, deadline=started + settings.sensor_poll_seconds)
-            stopped_since = engaged_since(database()) if reading is not None and reading.fetched.messages else None
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
             return dg.SensorResult(skip_reason=str(error))
         if reading is None:
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
-        if stopped_since is not None:
-            since = f"{stopped_since:%Y-%m-%d %H:%M} UTC"
-            return dg.SensorResult(skip_reason=f"everything is stopped since {since}: orders wait in Kafka; generia resume --all")
+        if reading.fetched.messages and (since := _stopped_since(database)) is not None:
+            at = f"{since:%Y-%m-%d %H:%M} UTC"
+            return dg.SensorResult(skip_reason=f"everything is stopped since {at}: orders wait in Kafka; generia resume --all")
         handled = handle(
             reading.fetched.messages,
             lambda order: record_order(database(), order, **limits, service_tier=settings.service_tier),
@@ -176,6 +175,14 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in handled.orders)],
         cursor=cursor,
     )
+
+
+def _stopped_since(database: TickDatabase) -> datetime | None:
+    """Since when a person has stopped everything. Where MongoDB does not answer no order is recorded anyway."""
+    try:
+        return engaged_since(database())
+    except (MongoUnavailableError, PyMongoError):
+        return None
 
 
 @dataclass(frozen=True)
