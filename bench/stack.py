@@ -49,6 +49,7 @@ class TestStack:
     """The running parts. Use as a context manager; whatever still runs at the end is stopped, and the folder removed."""
 
     __test__: ClassVar = False  # pytest takes it for a class of tests
+    instance_file: ClassVar = "dagster.yaml"
     settings: dict[str, str] = field(default_factory=dict)
     """Variables beside the addresses, by name (see .env)."""
     seed: int = 1
@@ -96,16 +97,20 @@ class TestStack:
 
     def start_dagster(self) -> None:
         """Code server and daemon on a fresh instance."""
+        self.prepare_dagster()
+        self.start_code_server()
+        self.start_daemon()
+
+    def prepare_dagster(self) -> None:
+        """A fresh instance, and the workspace of the processes that use it."""
         home = Path(self.env["DAGSTER_HOME"])
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "docker" / "dagster.yaml", home / "dagster.yaml")
+        shutil.copy(ROOT / "docker" / self.instance_file, home / "dagster.yaml")
         with self.instance():
             pass  # makes the tables before two processes would at once
         self.env.setdefault("CODE_SERVER_PORT", str(free_port()))
         location = f"{{host: 127.0.0.1, port: {self.env['CODE_SERVER_PORT']}, location_name: generia}}"
         (self.folder / "workspace.yaml").write_text(f"load_from:\n  - grpc_server: {location}\n")
-        self.start_code_server()
-        self.start_daemon()
 
     def start_code_server(self) -> None:
         """The code server, on the port it had before; return when it answers."""
@@ -161,8 +166,16 @@ class TestStack:
         """The emulator's control plane."""
         return EmulatorControl(self.env["GEMINI_BASE_URL"])
 
-    def order(self, *, users: int, posts: int, prompt: str = "a city where dreams turn solid until dawn", **more: object) -> str:
-        """Send one order as the platform does; return the world's id."""
+    def order(
+        self,
+        *,
+        users: int,
+        posts: int,
+        prompt: str = "a city where dreams turn solid until dawn",
+        traceparent: str = "",
+        **more: object,
+    ) -> str:
+        """Send one order as the platform does, in the trace of this header, if there is one; return the world's id."""
         world_id = self._new_id()
         if self.platform is not None:
             with self.platform as control:
@@ -177,7 +190,8 @@ class TestStack:
         version = tuple(int(part) for part in self.env["KAFKA_API_VERSION"].split(".")) if self.env["KAFKA_API_VERSION"] else None
         producer = KafkaProducer(bootstrap_servers=self.env["KAFKA_BOOTSTRAP_SERVERS"], api_version=version, acks="all")
         try:
-            producer.send("generia-tasks", json.dumps(message).encode(), key=world_id.encode()).get(timeout=10)
+            headers = [("traceparent", traceparent.encode())] if traceparent else []
+            producer.send("generia-tasks", json.dumps(message).encode(), key=world_id.encode(), headers=headers).get(timeout=10)
         finally:
             producer.close()
         return world_id

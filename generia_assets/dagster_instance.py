@@ -1,10 +1,11 @@
 """The run launcher: how a run is terminated, and how Dagster learns whether a run's process is alive.
 
 Here: ``WatchedRunLauncher`` and ``PromptRunCoordinator`` for dagster.yaml, and ``ended_by_dagster``, the run's side of a
-termination. Dagster's default launcher terminates a run through the code server, which waits for the run's process under the lock
-that every start needs: a process that is frozen or just killed then blocks all worlds. This launcher does not wait: ``terminate``
-writes ``CANCELING`` into Dagster's storage, and the run, which reads its own status twice a second, interrupts itself. A run that
-Dagster has marked failed while its process still lives interrupts itself in the same way.
+termination. Not here: runs on many machines (fleet/launcher.py). Dagster's default launcher terminates a run through the code
+server, which waits for the run's process under the lock that every start needs: a process that is frozen or just killed then blocks
+all worlds. This launcher does not wait: ``terminate`` writes ``CANCELING`` into Dagster's storage, and the run, which reads its own
+status twice a second, interrupts itself. A run that Dagster has marked failed while its process still lives interrupts itself in
+the same way.
 
 The default launcher has no health check either: a run that died together with its code server would stay STARTED. This launcher
 asks the code server which runs it has; the daemon's run monitoring fails the dead ones, and a retry continues the generation.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections import defaultdict
@@ -33,7 +35,7 @@ from dagster import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.code_server import ask
-from generia_assets.dagster_internals import MAX_RETRIES_TAG, CheckRunHealthResult, WorkerStatus
+from generia_assets.dagster_internals import MAX_RETRIES_TAG, CheckRunHealthResult, RunLauncher, WorkerStatus
 
 ACTIVE = [
     DagsterRunStatus.QUEUED,
@@ -60,12 +62,8 @@ LOOK_SECONDS = 0.5
 OVER = [DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE]
 
 
-class WatchedRunLauncher(DefaultRunLauncher):
-    """Starts runs in the code server, as the default does; terminates them without it, and checks which of them are alive."""
-
-    _silent: defaultdict[str, int]
-    _answers: dict[str, tuple[float, bytes]]
-    """By code server: when it was asked, and the runs that it had."""
+class TerminatesByStatus(RunLauncher):
+    """A run launcher that ends a run through its status in Dagster's storage, which the run itself reads (``ended_by_dagster``)."""
 
     def terminate(self, run_id: str) -> bool:
         """Note that the run is to end, and return at once; the run interrupts itself. False if it has ended already.
@@ -79,6 +77,14 @@ class WatchedRunLauncher(DefaultRunLauncher):
         self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
         self._instance.report_run_canceling(run)
         return True
+
+
+class WatchedRunLauncher(TerminatesByStatus, DefaultRunLauncher):
+    """Starts runs in the code server, as the default does; terminates them without it, and checks which of them are alive."""
+
+    _silent: defaultdict[str, int]
+    _answers: dict[str, tuple[float, bytes]]
+    """By code server: when it was asked, and the runs that it had."""
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -130,11 +136,18 @@ def is_being_stopped(instance: DagsterInstance, run_id: str) -> bool:
     """Whether a user asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
     try:
         run = instance.get_run_by_id(run_id)
-    except (
-        SQLAlchemyError
-    ):  # no user can have terminated the run through this storage; the failure before this question is the one to report
-        return False
+    except Exception as error:
+        if not is_of_dagsters_storage(error):
+            raise
+        return (
+            False  # no user can have terminated the run through this storage; the failure before this question is the one to report
+        )
     return run is not None and run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
+
+
+def is_of_dagsters_storage(error: BaseException) -> bool:
+    """Whether Dagster could not read or write its own records (a locked SQLite, a PostgreSQL that is away)."""
+    return isinstance(error, (sqlite3.OperationalError, SQLAlchemyError)) or isinstance(error.__cause__, SQLAlchemyError)
 
 
 @contextmanager

@@ -11,7 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
+from dagster._core.errors import DagsterUserCodeUnreachableError as DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult as CheckRunHealthResult
+from dagster._core.launcher.base import LaunchRunContext as LaunchRunContext
+from dagster._core.launcher.base import RunLauncher as RunLauncher
 from dagster._core.launcher.base import WorkerStatus as WorkerStatus
 from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
 from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
@@ -23,7 +26,9 @@ from dagster._core.storage.sqlite import create_db_conn_string as create_db_conn
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage as DagsterSqliteStorage
 from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
 from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
+from dagster._grpc.types import ExecuteRunArgs as ExecuteRunArgs
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
+from dagster._serdes import unpack_value as unpack_value
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

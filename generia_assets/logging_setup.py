@@ -26,7 +26,7 @@ from urllib.parse import unquote_plus
 from pydantic import SecretStr
 
 from generia_assets.content.text import clean, one_line
-from generia_assets.settings import Settings, settings
+from generia_assets.settings import URLS, Settings, settings
 from resources.redaction import hide, redacted
 
 OURS = ("generia_assets", "resources", "sensors")
@@ -88,7 +88,11 @@ class LineFormatter(logging.Formatter):
 
 
 def _secrets(chosen: Settings) -> set[str]:
-    user, at, _ = chosen.mongodb_uri.get_secret_value().partition("://")[2].rpartition("@")
-    password = user.partition(":")[2] if at else ""
-    secrets = {value.get_secret_value() for name, value in chosen if isinstance(value, SecretStr) and name != "mongodb_uri"}
-    return {*secrets, password, unquote_plus(password)}
+    values = {name.upper(): value.get_secret_value() for name, value in chosen if isinstance(value, SecretStr)}
+    passwords = {_password(values.pop(name)) for name in URLS}
+    return {*values.values(), *passwords, *map(unquote_plus, passwords)}
+
+
+def _password(url: str) -> str:
+    user, at, _ = url.partition("://")[2].rpartition("@")
+    return user.partition(":")[2] if at else ""

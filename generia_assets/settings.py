@@ -16,7 +16,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from resources.explanation import reason_of
@@ -30,10 +30,14 @@ from resources.settings import (
     Seconds,
 )
 
+URLS = ("MONGODB_URI", "CELERY_BROKER_URL", "DAGSTER_POSTGRES_URL")
+"""Variables whose values may have a password in them: that is masked in messages."""
 SECRETS = ("GEMINI_API_KEY", "KAFKA_SASL_PASSWORD", "KAFKA_OAUTH_CLIENT_SECRET", "KAFKA_SSL_KEY_PASSWORD")
 """Variables whose values are secrets: refused in ``.env``, masked in messages."""
 
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")
+_BROKER = re.compile(r"(amqps?|rediss?)://\S+")
+_POSTGRES = re.compile(r"postgresql\+psycopg2://[^@/\s]+@[^@/\s]+/\S+")
 _PASSWORD = re.compile(r"://[^\s/@]*:[^\s/@]+@")
 
 
@@ -47,6 +51,18 @@ def _start(start: str) -> str:
     if moment is None or moment.tzinfo is None:
         raise ValueError("must be installation, earliest, latest, or a time by RFC 3339 such as 2026-03-01T12:00:00Z")
     return start
+
+
+def _broker_url(url: SecretStr) -> SecretStr:
+    if url.get_secret_value() and not _BROKER.fullmatch(url.get_secret_value()):
+        raise ValueError("must be amqp://[user:password@]host[:port]/[vhost], amqps://… or redis[s]://…")
+    return url
+
+
+def _postgres_url(url: SecretStr) -> SecretStr:
+    if url.get_secret_value() and not _POSTGRES.fullmatch(url.get_secret_value()):
+        raise ValueError("must be postgresql+psycopg2://user[:password]@host[:port]/database; SQLAlchemy needs the driver's name")
+    return url
 
 
 def _hosts(names: str) -> str:
@@ -102,6 +118,14 @@ class Settings(MongoSettings, KafkaSettings, GeminiSettings, ImageSettings, Plat
     # Dagster's processes
     code_server: str = Field("", pattern=r"^([^\s:/]+:\d+)?$", description="host:port of the code server, for doctor and metrics")
     code_server_stuck_seconds: Seconds = Field(40.0, description="a code server that starts no run for so long is replaced")
+
+    # Many machines (docs/scaling.md)
+    celery_broker_url: Annotated[SecretStr, AfterValidator(_broker_url)] = Field(
+        SecretStr(""), description="the broker between Dagster's daemon and the workers; '' = runs on one machine"
+    )
+    dagster_postgres_url: Annotated[SecretStr, AfterValidator(_postgres_url)] = Field(
+        SecretStr(""), description="Dagster's storage, of docker/dagster-fleet.yaml"
+    )
 
     # This machine
     generia_cold_start: bool = Field(False, description="runs start as Dagster starts them, a second or two later (warm_start.py)")
@@ -161,7 +185,7 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
         name = str(problem["loc"][0]).upper()
-        value = "(hidden)" if name in SECRETS or name == "MONGODB_URI" else repr(problem["input"])
+        value = "(hidden)" if name in (*SECRETS, *URLS) else repr(problem["input"])
         field = Settings.model_fields.get(str(problem["loc"][0]))
         about = f" ({field.description})" if field and field.description else ""
         lines.append(f"{name}={value}: {reason_of(problem)}{about}")

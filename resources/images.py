@@ -154,6 +154,11 @@ def takes_references(images: ImageGenerator) -> bool:
     return getattr(images, "takes_references", False) is True
 
 
+def provider_and_model(images: ImageGenerator) -> tuple[str, str]:
+    """Who is called, for traces: its attributes ``provider`` and ``model``, both optional; else its class, and no model."""
+    return getattr(images, "provider", type(images).__name__), getattr(images, "model", "")
+
+
 def wrong_with(image: object) -> str:
     """What a provider's result has against the protocol, or ''. Its bytes may still be no picture (``checked``)."""
     if not isinstance(image, GeneratedImage):

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -31,8 +31,9 @@ from resources.kafka.batches import UnreadableBatch
 from resources.kafka.reader import Fetched, KafkaRecord
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
+from resources.tracing import Span, SpanKind, received
 from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
-from sensors.messages import read_message
+from sensors.messages import Skipped, read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import partition_request, run_requests
 
@@ -93,20 +94,39 @@ def handle(
             break
         try:
             meaning = read_message(message.value)
-            if isinstance(meaning, Order):
-                try:
-                    handled.orders.append(record(meaning))
-                except OrderError as error:
-                    meaning = RefusedOrder(str(error), meaning.world_id, meaning.task_id, meaning.task_type)
-            if isinstance(meaning, RefusedOrder):
-                refuse(meaning)
-                handled.broken.append(InvalidMessage(message, meaning.reason))
-            else:
+            if isinstance(meaning, Skipped):
                 handled.done.append(message)
+                continue
+            with _span(message, meaning) as span:
+                if isinstance(meaning, Order):
+                    try:
+                        handled.orders.append(record(replace(meaning, traceparent=span.traceparent)))
+                    except OrderError as error:
+                        meaning = RefusedOrder(str(error), meaning.world_id, meaning.task_id, meaning.task_type)
+                if isinstance(meaning, RefusedOrder):
+                    span.fail("refused")
+                    refuse(meaning)
+                    handled.broken.append(InvalidMessage(message, meaning.reason))
+                else:
+                    handled.done.append(message)
         except (MongoUnavailableError, PyMongoError) as error:
             handled.stopped = f"{error} {place(message)} and what follows is read again"
             break
     return handled
+
+
+def _span(message: KafkaRecord, meaning: Order | RefusedOrder) -> Span:
+    """The span of a message. It continues the trace that the message came with, or begins one."""
+    about: dict[str, str | int] = {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": message.topic,
+        "messaging.destination.partition.id": str(message.partition),
+        "messaging.kafka.offset": message.offset,
+    }
+    named = {"generia.world.id": meaning.world_id, "generia.order.id": meaning.task_id, "generia.task.type": meaning.task_type}
+    about |= {name: str(value) for name, value in named.items() if value is not None}
+    return Span(f"process {message.topic}", about, kind=SpanKind.CONSUMER, parent=received(message.headers))
 
 
 def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:

@@ -86,7 +86,10 @@ class TaskCreated(BaseModel):
 
 
 def read_message(value: bytes | None) -> Order | Skipped | RefusedOrder:
-    """What a record with this value means. Its key, headers and time are the transport's and mean nothing. Never raises."""
+    """What a record with this value means. Never raises.
+
+    Its key, headers and time are the transport's and say nothing about the order.
+    """
     try:
         return _meaning(_json_object(value))
     except OrderError as error:

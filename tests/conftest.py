@@ -25,6 +25,7 @@ from generia_assets.content import check, rendering, yaml_files
 from generia_assets.interrupts import restore_interrupts
 from generia_assets.processes import start
 from local_services import apache_kafka as apache
+from local_services import fleet
 
 if TYPE_CHECKING:
     from tests.support.command import Command
@@ -38,7 +39,7 @@ MEMORY_BYTES = 4 * 1024**3
 BROKER_TOPICS = "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1"
 
 
-SERVERS = {"mongodb_uri", "broker", "guarded_kafka", "gemini_process", "platform_process"}
+SERVERS = {"mongodb_uri", "broker", "guarded_kafka", "gemini_process", "platform_process", "postgresql", "rabbitmq"}
 """Fixtures that start a server. A test that uses one is marked ``servers``, and so is one that starts Dagster's processes; one that
 starts another process that serves marks itself."""
 ON_APACHE_KAFKA = (
@@ -192,6 +193,29 @@ def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedK
 def apache_kafka(guarded_kafka: GuardedKafka) -> str:
     """``host:port`` of Apache Kafka's plain listener, where a client may do everything."""
     return guarded_kafka.plain
+
+
+def _fleet_server(name: str) -> Iterator[str]:
+    if reason := fleet.available():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="generia-tests-") as folder:
+        home = Path(folder)
+        home.chmod(0o711)  # PostgreSQL may run as another user
+        command = python_module("local_services.fleet", name, "--data", home / name)
+        with start(name, command, log_path=home / "server.log", timeout=60) as server:
+            yield server.ready_value
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a real PostgreSQL; a test that writes makes a database of its own. Skipped where the program is absent."""
+    yield from _fleet_server("postgresql")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[str]:
+    """The URL of a real RabbitMQ; a test takes queues of its own. Skipped where the program is absent."""
+    yield from _fleet_server("rabbitmq")
 
 
 @pytest.fixture(scope="session")

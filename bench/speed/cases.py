@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from bench import span_cost
 from bench.ceiling import CEILING, CONFIGURED, measure
 from bench.first_call import GRID_SECONDS, way_of
 from bench.speed import bounds
@@ -184,6 +185,19 @@ def beside(session: Session) -> Measured:
     return Measured([Line("message to first post", "s", value, bound)])
 
 
+def spans(session: Session) -> Measured:
+    """What the span of a call costs, recorded and sent, against a bare span of the SDK."""
+    del session
+    cost = span_cost.measure()
+    return Measured(
+        [
+            Line("CPU of a call's span", "us", cost.on, cost.bare),
+            Line("CPU of a call's span, with its sending", "us", cost.sent, cost.bare),
+            Line("CPU of a call's span, off", "us", cost.off),
+        ]
+    )
+
+
 _WIDE = {"LLM_CONCURRENCY": "150", "IMAGE_CONCURRENCY": "100"}
 
 CASES = (
@@ -201,6 +215,7 @@ CASES = (
     Case("B7", "25 people, 150 posts, a long tail", long_tail, 300),
     Case("B8", "1,000 people, 10,000 posts", growth, 900, llm=0.05),
     Case("B9", "3 people, 6 posts beside 500 people, 5,000 posts", beside, 60),
+    Case("B10", "spans of calls, to a receiver on loopback", spans, 5),
 )
 """``B1+B4`` is the same worlds for both. What one run takes is that of two cores, with the stack's start shared by all runs."""
 

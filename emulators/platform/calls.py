@@ -73,6 +73,7 @@ class PlatformEmulator:
         """Serve one call of a service's method."""
         counts = self.counts
         counts.calls[name] += 1
+        counts.traceparents[dict(context.invocation_metadata() or ()).get("traceparent", "")] += 1
         counts.in_flight += 1
         dice = self.dice(name, request.SerializeToString(deterministic=True))
         names = (*CALL_FAULTS, "url_expired") if name == "GetPresignedUploadURL" else CALL_FAULTS

@@ -21,6 +21,7 @@ class PlatformStats(BaseModel):
 
     calls: dict[str, int] = Field(default={}, description="calls received, by method")
     outcomes: dict[str, int] = Field(default={}, description="by outcome: ok, a fault's name, a gRPC code, HTTP's status")
+    traceparents: dict[str, int] = Field(default={}, description="gRPC calls received, by their metadata traceparent, '' for none")
     in_flight: int = Field(default=0, description="gRPC calls being served now")
     worlds: int = 0
     characters: int = 0
@@ -34,6 +35,7 @@ class PlatformCounts:
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
+        self.traceparents: Counter[str] = Counter()
         self.in_flight = 0
 
     def stats(self, database: Database) -> PlatformStats:
@@ -41,6 +43,7 @@ class PlatformCounts:
         return PlatformStats(
             calls=dict(self.calls),
             outcomes=dict(self.outcomes),
+            traceparents=dict(self.traceparents),
             in_flight=self.in_flight,
             worlds=len(database.worlds),
             characters=len(database.characters),

@@ -26,11 +26,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.materialized import mark_superseded
 from generia_assets.assets.providers import API_RESOURCES, ApiResources
-from generia_assets.assets.worker import Worker, is_of_dagsters_storage, record_failure
+from generia_assets.assets.worker import Worker, record_failure
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.check import require_good_content
 from generia_assets.content.yaml_files import ContentError
-from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped
+from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped, is_of_dagsters_storage
 from generia_assets.dagster_internals import PARTITION_NAME_TAG
 from generia_assets.durable.calls.publications import require_same_platform
 from generia_assets.durable.collections import STATUS, ensure_indexes
@@ -42,6 +42,7 @@ from generia_assets.durable.tasks.session import Assignment, WorldSession
 from generia_assets.logging_setup import levelled_lines, log_context
 from generia_assets.queries.completeness import check_made
 from generia_assets.settings import Settings
+from resources import tracing
 from resources.gateway.outcomes import CallError, TransientError
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import (
@@ -71,6 +72,7 @@ def generator_resource(settings: Settings) -> dg.ResourceDefinition:
     def running(context: dg.InitResourceContext) -> Iterator[GeneratorResource]:
         spare_loopback()
         import_module("google.genai")  # takes half a second, which must not block the event loop
+        tracing.prepare()
         gc.freeze()  # what was imported stays: collecting over it costs a tenth of a world and copies memory that runs share
         gc.set_threshold(10_000)  # of 700: a run leaves few cycles, and looking for them took 4 % of its CPU
         run = context.run
@@ -86,6 +88,7 @@ def generator_resource(settings: Settings) -> dg.ResourceDefinition:
                 finally:
                     # This runs in a finally clause of Dagster's: sys.exception() is the error that ends the run, if any.
                     generator.close(sys.exception(), context)
+                    tracing.flush()
 
     return dg.ResourceDefinition(resource_fn=running, required_resource_keys={"mongo", "kafka", *API_RESOURCES})
 

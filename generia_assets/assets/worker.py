@@ -6,7 +6,6 @@ exceptions into the world's state and into Dagster's ``Failure``, whose descript
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
@@ -15,9 +14,9 @@ from typing import TypeVar
 
 import dagster as dg
 from anyio.from_thread import BlockingPortal
-from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.content.yaml_files import ContentError
+from generia_assets.dagster_instance import is_of_dagsters_storage
 from generia_assets.durable.leases.ownership import LeaseHeldError
 from generia_assets.durable.orders.decisions import RefusedRunError
 from generia_assets.durable.orders.order import OrderError
@@ -27,6 +26,7 @@ from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.queries.completeness import NotWholeError
 from generia_assets.tasks.task_definition import UnfitTaskError
+from resources import tracing
 from resources.gateway.outcomes import BudgetExhaustedError, FatalCallError, LeaseLostError, OutageTimeoutError
 from resources.mongodb.connection import MongoUnavailableError, is_outage
 
@@ -68,7 +68,8 @@ class Worker:
 
     async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
         self.session = session = await self._opened()
-        return await session.work(work(session))
+        with tracing.within(session.span.traceparent):
+            return await session.work(work(session))
 
     def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT, *, stop: bool = True) -> ResultT:
         ended = threading.Event()
@@ -145,11 +146,6 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         worker.record(lambda session: session.fail(message))
     if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)):
         raise dg.Failure(message, allow_retries=False) from cause
-
-
-def is_of_dagsters_storage(error: BaseException) -> bool:
-    """Whether Dagster could not read or write its own records (a locked SQLite, a PostgreSQL that is away)."""
-    return isinstance(error, (sqlite3.OperationalError, SQLAlchemyError))
 
 
 def end_of_outage(outage: BaseException) -> datetime | None:

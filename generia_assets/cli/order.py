@@ -14,6 +14,7 @@ from generia_assets.cli.console import CommandError
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders.order import Order, WorldParameters
 from generia_assets.settings import Settings
+from resources import tracing
 from resources.explanation import reason_of
 from resources.gemini.tiers import ServiceTier
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
@@ -79,8 +80,18 @@ def send(order: Order, address: KafkaAddress, topic: str) -> None:
     """Put the order into the topic; when this returns, Kafka has it. Raises ``KafkaUnavailableError``."""
     with EventProducer(address) as producer:
         hand_over(order, producer, topic)
+    tracing.flush()
 
 
 def hand_over(order: Order, producer: EventProducer, topic: str) -> None:
-    """As ``send``, through a producer that is connected already."""
-    producer.send(Event(topic, order.world_id.encode(), order.message())).wait(REQUEST_TIMEOUT_S)
+    """As ``send``, through a producer that is connected already. The order's trace begins here, where traces are sent anywhere."""
+    about = {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topic,
+        "generia.world.id": order.world_id,
+        "generia.order.id": order.task_id,
+    }
+    with tracing.Span(f"send {topic}", about, kind=tracing.SpanKind.PRODUCER):
+        event = Event(topic, order.world_id.encode(), order.message(), tracing.headers())
+        producer.send(event).wait(REQUEST_TIMEOUT_S)

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.call_queue import Place
+from resources.gateway.call_spans import call_span, describe
 from resources.gateway.calls import CUT_OFF, Answer, Api, Call, CallLedger, CallOutcome, Reservation
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.deadlines import CallWatch, Deadlines
@@ -39,6 +40,7 @@ from resources.gateway.outcomes import (
 )
 from resources.gateway.poison import MOST_AMBIGUOUS, Suspicion, Tally
 from resources.gateway.waits import Outage, Stopwatch, milliseconds_since
+from resources.tracing import Span
 
 ValueT = TypeVar("ValueT")
 
@@ -181,7 +183,9 @@ class ApiGateway:
                     await self._reserve_ahead(reservation, policy, place)
                     await place.slot()
                     with policy.breaker.attempt(counts=not suspicion.exists):
-                        answer = await self._send(await reservation.to_send(), call, ledger, policy, stopwatch)
+                        attempt_id = await reservation.to_send()
+                        with call_span(call) as span:
+                            answer = await self._send(attempt_id, call, ledger, policy, stopwatch, span)
             except CallError as error:
                 if error.is_answer and not isinstance(error, RateLimitedError):
                     ledger.answered(call.api)
@@ -207,7 +211,7 @@ class ApiGateway:
             reservation.give_back()
 
     async def _send(
-        self, attempt_id: str, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch
+        self, attempt_id: str, call: Call[ValueT], ledger: CallLedger, policy: ApiPolicy, stopwatch: Stopwatch, span: Span
     ) -> Answer[ValueT]:
         started, waited_ms, tally, watch = time.monotonic(), stopwatch.lap(), policy.tally, None
         tally.in_flight += 1
@@ -243,7 +247,9 @@ class ApiGateway:
             tally.in_flight -= 1
             tally.failed += outcome.outcome == TransientError.outcome
             tally.limited += outcome.outcome == RateLimitedError.outcome
-            ledger.finalize(attempt_id, call, replace(outcome, duration_ms=milliseconds_since(started), waited_ms=waited_ms))
+            outcome = replace(outcome, duration_ms=milliseconds_since(started), waited_ms=waited_ms)
+            ledger.finalize(attempt_id, call, outcome)
+            describe(span, outcome)
             stopwatch.lap()
         return answer
 

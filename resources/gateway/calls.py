@@ -19,6 +19,8 @@ from resources.gateway.outcomes import CallError
 ValueT = TypeVar("ValueT")
 ValueT_co = TypeVar("ValueT_co", covariant=True)
 
+GEMINI_PROVIDER = "gcp.gemini"
+"""Gemini's API in traces."""
 CONTROL = "control"
 """Request type of the control calls, which only find out whether an API answers."""
 CUT_OFF = "cut_off"
@@ -84,6 +86,7 @@ class Call(Generic[ValueT_co]):
         control: A small call of the same API that is known to be right, made to find out whether the API answers (poison.py).
         item_calls: The calls of the task so far, where a ledger bounds them.
         fallback: Of a call that the provider may shed (flex): the same call at a tier that is not shed, and costs more.
+        provider: Of a model, by the name that traces have for it, with ``model``, if it has any; '' of the platform.
     """
 
     api: Api
@@ -99,6 +102,8 @@ class Call(Generic[ValueT_co]):
     control: Call[object] | None = None
     item_calls: ItemCalls | None = None
     fallback: Call[ValueT_co] | None = None
+    provider: str = ""
+    model: str = ""
 
     @property
     def is_control(self) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from resources.gateway.calls import GEMINI_PROVIDER
 from resources.gateway.outcomes import (
     CallError,
     FatalCallError,
@@ -45,12 +46,18 @@ class GeminiImages:
     """The image API of Gemini (the protocol ``ImageGenerator``). Make it on the event loop; ``aclose`` it there."""
 
     takes_references = True
+    provider = GEMINI_PROVIDER
 
     def __init__(self, *, model: str, api_key: str, base_url: str, timeout_seconds: float) -> None:
         self._model = model
         self._transport = GeminiTransport(
             api_key=api_key, base_url=base_url, timeout_seconds=timeout_seconds, longest_body=LONGEST_BODY
         )
+
+    @property
+    def model(self) -> str:
+        """The model that is asked now."""
+        return asked_at(self._model, models.now()).id
 
     @property
     def cost_per_image_usd(self) -> float:

@@ -117,10 +117,10 @@ class InOrder:
         self._producer = producer
         self._topic = topic
 
-    def __call__(self, key: str, value: bytes) -> None:
+    def __call__(self, key: str, value: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """Return when it has arrived. Raises ``KafkaUnavailableError`` or ``EventTooLargeError``."""
         # Longer than the producer tries, so that an event it has given up cannot arrive later.
-        self._producer.send(Event(self._topic, key.encode(), value)).wait(REQUEST_TIMEOUT_S + 1)
+        self._producer.send(Event(self._topic, key.encode(), value, headers)).wait(REQUEST_TIMEOUT_S + 1)
 
     def close(self) -> None:
         """End the connection."""

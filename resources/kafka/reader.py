@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -46,6 +46,7 @@ class KafkaRecord:
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ class TopicReader:
                 into.unreadable.append(one)
                 self._consumer.pause(name)  # until the next read: it would be returned at once, again and again
             else:
-                into.messages.append(KafkaRecord(self._topic, name.partition, one.offset, one.key, one.value))
+                into.messages.append(KafkaRecord(self._topic, name.partition, one.offset, one.key, one.value, one.headers))
 
     def report(self, offsets: Mapping[int, int]) -> None:
         """Commit the caller's offsets to Kafka's group, for tools that show the lag. Does not wait; a failure is only logged."""

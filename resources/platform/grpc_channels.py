@@ -1,7 +1,7 @@
 """gRPC channels to the platform's services: one for each address, made at its first call.
 
-Here: sending one request, with a deadline and without retries, which belong to the gateway. Not here: what is sent
-(grpc_platform.py), and the classification of errors (grpc_errors.py).
+Here: sending one request, with a deadline and the present trace context (tracing.py), and without retries, which belong to the
+gateway. Not here: what is sent (grpc_platform.py), and the classification of errors (grpc_errors.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import grpc.aio
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
+from resources import tracing
 from resources.gateway.outcomes import AmbiguousError, TransientError
 from resources.platform.addresses import ServiceAddresses
 from resources.platform.grpc_errors import classified
@@ -67,7 +68,7 @@ class GrpcChannels:
         )
         what = f"{method.service} at {address}, {method.path.rpartition('/')[2]}"
         try:
-            answer: ResponseT | None = await send(request, timeout=self._timeout_seconds)
+            answer: ResponseT | None = await send(request, timeout=self._timeout_seconds, metadata=tracing.headers())
         except grpc.aio.AioRpcError as error:
             outcome = classified(error, what)
             if isinstance(outcome, TransientError):

@@ -10,12 +10,15 @@ import pytest
 
 from emulators.platform.client import PlatformControl
 from generia_assets.durable.calls import platform_client
-from generia_assets.durable.collections import PUBLICATIONS
+from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, WORLD_EVENTS
+from generia_assets.durable.orders.decisions import TASK_TAG
+from generia_assets.durable.orders.order import Order, parse_world
+from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
 from resources.gateway import waits
 from resources.platform.grpc_platform import GrpcPlatform
 from resources.settings import SERVICE_NAMES
-from tests.support.worlds_in_process import POSTS, USERS, Worlds, worlds_in_process
+from tests.support.worlds_in_process import POSTS, PROMPT, USERS, Worlds, worlds_in_process
 
 SETTINGS: dict[str, Any] = {"breaker_open_seconds": 0.1, "breaker_open_max_seconds": 0.1, "platform_timeout_seconds": 1.0}
 
@@ -108,3 +111,20 @@ def test_a_world_is_not_continued_on_another_platform(worlds: Worlds, control: P
         again = worlds.run(world_id, select=["posts", "post_images"])
     assert "was published with PLATFORM=grpc, and now PLATFORM=local" in str(again.failure)
     assert (worlds.calls, worlds.snapshot(world_id), worlds.status(world_id).status) == before
+
+
+def test_a_world_carries_its_orders_trace_on_although_no_spans_are_sent(worlds: Worlds, control: PlatformControl) -> None:
+    """Every call of the platform, and every event but the order's own, has the header that came with the order; its
+    generation keeps it for the runs that continue it."""
+    world_id, trace = ordered(worlds, control), f"00-{'4b' * 16}-{'0f' * 8}-01"
+    parameters = parse_world({"user_prompt": PROMPT, "users_count": 1, "posts_count": 2})
+    order = Order(world_id, parameters, traceparent=trace)
+    record_order(worlds.database, order, max_users=5, max_posts=5)
+    made = worlds.run(world_id, tags={TASK_TAG: order.task_id})
+    assert made.success, made.failure
+    assert set(control.stats().traceparents) == {trace}
+    events = list(worlds.database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq"))
+    assert [row["traceparent"] for row in events] == ["", *[trace] * (len(events) - 1)]
+    generation = worlds.database[GENERATIONS].find_one({"_id": worlds.status(world_id).generation})
+    assert generation is not None
+    assert generation["traceparent"] == trace

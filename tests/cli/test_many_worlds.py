@@ -89,6 +89,7 @@ def test_resume_all_resumes_what_the_brake_stopped_and_nothing_else(cli: Command
     assert cli.call("stop", "cheap", "dear", "--yes")[0] == 0
     assert cli.call("stop", "--all", "--yes")[0] == 0
     assert engaged_since(four) is not None
+    assert "everything is stopped since" in cli.call("doctor")[1]
     for words in (["waiting"], ["--prompt", "town", "--yes"]):
         code, _, err = cli.call("resume", *words)
         assert (code, "resume --all" in err) == (1, True), err

@@ -60,11 +60,11 @@ class Line:
         line, sender = self, self._kafka.progress()
 
         class Through:
-            def __call__(self, key: str, value: bytes) -> None:
+            def __call__(self, key: str, value: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
                 if line.left == 0:
                     raise ConnectionError("the line is cut")
                 line.left -= 1
-                sender(key, value)
+                sender(key, value, headers)
 
             def close(self) -> None:
                 sender.close()

@@ -22,6 +22,7 @@ from generia_assets.durable.orders.order import parse_world
 from generia_assets.durable.tasks.control import mark_stopped
 from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.session import Assignment, WorldSession
+from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.gateway.calls import Answer, Api, Call
 from resources.gateway.outcomes import LeaseLostError
@@ -163,7 +164,19 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, 
     order, pending = parse_world(PARAMETERS), PendingPictures(tmp_path, world.world_id)
     ending = asyncio.create_task(asyncio.sleep(0))
     session = WorldSession(
-        world.database, assignment, generation, order, run.commits, journal, run.stages, relay, pending, heart, ending, None
+        world.database,
+        assignment,
+        generation,
+        order,
+        run.commits,
+        journal,
+        run.stages,
+        relay,
+        pending,
+        heart,
+        ending,
+        tracing.Span("run", {}),
+        None,
     )
     at_work, stopped = asyncio.Event(), asyncio.Event()
 

@@ -66,6 +66,7 @@ def cancelled(database: MongoDatabase, world: str) -> int:
     return database[WORLD_EVENTS].count_documents({"world_id": world, "event.event_type": "cancelled"})
 
 
+@pytest.mark.case("P22")
 @pytest.mark.parametrize("dagster", [True, False], ids=["with Dagster", "without DAGSTER_HOME"])
 def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
     house: TestStack, database: MongoDatabase, dagster: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -158,3 +159,14 @@ def test_a_repetition_within_a_tick_is_one_run() -> None:
     unfinished = [RecordedOrder(order, new=True, finished=False) for order in (an_order(), an_order(), an_order(task_id="other"))]
     orders = [*unfinished, RecordedOrder(an_order(task_id="old"), new=True, finished=True)]
     assert [request.run_key for request in run_requests(orders)] == ["task", "other"]
+
+
+def test_an_order_belongs_to_the_trace_that_its_message_came_with() -> None:
+    """The header is the order's trace context; one that is malformed, or not there, is none, and the order counts all the same."""
+    trace = f"00-{'4b' * 16}-{'0f' * 8}-01"
+    values = (trace.encode(), b"00-nonsense", None)
+    headers: list[list[tuple[str, bytes | None]]] = [[], *([("traceparent", value)] for value in values)]
+    messages = [replace(order_message(offset), headers=one) for offset, one in enumerate(headers)]
+    handled = handled_by(Recorder(), messages)
+    assert [recorded.order.traceparent for recorded in handled.orders] == ["", trace, "", ""]
+    assert handled.done == messages

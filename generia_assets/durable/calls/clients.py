@@ -25,14 +25,14 @@ from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.tasks.clients import DraftT, ImageRequest
-from resources.gateway.calls import CONTROL, Answer, Api, Call
+from resources.gateway.calls import CONTROL, GEMINI_PROVIDER, Answer, Api, Call
 from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerError, ModelMissingError, ParameterRefusedError
 from resources.gemini.answers import AnswerT
 from resources.gemini.client import TextRequest
 from resources.gemini.model_resolver import ModelReplacedError
 from resources.gemini.models import ModelProfile, Price
 from resources.gemini.tiers import CallTier
-from resources.images import CheckedImage, checked, takes_references, wrong_with
+from resources.images import CheckedImage, checked, provider_and_model, takes_references, wrong_with
 from resources.mongodb.connection import retry_on_outage
 from resources.pictures import PictureError
 
@@ -133,6 +133,8 @@ class TaskTextClient:
             control=None if request_type == CONTROL else self._call(CONTROL, control, profile, price),
             tier=request.tier,
             fallback=self._call(request_type, at_standard, profile) if request.tier is CallTier.FLEX else None,
+            provider=GEMINI_PROVIDER,
+            model=profile.id,
         )
 
 
@@ -219,4 +221,7 @@ class TaskImageClient:
                 return Answer(None, data, image.cost_usd, error=unusable)
 
         data, cost_usd = picture.model_dump(mode="json"), images.cost_per_image_usd
-        return self._calls.new(Api.IMAGE, request_type, data, send, worst_case_usd=cost_usd, control=control)
+        provider, model = provider_and_model(images)
+        return self._calls.new(
+            Api.IMAGE, request_type, data, send, worst_case_usd=cost_usd, control=control, provider=provider, model=model
+        )

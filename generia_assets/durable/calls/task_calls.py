@@ -210,6 +210,8 @@ class TaskCalls:
         control: Call[object] | None = None,
         tier: CallTier | None = None,
         fallback: Call[ValueT] | None = None,
+        provider: str = "",
+        model: str = "",
     ) -> Call[ValueT]:
         """A call in the task's name. ``tier``: of a call of the language model."""
         return Call(
@@ -226,4 +228,6 @@ class TaskCalls:
             control=control,
             item_calls=self.task.item_calls,
             fallback=fallback,
+            provider=provider,
+            model=model,
         )

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter
 
 from generia_assets.content.documents import Character, Post, PostImage, Quality
 from generia_assets.content.text import clean, cut
 from generia_assets.durable.status import Stage, State
+from resources import tracing
 
 LONGEST_TEXT = 20_000
 LONGEST_LINE = 2_000
@@ -85,6 +86,12 @@ class LiveEvent(BaseModel):
         "event may come twice: skip numbers that were seen",
     )
     at: datetime = Field(default_factory=lambda: datetime.now(UTC), description="when it happened, UTC")
+    _traceparent: str = PrivateAttr(default_factory=tracing.traceparent)
+
+    @property
+    def traceparent(self) -> str:
+        """The trace context in which it happened, or ''. It is sent as a header."""
+        return self._traceparent
 
     def numbered(self, world_id: str, generation: str | None, seq: int, standing: Standing, *, run_id: str | None = None) -> Self:
         """The event at its place. ``standing`` goes into those events that tell it."""

@@ -37,9 +37,12 @@ def numbering(events: int) -> dict[str, MongoDocument]:
     return {"$inc": {"events_seq": events}, "$set": {"events_pending": True}} if events else {}
 
 
-def outbox(events: Sequence[LiveEvent], record: MongoDocument) -> list[MongoDocument]:
-    """The events as documents; ``record`` is the status record (``RECORD``) after this update, in the same transaction."""
-    return [document(event) for event in numbered(events, record)]
+def outbox(events: Sequence[LiveEvent], record: MongoDocument, traceparent: str = "") -> list[MongoDocument]:
+    """The events as documents; ``record`` is the status record (``RECORD``) after this update, in the same transaction.
+
+    ``traceparent``: the trace context of those that happened in none.
+    """
+    return [document(event, traceparent) for event in numbered(events, record)]
 
 
 def numbered(events: Sequence[LiveEvent], record: MongoDocument) -> list[LiveEvent]:
@@ -59,14 +62,15 @@ def standing_of(record: MongoDocument) -> Standing:
     return Standing.model_validate({**record, "cost_usd": record["llm_cost_total"] + record["image_cost_total"]})
 
 
-def document(event: LiveEvent) -> MongoDocument:
-    """A numbered event as it is kept."""
+def document(event: LiveEvent, traceparent: str = "") -> MongoDocument:
+    """A numbered event as it is kept. ``traceparent``: see ``outbox``."""
     return {
         "_id": f"{event.world_id}:{event.seq:010d}",
         "world_id": event.world_id,
         "seq": event.seq,
         "event": event.model_dump(mode="json"),
         "at": event.at,
+        "traceparent": event.traceparent or traceparent,
     }
 
 

@@ -30,6 +30,7 @@ from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.events.events import LiveEvent, Progress, Standing
 from generia_assets.durable.events.outbox import RECORD, run_of, standing_of
 from generia_assets.durable.status import State, unowned
+from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.kafka.producer import EventTooLargeError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument
@@ -59,8 +60,8 @@ _PROGRESS = set(Progress.model_fields) - set(Standing.model_fields) - set(LiveEv
 class Sender(Protocol):
     """Sends one event and returns when it has arrived; may block. Raises ``ConnectionError``, or ``EventTooLargeError``."""
 
-    def __call__(self, key: str, value: bytes) -> None:
-        """Send ``value`` under ``key``."""
+    def __call__(self, key: str, value: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Send ``value`` under ``key``, with these headers."""
         ...
 
     def close(self) -> None:
@@ -77,14 +78,15 @@ class Wire:
         self.arrived = 0
         """Number of the last event that arrived."""
 
-    def send(self, world_id: str, events: Sequence[MongoDocument]) -> None:
-        """Send these events, one after the other. Raises ``ConnectionError``; the first of them may have arrived then."""
+    def send(self, world_id: str, rows: Sequence[MongoDocument]) -> None:
+        """Send these rows of the outbox, one after the other. Raises ``ConnectionError``; the first may have arrived then."""
         try:
             if self._sender is None:
                 self._sender = self._connect()
-            for event in events:
+            for row in rows:
+                event, headers = row["event"], tracing.headers_of(row.get("traceparent", ""))
                 try:
-                    self._sender(world_id, json.dumps(event, ensure_ascii=False).encode())
+                    self._sender(world_id, json.dumps(event, ensure_ascii=False).encode(), headers)
                 except EventTooLargeError as error:
                     logger.warning("world %s: event %s %s is left out: %s", world_id, event["seq"], event["event_type"], error)
                 self.arrived = event["seq"]
@@ -119,12 +121,14 @@ class Relay:
         self._marked_at = self._progress_at = 0.0
         self._progress: Progress | None = None
         self._outage = self._sent_all = False
+        self.traceparent = ""
+        """The trace context of ``progress``."""
         self._sending = asyncio.create_task(self._send_always(), name=f"relay:{world_id}")
 
-    def changed(self, record: MongoDocument | None, events: Sequence[MongoDocument]) -> None:
+    def changed(self, record: MongoDocument | None, rows: Sequence[MongoDocument]) -> None:
         """Something about the world became durable: its status record as it is now (None: not known), and these new events."""
         self._record = record
-        self._fresh += events
+        self._fresh += rows
         if record is None or len(self._fresh) > MOST_FRESH:
             self._fresh = []
         self._changed.set()
@@ -189,13 +193,13 @@ class Relay:
         self._sent = max(self._sent, self._wire.arrived, record.get("events_sent", 0))
         durable = record.get("events_seq", 0)
         while self._sent < durable:
-            page = [event for event in self._fresh if event["seq"] > self._sent]
+            page = [row for row in self._fresh if row["seq"] > self._sent]
             if not page or page[0]["seq"] != self._sent + 1:
                 found = self._events.find(*_page(self._world_id, self._sent)).sort("seq", ASCENDING).limit(PAGE)
-                page = [row["event"] async for row in found]
+                page = await found.to_list()
             await self._send(page)
             self._sent = page[-1]["seq"] if page else durable  # without a page they were older than events are kept
-            self._fresh = [event for event in self._fresh if event["seq"] > self._sent]
+            self._fresh = [row for row in self._fresh if row["seq"] > self._sent]
         if last or time.monotonic() - self._marked_at > MARK_SECONDS:
             await self._mark(last=last)
         if not last and durable == self._sent:
@@ -209,10 +213,10 @@ class Relay:
             self._changed.set()  # sent next time
             return
         self._progress, self._progress_at = progress, time.monotonic()
-        await self._send([progress.model_dump(mode="json")])
+        await self._send([{"event": progress.model_dump(mode="json"), "traceparent": self.traceparent}])
 
-    async def _send(self, events: Sequence[MongoDocument]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._wire.send, self._world_id, events)
+    async def _send(self, rows: Sequence[MongoDocument]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._wire.send, self._world_id, rows)
 
     async def _mark(self, *, last: bool) -> None:
         """Note what was sent. By the truth of it, not by who owns the world: a number that arrived has arrived."""
@@ -256,7 +260,7 @@ def _catch_up(database: MongoDatabase, wire: Wire, world: MongoDocument, deadlin
     status, events = database[STATUS], database.get_collection(WORLD_EVENTS, read_concern=_MAJORITY)
     world_id, sent, count = world["_id"], world.get("events_sent", 0), 0
     while page := events.find(*_page(world_id, sent)).sort("seq", ASCENDING).limit(PAGE).to_list():
-        wire.send(world_id, [row["event"] for row in page])
+        wire.send(world_id, page)
         sent, count = page[-1]["seq"], count + len(page)
         status.update_one({"_id": world_id}, _sent_up_to(sent))
         if time.monotonic() > deadline:
@@ -266,7 +270,7 @@ def _catch_up(database: MongoDatabase, wire: Wire, world: MongoDocument, deadlin
 
 
 def _page(world_id: str, sent: int) -> tuple[MongoDocument, MongoDocument]:
-    return {"world_id": world_id, "seq": {"$gt": sent}}, {"event": 1, "seq": 1}
+    return {"world_id": world_id, "seq": {"$gt": sent}}, {"event": 1, "seq": 1, "traceparent": 1}
 
 
 def _sent_up_to(sent: int) -> MongoDocument:

@@ -68,7 +68,7 @@ class _Entry:
 class Batch:
     """The changes of one transaction. Those that are refused are left out under another id.
 
-    ``record`` and ``events``, once it is made: the status record after it (None: not known), and its events as they are sent.
+    ``record`` and ``events``, once it is made: the status record after it (None: not known), and its events as the outbox has them.
     """
 
     changes: Sequence[Change]
@@ -92,7 +92,7 @@ class _RefusedError(Exception):
 class Commits:
     """The writer of one world, in one session of its own. Make it on the event loop; ``aclose`` writes what is still waiting.
 
-    ``on_written`` is called after each transaction with the status record (None: not known) and the new events as they are sent.
+    ``on_written`` is called after each transaction with the status record (None: not known) and the new events (outbox.py).
     """
 
     def __init__(
@@ -109,6 +109,8 @@ class Commits:
         self.token = token
         self.outage_timeout = outage_timeout
         self._on_written = on_written
+        self.traceparent = ""
+        """The trace context of events that happen in none."""
         self._waiting: list[_Entry] = []
         self._held: dict[str, list[_Entry]] = {}
         self._last: asyncio.Future[bool] | None = None
@@ -246,7 +248,7 @@ class Commits:
                 batch.reduce(permitted)
                 continue
             self.transactions += 1
-            batch.record, batch.events = record, [row["event"] for row in events]
+            batch.record, batch.events = record, events
             self._owned_at = -RECENT_SECONDS if record["held"] else began
             return
 
@@ -278,7 +280,7 @@ class Commits:
         for change in changes:
             for collection, operations in change.records.items():
                 records[collection].extend(operations)
-        if events := outbox(new_events, record):
+        if events := outbox(new_events, record, self.traceparent):
             records[WORLD_EVENTS].extend(InsertOne(row) for row in events)
         for collection, operations in records.items():
             await self._database[collection].bulk_write(operations, ordered=False, session=session)

@@ -180,12 +180,16 @@ Parameters: TypeAlias = WorldParameters | PartParameters
 
 @dataclass(frozen=True)
 class Order:
-    """An order, right in itself. ``parameters`` None: MongoDB's task ``task_id`` has them."""
+    """An order, right in itself. ``parameters`` None: MongoDB's task ``task_id`` has them.
+
+    ``traceparent``: the trace that it belongs to (resources/tracing.py), or ''.
+    """
 
     world_id: str
     parameters: Parameters | None
     task_type: TaskType = TaskType.INIT_WORLD_CREATION
     task_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    traceparent: str = ""
 
     def message(self) -> bytes:
         """The order as the platform sends it to Kafka (docs/events.md)."""

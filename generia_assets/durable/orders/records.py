@@ -97,7 +97,7 @@ def _record_world(
     named = (
         offered.model_fields_set - {"created_at"} if offered else set()
     )  # when it was ordered may differ: both sides took the time
-    overruled = _accept(database, task, offered or stored, stored, named)
+    overruled = _accept(database, order, task, offered or stored, stored, named)
     finished = task["status"] == State.COMPLETED.value
     ordered_by = order.task_id if finished else _ordered_by(database, order, stored.at_tier(service_tier))
     if ordered_by != order.task_id:
@@ -123,7 +123,7 @@ def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
     stored = parse_part(order.task_type, task["parameters"] or {})
     if "accepted_at" not in task:
         _require_items(status, order.task_type, stored.keys)
-    overruled = _accept(database, task, offered or stored, stored, PartParameters.model_fields)
+    overruled = _accept(database, order, task, offered or stored, stored, PartParameters.model_fields)
     return RecordedOrder(replace(order, parameters=stored), new, task["status"] == State.COMPLETED.value, overruled)
 
 
@@ -187,7 +187,14 @@ def _begin_world(database: MongoDatabase, order: Order, parameters: WorldParamet
     return change_with_event(database, unbegun, anew | {"refused": False}, created)
 
 
-def _accept(database: MongoDatabase, task: MongoDocument, offered: Parameters, stored: Parameters, named: Collection[str]) -> str:
+def _accept(
+    database: MongoDatabase,
+    order: Order,
+    task: MongoDocument,
+    offered: Parameters,
+    stored: Parameters,
+    named: Collection[str],
+) -> str:
     """Accept the message for this task; returns what of it does not count. Raises ``OrderError`` for the id of another order.
 
     A task that the platform has inserted stands against the first message that names it, which is remembered with it: so a
@@ -200,7 +207,7 @@ def _accept(database: MongoDatabase, task: MongoDocument, offered: Parameters, s
         first = {"_id": task["_id"], "accepted_at": {"$exists": False}}
         # Another message for this task may have been refused before: then it is failed, and is pending again now.
         pending = {"status": State.PENDING.value, "error": None} if task["status"] == State.FAILED.value else {}
-        accepted = {"$set": {"accepted_at": datetime.now(UTC), "overruled": differing, **pending}}
+        accepted = {"$set": {"accepted_at": datetime.now(UTC), "overruled": differing, **pending, **_trace(order)}}
         if database[TASKS].update_one(first, accepted).matched_count:
             task = {**task, "overruled": differing}
         else:
@@ -247,7 +254,7 @@ def new_task(task_type: TaskType, world_id: str, parameters: MongoDocument) -> M
 
 def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocument) -> tuple[MongoDocument, bool]:
     """The task as it is recorded now, and whether it is this call that recorded it."""
-    task = {"_id": order.task_id, **new_task(order.task_type, order.world_id, parameters), "overruled": {}}
+    task = {"_id": order.task_id, **new_task(order.task_type, order.world_id, parameters), "overruled": {}, **_trace(order)}
     task["accepted_at"] = task["created_at"]
     try:
         database[TASKS].insert_one(task)
@@ -257,6 +264,10 @@ def _insert_task(database: MongoDatabase, order: Order, parameters: MongoDocumen
             raise
         return found, False
     return task, True
+
+
+def _trace(order: Order) -> MongoDocument:
+    return {"traceparent": order.traceparent} if order.traceparent else {}
 
 
 def mark_started(task_id: str, run_id: str) -> UpdateOne:

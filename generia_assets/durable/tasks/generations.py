@@ -53,6 +53,8 @@ class Generation:
     """The world is completed already, and what it has is stored again: nothing that happens meanwhile changes its state."""
     before: MongoDocument | None = None
     """The world was completed before this began: what its status record goes back to when this ends without success."""
+    traceparent: str = ""
+    """The trace context that the spans of its runs are under; '' before the first one begins, if its order came with none."""
     left: MongoDocument | None = None
     """The fields of the status record where this was left, while the record shows ``before`` again."""
 
@@ -77,6 +79,7 @@ def generation_of(choice: Choice, record: MongoDocument, run: RunIdentity) -> Ge
         orders=orders_of(record, run.order),
         finished=choice.decision is Decision.STORE,
         before=record.get("before"),
+        traceparent=record.get("traceparent", ""),
         left=record.get("left"),
     )
 
@@ -87,13 +90,13 @@ async def new_generation(
     """A generation that this run starts. The order's own pending task becomes its first one."""
     world_id, adopted = choice.status.world_id, dict[TaskType, str]()
     order_task = run.order or choice.status.order_task
-    if TaskType.INIT_WORLD_CREATION in workload.tasks and order_task is not None:
-        pending = {"_id": order_task, "world_id": world_id, "status": State.PENDING.value}
-        if await database[TASKS].find_one(pending, {"_id": 1}) is not None:
-            adopted[TaskType.INIT_WORLD_CREATION] = order_task
+    order = await database[TASKS].find_one({"_id": order_task, "world_id": world_id}, {"status": 1, "traceparent": 1}) or {}
+    if TaskType.INIT_WORLD_CREATION in workload.tasks and order.get("status") == State.PENDING.value:
+        adopted[TaskType.INIT_WORLD_CREATION] = order["_id"]
+    traceparent = order.get("traceparent", "") if run.order or adopted else ""  # else it is not what the world was ordered by
     before = fields_of_generation(choice.document) if choice.made is Made.COMPLETED else None
     orders = () if run.order is None else (run.order,)
-    return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, orders, before=before)
+    return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, orders, before=before, traceparent=traceparent)
 
 
 async def begin(
@@ -106,7 +109,7 @@ async def begin(
     now = datetime.now(UTC)
     record: MongoDocument = {
         "$addToSet": {"runs": run.run_id, "orders": {"$each": list(generation.orders)}},
-        "$set": {"status": State.IN_PROGRESS.value, "updated_at": now},
+        "$set": {"status": State.IN_PROGRESS.value, "updated_at": now, "traceparent": generation.traceparent},
     }
     values: dict[str, object] = {
         "status": State.IN_PROGRESS.value,

@@ -39,6 +39,7 @@ from generia_assets.durable.tasks.runner import TaskRunner
 from generia_assets.durable.tasks.session import Assignment, WorldSession
 from generia_assets.settings import Settings
 from generia_assets.tasks.clients import TaskClients
+from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.images import takes_references
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument, retry_on_outage
@@ -108,6 +109,7 @@ async def open_session(
         renew_lease(database, token, lease_seconds=settings.world_lease_seconds, held=held), name=f"lease:{world_id}"
     )
     relay = Relay(database, world_id, connect_events)
+    span: tracing.Span | None = None
     commits = Commits(writing, database, token, outage_timeout=settings.patience_seconds, on_written=relay.changed)
     try:
         choice = await _choose(database, assignment, settings)
@@ -120,6 +122,9 @@ async def open_session(
                 status = status.model_copy(update={"parameters": ordered})
             workload = await _workload(commits, assignment, status)
             generation = await commits.retry(partial(new_generation, database, choice, run, workload, wanted.keys))
+        span = _span(assignment, generation)
+        generation = replace(generation, traceparent=generation.traceparent or span.traceparent)
+        commits.traceparent = relay.traceparent = span.traceparent
         parameters = parse_stored(status.parameters)
         ledger = _ledger(database, commits, generation, status, workload, settings, held)
         await ledger.close_cut_off()
@@ -131,7 +136,10 @@ async def open_session(
         if not generation.finished and await commits.retry(partial(hold_if_braked, database, token)):
             commits.doubt_ownership()
             held.set()
-    except BaseException:
+    except BaseException as error:
+        if span is not None:
+            span.fail(type(error).__name__)
+            span.end()
         await cancel_and_wait(renewal)
         await commits.aclose()
         await release_lease(database, token)
@@ -169,6 +177,7 @@ async def open_session(
         pending,
         renewal,
         asyncio.create_task(_end_when_held(ledger, end_run), name=f"held:{world_id}"),
+        span,
         status.parked,
         takes_references=takes_references(providers.images),
     )
@@ -179,6 +188,17 @@ async def _end_when_held(ledger: BudgetLedger, end_run: Callable[[], Awaitable[N
     await ledger.held.wait()
     await ledger.await_answers(LAST_ANSWERS_SECONDS)
     await end_run()
+
+
+def _span(assignment: Assignment, generation: Generation) -> tracing.Span:
+    """The span of this run. A run that continues a generation continues its trace."""
+    about: dict[str, str | bool] = {
+        "generia.world.id": assignment.world_id,
+        "generia.run.id": assignment.run.run_id,
+        "generia.generation.id": generation.id,
+        "generia.generation.continued": generation.continued,
+    }
+    return tracing.Span("run", about, parent=generation.traceparent)
 
 
 async def _choose(database: AsyncMongoDatabase, assignment: Assignment, settings: Settings) -> Choice:

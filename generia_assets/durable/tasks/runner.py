@@ -31,6 +31,7 @@ from generia_assets.durable.tasks.claims import Claim, GenerationTasks, TaskSpec
 from generia_assets.logging_setup import log_context
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
+from resources import tracing
 from resources.gateway.calls import ItemCalls
 from resources.gateway.outcomes import CallError, FatalCallError, RequestFailedError, RequestRejectedError
 from resources.gemini.tiers import CallTier
@@ -164,31 +165,44 @@ class TaskRunner:
                     logger.debug("%s %s: was done before", task.task_type, parameters.key)
                     return claim
                 logger.debug("%s %s: claimed%s", task.task_type, parameters.key, ", an earlier run began it" * claim.resumed)
-                first = claim.attempts_used + 1
-                item_calls = ItemCalls() if task.level is Level.ITEM else None
-                recorded = claim.resumed
-                for attempt in range(first, task.level.attempts + 1):
-                    # Publications belong to the task, whichever of its attempts made them; checkpoints to their attempt, unless it
-                    # was the platform that failed it.
-                    checkpoints = Checkpoints(self._database, self._commits, claim.task_id, resumed=recorded)
-                    resumed, priority = claim.resumed or attempt > 1, self.priority_of(task.task_type, parameters.key)
-                    tier, claimed = self._tier_of(task.task_type, parameters.key), partial(self._tasks.durable, claim.task_id)
-                    present = TaskContext(
-                        claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority, tier, claimed
-                    )
-                    try:
-                        result = await task.function(parameters, self._clients(present, checkpoints), *context, **named)
-                    except (RequestFailedError, UnfitTaskError) as error:
-                        if isinstance(error, RequestRejectedError):
-                            await self._stop_a_rejected_type(task.task_type, parameters.key, error)
-                        await self._attempt_failed(task, parameters, claim, checkpoints, attempt, error)
-                        recorded = checkpoints.outlive_attempt
-                    else:
-                        follows = () if follow_ups is None else tuple(follow_ups(result))
-                        self._complete(task.task_type, claim, attempt, result, follows)
-                        logger.info("%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, task.level.attempts)
-                        return result
+                with tracing.Span(task.task_type.value, self._about(task, claim, parameters.key)) as span:
+                    first = claim.attempts_used + 1
+                    item_calls = ItemCalls() if task.level is Level.ITEM else None
+                    recorded = claim.resumed
+                    for attempt in range(first, task.level.attempts + 1):
+                        # Publications belong to the task, whichever of its attempts made them; checkpoints to their attempt,
+                        # unless it was the platform that failed it.
+                        checkpoints = Checkpoints(self._database, self._commits, claim.task_id, resumed=recorded)
+                        span.set({"generia.task.attempt": attempt})
+                        resumed, priority = claim.resumed or attempt > 1, self.priority_of(task.task_type, parameters.key)
+                        tier, claimed = self._tier_of(task.task_type, parameters.key), partial(self._tasks.durable, claim.task_id)
+                        present = TaskContext(
+                            claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority, tier, claimed
+                        )
+                        try:
+                            result = await task.function(parameters, self._clients(present, checkpoints), *context, **named)
+                        except (RequestFailedError, UnfitTaskError) as error:
+                            if isinstance(error, RequestRejectedError):
+                                await self._stop_a_rejected_type(task.task_type, parameters.key, error)
+                            await self._attempt_failed(task, parameters, claim, checkpoints, attempt, error)
+                            recorded = checkpoints.outlive_attempt
+                        else:
+                            follows = () if follow_ups is None else tuple(follow_ups(result))
+                            self._complete(task.task_type, claim, attempt, result, follows)
+                            logger.info(
+                                "%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, task.level.attempts
+                            )
+                            return result
         raise TaskFailedError(task.task_type, parameters.key, task.level.attempts, "its attempts were used up by earlier runs")
+
+    def _about(self, task: DurableTask[ParametersT, Context, ResultT], claim: Claim, key: str) -> tracing.Attributes:
+        return {
+            "generia.world.id": self._commits.token.world_id,
+            "generia.task.id": claim.task_id,
+            "generia.task.type": task.task_type.value,
+            "generia.task.key": key,
+            "generia.task.resumed": claim.resumed,
+        }
 
     async def result_of(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> ResultT | None:
         """The result of the task in this generation; None where it is not done. Nothing is claimed or counted."""

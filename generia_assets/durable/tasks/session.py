@@ -31,6 +31,7 @@ from generia_assets.durable.orders.workload import Workload, plan_of
 from generia_assets.durable.status import State, SuspendReason, Suspension, status_of
 from generia_assets.durable.tasks.generations import Generation, end
 from generia_assets.durable.tasks.runner import TaskRunner
+from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import LeaseLostError
 from resources.mongodb.connection import AsyncMongoDatabase
@@ -64,6 +65,7 @@ class WorldSession:
     Attributes:
         parameters: The world's order as it stands for this generation.
         runner: Executes the generation's tasks.
+        span: The run's.
         ended: Whether this run has recorded the world's last state.
         takes_references: Whether pictures are made from the avatars of those they show.
     """
@@ -79,6 +81,7 @@ class WorldSession:
     pending: PendingPictures
     renewal: asyncio.Task[None]
     ending: asyncio.Task[None]
+    span: tracing.Span
     suspended_before: Suspension | None
     ended: bool = False
     takes_references: bool = False
@@ -140,6 +143,7 @@ class WorldSession:
     async def release(self, message: str) -> None:
         """The run ends before its work does, and another one is to go on as soon as it can."""
         await self.commits.commit(Change(values={"message": message, "resumable": True}))
+        self.span.set({"generia.outcome": "released"})
         self.ended = True
 
     async def _usage(self) -> dict[str, list[UpdateOne]]:
@@ -156,11 +160,15 @@ class WorldSession:
     ) -> None:
         suspension = None if reason is None else Suspension(kind=reason.value, since=datetime.now(UTC), until=until, **counted)
         await end(self.database, self.commits, self.generation, self.stages, state, message=message, suspension=suspension)
+        self.span.set({"generia.outcome": f"suspended: {suspension.kind}" if suspension else state.value})
+        if state is State.FAILED:
+            self.span.fail("failed" if reason is None else reason.value)
         self.ended = True
 
     async def aclose(self) -> None:
         """Stop renewing, write what is waiting, release the world. A run that recorded no last state is tried again."""
         async with AsyncExitStack() as closing:  # each of these is done, whatever the one before it raises
+            closing.callback(self.span.end)
             closing.push_async_callback(self.relay.aclose)
             closing.push_async_callback(release_lease, self.database, self.commits.token)
             closing.push_async_callback(self.commits.aclose)

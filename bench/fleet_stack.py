@@ -1,0 +1,98 @@
+"""A stack whose runs are executed by Celery workers: beside the parts of every stack PostgreSQL, RabbitMQ and the workers.
+
+Here: these parts, their death, and their return. Not here: when something dies, and what must be true then (fleet.py).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from bench.killing import processes
+from bench.stack import ROOT, TestStack
+from generia_assets.processes import Child, start
+
+POSTGRESQL, RABBITMQ = "postgresql", "rabbitmq"
+SETTINGS = {POSTGRESQL: "DAGSTER_POSTGRES_URL", RABBITMQ: "CELERY_BROKER_URL"}
+READY = b" ready."
+"""What Celery logs when a worker takes tasks."""
+
+
+@dataclass
+class FleetStack(TestStack):
+    """See ``TestStack``. ``runs``: how many runs a worker executes at once."""
+
+    instance_file: ClassVar = "dagster-fleet.yaml"
+    runs: int = 4
+
+    def start_fleet(self, workers: int) -> None:
+        """PostgreSQL, RabbitMQ, Dagster and so many workers; the other servers are there."""
+        self.folder.chmod(0o711)  # PostgreSQL may run as another user
+        with ThreadPoolExecutor() as together:
+            list(together.map(self.start_server, SETTINGS))
+        self.env |= {setting: self.parts[name].ready_value for name, setting in SETTINGS.items()}
+        os.environ.update(self.env)  # this process opens the instance, too
+        self.prepare_dagster()
+        for number in range(1, workers + 1):
+            self.spawn_worker(number)
+        self.start_code_server()
+        self.start_daemon()
+        for number in range(1, workers + 1):
+            self.await_worker(number)
+
+    def start_server(self, name: str, port: int = 0) -> None:
+        """PostgreSQL or RabbitMQ; again on its port and with its data after it was killed."""
+        argv = [sys.executable, "-m", "local_services.fleet", name, "--data", str(self.folder / name), "--port", str(port)]
+        self.parts[name] = start(name, argv, log_path=self._log(name), timeout=90, cwd=ROOT)
+
+    def restart_server(self, name: str) -> None:
+        """``kill -9`` of a server, and a new one."""
+        port = int(self.parts[name].ready_value.partition("@")[2].partition("/")[0].partition(":")[2])
+        self.kill(name)
+        self.start_server(name, port)
+
+    def spawn_worker(self, number: int) -> None:
+        """A worker; return at once."""
+        celery = str(Path(sys.executable).with_name("celery"))
+        options = ("--concurrency", str(self.runs), "--hostname", f"{number}@%h", "--loglevel", "INFO")
+        self.parts[worker(number)] = self._spawn(worker(number), [celery, "-A", "generia_assets.fleet.app", "worker", *options])
+
+    def await_worker(self, number: int) -> None:
+        """Return when it takes tasks."""
+        part = self.parts[worker(number)]
+        part.wait_until(lambda: READY in part.log_path.read_bytes() or None, 60)
+
+    def kill(self, name: str) -> None:
+        """``kill -9`` of a part with all its processes, as when its machine dies."""
+        self.signal(name, signal.SIGKILL)
+        self.forget(name)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to all processes of a part."""
+        for pid in tree(self.parts[name]):
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(pid, number)
+
+
+def worker(number: int) -> str:
+    """The name of a worker's part."""
+    return f"worker {number}"
+
+
+def tree(part: Child) -> Sequence[int]:
+    """All processes of a part, parents first."""
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for pid, parent in processes():
+        children[parent].append(pid)
+    found = [part.pid]
+    for pid in found:
+        found.extend(children[pid])
+    return found

@@ -1,0 +1,69 @@
+"""The servers of a fleet as processes: they serve, come back with their data after a kill, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from kombu.connection import Connection
+
+from generia_assets.processes import Child, start
+from local_services import fleet
+from tests.conftest import python_module
+from tests.local_services.test_servers import eventually, family, processes
+
+pytestmark = [pytest.mark.servers, pytest.mark.skipif(fleet.available() is not None, reason=str(fleet.available()))]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder that every user may enter."""
+    with tempfile.TemporaryDirectory(prefix="generia-tests-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+def served(home: Path, name: str) -> Child:
+    command = python_module("local_services.fleet", name, "--data", home / name)
+    return start(name, command, log_path=home / f"{name}-keeper.log", timeout=60)
+
+
+def kill_server(keeper: Child) -> None:
+    """``kill -9`` of all that the keeper has started; the keeper then ends."""
+    for pid in family(keeper.pid) - {keeper.pid}:
+        with suppress(ProcessLookupError):  # it has ended with another one
+            os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: keeper.exit_code() is not None)
+    keeper.stop()
+
+
+def test_postgresql_comes_back_after_a_kill(home: Path) -> None:
+    """What was committed before PostgreSQL was killed is there when it was started again; at the end none of its processes is."""
+    with served(home, "postgresql") as server:
+        with sqlalchemy.create_engine(server.ready_value).begin() as connection:
+            connection.execute(sqlalchemy.text("create table worlds as select 7 as id"))
+        kill_server(server)
+    with served(home, "postgresql") as server:
+        connection = sqlalchemy.create_engine(server.ready_value).connect()  # stays open: the end does not wait for it
+        assert connection.execute(sqlalchemy.text("select id from worlds")).scalars().all() == [7]
+        members = family(server.pid)
+    assert eventually(lambda: not members & processes().keys())
+
+
+def test_rabbitmq_leaves_nothing_running(home: Path) -> None:
+    """RabbitMQ takes and gives a task; when its keeper was killed, neither it nor its port mapper runs on."""
+    with served(home, "rabbitmq") as server:
+        with Connection(server.ready_value) as connection:
+            queue = connection.SimpleQueue("tasks")
+            queue.put({"world": 7})
+            assert queue.get(timeout=10).payload == {"world": 7}
+        members = family(server.pid)
+        os.kill(server.pid, signal.SIGKILL)
+        assert len(members) > 2
+        assert eventually(lambda: not members & processes().keys(), timeout=20)
