@@ -243,7 +243,7 @@ def judged(found: list[Figures], many: int, retire_s: float) -> Report:
         if seconds > MOST_SLOWER * one.seconds[name] + ALLOWANCE_S
     ]
     rows = [(name, *(f"{figures.seconds[name]:.3f}" for figures in found)) for name in one.seconds]
-    figures = {"worlds": many, "retire_s": round(retire_s, 1), "ms_per_world": round(retire_s / many * 1000, 1)}
+    figures: dict[str, object] = {"worlds": many, "retire_s": round(retire_s, 1), "ms_per_world": round(retire_s / many * 1000, 1)}
     figures |= {name: [round(at.seconds[name], 3) for at in found] for name in one.seconds}
     return Report(not wrong, figures, ("seconds", "one world", f"{many} worlds", "after retire"), rows, wrong)
 
