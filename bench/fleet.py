@@ -23,8 +23,11 @@ from bench.report import Options, Report, run
 from bench.speed.meter import RUN, Meter
 from bench.stack import TestStack, TooLateError, status_of, wait_for
 from generia_assets.dagster_instance import ACTIVE
+from generia_assets.durable.collections import HISTORY, STATUS
 from generia_assets.durable.status import State
 from local_services import fleet
+from resources.gateway.calls import CUT_OFF, Api
+from resources.gateway.outcomes import TransientError
 from resources.mongodb.connection import MongoDatabase
 
 LLM_SLOTS = 15
@@ -35,6 +38,9 @@ REPLACED_SECONDS = 20.0
 LONGEST_SECONDS = 900.0
 QUIET_SECONDS = 60.0
 """After the last world's end the last run ends by then."""
+
+LOST = {"api_type": {"$in": [Api.LLM, Api.IMAGE]}, "outcome": {"$in": [CUT_OFF, TransientError.outcome]}}
+"""Calls whose answer did not come: their process died, or stood still until the connection was closed."""
 
 Step = tuple[float, str, Callable[["Trial"], None]]
 """A step of a trial: after which part of all planned calls, what it is, and how it is done."""
@@ -143,28 +149,30 @@ class Verdict:
     missing: int = 0
     doubled: int = 0
     repeated: int = 0
-    cut_off: int = 0
+    lost: int = 0
+    takeovers: int = 0
     peak: int = 0
     complaints: list[str] = field(default_factory=list)
 
 
 def judge(trial: Trial, database: MongoDatabase) -> Verdict:
     """Whether every world is exact, and the limits of calls held over all workers."""
-    verdict, llm, asked_again = Verdict(), 0, 0
+    verdict, llm, cut_off = Verdict(), 0, 0
     for world_id in trial.worlds:
         findings, calls = exactness(trial.stack, database, world_id), call_counts(database, world_id)
         verdict.missing += findings.missing
         verdict.doubled += findings.doubled
         verdict.repeated += calls.llm - calls.planned_llm - calls.asked_again + calls.images - calls.planned_images
-        verdict.cut_off += calls.cut_off
+        verdict.lost += database[HISTORY].count_documents({"world_id": world_id, **LOST})
+        verdict.takeovers += status.takeovers if (status := status_of(database, world_id)) else 0
         verdict.complaints += [f"world {world_id}: {complaint}" for complaint in findings.complaints]
-        llm, asked_again = llm + calls.llm, asked_again + calls.cut_off_llm
+        llm, cut_off = llm + calls.llm, cut_off + calls.cut_off_llm
     asked = trial.stack.gemini.stats()
     verdict.peak = asked.peak_in_flight
     for wrong, number in (
-        ("calls repeated beyond those cut off", verdict.repeated - verdict.cut_off),
+        ("calls repeated beyond those without an answer", verdict.repeated - verdict.lost),
         ("calls made that no account knows", asked.calls - llm),
-        ("calls counted that nobody made", llm - asked.calls - asked_again),
+        ("calls counted that nobody made", llm - asked.calls - cut_off),
         (f"calls in flight above {LLM_SLOTS}", asked.peak_in_flight - LLM_SLOTS),
     ):
         if number > 0:
@@ -218,8 +226,9 @@ def load(stack: TestStack, database: MongoDatabase, launcher: str, worlds: int, 
         began = time.time()
         ordered = [stack.order(users=users, posts=posts) for _ in range(worlds)]
         completed = {"_id": {"$in": ordered}, "status": State.COMPLETED}
-        statuses = database["world_generation_status"]
-        wait_for("worlds", lambda: statuses.count_documents(completed) == worlds or None, seconds=LONGEST_SECONDS, every=0.25)
+        wait_for(
+            "worlds", lambda: database[STATUS].count_documents(completed) == worlds or None, seconds=LONGEST_SECONDS, every=0.25
+        )
         wait_for("quiet", lambda: not active_runs(stack) or None, seconds=QUIET_SECONDS, every=0.25)
         seconds, cpu = time.time() - began, meter.spent().cpu
     with stack.instance() as instance:
@@ -263,7 +272,8 @@ def harness(options: Options, console: Console) -> Report:
             "seconds": round(seconds, 1),
             "missing": verdict.missing,
             "doubled": verdict.doubled,
-            "cut_off": verdict.cut_off,
+            "takeovers": verdict.takeovers,
+            "lost_calls": verdict.lost,
             "repeated": verdict.repeated,
             "peak_in_flight": verdict.peak,
             "wrong": len(verdict.complaints),

@@ -6,6 +6,7 @@ Here: these parts, their death, and their return. Not here: when something dies,
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections import defaultdict
@@ -41,6 +42,9 @@ class FleetStack(TestStack):
         self.env |= {setting: self.parts[name].ready_value for name, setting in SETTINGS.items()}
         os.environ.update(self.env)  # this process opens the instance, too
         self.prepare_dagster()
+        instance = Path(self.env["DAGSTER_HOME"]) / "dagster.yaml"
+        places = f"max_concurrent_runs: {workers * self.runs}"  # what is above waits in Dagster's queue, not in the broker's
+        instance.write_text(re.sub("max_concurrent_runs: .*", places, instance.read_text()))
         for number in range(1, workers + 1):
             self.spawn_worker(number)
         self.start_code_server()
@@ -54,9 +58,10 @@ class FleetStack(TestStack):
         self.parts[name] = start(name, argv, log_path=self._log(name), timeout=90, cwd=ROOT)
 
     def restart_server(self, name: str) -> None:
-        """``kill -9`` of a server, and a new one."""
+        """``kill -9`` of a server, and a new one. Its keeper buries it and ends by itself."""
         port = int(self.parts[name].ready_value.partition("@")[2].partition("/")[0].partition(":")[2])
-        self.kill(name)
+        send(tree(self.parts[name])[1:], signal.SIGKILL)
+        self.forget(name)
         self.start_server(name, port)
 
     def spawn_worker(self, number: int) -> None:
@@ -77,9 +82,14 @@ class FleetStack(TestStack):
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to all processes of a part."""
-        for pid in tree(self.parts[name]):
-            with suppress(ProcessLookupError):  # it has ended by itself
-                os.kill(pid, number)
+        send(tree(self.parts[name]), number)
+
+
+def send(pids: Sequence[int], number: signal.Signals) -> None:
+    """Send a signal to these processes."""
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(pid, number)
 
 
 def worker(number: int) -> str:

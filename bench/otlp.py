@@ -81,21 +81,26 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections stay open, as a collector's do
+
             def do_POST(self) -> None:
                 body, encoding = self.rfile.read(int(self.headers["Content-Length"])), self.headers.get("Content-Encoding", "")
                 right = self.path == TRACES and self.headers["Content-Type"] == "application/x-protobuf"
                 receiver.requests += 1
                 receiver.encodings.add(encoding)
-                self.send_response(receiver.status if right else 400)
-                self.end_headers()
                 if right and receiver.status == 200:
                     receiver.take(ExportTraceServiceRequest.FromString(gzip.decompress(body) if encoding == "gzip" else body))
-                    self.wfile.write(ExportTraceServiceResponse().SerializeToString())
+                answer = ExportTraceServiceResponse().SerializeToString()
+                self.send_response(receiver.status if right else 400)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
                 """Nothing: the harness tells what arrived."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="otlp-receiver", daemon=True)
         self._thread.start()
         self.port = self._server.server_port

@@ -1,5 +1,6 @@
-"""Is this container's server up? ``health.py {tcp|http|grpc} ADDRESS`` ends with 0 if so, else with 1 and a line that says why.
+"""Is this container's server up? ``health.py {tcp|http|grpc} ADDRESS``, or ``health.py heartbeat FILE`` for a worker.
 
+It ends with 0 if so, else with 1 and a line that says why.
 Here: the containers' health checks. They run every few seconds for ever, so nothing of Dagster is imported: its own gRPC
 check costs a second of CPU each time, this one a tenth. Not here: the daemon, whose own ``liveness-check`` reads its heartbeats.
 """
@@ -8,9 +9,12 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 import urllib.request
+from pathlib import Path
 
 TIMEOUT_S = 5.0
+HEARTBEAT_S = 30.0
 
 
 def check_tcp(address: str) -> None:
@@ -34,7 +38,14 @@ def check_grpc(address: str) -> None:
     ask(address, timeout=TIMEOUT_S)
 
 
-CHECKS = {"tcp": check_tcp, "http": check_http, "grpc": check_grpc}
+def check_heartbeat(path: str) -> None:
+    """Look at the file that a worker touches while it is connected to the broker. Raises ``OSError`` if it is absent or old."""
+    age = time.time() - Path(path).stat().st_mtime
+    if age > HEARTBEAT_S:
+        raise TimeoutError(f"the worker was last connected to its broker {age:.0f} s ago")
+
+
+CHECKS = {"tcp": check_tcp, "http": check_http, "grpc": check_grpc, "heartbeat": check_heartbeat}
 
 
 def main(arguments: list[str]) -> int:

@@ -378,6 +378,8 @@ def followers_of(name: str) -> list[AssetSpec]:
     return [asset for asset in ASSETS.values() if asset.per == name]
 
 
+EXTENDED = (TaskType.INIT_WORLD_CREATION.asset.name, *with_downstream(TaskType.GENERATE_CHARACTER_BATCH.asset.name))
+"""The assets of which an extension makes more."""
 PARTS = tuple(task_type for task_type in TaskType if task_type is not TaskType.INIT_WORLD_CREATION)
 """The task types of a part of a world: what an order may make again by itself."""
 CONTENT = with_downstream("world_description")[1:]

@@ -28,6 +28,7 @@ from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
 from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
 from dagster._grpc.types import ExecuteRunArgs as ExecuteRunArgs
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
+from dagster._serdes import pack_value as pack_value
 from dagster._serdes import unpack_value as unpack_value
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ and ``log_context``, which adds the world, run or task to all lines that are log
 
 DEBUG adds every attempt of a call, every lock, every message and page. A world of 10,000 posts has tens of thousands of such lines:
 few for a run's compute log (stderr on its page), and far too many for the events that Dagster keeps (assets/run_log.py logs one
-line a character there). Not here: a world's log, which is read from MongoDB (queries/log.py).
+message there, with a line a character). Not here: a world's log, which is read from MongoDB (queries/log.py).
 
 Lines may quote texts of users and models: each record is one line without control characters, and lines of a traceback are
 indented, so that a quoted text cannot imitate a log line. Secrets are masked in every message.

@@ -1,6 +1,6 @@
 """JSON Schemas of all messages, in and out, one file a topic, written into ``docs/schemas/``: ``make schemas``.
 
-Here: which models a topic has. They are the same models that read and write the messages; only an order's two kinds, which the
+Here: which models a topic has. They are the same models that read and write the messages; only an order's kinds, which the
 sensor checks one after the other, are joined here. Not here: what the messages mean (docs/events.md).
 """
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, JsonValue, TypeAdapter
 
 from generia_assets.catalog import PARTS, TaskType
 from generia_assets.durable.events.events import EVENTS
-from generia_assets.durable.orders.order import PartParameters, WorldParameters
+from generia_assets.durable.orders.order import ExtensionParameters, PartParameters, WorldParameters
 from sensors.dead_letters import DeadLetterHeaders
 from sensors.messages import Uuid, WorldId
 
@@ -36,6 +36,14 @@ class NewWorld(_Order):
     parameters: WorldParameters | None = None
 
 
+class Extension(_Order):
+    """More people and posts for a completed world."""
+
+    world_id: WorldId = Field(description="of a world from Dagster's launch form: the name that it was given there")
+    task_type: Literal[TaskType.INIT_WORLD_CREATION]
+    parameters: ExtensionParameters
+
+
 class PartAgain(_Order):
     """A part of an existing world, made again."""
 
@@ -46,7 +54,7 @@ class PartAgain(_Order):
 
 def schemas() -> Mapping[str, dict[str, JsonValue]]:
     """The schemas by file name."""
-    orders: TypeAdapter[NewWorld | PartAgain] = TypeAdapter(NewWorld | PartAgain)
+    orders: TypeAdapter[NewWorld | Extension | PartAgain] = TypeAdapter(NewWorld | Extension | PartAgain)
     headers = TypeAdapter(DeadLetterHeaders)
     return {
         "generia-tasks.json": _schema(orders, "Orders: messages of the topic generia-tasks that are carried out"),

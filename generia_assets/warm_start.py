@@ -40,6 +40,7 @@ from generia_assets.content.yaml_files import ContentError
 from generia_assets.dagster_internals import PRELOADED, code_server_classes
 from generia_assets.logging_setup import levelled_lines
 from generia_assets.settings import settings
+from resources import tracing
 from resources.settings import spare_loopback
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ NEEDED_BY_RUNS = [
     "httpcore2",
     "truststore",
     "uvloop",
+    *(["resources.span_export"] if tracing.is_on() else []),
     *PRELOADED,
+    "generia_assets.malloc_arenas",
 ]
 """Modules that the forkserver imports once. None of them starts a thread or opens a connection when imported."""
 LOOK_SECONDS = 1.0

@@ -7,6 +7,7 @@ and a secret that is not config appears in no form, event or document. Not here:
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
@@ -48,13 +49,16 @@ class ApiResource:
         self.identity = identity
         self._gateway = gateway
 
-    def _limiter(self, fleet: AsyncCollection[MongoDocument], kind: str, limit: int) -> ConcurrencyLimiter:
-        return ConcurrencyLimiter(fleet, kind, limit=limit, lease_seconds=self._gateway.slot_lease_seconds)
+    def _limiter(self, fleet: AsyncCollection[MongoDocument], kind: str, limit: int, run_id: str) -> ConcurrencyLimiter:
+        holder = f"{run_id}:{uuid.uuid4().hex}"  # a run that is delivered twice is two processes
+        return ConcurrencyLimiter(fleet, kind, limit=limit, lease_seconds=self._gateway.slot_lease_seconds, holder=holder)
 
-    def policy(self, fleet: AsyncCollection[MongoDocument], on_breaker: Callable[[BreakerState, float], None]) -> ApiPolicy:
+    def policy(
+        self, fleet: AsyncCollection[MongoDocument], on_breaker: Callable[[BreakerState, float], None], run_id: str = ""
+    ) -> ApiPolicy:
         """The limiter, shared by the fleet, and one run's breaker, which reports its state and the seconds until its next probe."""
         return ApiPolicy(
-            self._limiter(fleet, self.api.value, self.limit),
+            self._limiter(fleet, self.api.value, self.limit, run_id),
             Breaker(self.api.value, self._gateway, on_breaker),
             deadlines=Deadlines() if self.abandons else None,
         )
@@ -71,13 +75,15 @@ class GeminiResource(ApiResource):
         self.flex_timeout_seconds = settings.gemini_flex_timeout_seconds
         super().__init__(gateway.llm_concurrency, settings.gemini_timeout_seconds, gateway, settings.gemini_base_url, self._key)
 
-    def policy(self, fleet: AsyncCollection[MongoDocument], on_breaker: Callable[[BreakerState, float], None]) -> ApiPolicy:
+    def policy(
+        self, fleet: AsyncCollection[MongoDocument], on_breaker: Callable[[BreakerState, float], None], run_id: str = ""
+    ) -> ApiPolicy:
         """As of every API. Calls at flex take slots of both limiters, so that some of the API's stay free of slow calls.
 
         The breaker of flex is logged, and not shown as the API's: the API answers.
         """
-        api = super().policy(fleet, on_breaker)
-        limiter = self._limiter(fleet, f"{self.api}:flex", flex_at_once(self.limit))
+        api = super().policy(fleet, on_breaker, run_id)
+        limiter = self._limiter(fleet, f"{self.api}:flex", flex_at_once(self.limit), run_id)
         breaker = Breaker(f"{self.api} at flex", self._gateway, lambda state, probe_in: None)
         return replace(api, flex=ApiPolicy(limiter, breaker, within=api.limiter))
 

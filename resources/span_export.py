@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, set_span_in_context
 
 from resources import tracing
+from resources.redaction import HIDDEN
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +44,19 @@ class _FirstLine(logging.Filter):
         return False
 
 
+class _HiddenValues(logging.Filter):
+    """Hides the values that a line quotes: of a malformed OTEL_EXPORTER_OTLP_HEADERS, which may be a key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.args = (HIDDEN,) * len(record.args or ())
+        return True
+
+
 class OneWarningExporter(SpanExporter):
     """OTLP by HTTP, which logs one line when the receiver goes away, and one when it answers again."""
 
     def __init__(self) -> None:
+        logging.getLogger("opentelemetry.util.re").addFilter(_HiddenValues())
         self._exporter = OTLPSpanExporter()
         self._said = _FirstLine()
         for name in _SDK_LOGGERS:

@@ -72,13 +72,17 @@ def headers_of(traceparent: str) -> tuple[tuple[str, str], ...]:
 def received(headers: Iterable[tuple[str, bytes | None]]) -> str:
     """The trace context that came with a message; '' for none, or for one that W3C's rules call invalid."""
     value = next((value for name, value in headers if name.lower() == TRACEPARENT), None)
-    if value is None:
-        return ""
-    found = _FORM.fullmatch(value.decode("latin-1"))
-    if found is None or (found[1] == "00" and found[5]):
-        logger.debug("header traceparent=%s is ignored: it has not the form of W3C's trace context", shortened(repr(value)))
-        return ""
-    return f"00-{found[2]}-{found[3]}-{found[4]}"
+    return "" if value is None else checked(value.decode("latin-1"))
+
+
+def checked(traceparent: object) -> str:
+    """A trace context from elsewhere, in the form of W3C's version 00; '' for what is none, which is logged at DEBUG."""
+    found = _FORM.fullmatch(traceparent) if isinstance(traceparent, str) else None
+    if found is not None and not (found[1] == "00" and found[5]):
+        return f"00-{found[2]}-{found[3]}-{found[4]}"
+    if traceparent not in (None, ""):
+        logger.debug("traceparent=%s is ignored: it has not the form of W3C's trace context", shortened(traceparent))
+    return ""
 
 
 @contextmanager

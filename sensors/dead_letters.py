@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, Field
 from pymongo.errors import PyMongoError
 
+from generia_assets.durable.figures import count_dead_letters
 from generia_assets.durable.orders.intake import LONGEST_REASON, StoredDeadLetter, forget, keep, kept, place_of
 from resources.kafka.address import KafkaUnavailableError
 from resources.kafka.producer import Delivery, Event, EventProducer, EventTooLargeError
@@ -92,10 +93,19 @@ class DlqResult:
 
 
 def send_to_dlq(kafka: KafkaResource, letters: Sequence[InvalidMessage], database: Callable[[], MongoDatabase]) -> DlqResult:
-    """Send dead letters, or keep them. A topic that has left others waiting is not tried: that would take each tick's time."""
+    """Send dead letters, or keep them, and count them for monitors."""
+    result = _send_or_keep(kafka, letters, database) if letters else DlqResult()
+    if result.done:
+        try:
+            count_dead_letters(database(), [place(broken.message) for broken in result.done])
+        except (MongoUnavailableError, PyMongoError) as error:
+            result.problems.insert(0, f"monitors do not see {len(result.done)} dead letters: {error}")
+    return result
+
+
+def _send_or_keep(kafka: KafkaResource, letters: Sequence[InvalidMessage], database: Callable[[], MongoDatabase]) -> DlqResult:
+    """A topic that has left others waiting is not tried: that would take each tick's time."""
     result = DlqResult()
-    if not letters:
-        return result
     topic = kafka.settings.kafka_dead_letters_topic
     try:
         waiting = kept(database(), 1)

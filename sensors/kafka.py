@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
 from generia_assets.durable.leases.brake import engaged_since
@@ -28,13 +27,13 @@ from generia_assets.durable.orders.records import RecordedOrder, record_order
 from generia_assets.settings import Settings
 from resources.kafka.address import KafkaUnavailableError
 from resources.kafka.batches import UnreadableBatch
-from resources.kafka.reader import Fetched, KafkaRecord
+from resources.kafka.reader import Fetched, KafkaRecord, TopicLog
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
-from resources.tracing import Span, SpanKind, received
 from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
+from sensors.figures import QUEUED, record_tick, unread
 from sensors.messages import Skipped, read_message
-from sensors.offsets import Cursor, first_offsets, for_this_log, next_offsets, parse_cursor, starting_offsets
+from sensors.offsets import Cursor, first_offsets, for_this_log, lag, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import partition_request, run_requests
 
 logger = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class Handled:
 
 
 class TickDatabase:
-    """The database, for one tick: connects with the first use, so that an idle tick costs MongoDB nothing."""
+    """The database, for one tick: connects with the first use."""
 
     def __init__(self, mongo: MongoResource, connections: ExitStack) -> None:
         self._mongo = mongo
@@ -97,7 +96,7 @@ def handle(
             if isinstance(meaning, Skipped):
                 handled.done.append(message)
                 continue
-            with _span(message, meaning) as span:
+            with message.span(_about(meaning)) as span:
                 if isinstance(meaning, Order):
                     try:
                         handled.orders.append(record(replace(meaning, traceparent=span.traceparent)))
@@ -115,18 +114,9 @@ def handle(
     return handled
 
 
-def _span(message: KafkaRecord, meaning: Order | RefusedOrder) -> Span:
-    """The span of a message. It continues the trace that the message came with, or begins one."""
-    about: dict[str, str | int] = {
-        "messaging.system": "kafka",
-        "messaging.operation.type": "process",
-        "messaging.destination.name": message.topic,
-        "messaging.destination.partition.id": str(message.partition),
-        "messaging.kafka.offset": message.offset,
-    }
+def _about(meaning: Order | RefusedOrder) -> dict[str, str]:
     named = {"generia.world.id": meaning.world_id, "generia.order.id": meaning.task_id, "generia.task.type": meaning.task_type}
-    about |= {name: str(value) for name, value in named.items() if value is not None}
-    return Span(f"process {message.topic}", about, kind=SpanKind.CONSUMER, parent=received(message.headers))
+    return {name: str(value) for name, value in named.items() if value is not None}
 
 
 def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
@@ -149,17 +139,21 @@ def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, 
 
 def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: KafkaResource, settings: Settings) -> dg.SensorResult:
     started = time.monotonic()
-    queued = context.instance.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
-    if queued > settings.sensor_max_queued_runs:
-        limit = settings.sensor_max_queued_runs
-        return dg.SensorResult(skip_reason=f"{queued} runs are queued, more than {limit} (SENSOR_MAX_QUEUED_RUNS): nothing is read")
+    queued = context.instance.get_runs_count(QUEUED)
     with ExitStack() as connections:
         database, limits = TickDatabase(mongo, connections), {"max_users": settings.max_users, "max_posts": settings.max_posts}
+        if queued > settings.sensor_max_queued_runs:
+            limit = settings.sensor_max_queued_runs
+            record_tick(context, database, unread(context, kafka), queued)
+            skipped = f"{queued} runs are queued, more than {limit} (SENSOR_MAX_QUEUED_RUNS): nothing is read"
+            return dg.SensorResult(skip_reason=skipped)
         try:
             reading = _read(context, kafka, database, settings, deadline=started + settings.sensor_poll_seconds)
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
+            record_tick(context, database, None, queued)
             return dg.SensorResult(skip_reason=str(error))
         if reading is None:
+            record_tick(context, database, {}, queued)
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
         if reading.fetched.messages and (since := _stopped_since(database)) is not None:
             at = f"{since:%Y-%m-%d %H:%M} UTC"
@@ -174,6 +168,8 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         done = [*handled.done, *(broken.message for broken in result.done)]
         offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
         waiting = pass_skipped(kafka, database, reading.fetched.unreadable, offsets)
+        cursor = reading.cursor.moved(offsets)
+        record_tick(context, database, lag(cursor, reading.log), queued)
     for warning in (*result.problems, *waiting, *filter(None, [handled.stopped])):
         context.log.warning(warning)
     for broken in result.done:
@@ -184,16 +180,15 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         logger.info("order %s (%s) of world %s is recorded%s", order.task_id, order.task_type, order.world_id, again)
         if recorded.overruled:
             context.log.warning(recorded.overruled)
-    cursor = reading.cursor.moved(offsets).model_dump_json()
     requests = run_requests(handled.orders)
     if not requests:
         summary = "; ".join([_summary(reading, handled, result), *waiting])
         logger.debug("%s", summary)
-        return dg.SensorResult(skip_reason=summary, cursor=cursor)
+        return dg.SensorResult(skip_reason=summary, cursor=cursor.model_dump_json())
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in handled.orders)],
-        cursor=cursor,
+        cursor=cursor.model_dump_json(),
     )
 
 
@@ -209,7 +204,7 @@ def _stopped_since(database: TickDatabase) -> datetime | None:
 class Reading:
     """What a tick has read, and the cursor that it began with."""
 
-    topic: str
+    log: TopicLog
     cursor: Cursor
     fetched: Fetched
 
@@ -233,13 +228,13 @@ def _read(
         for note in (*notes, *anew, *begun, *corrections):
             context.log.warning(note)
         fetched = reader.read(starts, deadline=deadline, max_messages=settings.sensor_max_records)
-    return Reading(log.topic, cursor, fetched)
+    return Reading(log, cursor, fetched)
 
 
 def _summary(reading: Reading, handled: Handled, result: DlqResult) -> str:
     messages = reading.fetched.messages
     if not messages:
-        return f"no message in {reading.topic}"
+        return f"no message in {reading.log.topic}"
     counts = (
         (len(handled.done) - len(handled.orders), "not for us"),
         (len(handled.orders), "finished before"),

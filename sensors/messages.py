@@ -25,10 +25,9 @@ from generia_assets.durable.orders.order import (
     WORLD_ID_PATTERN,
     Order,
     OrderError,
-    Parameters,
+    is_extension,
     parse_fields,
-    parse_part,
-    parse_world,
+    parse_parameters,
 )
 from resources.explanation import shortened
 from resources.mongodb.connection import MongoDocument
@@ -58,11 +57,12 @@ Uuid = Annotated[str, AfterValidator(_uuid), WithJsonSchema({"type": "string", "
 
 
 def _world_id(text: str, info: ValidationInfo) -> str:
-    return _name_of_world(text, info.data.get("task_type"))
+    return _name_of_world(text, info.data.get("task_type"), info.data.get("parameters"))
 
 
-def _name_of_world(text: str, task_type: TaskType | None) -> str:
-    if task_type in (None, TaskType.INIT_WORLD_CREATION) or _UUID.fullmatch(text.lower()):
+def _name_of_world(text: str, task_type: TaskType | None, parameters: object) -> str:
+    of_new = task_type in (None, TaskType.INIT_WORLD_CREATION) and not is_extension(task_type, parameters)
+    if of_new or _UUID.fullmatch(text.lower()):
         return _uuid(text)
     if not re.fullmatch(WORLD_ID_PATTERN, text):
         raise ValueError("must be a UUID, or the name that the world has in Dagster")
@@ -81,8 +81,8 @@ class TaskCreated(BaseModel):
     event_type: Literal["task_created"]
     task_id: Uuid
     task_type: TaskType = Field(strict=False)
-    world_id: WorldId
     parameters: MongoDocument | None = None
+    world_id: WorldId
 
 
 def read_message(value: bytes | None) -> Order | Skipped | RefusedOrder:
@@ -95,7 +95,7 @@ def read_message(value: bytes | None) -> Order | Skipped | RefusedOrder:
     except OrderError as error:
         named = _leniently(value)
         task_type = _readable(TaskType, named.get("task_type"))
-        world_id = _readable(lambda text: _name_of_world(text, task_type), named.get("world_id"))
+        world_id = _readable(lambda text: _name_of_world(text, task_type, named.get("parameters")), named.get("world_id"))
         return RefusedOrder(str(error), world_id, _readable(_uuid, named.get("task_id")), task_type)
 
 
@@ -117,10 +117,7 @@ def _meaning(content: MongoDocument) -> Order | Skipped:
     if event_type != TASK_CREATED:
         return Skipped(f"event_type {shortened(event_type)} is not for the generator")
     task = parse_fields(TaskCreated, content)
-    parameters: Parameters | None = None
-    if task.parameters is not None:
-        new_world = task.task_type is TaskType.INIT_WORLD_CREATION
-        parameters = parse_world(task.parameters) if new_world else parse_part(task.task_type, task.parameters)
+    parameters = None if task.parameters is None else parse_parameters(task.task_type, task.parameters)
     return Order(task.world_id, parameters, task.task_type, task.task_id)
 
 

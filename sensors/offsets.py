@@ -114,6 +114,14 @@ def starting_offsets(cursor: Cursor, log: TopicLog, first: Mapping[int, int]) ->
     return starts, notes
 
 
+def lag(cursor: Cursor, log: TopicLog) -> dict[int, int]:
+    """Messages that are not read, by partition: of those that the cursor knows and that can be read."""
+    known = {partition: cursor.offsets[partition] for partition in log.bounds if partition in cursor.offsets}
+    return {
+        partition: max(0, log.bounds[partition].end - max(at, log.bounds[partition].earliest)) for partition, at in known.items()
+    }
+
+
 def next_offsets(reached: Mapping[int, int], read: Iterable[KafkaRecord], done: Iterable[KafkaRecord]) -> dict[int, int]:
     """Where to read on: at ``reached``, but never past a message that was read and is not done."""
     following = dict(reached)

@@ -2,7 +2,7 @@
 
 Here: which assets a task type makes, and the tags by which a run finds its order. The world tells nothing of an order of one of its
 parts whose run never came, or failed before it began: a finished world looks finished all the same. Only the order's own task
-tells. Not here: orders of whole worlds, and those that a run has begun: their world is unfinished, which the watchdog sees
+tells. Not here: orders of new worlds, and those that a run has begun: their world is unfinished, which the watchdog sees
 (run_status.py).
 """
 
@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import dagster as dg
 
 from generia_assets.assets import run_tags
-from generia_assets.catalog import PARTS, TaskType, with_downstream
+from generia_assets.catalog import EXTENDED, TaskType, with_downstream
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.decisions import TASK_TAG
-from generia_assets.durable.orders.order import Order, PartParameters, parse_part
-from generia_assets.durable.orders.records import RecordedOrder, give_up
+from generia_assets.durable.orders.order import ExtensionParameters, Order, PartParameters, parse_parameters
+from generia_assets.durable.orders.records import OF_EXISTING_WORLD, RecordedOrder, give_up
 from generia_assets.durable.status import State
 from generia_assets.partitions import worlds
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -39,18 +38,18 @@ def run_requests(orders: Sequence[RecordedOrder]) -> list[dg.RunRequest]:
 
 
 def run_request(order: Order) -> dg.RunRequest:
-    """The run of one order: the whole world, or one asset of it with what is made of that, unless the order says otherwise.
+    """The run of one order: the whole world, what extends it, or one asset of it with what is made of that, unless the order says
+    otherwise.
 
     New texts under old pictures, and unpublished, would make MongoDB and the platform describe different worlds.
     """
-    asset, part = order.task_type.asset.name, cast("PartParameters | None", order.parameters)
-    made = (
-        ()
-        if order.task_type is TaskType.INIT_WORLD_CREATION
-        else (asset,)
-        if part and not part.with_what_follows
-        else with_downstream(asset)
-    )
+    asset, parameters = order.task_type.asset.name, order.parameters
+    if isinstance(parameters, ExtensionParameters):
+        made: Sequence[str] = EXTENDED
+    elif order.task_type is TaskType.INIT_WORLD_CREATION:
+        made = ()
+    else:
+        made = (asset,) if isinstance(parameters, PartParameters) and not parameters.with_what_follows else with_downstream(asset)
     return dg.RunRequest(
         run_key=order.task_id,
         partition_key=order.world_id,
@@ -102,7 +101,8 @@ def _waiting(database: MongoDatabase, on_their_way: Sequence[str]) -> Iterator[M
 def waiting_orders(on_their_way: Sequence[str]) -> MongoDocument:
     """Which tasks are orders that no run has taken up, but for those of worlds ``on_their_way``. There is an index for this."""
     return {
-        "type": {"$in": [task_type.value for task_type in PARTS]},
+        "type": {"$in": [*TaskType]},
+        **OF_EXISTING_WORLD,
         "status": State.PENDING.value,
         "accepted_at": {"$lt": datetime.now(UTC) - timedelta(seconds=GRACE_SECONDS)},
         "world_id": {"$nin": list(on_their_way)},
@@ -111,7 +111,7 @@ def waiting_orders(on_their_way: Sequence[str]) -> MongoDocument:
 
 def _request(task: MongoDocument, after: str) -> dg.RunRequest:
     task_type = TaskType(task["type"])
-    request = run_request(Order(task["world_id"], parse_part(task_type, task["parameters"] or {}), task_type, task["_id"]))
+    request = run_request(Order(task["world_id"], parse_parameters(task_type, task["parameters"] or {}), task_type, task["_id"]))
     origin = run_tags.of_run(run_tags.Origin.WATCHDOG, f"task {task['_id']} after {after}")
     tags = {**request.tags, **origin, **run_tags.named(task["world"][0].get("name", ""))}
     return request.with_replaced_attrs(run_key=f"{task['_id']}:after {after}", tags=tags)

@@ -55,6 +55,7 @@ LONGEST = (
     "durable/test_ways_and_states.py",
     "local_services/test_demo.py",
     "bench/test_kills.py",
+    "bench/test_fleet.py",
     "assets/test_runs_unusual.py",
     "bench/test_messages.py",
     "resources/test_kafka_security.py",

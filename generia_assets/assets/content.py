@@ -24,6 +24,7 @@ from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.assets.worker import Worker
 from generia_assets.catalog import ASSETS, CONTENT
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
+from generia_assets.content.extension import Extension
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.partitions import worlds
@@ -54,7 +55,8 @@ def world_content(
         at_the_end.callback(_log_people, context, store, worker)
 
         async def make(session: WorldSession) -> None:
-            selection = Selection(selected_types(context), frozenset(session.generation.keys))
+            keys = session.generation.keys
+            selection = Selection(selected_types(context), frozenset(keys), Extension.among(keys, world_request))
             materialized = Materialized(WorldDocuments(store, world_id))
             run = WorldRun(
                 session.runner,

@@ -33,7 +33,7 @@ from generia_assets.content.yaml_files import ContentError
 from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped, is_of_dagsters_storage
 from generia_assets.dagster_internals import PARTITION_NAME_TAG
 from generia_assets.durable.calls.publications import require_same_platform
-from generia_assets.durable.collections import STATUS, ensure_indexes
+from generia_assets.durable.collections import STATUS, ensure_indexes, indexes_of, once_an_hour
 from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
 from generia_assets.durable.status import State, status_of
 from generia_assets.durable.tasks.control import mark_generation_lost, mark_start_failed, mark_waiting
@@ -136,9 +136,12 @@ class GeneratorResource:
         """
         if self._session is None:
             try:
-                with self.mongo.connection() as database:
-                    ensure_indexes(database, history_ttl_days=self.settings.history_ttl_days)
-                    DocumentStore(database).ensure_indexes(ASSETS.values())
+                days = self.settings.history_ttl_days
+                indexes = indexes_of((kind.collection for kind in ASSETS.values()), history_ttl_days=days)
+                with self.mongo.connection() as database, once_an_hour(database, indexes) as due:
+                    if due:
+                        ensure_indexes(database, history_ttl_days=days)
+                        DocumentStore(database).ensure_indexes(ASSETS.values())
             # the watchdog orders the world again, because the missing right may be granted meanwhile
             except MongoForbiddenError as error:
                 with suppress(MongoForbiddenError), self.mongo.connection() as database:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeVar
@@ -92,9 +92,14 @@ class Materialized:
             self._missing.add(model)
         return found
 
-    async def briefs(self, first: int, count: int) -> list[CharacterBrief]:
-        """The concepts of ``count`` people from index ``first``."""
-        return [await self.one(CharacterBrief, character_key(first + place)) for place in range(count)]
+    async def each(self, model: type[DocumentT], use: Callable[[DocumentT], None]) -> None:
+        """Call ``use`` with each document, in order of their keys."""
+
+        def every() -> None:
+            for document in self._documents.stream(model):
+                use(document)
+
+        await asyncio.to_thread(every)
 
 
 PAGE = 200

@@ -89,6 +89,7 @@ class WorldOrchestrator:
                 self._order.settle(t)
                 continue
             await self._open_posts.acquire()
+            await self._order.backpressure()
             self._texts[t] = asyncio.get_running_loop().create_future()
             self._group.create_task(self._post(t), name=self._key(t))
         for index in joining:
@@ -215,14 +216,16 @@ class WorldOrchestrator:
             return None
         if not makes_post and self._run.makes(TaskType.GENERATE_POST_IMAGE, key):
             return await self._run.materialized.one(Post, key)
-        if not makes_post and not self._run.makes(TaskType.GENERATE_POST_BATCH, character_key(index)):
+        if not makes_post and not self._run.selection.makes_idea(key):
             return None
         number = order // BATCH
         story = [*(await self._people.plan(index, number - 1) if number else ()), *await self._people.plan(index, number)]
         idea = next((idea for idea in story if idea.order == order), None)
         if not makes_post or idea is None:
             return None
-        earlier = heard_before(self._run.request.seed, self._run.request.users_count, self._run.request.posts_count, t)
+        story = [await self._people.before.as_posted(one) for one in story if one.order < order]
+        people, posts, former = self._run.request.size
+        earlier = heard_before(self._run.request.seed, people, posts, t, former)
         heard = [await self._people.idea(other) for other in earlier]
         return await self._run.execute(
             self._after_post,
@@ -233,7 +236,7 @@ class WorldOrchestrator:
             person.acquaintances,
             story,
             replied_to=await self._text(self._run.line.replies[t]) if idea.in_reply_to else None,
-            heard=[idea for idea in heard if idea is not None],
+            heard=[await self._people.before.as_posted(idea) for idea in heard if idea is not None],
             former=await self._people.before.text_to_replace(idea),
         )
 
@@ -287,8 +290,8 @@ class WorldOrchestrator:
 
     def _makes_of(self, t: int) -> bool:
         """Whether this run makes anything of the post at this place, its idea included."""
-        key, person = self._key(t), character_key(self._run.line.people[t])
-        if self._run.makes(TaskType.GENERATE_POST_BATCH, person):
+        key = self._key(t)
+        if self._run.selection.makes_idea(key):
             return True
         posts = ("post_briefs", "posts", "post_images")
         return any(self._run.makes(ASSETS[name].task_type, key) or self._run.selection.follows(name, key) for name in posts)

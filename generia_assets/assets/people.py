@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
+
+from pydantic import TypeAdapter
 
 from generia_assets.assets.materialized import ItemMissingError
 from generia_assets.assets.selection import PreviousState, WorldRun
@@ -50,50 +54,74 @@ logger = logging.getLogger(__name__)
 
 ValueT = TypeVar("ValueT")
 
-KEPT_PEOPLE = 12
-"""People in memory for each call at once, each with a plan of ten posts; others are loaded again when a post needs them."""
+KEPT_PEOPLE = 6
+"""People in memory for each call at once, each with a plan of ten posts."""
+PACKED_PEOPLE = 120
+"""The same of people beyond these, packed: about 2 kB each, and 1.5 kB a plan. Others are loaded again when a post needs them."""
 
 
 class Memo(Generic[ValueT]):
     """Values by number (from 0 to below ``numbers``) that many wait for: each is made once at a time, and the latest ones stay.
 
-    ``make(number, again)`` makes one; ``again``: this memo made it before and has dropped it, so that it only has to be loaded.
-    An error ends the task group. Memory does not grow with the world.
+    The latest ``kept`` are there as they are, ``packed`` before them as packed JSON of this ``kind``. ``make(number, again)`` makes
+    one; ``again``: this memo made it before and has dropped it, so that it only has to be loaded. An error ends the task group.
+    Memory does not grow with the world.
     """
 
     def __init__(
-        self, group: ReliableTaskGroup, make: Callable[[int, bool], Awaitable[ValueT]], *, numbers: int, kept: int
+        self,
+        group: ReliableTaskGroup,
+        make: Callable[[int, bool], Awaitable[ValueT]],
+        kind: TypeAdapter[ValueT],
+        *,
+        numbers: int,
+        kept: int,
+        packed: int,
     ) -> None:
         self._group = group
         self._make = make
+        self._kind = kind
         self._made = bytearray(numbers)
         self._kept = kept
+        self._most_packed = packed
         self._tasks: OrderedDict[int, asyncio.Task[ValueT]] = OrderedDict()
+        self._packed: OrderedDict[int, bytes] = OrderedDict()
 
     async def get(self, number: int) -> ValueT:
         """The value, made now if it is not there; other callers wait for the same task."""
         task = self._tasks.get(number)
         if task is None:
-            self._drop()
+            self._pack()
             task = self._tasks[number] = self._group.create_task(self._once(number))
         self._tasks.move_to_end(number)
         return await task
 
     def there(self, number: int) -> ValueT | None:
-        """The value if it is in memory, else None."""
+        """The value if it is in memory, else None. It may be changed: its packed form is dropped."""
+        self._packed.pop(number, None)
         task = self._tasks.get(number)
         return task.result() if task is not None and task.done() else None
 
     async def _once(self, number: int) -> ValueT:
+        if (packed := self._packed.get(number)) is not None:
+            self._packed.move_to_end(number)
+            return self._kind.validate_json(zlib.decompress(packed))
         value = await self._make(number, bool(self._made[number]))
         self._made[number] = 1
         return value
 
-    def _drop(self) -> None:
-        """Drop the least recently used values. Those being made stay, so that nothing is made twice at once."""
-        surplus = len(self._tasks) + 1 - self._kept
-        for number in [number for number, task in self._tasks.items() if task.done()][: max(0, surplus)]:
-            del self._tasks[number]
+    def _pack(self) -> None:
+        """Pack the least recently used values. Those being made stay, so that nothing is made twice at once."""
+        surplus = max(0, len(self._tasks) + 1 - self._kept)
+        for number in list(islice((number for number, task in self._tasks.items() if task.done()), surplus)):
+            task = self._tasks.pop(number)
+            if task.cancelled() or task.exception() is not None:
+                continue
+            if number not in self._packed:
+                self._packed[number] = zlib.compress(self._kind.dump_json(task.result()), level=1)
+            self._packed.move_to_end(number)
+        while len(self._packed) > self._most_packed:
+            self._packed.popitem(last=False)
 
 
 @dataclass
@@ -105,6 +133,10 @@ class CharacterRun:
     avatar_url: str | None = None
 
 
+_CONCEPTS, _PLAN = TypeAdapter(tuple[CharacterBrief, ...]), TypeAdapter(tuple[PostBrief, ...])
+_PERSON = TypeAdapter(CharacterRun | None)
+
+
 class CharacterPool:
     """Makes concepts, characters and plans, or loads them. An item that failed for good is None, or a plan without posts."""
 
@@ -114,10 +146,11 @@ class CharacterPool:
         self._characters = CharacterIndex()
         self._ideas: OrderedDict[int, tuple[int, Ideas]] = OrderedDict()
         """By person: the number of plans that are made, and their ideas."""
-        people, self._kept = run.request.users_count, KEPT_PEOPLE * run.calls_at_once
-        self._batches = Memo(group, self._make_batch, numbers=people // BATCH + 1, kept=self._kept // BATCH)
-        self._persons = Memo(group, self._make_person, numbers=people, kept=self._kept)
-        self._plans = Memo(group, self._make_plan, numbers=run.request.posts_count, kept=self._kept)
+        people, self._kept, packed = run.request.users_count, KEPT_PEOPLE * run.calls_at_once, PACKED_PEOPLE * run.calls_at_once
+        batches = {"numbers": people // BATCH + 1, "kept": self._kept // BATCH, "packed": packed // BATCH}
+        self._batches = Memo(group, self._make_batch, _CONCEPTS, **batches)
+        self._persons = Memo(group, self._make_person, _PERSON, numbers=people, kept=self._kept, packed=packed)
+        self._plans = Memo(group, self._make_plan, _PLAN, numbers=run.request.posts_count, kept=self._kept, packed=packed)
         """By the place of a plan's first post."""
 
     async def batch(self, number: int) -> Sequence[CharacterBrief]:
@@ -135,9 +168,9 @@ class CharacterPool:
     async def idea(self, t: int) -> PostBrief | None:
         """The idea of the post at this place."""
         index, order = self._run.line.people[t], self._run.line.orders[t]
-        key = character_key(index)
-        if not self._run.makes(TaskType.GENERATE_POST_BATCH, key):
-            return await self._run.materialized.one_if_there(PostBrief, post_key(key, order))
+        key = post_key(character_key(index), order)
+        if not self._run.selection.makes_idea(key):
+            return await self._run.materialized.one_if_there(PostBrief, key)
         return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
 
     def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
@@ -145,33 +178,44 @@ class CharacterPool:
         if (person := self._persons.there(index)) is not None:
             person.avatar_url = avatar.avatar.url
 
-    async def _make_batch(self, number: int, again: bool) -> Sequence[CharacterBrief]:
-        first = number * BATCH
-        parameters = CharacterBatchParameters(
-            key=batch_key(first), first=first, count=min(BATCH, self._run.request.users_count - first)
-        )
-        if not self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, parameters.key):
-            return await self._materialized_batch(number, again)
+    async def _make_batch(self, number: int, again: bool) -> tuple[CharacterBrief, ...]:
+        key, numbers = batch_key(number * BATCH), range(number * BATCH, min((number + 1) * BATCH, self._run.request.users_count))
+        if not self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, key):
+            return await self._materialized_batch(number, numbers, again)
         if number and not again:
             await self.batch(number - 1)  # one batch after the other: the names of earlier people are taken
+        first = max(numbers.start, self._run.first_new_person)
+        parameters = CharacterBatchParameters(key=key, first=first, count=numbers.stop - first)
         made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
         if made is None:
+            if self._characters.count < first:  # an extension
+                await self._run.materialized.each(CharacterBrief, self._characters.add)
+            self._characters.know(*[await self._brief(index) for index in self._known_before(numbers)])
             made = await self._run.execute(self._after_briefs, generate_character_batch, parameters, self._characters)
             self._characters.add(*made.briefs)
-        return made.briefs
+        return (*[await self._brief(index) for index in range(numbers.start, first)], *made.briefs)
 
-    async def _materialized_batch(self, number: int, again: bool) -> Sequence[CharacterBrief]:
+    def _known_before(self, people: Iterable[int]) -> list[int]:
+        """Whom these people know of those who were there before an extension."""
+        known = {tie.index for index in people for tie in self._run.acquaintances(index)}
+        return sorted(index for index in known if index < self._run.first_new_person)
+
+    async def _brief(self, index: int) -> CharacterBrief:
+        """The materialized concept. A person who was there before an extension has as many posts as they have now."""
+        brief = await self._run.materialized.one(CharacterBrief, character_key(index))
+        return brief.model_copy(update={"posts_count": self._run.line.count_of(index)})
+
+    async def _materialized_batch(self, number: int, people: Iterable[int], again: bool) -> tuple[CharacterBrief, ...]:
         """The materialized concepts, except of people who are regenerated under the same name."""
-        first = number * BATCH
-        briefs = await self._run.materialized.briefs(first, min(BATCH, self._run.request.users_count - first))
+        briefs = [await self._brief(index) for index in people]
         regenerated = [place for place, brief in enumerate(briefs) if self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, brief.key)]
         if not regenerated:
-            return briefs
+            return tuple(briefs)
         known = [brief for earlier in range(max(0, number - 2), number) for brief in await self.batch(earlier)]
         for place in regenerated:
             there = {character_index(brief.key): brief for brief in (*known, *briefs)}
             briefs[place] = await self._regenerated_concept(await self.before.concept_of(briefs[place], there), again)
-        return briefs
+        return tuple(briefs)
 
     async def _regenerated_concept(self, previous: PreviousCharacter, again: bool) -> CharacterBrief:
         """Another concept under the same name."""
@@ -182,7 +226,7 @@ class CharacterPool:
         return made.briefs[0]
 
     async def _make_person(self, index: int, again: bool) -> CharacterRun | None:
-        ties = social.acquaintances(self._run.request.seed, self._run.request.users_count, index)
+        ties = self._run.acquaintances(index)
         numbers = sorted({social.batch_of(other) for other in (index, *(tie.index for tie in ties))})
         known = {character_index(brief.key): brief for number in numbers for brief in await self.batch(number)}
         acquaintances = social.introduce(self._run.request, self._run.world, index, known)
@@ -196,7 +240,8 @@ class CharacterPool:
     async def _character(self, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], again: bool) -> Character | None:
         parameters = TaskParameters(key=brief.key)
         if not self._run.makes(TaskType.GENERATE_CHARACTER, brief.key):
-            return await self._run.materialized.one(Character, brief.key)
+            there = await self._run.materialized.one(Character, brief.key)
+            return there.model_copy(update={"posts_count": brief.posts_count})
         if again:
             return await self._run.runner.result_of(generate_character, parameters)
         previous, character_id = await self.before.previous_character(brief)
@@ -220,21 +265,25 @@ class CharacterPool:
             found = await self._run.runner.result_of(generate_character_avatar, TaskParameters(key=key))
         return None if found is None else found.avatar.url
 
-    async def _make_plan(self, t: int, again: bool) -> Sequence[PostBrief]:
-        index, first = self._run.line.people[t], self._run.line.orders[t]
-        key, count = character_key(index), min(BATCH, self._run.line.count_of(index) - first)
-        if not self._run.makes(TaskType.GENERATE_POST_BATCH, key):
-            keys = [post_key(key, first + place) for place in range(count)]
-            there = [await self._run.materialized.one_if_there(PostBrief, post) for post in keys]
-            return [brief for brief in there if brief is not None]
-        parameters = _plan_parameters(key, first, count)
+    async def _make_plan(self, t: int, again: bool) -> tuple[PostBrief, ...]:
+        index, begin = self._run.line.people[t], self._run.line.orders[t]
+        key, end = character_key(index), min(begin + BATCH, self._run.line.count_of(index))
+        posts = [post_key(key, order) for order in range(begin, end)]
+        known = [post for post in posts if not self._run.selection.makes_idea(post)]
+        found = [await self._run.materialized.one_if_there(PostBrief, post) for post in known]
+        there = tuple(brief for brief in found if brief is not None)
+        if known == posts:
+            return there
+        first = begin + len(known)
+        parameters = _plan_parameters(key, first, end - first)
         if again:
             made = await self._run.runner.result_of(generate_post_batch, parameters)
-            return () if made is None else made.briefs
-        person, ideas = await self.person(index), await self._ideas_before(index, first // BATCH)
+            return there if made is None else (*there, *made.briefs)
+        person, ideas = await self.person(index), await self._ideas_before(index, begin // BATCH)
         if person is None:
-            return ()
-        briefs: Sequence[PostBrief] = ()
+            return there
+        ideas.add(*[await self.before.as_posted(brief) for brief in there])
+        briefs: tuple[PostBrief, ...] = ()
         try:
             made = await self._run.execute(
                 self._after_ideas,
@@ -248,11 +297,11 @@ class CharacterPool:
         except TaskFailedError as error:
             logger.warning("%s; these posts are not made", error)
         ideas.add(*briefs)
-        if first + count < self._run.line.count_of(index):
-            self._ideas[index] = (first // BATCH + 1, ideas)
+        if end < self._run.line.count_of(index):
+            self._ideas[index] = (begin // BATCH + 1, ideas)
             if len(self._ideas) > self._kept:
                 self._ideas.popitem(last=False)
-        return briefs
+        return (*there, *briefs)
 
     async def _ideas_before(self, index: int, number: int) -> Ideas:
         """The ideas of this person's plans before this one, all of which are made or have failed then."""

@@ -54,7 +54,7 @@ class ApiResources:
         breakers = BreakerStatusStore(fleet, run_id, lease_seconds=settings.slot_lease_seconds)
         stack.push_async_callback(breakers.aclose)
         each = {one.api: one for one in (self.gemini, self.images, self.platform)}
-        policies = {api: one.policy(fleet, breakers.breaker(api)) for api, one in each.items()}
+        policies = {api: one.policy(fleet, breakers.breaker(api), run_id) for api, one in each.items()}
         names = {api: name_of(api, *one.identity) for api, one in each.items() if one.identity}
         for api, name in names.items():
             known = await latest_answers(fleet, name)

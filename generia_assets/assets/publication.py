@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from contextlib import suppress
 
 from generia_assets.catalog import NEEDED_BY_POSTS, TaskType, Unit
 from generia_assets.content import social
@@ -29,6 +30,10 @@ RESUMED = 32
 """A postponed post is resumed when it is among the next so many of the timeline: what it reads and records delays no turn."""
 
 
+STANDSTILL_SECONDS = 0.25
+"""The order stands still when no place has been settled for so long."""
+
+
 class Priorities:
     """The priority of each task of a world, from its type and key alone; lower goes first (``TaskRunner.priority_of``)."""
 
@@ -36,8 +41,8 @@ class Priorities:
         """``avatars_first``: posts need the avatars of those whom their pictures show."""
         avatars = {TaskType.GENERATE_CHARACTER_AVATAR.asset.name} if avatars_first else set()
         self._needed = NEEDED_BY_POSTS | avatars
-        self._seed, self._people = request.seed, request.users_count
-        self._line = timeline(request.seed, request.users_count, request.posts_count)
+        self._seed, self._size = request.seed, request.size
+        self._line = timeline(request.seed, *request.size)
 
     def __call__(self, task_type: TaskType, key: str) -> int:
         """The place of the earliest post that needs the task, then how near the task is to the post's end."""
@@ -58,8 +63,8 @@ class Priorities:
 
     def _place_of_batch(self, batch: int) -> int:
         """When the first person of this batch, or an acquaintance of one, joins."""
-        near = range(max(0, batch - 1) * BATCH, min(self._people, (batch + 1) * BATCH))
-        needing = (index for index in near if social.ready_after(self._seed, self._people, index) >= batch)
+        near = range(max(0, batch - 1) * BATCH, min(self._size.people, (batch + 1) * BATCH))
+        needing = (index for index in near if social.ready_after(self._seed, self._size.people, index, self._size.former) >= batch)
         return min(map(self._line.joined, needing))
 
 
@@ -79,6 +84,7 @@ class PublicationOrder:
         self._postponed: list[int] = []
         """A heap: the earliest first."""
         self._moved = asyncio.Event()
+        self._moved_at = 0.0
         self.first_settled = asyncio.Event()
         """Set when the first place is settled, or there is none."""
         if not places:
@@ -113,6 +119,18 @@ class PublicationOrder:
         if waits is not None and not waits.done():
             waits.set_result(None)
         self._moved.set()
+        self._moved_at = asyncio.get_running_loop().time()
+
+    async def backpressure(self) -> None:
+        """Return when half of the posts that may wait do, or fewer, or when the order stands still.
+
+        Where posts are made faster than they can be published, one that is made earlier is only postponed, which costs seven reads.
+        """
+        loop = asyncio.get_running_loop()
+        while 2 * len(self._waiting) > self._most_waiting and (left := self._moved_at + STANDSTILL_SECONDS - loop.time()) > 0:
+            self._moved.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), left)
 
     async def next_postponed(self) -> int | None:
         """The next postponed place whose turn is soon; None when all places are settled."""

@@ -1,8 +1,8 @@
-"""A run's log in Dagster: one line for each person, at most ``MOST_LINES``, so that the events do not grow with posts.
+"""A run's log in Dagster: one event with a line for each person, at most ``MOST_LINES``; no world has more events than another.
 
-Here: the lines. Dagster keeps each line of ``context.log`` as an event for ever, so each person has one (attempts, calls, tokens,
-cost, failures), people with failures first. The lines of single tasks go to the run's compute log (stdout and stderr on the run's
-page) and not here: durable/tasks/runner.py. A failed run has its lines, too.
+Here: the lines. Dagster keeps each message of ``context.log`` as an event for ever, so all people share one (attempts, calls,
+tokens, cost, failures), people with failures first. The lines of single tasks go to the run's compute log (stdout and stderr on the
+run's page) and not here: durable/tasks/runner.py. A failed run has its lines, too.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def people_lines(database: MongoDatabase, world_id: str, generation: str) -> Ite
 
 
 def log_people(log: logging.Logger, database: MongoDatabase, world_id: str, generation: str) -> None:
-    """Write a line for each person, as far as the run came; a warning where MongoDB cannot be read.
+    """Write one message with a line for each person, as far as the run came; a warning where MongoDB cannot be read.
 
     Never raises: logging must neither change nor hide the result of a run.
     """
     try:
-        for line in people_lines(database, world_id, generation):
-            log.info(line)
+        if lines := list(people_lines(database, world_id, generation)):
+            log.info("\n".join(lines))
     except Exception as error:  # noqa: BLE001
         log.warning(f"The people's lines are missing ({type(error).__name__}); generia stats {world_id} has their figures")
 

@@ -17,10 +17,20 @@ from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import MADE_BY, NEW_WORLD, RERUN_CHARACTER, RERUN_PART, RERUN_POST
 from generia_assets.assets.materialized import WorldDocuments, refuse_another_plan
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, with_downstream
-from generia_assets.content.documents import CharacterBrief, PostImage
-from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
+from generia_assets.content.keys import EXTENSION, WORLD_KEY
+from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.orders.decisions import TASK_TAG, RunIdentity, RunScope
-from generia_assets.durable.orders.order import OrderError, WorldParameters, parse_part
+from generia_assets.durable.orders.order import (
+    ExtensionParameters,
+    OrderError,
+    Parameters,
+    PartParameters,
+    StoredParameters,
+    WorldParameters,
+    parse_parameters,
+    parse_stored,
+)
 from generia_assets.durable.orders.workload import Workload, character_named, post_named, workload
 from generia_assets.durable.tasks.session import Assignment
 from generia_assets.partitions import worlds
@@ -91,17 +101,17 @@ def assignment_of(
     world_id, run = context.partition_key, context.run
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
 
-    def look_up(database: MongoDatabase) -> tuple[tuple[str, ...], OrderError | None]:
+    def look_up(database: MongoDatabase) -> tuple[tuple[str, ...], WorldParameters | None, OrderError | None]:
         run_tags.complete(context, database)
         keys = keys_of(context, database)
         try:
             refuse_another_plan(database, world_id, makes, keys)
+            return keys, _extended(context, database) or parameters, None
         except OrderError as refusal:
-            return keys, refusal
-        return keys, None
+            return keys, parameters, refusal
 
     try:
-        keys, refusal = generator.read(look_up)
+        keys, ordered, refusal = generator.read(look_up)
     except OrderError as error:
         generator.report_unchanged(context, makes)
         raise dg.Failure(str(error), allow_retries=False) from None
@@ -115,7 +125,7 @@ def assignment_of(
     return Assignment(
         world_id=world_id,
         run=RunIdentity(run.run_id, tuple(_ancestors(context)), run.tags),
-        wanted=RunScope(frozenset(makes), keys, parameters),
+        wanted=RunScope(frozenset(makes), keys, ordered),
         workload=new_workload,
     )
 
@@ -139,13 +149,39 @@ def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple
         named.append(character_named(documents.stream(CharacterBrief), form.character))
     if form.post:
         named.append(post_named(documents.stream(PostImage), form.post))
+    if EXTENSION in (form.keys or ()):
+        raise OrderError(f"keys: {EXTENSION} cannot be made again as such; name its people and posts by their keys")
     if named or form.keys:
         return (*named, *(form.keys or ()))
     task_id = context.run.tags.get(TASK_TAG)
     if task_id is None or len(selected_assets(context)) == len(ASSETS):
         return ()
+    ordered = _ordered(database, task_id)
+    if isinstance(ordered, ExtensionParameters):
+        return (EXTENSION,)
+    return ordered.keys if isinstance(ordered, PartParameters) else ()
+
+
+def _ordered(database: MongoDatabase, task_id: str | None) -> Parameters | None:
+    """The parameters of the order that a run carries out."""
     task = database[TASKS].find_one({"_id": task_id}, {"type": 1, "parameters": 1})
-    return parse_part(TaskType(task["type"]), task["parameters"] or {}).keys if task else ()
+    return parse_parameters(TaskType(task["type"]), task["parameters"] or {}) if task else None
+
+
+def _extended(context: dg.AssetExecutionContext, database: MongoDatabase) -> StoredParameters | None:
+    """The world's parameters with what the run's order adds to them, as the world stands completed; None: it adds nothing.
+
+    Raises ``OrderError`` where the world would be larger than this installation accepts.
+    """
+    by, found = _ordered(database, context.run.tags.get(TASK_TAG)), database[STATUS].find_one({"_id": context.partition_key})
+    if not isinstance(by, ExtensionParameters) or found is None:
+        return None
+    current = database[GENERATIONS].find_one({"_id": found.get("unfinished") or found.get("generation")}) or {}
+    stored = parse_stored((current.get("before") or found)["parameters"])
+    extended = stored.extended(by, found.get("cost_limit_usd"))
+    extended.require_within(max_users=settings().max_users, max_posts=settings().max_posts)
+    request = WorldDocuments(DocumentStore(database), context.partition_key).one(WorldRequest, WORLD_KEY)
+    return extended if request is None else extended.model_copy(update={"created_at": request.created_at})
 
 
 def refuse_a_world_that_exists(context: dg.AssetExecutionContext, database: MongoDatabase, prompt: str) -> None:

@@ -25,7 +25,8 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.keys import batch_key, character_index, character_key
+from generia_assets.content.extension import Extension
+from generia_assets.content.keys import author_of, batch_key, character_index, character_key
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.tasks.claims import TaskSpec
@@ -38,7 +39,7 @@ ResultT = TypeVar("ResultT", bound=BaseModel)
 Context = ParamSpec("Context")
 
 NEIGHBOURS = 20
-"""People on either side, by index, in the prompt that regenerates a person: all acquaintances of that person are among them."""
+"""People on either side, by index, in the prompt that regenerates a person; and all acquaintances of that person."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,18 @@ class Selection:
 
     types: frozenset[TaskType]
     keys: frozenset[str] = frozenset()
+    extension: Extension | None = None
+    """The run extends the world, and makes what is new of these types."""
 
     def makes(self, task_type: TaskType, key: str) -> bool:
         """Whether this run makes this item."""
+        if self.extension is not None:
+            return task_type in self.types and self.extension.has(task_type.asset.unit, key)
         return task_type in self.types and (not self.keys or key in self.keys or key.split("-")[0] in self.keys)
+
+    def makes_idea(self, post: str) -> bool:
+        """Whether this run makes the idea of this post."""
+        return self.makes(TaskType.GENERATE_POST_BATCH, post if self.extension is not None else author_of(post))
 
     def tasks(self, task_type: TaskType, keys: Iterable[str]) -> list[TaskSpec]:
         """The tasks of this type among these items that this run makes."""
@@ -89,7 +98,16 @@ class WorldRun:
     @cached_property
     def line(self) -> Timeline:
         """The world's timeline."""
-        return timeline(self.request.seed, self.request.users_count, self.request.posts_count)
+        return timeline(self.request.seed, *self.request.size)
+
+    @property
+    def first_new_person(self) -> int:
+        """The index from which on people are new, where the run extends the world; else 0."""
+        return 0 if self.selection.extension is None else self.selection.extension.people.start
+
+    def acquaintances(self, index: int) -> tuple[social.SeededRelation, ...]:
+        """Whom this person knows."""
+        return social.acquaintances(self.request.seed, self.request.users_count, index, self.request.size.former)
 
     def makes(self, task_type: TaskType, key: str) -> bool:
         """Whether this run makes this item."""
@@ -117,7 +135,9 @@ class PreviousState:
         """The person who has the name, and the other people. ``known``: this run's concepts; the others are loaded."""
         index, count = character_index(brief.key), self._run.request.users_count
         others: dict[int, CharacterBrief] = {}
-        for other in range(max(0, index - NEIGHBOURS), min(count, index + NEIGHBOURS + 1)):
+        near = range(max(0, index - NEIGHBOURS), min(count, index + NEIGHBOURS + 1))
+        met = self._run.acquaintances(index)
+        for other in sorted({*near, *(tie.index for tie in met)}):
             if other in known:
                 others[other] = known[other]
             else:
@@ -149,3 +169,10 @@ class PreviousState:
             return ""
         previous = await self._run.materialized.one_if_there(Post, idea.key)
         return previous.content if previous is not None and not previous.deleted_reason else ""
+
+    async def as_posted(self, brief: PostBrief) -> PostBrief:
+        """The brief. The only post of a person had no idea: after an extension its text is the idea that later posts go on from."""
+        if brief.idea != brief.of_plan or brief.moderation or self._run.selection.makes_idea(brief.key):
+            return brief
+        post = await self._run.materialized.one_if_there(Post, brief.key)
+        return brief if post is None else brief.model_copy(update={"idea": post.content})

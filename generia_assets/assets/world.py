@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
+from anyio import to_thread
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.definition import definition_of
 from generia_assets.assets.description import banned_terms, figures, results_of
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import WorldRequestConfig
+from generia_assets.assets.materialized import WorldDocuments
 from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, refuse_a_world_that_exists, selected_assets
 from generia_assets.catalog import ASSETS
 from generia_assets.content import banlist
 from generia_assets.content.documents import WorldDescription, WorldRequest
-from generia_assets.content.keys import WORLD_KEY
+from generia_assets.content.keys import EXTENSION, WORLD_KEY
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.orders.order import WORLD_ID_PATTERN, Order, OrderError, WorldParameters
@@ -29,7 +31,8 @@ from generia_assets.settings import settings
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.init_world_creation import InitWorldParameters, init_world_creation
 from generia_assets.tasks.task_definition import TaskParameters
-from resources.mongodb.document_store import DocumentStream
+from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.document_store import DocumentStore, DocumentStream
 
 
 @dg.asset(name="world_request", partitions_def=worlds, **definition_of("world_request"))
@@ -48,10 +51,15 @@ def world_request(
     assignment = assignment_of(context, generator, parameters=given)
     with generator.world(context, assignment, last=is_final_step(context)) as worker:
 
+        def described(database: MongoDatabase) -> WorldDescription:
+            return next(WorldDocuments(DocumentStore(database), world_id).stream(WorldDescription))
+
         async def check(session: WorldSession) -> WorldRequest:
             ordered = {"created_at": datetime.now(UTC), **session.parameters.model_dump(exclude_none=True)}
             parameters = InitWorldParameters(world_id=world_id, **ordered)
-            return await session.runner.execute(None, init_world_creation, parameters)
+            is_extended = EXTENSION in session.generation.keys
+            world = await to_thread.run_sync(generator.read, described) if is_extended else None
+            return await session.runner.execute(None, init_world_creation, parameters, world)
 
         request = worker.run(check)
         keep_partition(context)

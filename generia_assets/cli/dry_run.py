@@ -95,7 +95,7 @@ class DryRun:
         self._request = request
         self._answers = answers
         self._found = found
-        self._line = timeline(request.seed, request.users_count, request.posts_count)
+        self._line = timeline(request.seed, *request.size)
         self._number = 0
         self._worlds = _Made[str, WorldDescription]()
         self._briefs = _Made[int, CharacterBrief]()
@@ -157,7 +157,7 @@ class DryRun:
 
     def _known(self, index: int) -> tuple[Acquaintance, ...]:
         """Whom a person knows, all of them."""
-        ties = social.acquaintances(self._request.seed, self._request.users_count, index)
+        ties = social.acquaintances(self._request.seed, self._request.users_count, index, self._request.size.former)
         briefs = {other: self._briefs[other] for other in (index, *(tie.index for tie in ties))}
         return social.introduce(self._request, self._worlds[WORLD_KEY], index, briefs)
 
@@ -187,7 +187,7 @@ class DryRun:
     def _heard(self, index: int, order: int) -> list[PostBrief]:
         """The ideas of acquaintances' earlier posts that a post's prompt contains."""
         request, line = self._request, self._line
-        earlier = heard_before(request.seed, request.users_count, request.posts_count, line.t_of(index, order))
+        earlier = heard_before(request.seed, request.users_count, request.posts_count, line.t_of(index, order), request.size.former)
         return [self._ideas[post_key(character_key(line.people[t]), line.orders[t])] for t in earlier]
 
     async def _do(
@@ -222,7 +222,7 @@ def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
     yield from ((task_type, 0, 0) for task_type in of(Unit.WORLD))
     yield from ((task_type, batch, 0) for batch in range(ceil(request.users_count / BATCH)) for task_type in of(Unit.PEOPLE_BATCH))
     yield from ((task_type, index, 0) for index in range(request.users_count) for task_type in of(Unit.PERSON))
-    line = timeline(request.seed, request.users_count, request.posts_count)
+    line = timeline(request.seed, *request.size)
     for index, order in zip(line.people, line.orders, strict=True):
         if order % BATCH == 0:
             yield from ((task_type, index, order // BATCH) for task_type in of(Unit.POST_BATCH))

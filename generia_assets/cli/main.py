@@ -90,6 +90,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Control it": {
         "stop": Entry("control", "Stop worlds; what exists stays."),
         "resume": Entry("control", "Let stopped or failed worlds go on where they stand."),
+        "extend": Entry("extend", "Add people and posts to a completed world, by Kafka message."),
         "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
     },
     "Look at it": {
@@ -206,9 +207,9 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from generia_assets.version import generia_version
 
-        typer.echo(f"generia {version('generia')}")
+        typer.echo(f"generia {generia_version()}")
         raise typer.Exit
 
 

@@ -61,19 +61,19 @@ def ties_to_describe(
             says=f"{tie.sentence(whom(index), whom(tie.index))}. Between them: {tie.between}.",
         )
         for index in asked
-        for tie in social.acquaintances(request.seed, request.users_count, index)
+        for tie in social.acquaintances(request.seed, request.users_count, index, request.size.former)
         if tie.index in known or (tie.index in asked and tie.index > index)
     )
 
 
 def happened(request: WorldRequest, world: WorldDescription, t: int) -> int:
     """How many events of the calendar have happened at this place of the timeline."""
-    return events_before(request.seed, request.posts_count, len(world.calendar), t)
+    return events_before(request.seed, request.size.told, len(world.calendar), t)
 
 
 def happened_when_joining(request: WorldRequest, world: WorldDescription, index: int) -> int:
     """How many events have happened when the character with this index joins; they do not know later ones."""
-    joined = timeline(request.seed, request.users_count, request.posts_count).joined(index)
+    joined = timeline(request.seed, *request.size).joined(index)
     return happened(request, world, joined)
 
 
@@ -93,7 +93,7 @@ def character_batch(
     the user's sentence and what happened in the world and between people, for use after refusals.
     """
     existing = characters.count + len(made)
-    given = shares(request.seed, request.users_count, request.posts_count)
+    given = shares(request.seed, *request.size)
     ties = () if mild else ties_to_describe(request, numbers, first, by_index((*characters.latest, *made)))
     return ask(
         request,

@@ -133,6 +133,6 @@ def post(
         before=sorted((idea for idea in story if idea.order < brief.order), key=lambda idea: idea.order)[-_STORY_BEFORE:],
         softened=softened,
         former=former,
-        planned=character_.posts_count > 1 and not brief.moderation,
+        planned=brief.idea != brief.of_plan,
         **_person(request, character_, acquaintances),
     )

@@ -93,7 +93,7 @@ SITUATIONS = 3
 """Situations in which a person is shown."""
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def profile(seed: int, index: int, selves: int = 0) -> Profile:
     """The profile of the character with this index: each entry of a list once before any comes twice."""
     drawn_from, deals = self_seed(seed, index, selves), data_files.profile_options()

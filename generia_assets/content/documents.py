@@ -15,6 +15,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from generia_assets.content.keys import WORLD_KEY
+from generia_assets.content.shares import Size
 from resources.gemini.tiers import ServiceTier
 
 
@@ -46,6 +47,14 @@ class WorldRequest(Document):
     max_cost_usd: float | None = Field(default=None, gt=0, description="cap in US dollars; None = no cap")
     service_tier: ServiceTier = ServiceTier.STANDARD
     created_at: datetime
+    former_sizes: tuple[tuple[int, int], ...] = Field(
+        default=(), description="people and posts that the world had before each of its extensions, in order"
+    )
+
+    @property
+    def size(self) -> Size:
+        """The counts, with those before each extension: what draws depend on, beside the seed."""
+        return Size.of(self.users_count, self.posts_count, self.former_sizes)
 
 
 class WorldEvent(BaseModel):
@@ -191,7 +200,7 @@ class CharacterBrief(Document):
         description="by the key of another person (self_key): what happened between the two, invented with this concept",
     )
     axes: dict[str, str] = Field(default_factory=dict, description="the axes' values of this character")
-    posts_count: int = Field(ge=0)
+    posts_count: int = Field(ge=0, description="posts of this person when this was made; an extension adds more of them")
     selves: int = Field(default=0, ge=0, description="how often this person was made again, as somebody else under the same name")
     moderation: str = Field(default="", description="why the program and not the model invented this person, or ''")
 
@@ -224,7 +233,7 @@ class Character(Document):
     secret: str
     daily_routine: str
     look: str = Field(description="the person's appearance in a few English words, the same in every picture of them")
-    posts_count: int = Field(ge=0)
+    posts_count: int = Field(ge=0, description="as in the brief")
     character_id: str = Field(description="the platform's id")
     moderation: str = Field(default="", description="how moderation changed this person, or ''")
     selves: int = Field(default=0, ge=0, description="as in the brief")
@@ -264,7 +273,7 @@ class PostBrief(Document):
     character: str = Field(description="key of the character who posts")
     username: str
     order: int = Field(ge=0, description="place in the character's own story, from 0")
-    moment: str = Field(description="when, in the world's own time")
+    moment: str = Field(description="when, in the world's own time; '' after all labels of the calendar")
     idea: str
     form: str = Field(description="what kind of post it is: a question, a joke, a list, a complaint, …")
     event: str = Field(default="", description="name of the calendar's event it hangs on, or ''")
@@ -274,6 +283,11 @@ class PostBrief(Document):
     in_reply_to: str = Field(default="", description="key of the earlier post that this one replies to, or ''")
     wish: str = Field(default="", description="the idea of the user's sentence that is at work in this post")
     moderation: str = Field(default="", description="why the program and not the model had this idea, or ''")
+
+    @property
+    def of_plan(self) -> str:
+        """The idea where the model had none: of the only post of a person, and after refusals."""
+        return "; ".join(filter(None, (self.form, self.event, self.wish)))
 
 
 class Post(Document):

@@ -61,10 +61,10 @@ def needed_by_first(request: WorldRequest, posts: int) -> frozenset[Task]:
 
     Ideas and posts of others that a post hears of or replies to are of earlier places, so they are among these.
     """
-    line = timeline(request.seed, request.users_count, request.posts_count)
+    line = timeline(request.seed, *request.size)
     tasks: set[Task] = {(TaskType.GENERATE_WORLD_DESCRIPTION, WORLD_KEY)}
     for index, order in zip(line.people[:posts], line.orders[:posts], strict=True):
-        person, last = character_key(index), social.ready_after(request.seed, request.users_count, index)
+        person, last = character_key(index), social.ready_after(request.seed, request.users_count, index, request.size.former)
         # Concepts are made batch after batch, and a person's plans one after the other.
         batches = range(max(last, social.batch_of(index)) + 1)
         tasks |= {(TaskType.GENERATE_CHARACTER_BATCH, batch_key(number * BATCH)) for number in batches}
@@ -75,7 +75,7 @@ def needed_by_first(request: WorldRequest, posts: int) -> frozenset[Task]:
 
 def calls_of(request: WorldRequest, tasks: Collection[Task]) -> Counter[str]:
     """The calls of the model that these tasks make, by request type."""
-    line, calls = timeline(request.seed, request.users_count, request.posts_count), Counter[str]()
+    line, calls = timeline(request.seed, *request.size), Counter[str]()
     alone = {character_key(index) for index in set(line.people[:FIRST_POSTS]) if line.count_of(index) == 1}
     for task_type, key in tasks:
         for call in task_type.asset.llm_calls:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -153,7 +154,7 @@ class CharacterIndex:
     """The people of a world so far: every name, and the latest people's briefs.
 
     Grows batch by batch; the check of a name costs the same in a world of ten and of a hundred thousand. Keeps whole briefs only of
-    the latest people (some 30 kB each, with their sequences), and of all others two short strings and a number.
+    the latest people (some 5 kB each, with their sequences), and of all others two short strings and a number.
     """
 
     MOST_LINES = 300
@@ -166,7 +167,8 @@ class CharacterIndex:
         self._usernames: set[str] = set()
         self._display_names: set[str] = set()
         self._names: deque[str] = deque(maxlen=self.MOST_NAMES)
-        self._latest: deque[tuple[CharacterBrief, set[int]]] = deque()
+        self._latest: deque[tuple[CharacterBrief, array[int]]] = deque()
+        self._known: tuple[CharacterBrief, ...] = ()
         self._concepts: set[int] = set()
         self.count = 0
         self.add(*briefs)
@@ -177,10 +179,14 @@ class CharacterIndex:
             self._usernames.add(fold(brief.username))
             self._display_names.add(fold(brief.display_name))
             self._concepts.add(hash(fold(brief.concept)))
-            self._latest.append((brief, sequences(brief.concept)))
+            self._latest.append((brief, array("I", sequences(brief.concept))))
             if len(self._latest) > self.MOST_LINES:
                 self._names.append(self._latest.popleft()[0].display_name)
             self.count += 1
+
+    def know(self, *briefs: CharacterBrief) -> None:
+        """Keep these in requests, too, however long ago they came: those whom the people of the next batch know."""
+        self._known = briefs
 
     def has(self, username_: str, display_name: str) -> bool:
         """Whether a person has this username or this display name already, ignoring case and accents."""
@@ -202,8 +208,9 @@ class CharacterIndex:
 
     @property
     def latest(self) -> tuple[CharacterBrief, ...]:
-        """The latest people, oldest first; at most ``MOST_LINES``."""
-        return tuple(brief for brief, _ in self._latest)
+        """The latest people, oldest first, at most ``MOST_LINES``; before them those whom the next batch knows (``know``)."""
+        latest = {brief.key: brief for brief, _ in self._latest}
+        return (*(brief for brief in self._known if brief.key not in latest), *latest.values())
 
     @property
     def unnamed(self) -> int:

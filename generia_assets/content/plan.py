@@ -12,6 +12,7 @@ from math import ceil
 
 from generia_assets.catalog import LLM_CALLS, TaskType, Unit
 from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.content.extension import Extension
 from generia_assets.content.keys import character_key
 from generia_assets.content.shares import BATCH, shares
 
@@ -52,7 +53,7 @@ class Plan:
 
 def tasks_of_world(request: WorldRequest) -> dict[TaskType, int]:
     """All tasks of a world, by type."""
-    given = shares(request.seed, request.users_count, request.posts_count)
+    given = shares(request.seed, *request.size)
     numbers = {
         Unit.WORLD: 1,
         Unit.PEOPLE_BATCH: ceil(request.users_count / BATCH),
@@ -66,11 +67,17 @@ def tasks_of_world(request: WorldRequest) -> dict[TaskType, int]:
 def plan(request: WorldRequest, tasks: Mapping[TaskType, int] | None = None, keys: Collection[str] = ()) -> Plan:
     """The plan of this world; depends on nothing but the request. 25 people and 150 posts: 205 LLM calls at most, 177 pictures.
 
-    ``tasks``: of these tasks only, of the people with these ``keys`` (none: of all).
+    ``tasks``: of these tasks only, of the items with these ``keys`` (none: of all).
     """
     made = tasks_of_world(request) if tasks is None else tasks
-    given = enumerate(shares(request.seed, request.users_count, request.posts_count))
-    alone = [index for index, share in given if share == 1 and (not keys or character_key(index) in keys)]
+    given = enumerate(shares(request.seed, *request.size))
+    new = Extension.among(keys, request)
+
+    def is_made(index: int) -> bool:
+        """Whether the one post of this person is among what is made."""
+        return new.first_post(index) == 0 if new is not None else not keys or character_key(index) in keys
+
+    alone = [index for index, share in given if share == 1 and is_made(index)]
     return Plan(
         tasks=made,
         llm_calls={

@@ -147,7 +147,7 @@ def _posters() -> Iterator[int]:
 
 def _of_posts_by(index: int, full: bool) -> Iterator[Callable[[], object]]:
     request, world, known = _request(full), _world(full), _known(full, index)
-    posts = shares(request.seed, request.users_count, request.posts_count)[index]
+    posts = shares(request.seed, *request.size)[index]
     ties = [sample(Relationship, username=other.username) for other in known]
     # A person whose description moderation refused has no personality (generate_character.py).
     described = {"relationships": ties} | ({} if full else {"personality": ""})
@@ -190,7 +190,7 @@ def _brief(index: int) -> CharacterBrief:
 
 def _known(full: bool, index: int) -> list[Acquaintance]:
     request = _request(full)
-    ties = social.acquaintances(request.seed, request.users_count, index)
+    ties = social.acquaintances(request.seed, request.users_count, index, request.size.former)
     # The second one has nothing but the one line, like people of older worlds.
     return [
         sample(Acquaintance, key=character_key(tie.index), username=f"person_{tie.index}", concept="" if place else "a concept")

@@ -24,6 +24,11 @@ def world_seed(world_id: str, ordered: int | None = None) -> int:
     return _digest("generia-world", world_id) >> (64 - SEED_BITS) if ordered is None else ordered
 
 
+def seed_of(seed: int, extension: int) -> int:
+    """The seed of what an extension of the world adds, counted from 1; 0: of the world as it was ordered."""
+    return _digest(seed, "extension", extension) if extension else seed
+
+
 def seeded_rng(seed: int, *purpose: object) -> random.Random:
     """A random generator for one purpose, independent of all others: more choices for one change nothing elsewhere."""
     return random.Random(_digest(seed, *purpose))  # noqa: S311  # variety, not secrecy

@@ -6,7 +6,10 @@ Here: an uneven, seeded division with an exact sum (R4: "posts distributed among
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from generia_assets.content import seeding
 
@@ -16,6 +19,39 @@ _UNEVENNESS = 0.7
 """Standard deviation of the logarithm of how much people post; in a crowd the busiest tenth writes about a third."""
 _ONE_DIALOG_UP_TO = 8
 """Average of posts a person up to which no person gets more than one answer can hold."""
+
+
+_FOR_THE_NEW = 2 / 3
+"""Share of an extension's posts of which each new person has one first; the rest is for old and new people alike."""
+
+
+class Size(NamedTuple):
+    """How many people and posts a world has. ``former``: before it was extended; None for a world as it was ordered.
+
+    Whatever is drawn for a size is, of the people and posts of ``former``, what was drawn for ``former``.
+    """
+
+    people: int
+    posts: int
+    former: Size | None = None
+
+    @classmethod
+    def of(cls, people: int, posts: int, former: Iterable[tuple[int, int]] = ()) -> Size:
+        """The size with these people and posts, and before each extension these of ``former``, in order."""
+        before: Size | None = None
+        for counts in former:
+            before = cls(*counts, before)
+        return cls(people, posts, before)
+
+    @property
+    def extensions(self) -> int:
+        """How often the world was extended."""
+        return 0 if self.former is None else self.former.extensions + 1
+
+    @property
+    def told(self) -> int:
+        """The posts over which the calendar's events happen: the first ones that were ordered. Later posts come after them all."""
+        return self.former.told if self.former is not None and self.former.posts else self.posts
 
 
 def ceiling(people: int, posts: int) -> int:
@@ -29,19 +65,43 @@ def ceiling(people: int, posts: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def shares(seed: int, people: int, posts: int) -> tuple[int, ...]:
+def shares(seed: int, people: int, posts: int, former: Size | None = None) -> tuple[int, ...]:
     """How many posts each of ``people`` (at least 1) gets; the sum is exactly ``posts`` (at least 0).
 
-    With enough posts each person has one. Uneven wherever the numbers leave a choice. About 1 µs a person.
+    With enough posts each person has one. Uneven wherever the numbers leave a choice. About 1 µs a person. ``former``: as in
+    ``Size``; nobody loses a post by an extension.
     """
+    if former is not None:
+        return _extended(seed, Size(people, posts, former), former)
     rng = seeding.seeded_rng(seed, "shares")
     if posts <= people:
         chosen = set(rng.sample(range(people), posts))
         return tuple(int(index in chosen) for index in range(people))
+    result = _divided(rng, [1] * people, posts)
+    if people > 1 and min(result) == max(result) > 1:
+        # All shares are equal by chance, as in small worlds: make them uneven.
+        busier, quieter = rng.sample(range(people), 2)
+        result[quieter] -= 1
+        result[busier] += 1
+    return tuple(result)
+
+
+def _extended(seed: int, size: Size, former: Size) -> tuple[int, ...]:
+    """The shares of the former world and what an extension adds to each of them."""
+    rng, posts = seeding.seeded_rng(seeding.seed_of(seed, size.extensions), "shares"), size.posts - former.posts
+    new = range(former.people, size.people)
+    first = set(rng.sample(new, min(len(new), math.ceil(posts * _FOR_THE_NEW))))
+    added = _divided(rng, [int(index in first) for index in range(size.people)], posts)
+    before = (*shares(seed, *former), *[0] * len(new))
+    return tuple(map(sum, zip(before, added, strict=True)))
+
+
+def _divided(rng: random.Random, least: Sequence[int], posts: int) -> list[int]:
+    """So many posts, divided unevenly among people who have at least so many each."""
+    people, result = len(least), list(least)
     top = ceiling(people, posts)
     weights = [math.exp(rng.gauss(0.0, _UNEVENNESS)) for _ in range(people)]
-    result = [1] * people
-    left = posts - people
+    left = posts - sum(least)
     # Largest remainders: whole posts by weight, cut at the ceiling; what was cut goes to those below it. Then the posts that are
     # left go one by one to the largest fractions.
     while left:
@@ -64,9 +124,4 @@ def shares(seed: int, people: int, posts: int) -> tuple[int, ...]:
         for index, portion in given.items():
             result[index] += portion
         left -= sum(given.values())
-    if people > 1 and min(result) == max(result) > 1:
-        # All shares are equal by chance, as in small worlds: make them uneven.
-        busier, quieter = rng.sample(range(people), 2)
-        result[quieter] -= 1
-        result[busier] += 1
-    return tuple(result)
+    return result

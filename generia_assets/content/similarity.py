@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from heapq import nsmallest
 from zlib import crc32
@@ -67,9 +67,9 @@ def similarity(one: str, other: str) -> float:
     return share(sequences(one), sequences(other))
 
 
-def share(left: set[int], right: set[int]) -> float:
+def share(left: set[int], right: Collection[int]) -> float:
     """The similarity of two texts by their ``sequences``."""
-    common = len(left & right)
+    common = len(left.intersection(right))
     return common / (len(left) + len(right) - common)
 
 

@@ -11,13 +11,17 @@ Why so local: both sides must know of a relation, and nothing may wait for the w
 the batches of all acquaintances exist (``ready_after``): at once for nearly all, one batch later for the one or two who hold a
 bridge to the next. And the ties of any index are computed from the seed and two batches, so a world of 100,000 people needs no
 stored graph.
+
+People who join when a world is extended come in batches of their own, counted from the first of them. Their first batch has ties to
+the first ten people who were there before, the second to the next ten, and so on. The ties of those people to each other stay.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -27,7 +31,7 @@ from generia_assets.content import axes, data_files, seeding
 from generia_assets.content.data_files import RelationKind
 from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest
 from generia_assets.content.keys import self_key
-from generia_assets.content.shares import BATCH
+from generia_assets.content.shares import BATCH, Size
 from generia_assets.content.text import first_sentences
 
 _LONER_CHANCE = 0.25
@@ -41,7 +45,10 @@ _FEW = 15
 """People up to which a world has few."""
 _TURN_CHANCE = 0.6
 """How often an event of the calendar changed what lies between two people."""
-
+_MEETING = 0.6
+"""Share of the people of an extension's batch who know one of those who were there before."""
+_MOST_BEFORE_MEETING = 7
+"""Acquaintances up to which somebody meets one more in each extension."""
 
 _CONCEPT_SENTENCES = 2
 """Sentences of an acquaintance's concept that requests contain."""
@@ -102,15 +109,21 @@ def batch_of(index: int) -> int:
     return index // BATCH
 
 
-def _members(count: int, batch: int) -> range:
-    return range(batch * BATCH, min(count, (batch + 1) * BATCH))
+def _members(count: int, batch: int, former: Size | None) -> range:
+    """The people of a batch of those who joined after ``former``."""
+    first = (0 if former is None else former.people) + batch * BATCH
+    return range(first, min(count, first + BATCH))
+
+
+def _drawn_for(seed: int, former: Size | None) -> int:
+    return seeding.seed_of(seed, 0 if former is None else former.extensions + 1)
 
 
 @lru_cache(maxsize=256)
-def _circles(seed: int, count: int, batch: int) -> tuple[tuple[int, ...], ...]:
+def _circles(seed: int, count: int, batch: int, former: Size | None) -> tuple[tuple[int, ...], ...]:
     """The circles of a batch; a person in none of them is a loner."""
-    rng = seeding.seeded_rng(seed, "circles", batch)
-    people = list(_members(count, batch))
+    rng = seeding.seeded_rng(_drawn_for(seed, former), "circles", batch)
+    people = list(_members(count, batch, former))
     rng.shuffle(people)
     if len(people) >= _LONER_FROM and (batch == 0 or rng.random() < _LONER_CHANCE):
         people.pop()
@@ -141,20 +154,23 @@ def _balanced_choices(values: Sequence[ValueT], count: int, rng: random.Random) 
 
 
 @lru_cache(maxsize=256)
-def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
-    """All ties inside a batch, and its bridges to the batch before it."""
-    if batch < 0 or not _members(count, batch):
+def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[_Edge, ...]:
+    """All ties inside a batch, its bridges to the batch before it, and its ties to people who were there before an extension."""
+    members = _members(count, batch, former)
+    if not members:
         return ()
     relations = data_files.relations()
-    rng = seeding.seeded_rng(seed, "ties", batch)
-    circles = _circles(seed, count, batch)
+    rng = seeding.seeded_rng(_drawn_for(seed, former), "ties", batch)
+    circles = _circles(seed, count, batch, former)
     near = [pair for circle in circles for pair in _pairs_inside(circle, rng)]
     far = [(rng.choice(one), rng.choice(other)) for one, other in pairwise(circles)]
     if batch > 0:
         here = rng.sample([person for circle in circles for person in circle], k=min(2, sum(map(len, circles))))
-        there = rng.sample([person for circle in _circles(seed, count, batch - 1) for person in circle], k=2)
+        there = rng.sample([person for circle in _circles(seed, count, batch - 1, former) for person in circle], k=2)
         bridges = 1 + (rng.random() < 0.5)
         far += list(zip(there, here, strict=False))[:bridges]
+    if former is not None:
+        far += list(zip(_who_meet(seed, batch, former, rng), rng.sample(members, math.ceil(_MEETING * len(members))), strict=False))
 
     between = _balanced_choices(relations.between, len(near) + len(far), rng)
     held: defaultdict[int, set[str]] = defaultdict(set)
@@ -164,9 +180,9 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
         for pair in pairs:
             # Which of the two is the teacher and which the pupil is random, where their ages allow both.
             sides = [pair, (pair[1], pair[0])] if rng.random() < 0.5 else [(pair[1], pair[0]), pair]
-            if not _first_fitting(seed, deck, sides, held):
+            if not _first_fitting(seed, deck, sides, held, members):
                 deck += rng.sample(kinds, len(kinds))
-            kind, (left, right) = _first_fitting(seed, deck, sides, held) or (deck[0], sides[0])
+            kind, (left, right) = _first_fitting(seed, deck, sides, held, members) or (deck[0], sides[0])
             deck.remove(kind)
             for person in pair:
                 held[person].add(kind.once)
@@ -178,30 +194,48 @@ def _edges(seed: int, count: int, batch: int) -> tuple[_Edge, ...]:
 
 
 def _first_fitting(
-    seed: int, deck: Sequence[RelationKind], sides: Sequence[tuple[int, int]], held: Mapping[int, set[str]]
+    seed: int,
+    deck: Sequence[RelationKind],
+    sides: Sequence[tuple[int, int]],
+    held: Mapping[int, set[str]],
+    members: Collection[int],
 ) -> tuple[RelationKind, tuple[int, int]] | None:
     """The first of these kinds that fits the ages of the two people, with their sides in it."""
     for kind in deck:
         for left, right in sides:
             one, other = axes.years(seed, left), axes.years(seed, right)
             least, most = kind.older_by or (-200, 200)
-            # A bridge has no tie that excludes others: the ties of the person of the batch before are not known here.
-            bridge = batch_of(left) != batch_of(right)
+            # A bridge has no tie that excludes others: the ties of the person outside of the batch are not known here.
+            bridge = left not in members or right not in members
             alone = not kind.once or not (bridge or kind.once in held[left] or kind.once in held[right])
             if alone and least <= other - one <= most and min(one, other) >= kind.both_from:
                 return kind, (left, right)
     return None
 
 
+def _who_meet(seed: int, batch: int, former: Size, rng: random.Random) -> list[int]:
+    """The people of the former world whom this batch of new people meets, in random order."""
+    there = [
+        index
+        for index in range(batch * BATCH, min(former.people, (batch + 1) * BATCH))
+        if len(acquaintances(seed, former.people, index, former.former)) < _MOST_BEFORE_MEETING
+    ]
+    return rng.sample(there, len(there))
+
+
 @lru_cache(maxsize=4096)
-def acquaintances(seed: int, count: int, index: int) -> tuple[SeededRelation, ...]:
-    """Whom the character with this index knows in a world of ``count`` people, by index, in order.
+def acquaintances(seed: int, count: int, index: int, former: Size | None = None) -> tuple[SeededRelation, ...]:
+    """Whom the character with this index knows in a world of ``count`` people, by index, in order. ``former``: as in ``Size``.
 
     Symmetric: each of these people has this character among their acquaintances, with the other side of the same relation.
     """
-    batch = batch_of(index)
-    ties: dict[int, SeededRelation] = {}
-    for edge in (*_edges(seed, count, batch), *_edges(seed, count, batch + 1)):
+    if former is not None and index < former.people:
+        known = acquaintances(seed, former.people, index, former.former)
+        edges, ties = _edges(seed, count, batch_of(index), former), {tie.index: tie for tie in known}
+    else:
+        batch = (index - (0 if former is None else former.people)) // BATCH
+        edges, ties = (*_edges(seed, count, batch, former), *_edges(seed, count, batch + 1, former)), {}
+    for edge in edges:
         if edge.left == index:
             ties.setdefault(edge.right, _side(edge, left=True))
         elif edge.right == index:
@@ -209,9 +243,9 @@ def acquaintances(seed: int, count: int, index: int) -> tuple[SeededRelation, ..
     return tuple(ties[other] for other in sorted(ties))
 
 
-def ready_after(seed: int, count: int, index: int) -> int:
-    """The batch after whose concepts this character can be written: its own, or the next one if it has a bridge there."""
-    return max((batch_of(tie.index) for tie in acquaintances(seed, count, index)), default=batch_of(index))
+def ready_after(seed: int, count: int, index: int, former: Size | None = None) -> int:
+    """The batch after whose concepts this character can be written: its own, or the last one of an acquaintance."""
+    return max((batch_of(tie.index) for tie in acquaintances(seed, count, index, former)), default=batch_of(index))
 
 
 def changed_by(tie: SeededRelation, world: WorldDescription) -> int:
@@ -253,6 +287,6 @@ def introduce(
             names=tie.names,
             selves=other.selves,
         )
-        for tie in acquaintances(request.seed, request.users_count, index)
+        for tie in acquaintances(request.seed, request.users_count, index, request.size.former)
         if (other := briefs.get(tie.index)) is not None
     )

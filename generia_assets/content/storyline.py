@@ -16,12 +16,15 @@ from generia_assets.content import axes, data_files, seeding, social
 from generia_assets.content.data_files import Length, PictureKind, PostForm
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import character_key, post_key
+from generia_assets.content.shares import Size
 from generia_assets.content.timeline import Timeline, events_before, hot_events, is_vignette, stretch, timeline
 
 _HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
 _EVENT_SHARE = 0.35
 """Share of the other posts that hang on the latest event."""
+_THREADS = 3
+"""Events, the latest ones, that the posts of an extension hang on: the calendar has no later ones."""
 _PARTNER_SHARE = 0.45
 """Share of the posts that name a person, beside the replies."""
 ARC_FROM = 3
@@ -39,12 +42,13 @@ MADE_EARLIER = (
 """The message where a stored world does not fit the plan of this version."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One planned post.
 
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
-    ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''.
+    ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts, from 1, the posts of
+    extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
     """
 
     order: int
@@ -60,11 +64,15 @@ class Slot:
     beat: str
     picture: PictureKind
     plainly: bool
+    later: int = 0
 
 
 @dataclass(frozen=True)
 class Storyline:
-    """All planned posts of one character in the order of their life, and their arc ('' where there are too few posts)."""
+    """All planned posts of one character in the order of their life, and their arc ('' where there are too few posts).
+
+    An extension adds slots; those that were there, and the arc, stay.
+    """
 
     arc: str
     slots: tuple[Slot, ...]
@@ -91,10 +99,13 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
     return days[min(int(gone * len(days)), len(days) - 1)]
 
 
-def _events_of(rng: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int]) -> list[int]:
+def _events_of(
+    rng: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int], *, latest_of: int = 1
+) -> list[int]:
     """The event each post refers to, 0 for none and for ``others``: replies and vignettes.
 
-    A person posts about a hot event once, in their first free post after it, the latest event first.
+    A person posts about a hot event once, in their first free post after it, the latest event first. Other posts refer to one of
+    the ``latest_of`` latest events.
     """
     hanging = [0] * len(afters)
     for event in reversed(hot):
@@ -105,6 +116,8 @@ def _events_of(rng: random.Random, afters: Sequence[int], others: Sequence[bool]
         if free is not None and rng.random() < _HOT_SHARE:
             hanging[free] = event
     latest = [after if rng.random() < _EVENT_SHARE else 0 for after in afters]
+    if latest_of > 1:
+        latest = [rng.randint(max(1, event - latest_of + 1), event) if event else 0 for event in latest]
     return [0 if other else event or late for event, late, other in zip(hanging, latest, others, strict=True)]
 
 
@@ -128,39 +141,59 @@ class _Forms:
         raise ValueError(f"posts.yaml: no form fits {length.words}")  # data_files.py refuses such a file
 
 
-@lru_cache(maxsize=512)
-def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wishes: int, world: WorldDescription) -> Storyline:
-    kinds, line, ties = data_files.post_kinds(), timeline(seed, people, posts), social.acquaintances(seed, people, index)
-    total, events = line.count_of(index), len(world.calendar)
-    own = axes.self_seed(seed, index, selves)
-    rng = seeding.seeded_rng(own, "storyline", index)
+@lru_cache(maxsize=2048)
+def _storyline(seed: int, size: Size, index: int, selves: int, wishes: int, world: WorldDescription) -> Storyline:
+    stages = list[tuple[Size, Timeline]]()
+    now: tuple[Size | None, Timeline | None] = (size, timeline(seed, *size))
+    while now[0] is not None and now[1] is not None and index < now[0].people:
+        stages.append((now[0], now[1]))
+        now = now[0].former, now[1].former
+    story = Storyline("", ())
+    for stage, line in reversed(stages):
+        if len(story.slots) < line.count_of(index):
+            story = _continued(story, seed, stage, line, index, selves, wishes, world)
+    return story
+
+
+def _continued(
+    before: Storyline, seed: int, size: Size, line: Timeline, index: int, selves: int, wishes: int, world: WorldDescription
+) -> Storyline:
+    """The storyline with the slots that a size adds to those of its former size."""
+    kinds, ties = data_files.post_kinds(), social.acquaintances(seed, size.people, index, size.former)
+    first, total, events = len(before.slots), line.count_of(index), len(world.calendar)
+    is_later = size.former is not None and size.former.posts > 0
+    own, drawn_for = axes.self_seed(seed, index, selves), seeding.seed_of(seed, size.extensions)
+    rng = seeding.seeded_rng(seeding.seed_of(own, size.extensions), "storyline", index)
+    posts = size.told
     talker = axes.profile(seed, index, selves).talker
     lengths = {length.words: length for length in kinds.lengths}
-    places = [line.t_of(index, order) for order in range(total)]
+    places = [line.t_of(index, order) for order in range(first, total)]
     afters = [events_before(seed, posts, events, t) for t in places]
     vignettes = [is_vignette(seed, posts, t) for t in places]
     # Events come from the world's seed: a regenerated person posts about the same ones.
     hanging = _events_of(
-        seeding.seeded_rng(seed, "events", index),
+        seeding.seeded_rng(drawn_for, "events", index),
         afters,
         [vignette or line.replies[t] >= 0 for t, vignette in zip(places, vignettes, strict=True)],
-        hot_events(seed, posts, events),
+        () if is_later else hot_events(seed, posts, events),
+        latest_of=_THREADS if is_later else 1,
     )
     forms, beats = _Forms(rng), dict[tuple[str, ...], list[str]]()
     slots: list[Slot] = []
     drawn_lengths: list[str] = []
-    for order, t in enumerate(places):
-        partner, reply_to = (0, "") if vignettes[order] else _company(rng, line, ties, t)
+    for place, t in enumerate(places):
+        order = first + place
+        partner, reply_to = (0, "") if vignettes[place] else _company(rng, line, ties, t)
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
         length = lengths[drawn_lengths.pop()]
-        if vignettes[order] and length.most > _LONGEST_VIGNETTE:
+        if vignettes[place] and length.most > _LONGEST_VIGNETTE:
             length = max((other for other in kinds.lengths if other.most <= _LONGEST_VIGNETTE), key=lambda other: other.most)
-        stage = _stage(order, total)
+        stage = _stage(order, total) if not first else _stage(place + 1, len(places) + 1)
         if not beats.get(stage):
             # Not the one that the post before has.
             beats[stage] = sorted(rng.sample(stage, len(stage)), key=lambda beat: bool(slots) and beat != slots[-1].beat)
-        drawn, kinds_of_picture = ("wonders", kinds.wonders) if vignettes[order] else ("pictures", kinds.pictures)
+        drawn, kinds_of_picture = ("wonders", kinds.wonders) if vignettes[place] else ("pictures", kinds.pictures)
         picture = axes.balanced_sample(seed, drawn, kinds_of_picture, t)
         if picture.shows == "both" and not partner:
             picture = next((kind for kind in kinds.pictures if kind.shows == "author"), picture)
@@ -168,24 +201,26 @@ def _storyline(seed: int, people: int, posts: int, index: int, selves: int, wish
             Slot(
                 order=order,
                 t=t,
-                after=afters[order],
-                moment=moment_of(world, afters[order], stretch(seed, posts, events, t) if events else 0.0),
-                event=hanging[order],
+                after=afters[place],
+                moment=moment_of(world, afters[place], stretch(seed, posts, events, t) if events else 0.0),
+                event=hanging[place],
                 wish=axes.balanced_sample(seed, "wishes", range(1, wishes + 1), t) if wishes else 0,
                 partner=partner,
                 reply_to=reply_to,
                 form=PostForm(name=VIGNETTE, how=axes.balanced_sample(seed, "moments", kinds.vignettes, t))
-                if vignettes[order]
+                if vignettes[place]
                 else PostForm(name=REPLY, how=axes.balanced_sample(seed, "replies", kinds.replies, t))
                 if reply_to
                 else forms.next(length, someone=partner > 0),
                 length=length,
                 beat=beats[stage].pop(),
                 picture=picture,
-                plainly=vignettes[order] or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
+                later=max(0, t - posts + 1),
+                plainly=vignettes[place] or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )
         )
-    return Storyline(axes.balanced_sample(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "", tuple(slots))
+    arc = before.arc or (axes.balanced_sample(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "")
+    return Storyline(arc, (*before.slots, *slots))
 
 
 def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int) -> tuple[int, str]:
@@ -208,7 +243,7 @@ def storyline(request: WorldRequest, world: WorldDescription, index: int, selves
     No form comes twice before every form came once, no arc before so many people had every other. ``selves``: as in the brief; a
     regenerated person keeps ``t``, the events, the wishes and the replies.
     """
-    return _storyline(request.seed, request.users_count, request.posts_count, index, selves, len(wishes_of(request, world)), world)
+    return _storyline(request.seed, request.size, index, selves, len(wishes_of(request, world)), world)
 
 
 def wishes_of(request: WorldRequest, world: WorldDescription) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from itertools import accumulate, islice
 from math import ceil
 
 from generia_assets.content import axes, seeding, social
-from generia_assets.content.shares import BATCH, shares
+from generia_assets.content.shares import BATCH, Size, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
@@ -59,6 +59,8 @@ class Timeline:
     """Where each person's slots begin in ``places``."""
     places: Sequence[int]
     """The ``t`` of each slot, person by person, in the order of their posts."""
+    former: Timeline | None = None
+    """Before the world was extended: it is the beginning of this one."""
 
     def __len__(self) -> int:
         return len(self.people)
@@ -67,15 +69,23 @@ class Timeline:
         """The place of this person's post with this order."""
         return self.places[self.starts[index] + order]
 
+    @property
+    def count_of_people(self) -> int:
+        """How many people the world has."""
+        return len(self.starts) - 1
+
     def count_of(self, index: int) -> int:
         """How many posts this person writes."""
         return self.starts[index + 1] - self.starts[index]
 
     def joined(self, index: int) -> int:
         """The ``t`` at which this person is there: of their first post, or for a person without posts as if they had one."""
+        if self.former is not None and index < self.former.count_of_people:
+            return self.former.joined(index)
         if self.count_of(index):
             return self.t_of(index, 0)
-        return int(JOINING * index / (len(self.starts) - 1) * len(self))
+        posts, people = (0, 0) if self.former is None else (len(self.former), self.former.count_of_people)
+        return posts + int(JOINING * (index - people) / (self.count_of_people - people) * (len(self) - posts))
 
 
 def opening(posts: int) -> int:
@@ -84,7 +94,10 @@ def opening(posts: int) -> int:
 
 
 def is_vignette(seed: int, posts: int, t: int) -> bool:
-    """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. One post in three is."""
+    """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. One post in three is.
+
+    ``posts``: those that were ordered first (``Size.told``).
+    """
     first = opening(posts)
     if t < first:
         return axes.balanced_sample(seed, "moments of the opening", (True, False), t)
@@ -92,45 +105,62 @@ def is_vignette(seed: int, posts: int, t: int) -> bool:
 
 
 @lru_cache(maxsize=8)
-def timeline(seed: int, people: int, posts: int) -> Timeline:
-    """The timeline of a world of ``people`` (at least 1) and ``posts``. About 10 µs a post."""
-    given = shares(seed, people, posts)
+def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> Timeline:
+    """The timeline of a world of ``people`` (at least 1) and ``posts``. About 10 µs a post.
+
+    ``former``: as in ``Size``; an extension goes on after the last post of the former world.
+    """
+    size = Size(people, posts, former)
+    before, first = (None, 0) if former is None else (timeline(seed, *former), former.people)
+    given, own = shares(seed, *size), seeding.seed_of(seed, size.extensions)
     drawn: list[tuple[float, int, int]] = []
-    for index, count in enumerate(given):
-        # A person with an acquaintance in the next batch can be written only after that batch, so they join with it.
-        beside = max(index, social.ready_after(seed, people, index) * BATCH)
-        rng, joined = seeding.seeded_rng(seed, "timeline", index), JOINING * beside / people
-        # The first post comes soon after joining, so that the first posts are of the people invented first. Then one comes in
-        # each of equal parts of the remaining time, so that no person posts everything at once.
-        soon = min(1.0, _FIRST_WITHIN * JOINING * count / people)
+    for index, share in enumerate(given):
+        is_new = before is None or index >= first
+        written = 0 if is_new or before is None else before.count_of(index)
+        count, joined, soon = share - written, 0.0, 1.0
+        rng = seeding.seeded_rng(own, "timeline", index)
+        if is_new:
+            # A person with an acquaintance in the next batch can be written only after that batch, so they join with it.
+            beside = max(index, social.ready_after(seed, people, index, former) * BATCH) - first
+            joined = JOINING * beside / (people - first)
+            # The first post comes soon after joining, so that the first posts are of the people invented first. Then one comes in
+            # each of equal parts of the remaining time, so that no person posts everything at once.
+            soon = min(1.0, _FIRST_WITHIN * JOINING * count / (people - first))
         shares_of_time = (rng.random() * (1.0 if order else soon) for order in range(count))
-        drawn += ((joined + (1 - joined) * (order + share) / count, index, order) for order, share in enumerate(shares_of_time))
+        drawn += (
+            (joined + (1 - joined) * (order + part) / count, index, written + order) for order, part in enumerate(shares_of_time)
+        )
     drawn.sort()
     starts = (0, *accumulate(given))
     places = array("l", bytes(array("l").itemsize * posts))
-    for t, (_, index, order) in enumerate(drawn):
+    authors, orders = (array("l"), array("l")) if before is None else (array("l", before.people), array("l", before.orders))
+    authors.extend(index for _, index, _ in drawn)
+    orders.extend(order for _, _, order in drawn)
+    for t, (index, order) in enumerate(zip(authors, orders, strict=True)):
         places[starts[index] + order] = t
-    authors = array("l", (index for _, index, _ in drawn))
-    return Timeline(authors, array("l", (order for _, _, order in drawn)), _replies(seed, people, authors), starts, places)
+    replies = _replies(seed, size, authors, () if before is None else before.replies)
+    return Timeline(authors, orders, replies, starts, places, before)
 
 
-def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
-    """For each slot the slot it replies to. The share is kept along the whole timeline, wherever there is a post to reply to."""
+def _replies(seed: int, size: Size, authors: Sequence[int], known: Sequence[int]) -> array[int]:
+    """For each slot the slot it replies to; ``known`` are those of the former world. The share is kept along the whole timeline,
+    wherever there is a post to reply to."""
     # A reply waits for the text of its post: in a large world that post is far enough before it to be written already.
     gap = min(15, len(authors) // 20)
     latest_ago = gap + max(_SOON, min(_LATEST, len(authors) // 10))
     replies, depth, answered = array("l"), array("b"), array("b", bytes(len(authors)))
     # In the order of their indices: ties are chosen batch by batch.
     named = {
-        author: [tie.index for tie in social.acquaintances(seed, people, author) if tie.names] for author in sorted(set(authors))
+        author: [tie.index for tie in social.acquaintances(seed, size.people, author, size.former) if tie.names]
+        for author in sorted(set(authors[len(known) :]))
     }
     latest: dict[int, deque[int]] = {}
     answered_by: set[tuple[int, int]] = set()
-    given, first = 0, opening(len(authors))
+    given, first = 0, opening(size.told)
     share = REPLY_SHARE if len(authors) > _FEW_POSTS else REPLY_SHARE_WHERE_FEW
     for t, author in enumerate(authors):
-        target = -1
-        if given < share * (t + 1) - 0.5 and t >= first and not is_vignette(seed, len(authors), t):
+        target = known[t] if t < len(known) else -1
+        if t >= len(known) and given < share * (t + 1) - 0.5 and t >= first and not is_vignette(seed, size.told, t):
             possible = [
                 earlier
                 for other in named[author]
@@ -143,9 +173,10 @@ def _replies(seed: int, people: int, authors: Sequence[int]) -> array[int]:
             possible = [earlier for earlier in possible if earlier < t - gap] or possible
             if possible:
                 target = seeding.seeded_rng(seed, "reply", t).choice(sorted(possible)[-_RECENT:])
-                answered[target] += 1
-                answered_by.add((target, author))
-                given += 1
+        if target >= 0:
+            answered[target] += 1
+            answered_by.add((target, author))
+            given += 1
         replies.append(target)
         depth.append(0 if target < 0 else depth[target] + 1)
         latest.setdefault(author, deque(maxlen=_RECENT * MOST_REPLIES)).append(t)
@@ -176,7 +207,9 @@ def events_before(seed: int, posts: int, events: int, t: int) -> int:
 
 
 def stretch(seed: int, posts: int, events: int, t: int) -> float:
-    """How far the time between the latest event and the next one has gone at ``t``, from 0 to below 1."""
+    """How far the time between the latest event and the next one has gone at ``t``, from 0 to below 1; 1 after the calendar."""
+    if t >= posts:
+        return 1.0
     places = (*_event_places(seed, posts, events), float(posts))
     after = events_before(seed, posts, events, t)
     begin, end = places[after - 1], places[after]
@@ -187,18 +220,20 @@ MOST_HEARD = 4
 """Most ideas of others in one request."""
 
 
-def heard_before(seed: int, people: int, posts: int, t: int) -> tuple[int, ...]:
+def heard_before(seed: int, people: int, posts: int, t: int, former: Size | None = None) -> tuple[int, ...]:
     """The places ``t`` of the posts whose ideas are in the request for the post at ``t``, in their order: the latest one of each
     acquaintance before a second one of any.
 
     The request for a reply has the post that it replies to, and nothing else. Replies are never among them, because they say what
     their post says; nor are the posts of people with one post, who have no idea apart from the post itself.
     """
-    line = timeline(seed, people, posts)
+    if former is not None and t < former.posts:
+        return heard_before(seed, former.people, former.posts, t, former.former)
+    line = timeline(seed, people, posts, former)
     if line.replies[t] >= 0:
         return ()
     ranked: list[tuple[int, int]] = []
-    for tie in social.acquaintances(seed, people, line.people[t]):
+    for tie in social.acquaintances(seed, people, line.people[t], former):
         if line.count_of(tie.index) < 2:
             continue
         begin, end = line.starts[tie.index], line.starts[tie.index + 1]

@@ -7,6 +7,9 @@ and in the module that writes each collection.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import OperationFailure
@@ -118,9 +121,29 @@ EXPIRE = {HISTORY: "created_at", WORLD_EVENTS: "at"}
 """Collections that are kept for a while only, and since when."""
 
 
+HOUR_MS = 3_600_000
+
+
 def lacks_indexes(database: MongoDatabase) -> bool:
     """Whether an index of ours is missing."""
     return any(missing_indexes(database[collection].index_information(), indexes) for collection, indexes in INDEXES.items())
+
+
+@contextmanager
+def once_an_hour(database: MongoDatabase, subject: str) -> Iterator[bool]:
+    """Whether the block is to do its work: no process of the installation has done it in the last hour without an error."""
+    note = {"_id": subject}
+    due = database[FLEET].count_documents(note, limit=1) == 0
+    yield due
+    if due:
+        until = {"$add": ["$$NOW", HOUR_MS]}  # then MongoDB removes it
+        database[FLEET].update_one(note, [{"$set": {"expires_at": until}}], upsert=True)
+
+
+def indexes_of(collections: Iterable[str], *, history_ttl_days: int) -> str:
+    """A name for the indexes that this version wants: those of ``INDEXES`` and one in each of these collections."""
+    ours = [(collection, [index.document for index in indexes]) for collection, indexes in INDEXES.items()]
+    return f"indexes:{sha256(repr((ours, sorted(collections), history_ttl_days)).encode()).hexdigest()[:16]}"
 
 
 def ensure_indexes(database: MongoDatabase, *, history_ttl_days: int) -> None:

@@ -14,6 +14,8 @@ import signal
 import time
 from importlib import import_module
 from multiprocessing.sharedctypes import RawValue
+from pathlib import Path
+from tempfile import gettempdir
 from typing import TypeAlias
 
 import billiard
@@ -27,7 +29,7 @@ from pymongo.errors import PyMongoError
 from generia_assets.dagster_instance import is_of_dagsters_storage
 from generia_assets.dagster_internals import ExecuteRunArgs, unpack_value
 from generia_assets.fleet.launcher import CELERY, NO_RESULTS, broker_url
-from generia_assets.fleet.run_leases import held_lease
+from generia_assets.fleet.run_leases import HEARTBEAT_FILE, held_lease
 from generia_assets.interrupts import interruptible
 from generia_assets.logging_setup import levelled_lines
 from generia_assets.settings import settings
@@ -103,6 +105,12 @@ def import_what_runs_need(**_: object) -> None:
         import_module(module)
     gc.collect()
     gc.freeze()
+
+
+@signals.heartbeat_sent.connect  # type: ignore[untyped-decorator]
+def touch_heartbeat(**_: object) -> None:
+    """Say to the health check (docker/health.py) that this worker is connected to the broker."""
+    Path(gettempdir(), HEARTBEAT_FILE).touch()
 
 
 app = make_app({"broker": broker_url(), "backend": NO_RESULTS, "config_source": CELERY})  # type: ignore[no-untyped-call]  # Dagster's own

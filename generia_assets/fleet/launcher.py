@@ -12,7 +12,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
+import pymongo
 from dagster import DagsterRun
+from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
 from kombu.exceptions import OperationalError
 from pymongo.errors import PyMongoError
@@ -22,8 +24,10 @@ from generia_assets.dagster_internals import (
     CheckRunHealthResult,
     ConfigurableClassData,
     DagsterUserCodeUnreachableError,
+    ExecuteRunArgs,
     LaunchRunContext,
     WorkerStatus,
+    pack_value,
 )
 from generia_assets.fleet.run_leases import RENEW_SECONDS, read_lease
 from generia_assets.settings import SettingsError, settings
@@ -33,6 +37,8 @@ SECOND_LOOK_SECONDS = RENEW_SECONDS + 1.0
 """A lease that is over is looked at again after this: where MongoDB was away, leases are renewed within it."""
 QUEUE = "dagster"
 NO_RESULTS = "disabled://"
+ANSWER_SECONDS = 2.0
+"""MongoDB has so long to answer: the daemon's check of all runs waits for it."""
 CELERY = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
@@ -89,8 +95,11 @@ class FleetRunLauncher(TerminatesByStatus, CeleryRunLauncher):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Send the run to the broker. Raises ``DagsterUserCodeUnreachableError``, upon which Dagster tries again, if it is away."""
+        run = context.dagster_run
+        packed = pack_value(ExecuteRunArgs(run.job_code_origin, run.run_id, None))
+        task = self.celery.signature(TASK_EXECUTE_JOB_NAME, kwargs={"execute_job_args_packed": packed}, immutable=True)
         try:
-            super().launch_run(context)
+            self._launch_celery_task_run(run, task, TASK_EXECUTE_JOB_NAME)
         except OperationalError as error:
             raise DagsterUserCodeUnreachableError(f"the broker at CELERY_BROKER_URL does not answer: {error}") from error
 
@@ -102,7 +111,7 @@ class FleetRunLauncher(TerminatesByStatus, CeleryRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """FAILED when the lease of the run is over, twice in a row; RUNNING also while MongoDB does not answer."""
         try:
-            with self._mongo.connection() as database:
+            with pymongo.timeout(ANSWER_SECONDS), self._mongo.connection() as database:
                 lease = read_lease(database, run.run_id)
         except (MongoUnavailableError, PyMongoError) as error:
             self._over.clear()

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
+import pymongo
 from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS = 12.0
 """A process that has not renewed its run's lease for so long is dead, frozen, or cut off from MongoDB."""
 RENEW_SECONDS = 3.0
+HEARTBEAT_FILE = "generia-worker"
+"""Below the folder of temporary files: a worker touches it while it is connected to the broker."""
 
 
 class RunLease(NamedTuple):
@@ -88,12 +91,11 @@ def _renew(database: MongoDatabase, run_id: str, worker: str) -> bool:
     """Acquire or renew the lease, unless another process has it and its lease is not over; whether this worker has it now."""
     free = {"$or": [{"$eq": ["$worker", worker]}, {"$lte": [{"$ifNull": ["$expires_at", "$$NOW"]}, "$$NOW"]}]}
     until = {"$add": ["$$NOW", int(LEASE_SECONDS * 1000)]}
-    lease = database[FLEET].find_one_and_update(
-        {"_id": _id(run_id)},
-        [{"$set": {"worker": {"$cond": [free, worker, "$worker"]}, "expires_at": {"$cond": [free, until, "$expires_at"]}}}],
-        upsert=True,
-        return_document=ReturnDocument.AFTER,
-    )
+    change = {"worker": {"$cond": [free, worker, "$worker"]}, "expires_at": {"$cond": [free, until, "$expires_at"]}}
+    with pymongo.timeout(RENEW_SECONDS):
+        lease = database[FLEET].find_one_and_update(
+            {"_id": _id(run_id)}, [{"$set": change}], upsert=True, return_document=ReturnDocument.AFTER
+        )
     return lease is not None and bool(lease["worker"] == worker)
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil
 
 from pymongo import DESCENDING
 
 from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
-from generia_assets.content import seeding
-from generia_assets.content.keys import character_key
-from generia_assets.content.shares import BATCH, shares
+from generia_assets.content.keys import EXTENSION, author_of, character_key
+from generia_assets.content.shares import shares
 from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.orders.order import parse_stored
+from generia_assets.durable.orders.workload import request_of
 from generia_assets.durable.status import State, WorldStatus, statuses
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import POINTERS, DocumentStore
@@ -65,21 +65,18 @@ def _ordered(world: WorldStatus) -> dict[str, int]:
 def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:
     """How many documents of each asset depend on tasks that failed for good, in any generation."""
     keys: dict[str, set[str]] = {task_type.value: set() for task_type in TaskType}
-    items = {"type": {"$in": list(keys)}, "key": {"$type": "string"}}  # and no orders of parts, which have none
-    for task in database[TASKS].find({"world_id": world.world_id, "status": State.FAILED.value, **items}, {"type": 1, "key": 1}):
+    items = {"type": {"$in": list(keys)}, "key": {"$type": "string"}}  # and no orders for worlds that exist, which have none
+    wanted, lost = {"world_id": world.world_id, "status": State.FAILED.value, **items}, set[tuple[str, int]]()
+    for task in database[TASKS].find(wanted, {"type": 1, "key": 1, "parameters.first": 1, "parameters.count": 1}):
         keys[task["type"]].add(task["key"])
+        if task["type"] == TaskType.GENERATE_POST_BATCH.value:  # an extension adds to a batch that was made before
+            first, count = task["parameters"]["first"], task["parameters"]["count"]
+            lost |= {(author_of(task["key"]), order) for order in range(first, first + count)}
     people = keys[TaskType.GENERATE_CHARACTER]
-    seed, users, posts = (
-        seeding.world_seed(world.world_id, world.parameters.get("seed")),
-        world.users_predicted,
-        world.posts_predicted,
-    )
-    share = {character_key(index): count for index, count in enumerate(shares(seed, users, posts))}
+    request = request_of(world.world_id, parse_stored(world.parameters))
+    share = {character_key(index): count for index, count in enumerate(shares(request.seed, *request.size))}
     ideas = sum(share.get(person, 0) for person in people)
-    for batch in keys[TaskType.GENERATE_POST_BATCH]:
-        person, _, number = batch.partition("-b")
-        if person not in people and number.isdecimal() and int(number) < ceil(share.get(person, 0) / BATCH):
-            ideas += min(BATCH, share[person] - int(number) * BATCH)
+    ideas += sum(person not in people and order < share.get(person, 0) for person, order in lost)
     failed: dict[str, int] = {}
     for name, asset in ASSETS.items():
         way = [one.task_type for one in map(ASSETS.__getitem__, (*upstream_of(name), name)) if one.unit is asset.unit.document]
@@ -96,7 +93,7 @@ def check_made(database: MongoDatabase, world: WorldStatus, makes: Collection[Ta
     For a generation of some items: if an asset would have fewer documents than before.
     """
     store, mine = DocumentStore(database), [kind for kind in ASSETS.values() if kind.task_type in makes]
-    if keys:
+    if keys and EXTENSION not in keys:
         counts = [(kind, store.found(kind, world.world_id, staged=True), store.found(kind, world.world_id)) for kind in mine]
         lacking = [Missing(kind.name, found, before) for kind, found, before in counts if found < before]
     else:

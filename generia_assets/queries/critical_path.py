@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from generia_assets.catalog import ASSETS, TaskType, Unit
 from generia_assets.content.keys import batch_key, character_index, post_batch_key
 from generia_assets.content.seeding import world_seed
-from generia_assets.content.shares import BATCH
+from generia_assets.content.shares import BATCH, Size
 from generia_assets.content.social import ready_after
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS
 from generia_assets.durable.orders.workload import task_keys
@@ -80,6 +80,7 @@ class _World:
 
     seed: int
     people: int
+    former: Size | None = None
 
     def parents(self, place: Place) -> list[Place]:
         """The tasks that this task may wait for, the nearest first; the first one of this generation is its parent."""
@@ -92,7 +93,7 @@ class _World:
         parent = ASSETS[asset.upstream[-1]]
         if parent.unit is Unit.PEOPLE_BATCH:
             index = character_index(key)
-            named = ready_after(self.seed, self.people, index) if index < self.people else index // BATCH
+            named = ready_after(self.seed, self.people, index, self.former) if index < self.people else index // BATCH
             return [(parent.task_type, batch_key(named * BATCH)), (parent.task_type, key)]
         owner, _, batch = key.partition("-b")
         first = asset.unit is not Unit.POST_BATCH or int(batch) == 0
@@ -112,9 +113,9 @@ def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath 
     if generation is None or last is None:
         return None
     users = status.parameters.get("users_count")
-    world = _World(
-        world_seed(status.world_id, status.parameters.get("seed")), users if isinstance(users, int) else status.users_predicted
-    )
+    former = Size.of(0, 0, status.parameters.get("former_sizes") or ()).former
+    seed = world_seed(status.world_id, status.parameters.get("seed"))
+    world = _World(seed, users if isinstance(users, int) else status.users_predicted, former)
     chain, link = [last], last
     while (parent := _parent(database, over, world, link)) is not None:
         chain.insert(0, parent)

@@ -7,6 +7,7 @@ worlds. Tasks are those of the worlds that changed last, calls those begun in th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +22,7 @@ from generia_assets.queries.statistics import percentile
 from resources.gateway.breaker import BreakerState
 from resources.gateway.calls import Api
 from resources.gateway.slot_shares import SlotShares
-from resources.gemini.model_resolver import fleet_notes
+from resources.gemini.model_resolver import Retired, fleet_notes
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 WORLDS_LOOKED_AT = 20
@@ -90,25 +91,28 @@ class CallFigures(BaseModel):
 
 
 class SlotFigures(BaseModel):
-    """The slots of one API over the fleet: held by processes, allowed at once now, configured, and asked for without success."""
+    """The slots of one API over the fleet: held by processes (in all, and by run), allowed at once now, configured, and asked for
+    without success.
+    """
 
     model_config = _FIGURE
 
     api: str
     taken: int
+    by_run: dict[str, int]
     ceiling: int
     limit: int
     waiting: int
 
 
 class ApiStatus(BaseModel):
-    """The fleet's shared state about the external APIs. ``breakers``: state by API."""
+    """The fleet's shared state about the external APIs. ``breakers``: state by API; ``retired``: models not asked for a day."""
 
     model_config = _FIGURE
 
     slots: list[SlotFigures]
     breakers: dict[str, str]
-    models_gone: int
+    retired: list[Retired]
 
 
 def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
@@ -134,7 +138,7 @@ def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
     """The tasks of the worlds that changed last; answered by an index alone."""
     counted = database[TASKS].aggregate(
         [
-            {"$match": {"world_id": {"$in": _last_changed(database)}, "status": {"$in": _STATES}, "type": {"$in": _TYPES}}},
+            {"$match": {"world_id": {"$in": last_changed(database)}, "status": {"$in": _STATES}, "type": {"$in": _TYPES}}},
             {"$group": {"_id": {"type": "$type", "status": "$status"}, "tasks": {"$sum": 1}}},
         ]
     )
@@ -143,7 +147,7 @@ def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
 
 def task_times(database: MongoDatabase) -> Iterator[TaskTimes]:
     """Of each type the tasks that finished last, in the worlds that changed last."""
-    worlds = _last_changed(database)
+    worlds = last_changed(database)
     for task_type in TaskType:
         query = {"world_id": {"$in": worlds}, "status": State.COMPLETED.value, "type": task_type.value}
         last = database[TASKS].find(query, {"type": 1, "status": 1, "started_at": 1, "updated_at": 1})
@@ -183,7 +187,7 @@ def api_status(database: MongoDatabase) -> ApiStatus:
         slots=[_slots(name.partition(":")[2], found) for name, found in documents.items() if name.startswith("slots:")],
         breakers={api.value: BreakerState.CLOSED.value for api in Api}
         | {breaker.api: breaker.state.value for breaker in breakers_not_closed(database)},
-        models_gone=len(fleet_notes(documents.get("models")).retired),
+        retired=fleet_notes(documents.get("models")).retired,
     )
 
 
@@ -199,16 +203,21 @@ def _slots(api: str, document: MongoDocument) -> SlotFigures:
     now = datetime.now(UTC)
     alive = [holder for holder in document.get("holders", []) if holder["expires_at"] > now]
     shares = SlotShares.model_validate({"ceiling": None, "pause_ms": 0, **document, "holders": alive})
+    by_run = Counter[str]()
+    for holder in shares.holders:
+        by_run[holder.id.partition(":")[0]] += holder.share
     return SlotFigures(
         api=api,
-        taken=sum(holder.share for holder in shares.holders),
+        taken=by_run.total(),
+        by_run=by_run,
         ceiling=shares.effective,
         limit=shares.limit,
         waiting=sum(max(0, holder.wants - holder.share) for holder in shares.holders),
     )
 
 
-def _last_changed(database: MongoDatabase) -> list[str]:
+def last_changed(database: MongoDatabase) -> list[str]:
+    """The worlds that changed last, at most ``WORLDS_LOOKED_AT``."""
     return [str(world["_id"]) for world in database[STATUS].find({}, {"_id": 1}).sort("updated_at", -1).limit(WORLDS_LOOKED_AT)]
 
 

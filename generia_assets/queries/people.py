@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterable
 
 from pydantic import BaseModel, ConfigDict
 
-from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, Media
+from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, Media, WorldRequest
+from generia_assets.content.keys import WORLD_KEY, character_index
+from generia_assets.content.shares import shares
 from generia_assets.queries.asset_views import AssetViews
 
 PEOPLE_PAGE = 100
@@ -127,6 +129,9 @@ def _by_username(views: AssetViews, usernames: Collection[str]) -> Iterable[Char
 def _cards(views: AssetViews, characters: Iterable[Character]) -> dict[str, PersonCard]:
     characters = list(characters)
     avatars = views["character_avatars"].by_key(CharacterAvatar, [one.key for one in characters])
+    request = views["world_request"].one(WorldRequest, WORLD_KEY)
+    # Where the world was extended, people have more posts than when their documents were made.
+    extended = shares(request.seed, *request.size) if request is not None and request.former_sizes else ()
     return {
         one.key: PersonCard(
             key=one.key,
@@ -134,7 +139,7 @@ def _cards(views: AssetViews, characters: Iterable[Character]) -> dict[str, Pers
             username=one.username,
             display_name=one.display_name,
             bio=one.bio,
-            posts_count=one.posts_count,
+            posts_count=extended[character_index(one.key)] if extended else one.posts_count,
             avatar=avatars[one.key].avatar if one.key in avatars else None,
         )
         for one in characters

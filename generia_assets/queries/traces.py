@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -96,7 +96,7 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
     status = world_status(database, world_id)
     if status is None:
         raise UnknownItemError(f"world {world_id}: nobody ordered it here")
-    tasks = _newest(database, world_id, _chain(item))
+    tasks = _newest(database, world_id, item)
     steps = _steps(database, item, tasks)
     unit = Unit.POST if item.is_post else Unit.PERSON if item.character else Unit.WORLD
     if not any(step.task_type.asset.unit is unit for step in steps):
@@ -130,16 +130,26 @@ def _chain(item: ItemName) -> dict[TaskType, list[str]]:
     return {asset.task_type: task_keys(asset.unit, item.key) for name, asset in ASSETS.items() if name in names}
 
 
-def _newest(database: MongoDatabase, world_id: str, chain: Mapping[TaskType, list[str]]) -> list[TaskRecord]:
-    """Of each link the newest completed task, or the newest one if none is completed; links without a task are left out."""
+def _key_in_batch(item: ItemName, task_type: TaskType) -> str | None:
+    """The key of the document in a batch of this type that the item is made of."""
+    return item.key if task_type.asset.unit is Unit.POST_BATCH else item.character
+
+
+def _newest(database: MongoDatabase, world_id: str, item: ItemName) -> list[TaskRecord]:
+    """Of each link the newest completed task, or the newest one if none is completed; links without a task are left out.
+
+    An extension adds to a batch that was made before, under the same key: only the task that made the item counts.
+    """
     generations = generations_of(database, world_id)
     places = {generation: place for place, generation in enumerate(generations)}
 
-    def rank(task: TaskRecord) -> tuple[bool, int]:
-        return task.status is not State.COMPLETED, places[task.generation]
+    def rank(task: TaskRecord) -> tuple[bool, bool, int]:
+        briefs, wanted = (task.result or {}).get("briefs"), _key_in_batch(item, TaskType(task.type))
+        without = briefs is not None and all(brief["key"] != wanted for brief in briefs)
+        return without, task.status is not State.COMPLETED, places[task.generation]
 
     newest: list[TaskRecord] = []
-    for task_type, keys in chain.items():
+    for task_type, keys in _chain(item).items():
         link = {"world_id": world_id, "generation": {"$in": generations}, "type": task_type.value, "key": {"$in": keys}}
         if found := list(read_tasks(database[TASKS].find(link))):
             newest.append(min(found, key=rank))
@@ -156,7 +166,7 @@ def _steps(database: MongoDatabase, item: ItemName, tasks: list[TaskRecord]) -> 
     for task in tasks:
         task_type = TaskType(task.type)
         briefs = (task.result or {}).get("briefs")
-        wanted = item.key if task_type.asset.unit is Unit.POST_BATCH else item.character
+        wanted = _key_in_batch(item, task_type)
         made = task.result if briefs is None else next((brief for brief in briefs if brief["key"] == wanted), None)
         calls = tuple(by_task[task.id])
         steps.append(

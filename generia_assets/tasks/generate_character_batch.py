@@ -179,7 +179,7 @@ async def generate_character_batch(
     language = world.user_preferences.language
     if former is not None:
         return _counted([await regenerate_concept(clients, request, world, former)], request, language)
-    posts = shares(request.seed, request.users_count, request.posts_count)
+    posts = shares(request.seed, *request.size)
     made: dict[int, CharacterBrief] = {}
     facts: defaultdict[str, dict[str, str]] = defaultdict(dict)
     made_names = CharacterIndex()

@@ -55,15 +55,15 @@ def brief_of(
 ) -> PostBrief:
     """The brief of a slot with this idea; without one the idea is the plan's: a form, an event and a wish."""
     event = world.calendar[slot.event - 1].name if slot.event else ""
-    return PostBrief(
+    made = PostBrief(
         key=post_key(character.key, slot.order),
         character=character.key,
         username=character.username,
         order=slot.order,
         t=slot.t,
         after=slot.after,
-        moment=slot.moment,
-        idea=idea or "; ".join(filter(None, (slot.form.name, event, wishes[slot.wish - 1]))),
+        moment="" if slot.later else slot.moment,
+        idea=idea,
         form=slot.form.name,
         event=event,
         wish=wishes[slot.wish - 1],
@@ -71,6 +71,7 @@ def brief_of(
         mentions=(acquaintances[slot.partner - 1].username,) if slot.partner else (),
         moderation=moderation,
     )
+    return made if idea else made.model_copy(update={"idea": made.of_plan})
 
 
 @durable_task

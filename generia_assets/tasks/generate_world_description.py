@@ -100,6 +100,11 @@ async def generate_world_description(parameters: TaskParameters, clients: TaskCl
         doubts += second_thoughts
         draft, _ = await improve_or_keep(clients.text, step(reason), draft_class, draft)
     world = world_of(draft, request)
+    await publish_world(clients, request, world)
+    return world
+
+
+async def publish_world(clients: TaskClients, request: WorldRequest, world: WorldDescription) -> None:
+    """Give the platform the world's parameters and counts; repeating it changes nothing."""
     params = world.model_dump(mode="json", include=set(PLATFORM_FIELDS))
     await clients.platform.world_params(world.name, params, request.users_count, request.posts_count)
-    return world

@@ -1,4 +1,4 @@
-"""Task type ``init_world_creation``: an order becomes a world's request (R4). It calls no external API."""
+"""Task type ``init_world_creation``: an order becomes a world's request (R4). It calls no model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import datetime
 from pydantic import Field
 
 from generia_assets.content import languages, seeding
-from generia_assets.content.documents import Quality, WorldRequest
+from generia_assets.content.documents import Quality, WorldDescription, WorldRequest
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.tasks.clients import TaskClients
+from generia_assets.tasks.generate_world_description import publish_world
 from generia_assets.tasks.task_definition import TaskParameters, durable_task
 from resources.gemini.tiers import ServiceTier
 
@@ -28,13 +29,15 @@ class InitWorldParameters(TaskParameters):
     service_tier: ServiceTier = ServiceTier.STANDARD
     seed: int | None = Field(default=None, description="None: derived from the world's id")
     created_at: datetime
+    former_sizes: tuple[tuple[int, int], ...] = ()
 
 
 @durable_task
-async def init_world_creation(parameters: InitWorldParameters, clients: TaskClients) -> WorldRequest:
-    """Choose the world's seed and language."""
-    del clients  # no external API is called
-    return WorldRequest(
+async def init_world_creation(
+    parameters: InitWorldParameters, clients: TaskClients, world: WorldDescription | None = None
+) -> WorldRequest:
+    """Choose the world's seed and language. ``world``: the one that is extended, whose new counts the platform gets."""
+    request = WorldRequest(
         user_prompt=parameters.user_prompt,
         users_count=parameters.users_count,
         posts_count=parameters.posts_count,
@@ -44,4 +47,8 @@ async def init_world_creation(parameters: InitWorldParameters, clients: TaskClie
         max_cost_usd=parameters.max_cost_usd,
         service_tier=parameters.service_tier,
         created_at=parameters.created_at,
+        former_sizes=parameters.former_sizes,
     )
+    if world is not None:
+        await publish_world(clients, request, world)
+    return request

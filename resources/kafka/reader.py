@@ -29,6 +29,7 @@ from kafka.structs import OffsetAndMetadata
 
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress, KafkaUnavailableError
 from resources.kafka.batches import UnreadableBatch, keep_unreadable
+from resources.tracing import Attributes, Span, SpanKind, received
 
 _LOOK_AGAIN_S = 0.25
 _BACKLOG_S = 1.0
@@ -47,6 +48,17 @@ class KafkaRecord:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+
+    def span(self, about: Attributes) -> Span:
+        """The span of its processing, which continues the trace that it came with, or begins one."""
+        place: dict[str, str | int | float | bool] = {
+            "messaging.system": "kafka",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": self.topic,
+            "messaging.destination.partition.id": str(self.partition),
+            "messaging.kafka.offset": self.offset,
+        }
+        return Span(f"process {self.topic}", {**place, **about}, kind=SpanKind.CONSUMER, parent=received(self.headers))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from generia_assets.catalog import ASSETS
+from generia_assets.queries.fleet_work import check_figures
 from tests.support.checked_world import WORLD, asked, asked_in_a_run, change, first
 from tests.support.content_faults import FAULTS as CONTENT_FAULTS
 from tests.support.worlds_in_process import Worlds
@@ -199,6 +200,18 @@ def test_a_check_that_is_asked_by_itself_in_a_run_answers_alone(restored: Worlds
     assert (result.passed, result.severity, result.description) == (False, found.severity, found.description)
     assert wrong in str(result.description)
     assert (result.check_name, dict(result.metadata)) == ("exact_publications", dict(found.metadata))
+
+
+def test_a_failed_check_is_counted_for_monitors(undamaged: Mapping[str, Any], restored: Worlds) -> None:
+    """A check that fails is counted by its severity, and named with the world; one that passes counts nothing."""
+    before = check_figures(restored.database)
+    assert asked(restored, "post_images", "exact_publications").passed
+    assert check_figures(restored.database) == before
+    one_id_twice(restored)
+    asked(restored, "post_images", "exact_publications")
+    after = check_figures(restored.database)
+    assert (after.error, after.warn) == (before.error + 1, before.warn)
+    assert (after.errors[-1].world_id, after.errors[-1].check) == (WORLD, "exact_publications")
 
 
 def test_every_check_has_a_planted_fault(checked: Worlds) -> None:

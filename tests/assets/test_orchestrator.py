@@ -15,7 +15,16 @@ from generia_assets.assets import orchestrator, people
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.catalog import TaskType, asset_of
-from generia_assets.content.documents import CharacterAvatar, Media, Post, PostBrief, PostImage, WorldImages, WorldRequest
+from generia_assets.content.documents import (
+    CharacterAvatar,
+    CharacterBrief,
+    Media,
+    Post,
+    PostBrief,
+    PostImage,
+    WorldImages,
+    WorldRequest,
+)
 from generia_assets.content.keys import character_index, post_key
 from generia_assets.content.timeline import Timeline, heard_before, timeline
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
@@ -227,10 +236,18 @@ def small_worlds(count: int) -> Iterable[tuple[int, WorldRequest, random.Random]
 @pytest.mark.parametrize("references", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.15])
 @pytest.mark.parametrize(
-    ("open_posts", "waiting", "room", "kept"), [(80, 100, 100, 300), (1, 0, 1, 10), (3, 2, 2, 10), (10, 3, 5, 20)]
+    ("open_posts", "waiting", "room", "kept", "packed"),
+    [(80, 100, 100, 300, 0), (1, 0, 1, 10, 0), (3, 2, 2, 10, 5), (10, 3, 5, 20, 100)],
 )
 async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishes_first(
-    monkeypatch: pytest.MonkeyPatch, references: bool, share: float, open_posts: int, waiting: int, room: int, kept: int
+    monkeypatch: pytest.MonkeyPatch,
+    references: bool,
+    share: float,
+    open_posts: int,
+    waiting: int,
+    room: int,
+    kept: int,
+    packed: int,
 ) -> None:
     """In random worlds with random times and failures, all that can come is published once, in order, within every bound; nothing
     waits for ever, however few may be at work, wait or be remembered. With reference pictures each picture gets the avatars of
@@ -238,6 +255,7 @@ async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishe
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", open_posts)
     monkeypatch.setattr(people, "KEPT_PEOPLE", kept)
+    monkeypatch.setattr(people, "PACKED_PEOPLE", packed)
     monkeypatch.setattr(orchestrator, "WAITING", waiting)
     for seed, request, dice in small_worlds(25):
         journal = await made(request, seed, some_failing(request, dice, share), room=room, references=references)
@@ -329,10 +347,10 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
             return whole.results.get(f"{asset_of(model).task_type}:{key}")
 
         async def one(self, model: Any, key: str) -> Any:
+            if model is CharacterBrief:
+                index = int(key[1:])
+                return whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{index // 10:03d}"].briefs[index % 10]
             return await self.one_if_there(model, key)
-
-        async def briefs(self, first: int, count: int) -> list[Any]:
-            return list(whole.results[f"{TaskType.GENERATE_CHARACTER_BATCH}:b{first // 10:03d}"].briefs)
 
     key = f"c{person:04d}"
     journal = DicedJournal(request, random.Random(2), asyncio.Semaphore(100))

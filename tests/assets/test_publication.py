@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from generia_assets.assets.publication import RESUMED, PostponedError, PublicationOrder
+from generia_assets.assets.publication import RESUMED, STANDSTILL_SECONDS, PostponedError, PublicationOrder
 
 
 async def published(order: PublicationOrder, dice: random.Random, places: int, failing: set[int]) -> tuple[list[int], int]:
@@ -93,3 +93,30 @@ async def test_a_world_without_posts_waits_for_no_first_post() -> None:
     order = PublicationOrder(0, waiting=1)
     assert order.first_settled.is_set()
     assert await order.next_postponed() is None
+
+
+async def test_where_publishing_takes_longest_no_more_posts_are_opened_than_can_wait() -> None:
+    """While places are settled, the next post is opened when half of those that may wait do, or fewer; when the order stands still,
+    at once."""
+    order = PublicationOrder(10, waiting=4)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        order.settle(0)
+        waiting = [group.create_task(order.turn(t)) for t in (2, 3, 4)]
+        await asyncio.sleep(0)
+        opening = group.create_task(order.backpressure())
+        await asyncio.sleep(0.01)
+        assert not opening.done()
+        order.settle(1)  # the turn of 2: two wait
+        await opening
+        waiting.append(group.create_task(order.turn(5)))
+        await asyncio.sleep(0)
+        began = asyncio.get_running_loop().time()
+        await order.backpressure()
+        assert asyncio.get_running_loop().time() - began >= STANDSTILL_SECONDS / 2
+        began = asyncio.get_running_loop().time()
+        await order.backpressure()
+        assert asyncio.get_running_loop().time() - began < STANDSTILL_SECONDS / 2
+        for t in range(2, 10):
+            order.settle(t)
+            await asyncio.sleep(0)
+    assert all(task.done() for task in waiting)

@@ -12,10 +12,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from generia_assets.cli.main import app
+from generia_assets.durable.figures import count_dead_letters
+from generia_assets.queries.fleet_work import dead_letter_counts
 from generia_assets.settings import settings
 from resources.kafka.dead_letters import last_letters, letter_at
 from resources.kafka.producer import Event
 from resources.kafka.resource import KafkaResource
+from resources.mongodb.connection import connect
 from sensors.dead_letters import InvalidMessage, send_dead_letters
 from tests.support.kafka_stand_in import kafka_resource, order
 
@@ -110,13 +113,18 @@ def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource):
     assert "The last 20;" in generia().stdout
 
 
-def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(kafka: KafkaResource):
-    """--edit changes what it names, takes out what has no value, and leaves the rest; the letter itself stays."""
+def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(
+    kafka: KafkaResource, mongodb_uri: str, mongo_database_name: str
+):
+    """--edit changes what it names, takes out what has no value, and leaves the rest; the letter stays, and is resolved."""
     right = order()
     wrong = {**right, "priority": 1, "parameters": {**right["parameters"], "users_count": "3"}}  # type: ignore[dict-item]
     letter = json.dumps(wrong).encode()
     bury(kafka, letter)
-    sent = generia("resend", place_of(kafka, letter), "--edit", "parameters.users_count=3", "--edit", "priority=", "--json")
+    with connect(mongodb_uri) as client:
+        count_dead_letters(client[mongo_database_name], [f"{kafka.settings.kafka_tasks_topic}[1]@40", "another"])
+        sent = generia("resend", place_of(kafka, letter), "--edit", "parameters.users_count=3", "--edit", "priority=", "--json")
+        assert dead_letter_counts(client[mongo_database_name]).unresolved == 1
     assert sent.exit_code == 0, sent.output
     said = json.loads(sent.stdout)
     assert (said["topic"], said["message"]) == (kafka.settings.kafka_tasks_topic, right)

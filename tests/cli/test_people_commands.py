@@ -68,6 +68,7 @@ ON_A_WORLD = [
     ("stop",),
     ("resume",),
     ("rerun", "--part", "posts", "--dry-run", "--json"),
+    ("extend", "--posts", "+1", "--dry-run", "--json"),
     ("show", "status"),
     ("history", "--json"),
     ("stats",),

@@ -15,7 +15,7 @@ from bson import Binary
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import HISTORY, STATUS, STEPS
-from generia_assets.durable.orders.order import PartParameters
+from generia_assets.durable.orders.order import ExtensionParameters, PartParameters
 from generia_assets.queries.critical_path import critical_path
 from generia_assets.queries.traces import trace
 from resources.kafka.dead_letters import last_letters
@@ -66,6 +66,7 @@ def lines(generia: Command, *arguments: str) -> list[Any]:
         ["trace", "WORLD", "c0000-p0000"],
         ["trace", "WORLD", "c0001", "--full"],
         ["rerun", "WORLD", "--character", "c0001", "--dry-run"],
+        ["extend", "WORLD", "--users", "+1", "--dry-run"],
     ],
 )
 def test_what_people_read_programs_read_too(generia: Command, world: str, command: list[str]) -> None:
@@ -310,6 +311,9 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
         (["trace", "WORLD", "@nobody"], 2, "@name"),
         (["trace", "WORLD", "c0000", "--step", "post"], 2, "avatar"),
         (["rerun", "WORLD"], 2, "--part"),
+        (["extend", "WORLD"], 2, "--users"),
+        (["extend", "nowhere", "--posts", "+1"], 2, "list"),
+        (["extend", "WORLD", "--posts", "+1000000"], 2, "MAX_POSTS"),
         (["rerun", "WORLD", "--post", "c0000-p0099"], 2, "c0000"),
         (["rerun", "WORLD", "--character", "c0000-p0000"], 2, "person"),
         (["rerun", "WORLD", "--post", "c0000-p0000", "--from", "concept"], 2, "text"),
@@ -371,6 +375,23 @@ def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str
         "parameters": PartParameters(keys=("c0001",)),
     }
     assert f"watch {world} --task {out.strip()}" in err
+
+
+def test_an_extension_is_ordered_and_its_price_said(generia: Command, world: str, broker: str) -> None:
+    """`extend` says what it takes and sends one message, which the sensor reads as this order; --dry-run sends none."""
+    topic, address = generia.settings["KAFKA_TASKS_TOPIC"], kafka_address(broker)
+    quoted = as_json(generia, "extend", world, "--users", "+2", "--posts", "+6", "--dry-run")
+    assert (quoted["task_id"], quoted["posts_count"]) == (None, POSTS + 6)
+    assert quoted["quote"]["image_calls"] == 2 + 6
+    before = len(last_letters(address, topic, 10))
+    exit_code, out, err = generia.call("extend", world, "--posts", "+6", "--max-cost-usd", "0.000001")
+    assert exit_code == 0, err
+    assert "will probably stop this" in err and f"watch {world} --task {out.strip()}" in err
+    letters = last_letters(address, topic, 10)
+    assert len(letters) == before + 1
+    order = read_message(letters[-1].value)
+    assert (order.task_id, order.world_id) == (out.strip(), world)
+    assert order.parameters == ExtensionParameters(add_posts=6, max_cost_usd=0.000001)
 
 
 def test_a_shell_completes_worlds_and_says_nothing_when_it_cannot(generia: Command, world: str, tmp_path: Path) -> None:

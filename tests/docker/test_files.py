@@ -3,6 +3,7 @@
 Here: structure, settings, locks. The scripts that run inside the containers are run by test_docker_scripts.py.
 """
 
+import importlib
 import importlib.util
 import json
 import re
@@ -21,17 +22,19 @@ from yamllint import linter
 from yamllint.config import YamlLintConfig
 
 from generia_assets import code_server
+from generia_assets.fleet.run_leases import HEARTBEAT_FILE
 from generia_assets.settings import SECRETS, Settings
 from tests.support.dagster_internals import InstanceRef
 
 TOP = Path(__file__).parents[2]
 DOCKER = TOP / "docker"
-COMPOSE_FILES = ("docker-compose.yml", "docker-compose.test.yml")
-YAML_FILES = [*(DOCKER / name for name in (*COMPOSE_FILES, "dagster.yaml", "workspace.yaml"))]
+COMPOSE_FILES = ("docker-compose.yml", "docker-compose.test.yml", "docker-compose.fleet.yml")
+YAML_FILES = [*(DOCKER / name for name in (*COMPOSE_FILES, "dagster.yaml", "dagster-fleet.yaml", "workspace.yaml"))]
 LINT_RULES = YamlLintConfig(
     "{extends: default, rules: {line-length: {max: 140}, document-start: disable, braces: {max-spaces-inside: 1}}}"
 )
 DAGSTERS_OWN = {"DAGSTER_HOME", "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS"}
+GENERATORS = (("docker-compose.yml", "code"), ("docker-compose.test.yml", "generator"), ("docker-compose.fleet.yml", "code"))
 ONE_SHOT_AS_ROOT = "pictures-folder"
 WRITES_TO_ITS_ROOT = "kafka"
 
@@ -39,10 +42,11 @@ Service = dict[str, Any]
 
 
 class ComposeLoader(yaml.SafeLoader):
-    """YAML with Compose's own tag for a value that takes back what ``extends`` brought."""
+    """YAML with Compose's own tags for a value that stands instead of what ``extends`` brought."""
 
 
-ComposeLoader.add_constructor("!reset", lambda loader, node: loader.construct_sequence(node))  # type: ignore[arg-type]
+for tag in ("!reset", "!override"):
+    ComposeLoader.add_constructor(tag, lambda loader, node: loader.construct_sequence(node))  # type: ignore[arg-type]
 
 
 def services(file_name: str) -> dict[str, Service]:
@@ -127,6 +131,28 @@ def test_instance_settings_are_what_dagster_reads(tmp_path, monkeypatch):
         assert instance.run_launcher.supports_check_run_worker_health
 
 
+def test_a_fleet_differs_from_one_machine_where_it_must():
+    """dagster-fleet.yaml is dagster.yaml but for the storage, the launcher, the number of runs, and the time to start."""
+    one, fleet = (yaml.safe_load((DOCKER / name).read_text()) for name in ("dagster.yaml", "dagster-fleet.yaml"))
+    assert {part for part in one.keys() | fleet.keys() if one.get(part) != fleet.get(part)} == {
+        "storage",
+        "run_launcher",
+        "concurrency",
+        "run_monitoring",
+    }
+    assert fleet["run_monitoring"] == {**one["run_monitoring"], "start_timeout_seconds": 600}
+    assert fleet["concurrency"]["runs"] == {**one["concurrency"]["runs"], "max_concurrent_runs": 100}
+    for part in (fleet["storage"]["custom"], fleet["run_launcher"]):
+        assert hasattr(importlib.import_module(part["module"]), part["class"])
+
+
+def test_a_worker_runs_the_app_of_the_fleet():
+    """The command of a worker names the module of Celery's app, and its health check the file that the app touches."""
+    worker = services("docker-compose.fleet.yml")["worker"]
+    assert importlib.util.find_spec(worker["command"][worker["command"].index("-A") + 1]) is not None
+    assert worker["healthcheck"]["test"][-2:] == ["heartbeat", f"/tmp/{HEARTBEAT_FILE}"]
+
+
 @pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
 def test_service_is_confined(file, name):
     """A container has no capabilities it does not need, cannot gain any, is not root, and cannot write to its root file system."""
@@ -156,7 +182,7 @@ def test_ports_are_on_loopback(file, name):
 @pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
 def test_image_is_pinned(file, name):
     """Every image names a full version, so that the same file starts the same servers next year."""
-    assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+\S*", services(file)[name]["image"])
+    assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+\S*|postgres:\d+\.\d+-\w+", services(file)[name]["image"])
 
 
 def test_base_image_is_pinned():
@@ -204,18 +230,18 @@ def test_environment_is_known(file, name):
 
 @pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
 def test_secrets_are_passed_through(file, name):
-    """A secret is never written in a compose file, and only the container that calls the API is given it."""
+    """A secret is never written in a compose file, and only the containers that call the API are given it."""
     environment = services(file)[name].get("environment", {})
     given = {secret: environment[secret] for secret in SECRETS if secret in environment}
-    assert given == dict.fromkeys({"code": SECRETS, "generator": ("GEMINI_API_KEY",)}.get(name, ()))
+    assert given == dict.fromkeys({"code": SECRETS, "worker": SECRETS, "generator": ("GEMINI_API_KEY",)}.get(name, ()))
 
 
 @pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
-def test_only_the_code_location_is_told_of_kafkas_users(file, name):
+def test_only_the_generator_is_told_of_kafkas_users(file, name):
     """Whoever else reads .env has Kafka's TLS and users blanked: without secret and files these settings would be refused."""
     service = services(file)[name]
     told = [field.upper() for field in Settings.model_fields if re.match("kafka_(security|sasl|oauth|ssl)_", field)]
-    if "env_file" in service and name != "code":
+    if "env_file" in service and name not in ("code", "worker"):
         assert {setting: service["environment"].get(setting) for setting in told if setting not in SECRETS} == {
             setting: "" for setting in told if setting not in SECRETS
         }
@@ -236,7 +262,7 @@ def test_image_holds_no_secret_and_no_settings():
     assert not any(secret in (DOCKER / "Dockerfile").read_text() for secret in SECRETS)
 
 
-@pytest.mark.parametrize(("file", "name"), [("docker-compose.yml", "code"), ("docker-compose.test.yml", "generator")])
+@pytest.mark.parametrize(("file", "name"), [*GENERATORS, ("docker-compose.fleet.yml", "worker")])
 def test_addresses_name_services(file, name):
     """The servers a container is pointed at are services of its file, at the port where they say that they are."""
     stack = services(file)
@@ -256,14 +282,14 @@ def published(file: str) -> dict[str, int]:
     return {outside: int(inside) for outside, inside in ports}
 
 
-def test_both_stacks_can_run_side_by_side():
-    """No port of the host is published twice, be it by one stack or by both."""
+def test_all_stacks_can_run_side_by_side():
+    """No port of the host is published twice, be it by one stack or by several."""
     every = [port for file in COMPOSE_FILES for service in services(file).values() for port in service.get("ports", [])]
     outside = [port.rsplit(":", 1)[0] for port in every]
     assert sorted(set(outside)) == sorted(outside)
 
 
-@pytest.mark.parametrize(("file", "name"), [("docker-compose.yml", "code"), ("docker-compose.test.yml", "generator")])
+@pytest.mark.parametrize(("file", "name"), [*GENERATORS, ("docker-compose.fleet.yml", "worker")])
 def test_assets_link_to_the_worlds_pages(file, name):
     """What the generator is told as PAGES_URL, or its default, leads to the port where `generia view` listens in that stack."""
     url = services(file)[name]["environment"].get("PAGES_URL", Settings.model_fields["pages_url"].default)

@@ -96,6 +96,16 @@ def test_no_server_is_not_healthy(kind, closed_address):
     assert "Traceback" not in result.stderr
 
 
+def test_a_worker_is_healthy_while_it_touches_its_file(tmp_path):
+    """A worker that was connected to its broker just now is healthy; one that was a minute ago, or never, is not."""
+    file = tmp_path / "worker"
+    assert "No such file" in run_health("heartbeat", str(file)).stderr
+    file.touch()
+    assert run_health("heartbeat", str(file)).returncode == 0
+    os.utime(file, (time.time() - 60, time.time() - 60))
+    assert "last connected to its broker 60 s ago" in run_health("heartbeat", str(file)).stderr
+
+
 GENERIA = """#!/bin/sh
 echo "$*" >>"$LOG"
 case "$1" in

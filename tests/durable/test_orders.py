@@ -14,7 +14,7 @@ from pymongo import MongoClient
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.orders.order import Order, OrderError
+from generia_assets.durable.orders.order import ExtensionParameters, Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder
 from tests.support.durable_world import PARAMETERS, an_order, order_of, record
 
@@ -251,6 +251,29 @@ def test_a_part_of_a_world_needs_the_world(database: Any) -> None:
     recorded = record(database, part)
     assert (recorded.new, recorded.finished, recorded.order.parameters.keys) == (True, False, ("c0001-p0000",))
     assert not record(database, part).new
+
+
+def test_an_extension_is_recorded_beside_its_world(database: Any) -> None:
+    """Also where the platform has inserted its task; the sum keeps MAX_USERS; a task's id means one order."""
+    order = an_order(str(uuid.uuid4()))
+    added = Order(order.world_id, ExtensionParameters(add_users=2, add_posts=5))
+    with pytest.raises(OrderError, match="no such world"):
+        record(database, added)
+    record(database, order)
+    first, again = record(database, added), record(database, added)
+    assert (first.new, again.new, again.finished, again.order.parameters) == (True, False, False, added.parameters)
+    named = Order(order.world_id, None)
+    database[TASKS].insert_one(platform_task(named, parameters={"add_posts": 3}))
+    assert record(database, named).order.parameters == ExtensionParameters(add_posts=3)
+    for wrong, said in (
+        (Order(order.world_id, ExtensionParameters(add_users=10**9)), "MAX_USERS"),
+        (Order(order.world_id, ExtensionParameters(add_users=3), task_id=added.task_id), "already ordered with"),
+        (Order(order.world_id, ExtensionParameters(add_users=3), task_id=order.task_id), "already ordered with others"),
+        (Order(order.world_id, order.parameters, task_id=added.task_id), "user_prompt"),
+    ):
+        with pytest.raises(OrderError, match=said):
+            record(database, wrong)
+    assert database[STATUS].find_one({"_id": order.world_id})["parameters"]["users_count"] == PARAMETERS["users_count"]
 
 
 def test_the_status_record_stands_complete_from_the_first_moment_with_the_contracts_bson_types(database: Any) -> None:

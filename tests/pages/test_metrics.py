@@ -2,24 +2,20 @@
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import requests
-from prometheus_client.parser import text_string_to_metric_families
 
-from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS, ensure_indexes
-from generia_assets.durable.status import State, new_status
+from generia_assets.durable.collections import FLEET, HISTORY, TASKS, ensure_indexes
+from generia_assets.durable.status import State
 from generia_assets.pages import metrics
+from generia_assets.pages.metric_sections import SECTIONS
 from generia_assets.pages.metrics import Metrics
 from generia_assets.queries import fleet
 from resources.mongodb.connection import connect
+from tests.support.fleet_figures import ago, call, figures, task, world
 from tests.support.pages_site import serving
-
-
-def ago(seconds):
-    return datetime.now(UTC) - timedelta(seconds=seconds)
 
 
 @pytest.fixture
@@ -29,31 +25,6 @@ def database(mongodb_uri, mongo_database_name):
         ensure_indexes(made, history_ttl_days=30)
         yield made
         client.drop_database(mongo_database_name)
-
-
-def world(database, world_id, state, *, age_s=0.0, **values):
-    record = new_status(world_id, {}, users=1, posts=1) | {"status": state.value, "created_at": ago(age_s)}
-    database[STATUS].insert_one(record | values)
-
-
-def task(database, world_id, number, task_type, state, *, took_s=1.0):
-    entry = {"world_id": world_id, "generation": "g", "type": task_type, "key": str(number), "status": state.value}
-    ended = ago(0)
-    times = {"started_at": ended - timedelta(seconds=took_s), "updated_at": ended}
-    database[TASKS].insert_one({"_id": f"{world_id}:{task_type}:{number}", **entry, **times})
-
-
-def call(database, api, outcome, *, age_s=1.0, **values):
-    tokens = {"prompt": 100, "cached": 0, "output": 20, "thinking": 0}
-    at = ago(age_s)
-    figures = {"duration_ms": 500, "waited_ms": 250, "tokens": tokens, "cost_usd": 0.01, "created_at": at}
-    database[HISTORY].insert_one({"api_type": api, "outcome": outcome, **figures, **values})
-
-
-def figures(text):
-    """Every sample by its name and its labels' values, these in alphabetical order."""
-    families = text_string_to_metric_families(text)
-    return {(sample.name, *sorted(sample.labels.values())): sample.value for family in families for sample in family.samples}
 
 
 def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path):
@@ -104,7 +75,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
         ("generia_breaker", "llm", "open"): 1,
         ("generia_breaker", "closed", "llm"): 0,
         ("generia_models_gone",): 0,
-        **{("generia_measured", part): 1 for part in metrics.SECTIONS},
+        **{("generia_measured", part): 1 for part in SECTIONS},
     }
     assert {name: told.get(name) for name in expected} == expected
     assert 600 <= told[("generia_oldest_unfinished_world_seconds",)] < 660
@@ -114,7 +85,7 @@ def test_an_empty_database_has_figures_too(database):
     """Before the first order nothing is missing that a monitor would take for an outage."""
     told = figures(Metrics(database).text().decode())
     assert told[("generia_worlds", "pending")] == told[("generia_oldest_unfinished_world_seconds",)] == 0
-    assert [told[("generia_measured", part)] for part in metrics.SECTIONS] == [1] * len(metrics.SECTIONS)
+    assert [told[("generia_measured", part)] for part in SECTIONS] == [1] * len(SECTIONS)
 
 
 def test_figures_come_from_indexes(database):
@@ -151,10 +122,11 @@ def test_many_monitors_ask_mongodb_once(database, monkeypatch):
 @pytest.mark.slow
 def test_what_cannot_be_read_is_missing_and_said_to_be(monkeypatch):
     """Without MongoDB a monitor gets no zeros: figures are left out, and `generia_measured` is 0 for each part, in bounded time."""
-    monkeypatch.setattr(metrics, "SECTION_S", 0.02)
-    monkeypatch.setitem(metrics.SECTIONS, "worlds", replace(metrics.SECTIONS["worlds"], seconds=0.02))  # the first that is read
+    monkeypatch.setitem(SECTIONS, "worlds", replace(SECTIONS["worlds"], seconds=0.02))  # the first that is read
     with connect("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=20") as client:
         began = time.monotonic()
         told = figures(Metrics(client.nowhere).text().decode())
-    assert told == {("generia_measured", part): 0 for part in metrics.SECTIONS}
+    assert {name: value for name, value in told.items() if name[0] != "generia_build_info"} == {
+        ("generia_measured", part): 0 for part in SECTIONS
+    }
     assert time.monotonic() - began < 5

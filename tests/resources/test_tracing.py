@@ -58,6 +58,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch, sending: None) -> Iterator[Receive
         yield receiver
 
 
+@pytest.mark.case("K11")
 @pytest.mark.parametrize(
     ("header", "meant"),
     [
@@ -75,15 +76,15 @@ def receiver(monkeypatch: pytest.MonkeyPatch, sending: None) -> Iterator[Receive
     ],
 )
 def test_a_header_is_read_as_w3c_says(header: str, meant: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A right header is the trace context; a malformed one is none, and says so at DEBUG only."""
+    """A right header is the trace context; a malformed one is none, and is logged at DEBUG only."""
     caplog.set_level(logging.DEBUG, "resources.tracing")
     assert tracing.received([("other", b"1"), ("traceparent", header.encode("latin-1"))]) == meant
-    assert [record.levelname for record in caplog.records] == ([] if meant else ["DEBUG"])
+    assert [record.levelname for record in caplog.records] == ([] if meant or not header else ["DEBUG"])
 
 
 def test_a_message_without_the_header_has_no_trace_context() -> None:
     """Neither no header nor one without a value is an error."""
-    assert tracing.received([]) == tracing.received([("traceparent", None)]) == ""
+    assert tracing.received([]) == tracing.received([("traceparent", None)]) == tracing.checked(7) == ""
 
 
 def test_without_an_endpoint_the_sdk_is_not_imported_and_the_header_is_passed_on() -> None:
@@ -127,7 +128,7 @@ def test_spans_arrive_with_their_parents_and_without_texts(receiver: Receiver) -
     with tracing.Span("process orders", {}, kind=tracing.SpanKind.CONSUMER, parent=CAME), call_span(CALL) as call:
         assert tracing.headers() == (("traceparent", call.traceparent),)
         describe(call, outcome)
-    tracing.flush()
+    tracing.flush(30)
     above, below = receiver.trace(TRACE)
     assert (above.parent_id, above.kind, above.failed, above.service) == (PARENT, "CONSUMER", False, "generia")
     assert (below.parent_id, below.kind, below.failed) == (above.span_id, "CLIENT", True)
@@ -159,7 +160,7 @@ def test_an_error_marks_its_span_by_its_class(receiver: Receiver) -> None:
     """What an exception says may quote a text: its class is all that is sent of it. A span begins a trace outside of any."""
     with pytest.raises(ValueError, match="secret"), tracing.Span("task", {}):
         raise ValueError("a secret")
-    tracing.flush()
+    tracing.flush(30)
     (span,) = receiver.spans
     assert (span.failed, span.parent_id, span.attributes) == (True, "", {"error.type": "ValueError"})
 
@@ -170,7 +171,10 @@ def test_the_sampler_is_the_sdks_own(receiver: Receiver, monkeypatch: pytest.Mon
     with tracing.Span("run", {}, parent=CAME) as span:
         assert span.traceparent.startswith(f"00-{TRACE}-")
         assert span.traceparent.endswith("-00")
-    tracing.flush()
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER")
+    with tracing.Span("run", {}, parent=f"00-{TRACE}-{PARENT}-00") as span:  # as its sender has decided
+        assert span.traceparent.endswith("-00")
+    tracing.flush(30)
     assert receiver.requests == 0
 
 
@@ -179,8 +183,18 @@ def test_gzip_where_the_environment_asks_for_it(receiver: Receiver, monkeypatch:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     with tracing.Span("run", {}, parent=CAME):
         pass
-    tracing.flush()
+    tracing.flush(30)
     assert (receiver.encodings, len(receiver.spans)) == ({"gzip"}, 1)
+
+
+def test_a_malformed_variable_of_headers_is_logged_without_its_value(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the SDK says about it would quote a key."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "the-secret-key")
+    tracing.prepare()
+    assert "Header format invalid" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_receiver_that_is_away_holds_nobody_up_and_is_logged_once(
@@ -220,16 +234,20 @@ def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_forked_process_sends_its_own_spans(receiver: Receiver) -> None:
-    """Threads do not survive a fork: the child has an export of its own, and sends what it made, once."""
+    """Neither threads nor a connection survive a fork: the child has an export of its own, and sends what it made, once."""
     program = f"""
 import os, sys
 from resources import tracing
+from resources.span_export import exporting
 with tracing.Span("parent", {{}}, parent={CAME!r}):
     pass
+tracing.flush(30)
+before = exporting()
 child = os.fork()
+assert (exporting() is before) == (child != 0)
 with tracing.Span("child" if child == 0 else "parent again", {{}}, parent={CAME!r}):
     pass
-tracing.flush()
+tracing.flush(30)
 if child == 0:
     os._exit(0)
 os.waitpid(child, 0)

@@ -13,14 +13,22 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster import DagsterRunStatus
 from pymongo import MongoClient
 
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.processes import Child, start
 from resources.mongodb.connection import MongoResource
-from tests.support.dagster_internals import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
-from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
+from tests.support.kafka_stand_in import (
+    Ticks,
+    dead_letters,
+    headers,
+    kafka_resource,
+    order,
+    queued_run,
+    run_keys,
+    send,
+    sensor_settings,
+)
 
 NOBODY = "mongodb://127.0.0.1:1/?directConnection=true&serverSelectionTimeoutMS=200"
 
@@ -269,11 +277,6 @@ def test_without_a_broker_the_tick_is_skipped(ticks: Ticks, tmp_path: Path) -> N
         assert "make dev" in str(data.skip_message)
         assert ticks.cursor == cursor
     assert not [thread.name for thread in threading.enumerate() if "kafka" in thread.name]
-
-
-def queued_run() -> dg.DagsterRun:
-    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("somewhere"), "repository"), "world")
-    return dg.DagsterRun("world", run_id=str(uuid.uuid4()), status=DagsterRunStatus.QUEUED, remote_job_origin=origin)
 
 
 def test_nothing_is_read_while_the_queue_is_full(ticks: Ticks, instance: dg.DagsterInstance) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.orders.intake import LONGEST_REASON, RefusedOrder
-from generia_assets.durable.orders.order import parse_world
+from generia_assets.durable.orders.order import ExtensionParameters, parse_world
 from sensors.messages import LARGEST_MESSAGE_BYTES, Skipped, read_message
 
 TASK, WORLD = str(uuid.uuid4()), str(uuid.uuid4())
@@ -63,6 +63,25 @@ def test_a_part_is_ordered_by_the_keys_of_its_items_and_no_others(task_type: Tas
         assert said.startswith(f"parameters.keys.{len(taken)}={key!r}: a key of {task_type.value} is ")
         assert "pattern" not in said
         assert all(("such as c0007" if one.startswith("c") else one) in said for one in taken)
+
+
+@pytest.mark.case("P30")
+def test_an_extension_is_an_order_of_a_world_that_exists() -> None:
+    """A message with what is added extends a world, also one with a name; what adds nothing, or names a sentence, is refused."""
+    for added in ({"add_users": 10, "add_posts": 60}, {"add_posts": 1}, {"add_users": 2.0, "max_cost_usd": 3}):
+        order = read_message(message(world_id="harbour", parameters=added))
+        assert order.parameters == ExtensionParameters(**added) and order.world_id == "harbour"
+        assert read_message(order.message()) == order
+    for wrong, said in (
+        ({"add_users": 0}, "adds one or more"),
+        ({"add_posts": -1}, "parameters.add_posts=-1"),
+        ({"add_users": "3"}, "parameters.add_users='3'"),
+        ({"add_users": 3, "add_post": 5}, "is parameters.add_posts meant?"),
+        ({"add_users": 3, **PARAMETERS}, "parameters.user_prompt"),
+        ({"add_user": 3}, "parameters.user_prompt"),
+    ):
+        refused = read_message(message(parameters=wrong))
+        assert isinstance(refused, RefusedOrder) and said in refused.reason, refused.reason
 
 
 def test_parameters_may_be_in_mongodb() -> None:

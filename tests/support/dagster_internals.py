@@ -8,11 +8,15 @@ from contextlib import contextmanager
 
 import dagster as dg
 from dagster._cli.workspace.cli_target import workspace_opts_to_load_target as workspace_opts_to_load_target
+from dagster._core.code_pointer import ModuleCodePointer as ModuleCodePointer
 from dagster._core.definitions.job_base import InMemoryJob as InMemoryJob
 from dagster._core.definitions.sensor_definition import SensorExecutionData as SensorExecutionData
 from dagster._core.execution.api import execute_run as execute_run
 from dagster._core.execution.plan.resume_retry import ReexecutionStrategy as ReexecutionStrategy
 from dagster._core.instance.ref import InstanceRef as InstanceRef
+from dagster._core.launcher.base import LaunchRunContext as LaunchRunContext
+from dagster._core.origin import JobPythonOrigin as JobPythonOrigin
+from dagster._core.origin import RepositoryPythonOrigin as RepositoryPythonOrigin
 from dagster._core.remote_origin import InProcessCodeLocationOrigin as InProcessCodeLocationOrigin
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin as RegisteredCodeLocationOrigin
 from dagster._core.remote_origin import RemoteJobOrigin as RemoteJobOrigin

@@ -33,7 +33,12 @@ from resources.kafka.resource import KafkaResource
 from resources.kafka.settings import KafkaSettings
 from resources.mongodb.connection import MongoResource
 from sensors.kafka import build_kafka_sensor
-from tests.support.dagster_internals import SensorExecutionData
+from tests.support.dagster_internals import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    SensorExecutionData,
+)
 
 
 def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:
@@ -168,6 +173,12 @@ class Ticks:
     def offsets(self) -> dict[str, int]:
         """The cursor's offsets."""
         return dict[str, int](json.loads(self.cursor or "{}").get("offsets", {}))
+
+
+def queued_run() -> dg.DagsterRun:
+    """A run in Dagster's queue, for ``instance.add_run``."""
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("somewhere"), "repository"), "world")
+    return dg.DagsterRun("world", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.QUEUED, remote_job_origin=origin)
 
 
 def run_keys(data: SensorExecutionData) -> list[str | None]:

@@ -13,6 +13,7 @@ import dagster as dg
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.orders.order import ExtensionParameters, Order
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, mark_stopped, resume_world
 from sensors.requests import run_request, run_requests
@@ -218,6 +219,12 @@ def rerun(scene: Scene) -> Outcome:
     return Outcome(as_requested(scene, run_request(recorded(scene, TaskType.GENERATE_WORLD_IMAGE, str(uuid.uuid4())).order)))
 
 
+def extend(scene: Scene) -> Outcome:
+    """By a message for one more person and post."""
+    order = Order(scene.world_id, ExtensionParameters(add_users=1, add_posts=1), task_id=str(uuid.uuid4()))
+    return Outcome(as_requested(scene, run_request(record_order(scene.worlds.database, order, max_users=9, max_posts=9).order)))
+
+
 def resume(scene: Scene) -> Outcome:
     """With a higher cap, and what failed once more."""
     try:
@@ -269,6 +276,7 @@ def asset_wiped(scene: Scene) -> Outcome:
 WAYS: dict[str, Way] = {
     "the same message again": message,
     "`rerun`": rerun,
+    "`extend`": extend,
     "`resume`": resume,
     "launch form, another prompt": launch_form,
     "materialize all nine": materialize_all,

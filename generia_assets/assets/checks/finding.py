@@ -6,6 +6,7 @@ question.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -13,6 +14,7 @@ import dagster as dg
 
 from generia_assets.assets.materialized import WorldDocuments
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
+from generia_assets.durable.figures import FailedCheck, record_failed_check
 from generia_assets.partitions import worlds
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore, MaterializationReplacedError
@@ -120,8 +122,13 @@ class Check:
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description, partitions_def=worlds)
 
     def evaluate(self, world: World) -> dg.AssetCheckResult:
-        """The check's result for this world, under its own name."""
-        return _consistent(self.ask, world)._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
+        """The check's result for this world, under its own name. A failure is counted for monitors."""
+        result = _consistent(self.ask, world)._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
+        if not result.passed:
+            severity = result.severity.value.lower()
+            failed = FailedCheck(world_id=world.id, check=self.name, severity=severity, at=datetime.now(UTC))
+            record_failed_check(world.database, failed)
+        return result
 
     def report(self, context: dg.AssetExecutionContext, world: World) -> None:
         """Evaluate it now, as an event of this run: for a run whose form decides its assets, so that Dagster cannot plan its

@@ -9,7 +9,8 @@ from generia_assets.assets.checks.finding import Check, CheckFinding, World, aga
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances, dated
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content import social
-from generia_assets.content.documents import Character, CharacterBrief, Post
+from generia_assets.content.documents import Character, CharacterBrief, Post, WorldRequest
+from generia_assets.content.keys import character_index
 from generia_assets.content.names import by_fold, mentions_in
 
 _RETURNED = (0.1, 0.35)
@@ -67,7 +68,8 @@ def _ties(world: World) -> CheckFinding:
             if (tie := known.get(other)) is None:
                 found.add(f"{key} tells of {other}, whom they do not know", key)
             elif other in named and key not in named[other]:
-                one_sided.append((other, key))
+                if not _joined_later(request, key, other):
+                    one_sided.append((other, key))
             elif other in named and tie.is_first and _elder(tie) and others[other] == named[other][key]:
                 alike.append((key, other))
     if not found.wrong:
@@ -82,6 +84,11 @@ def _ties(world: World) -> CheckFinding:
             if count > max(_ALIKE_FROM, words.total() / 2):
                 found.add(f"{count} of {words.total()} relations are called “{word}”")
     return found
+
+
+def _joined_later(request: WorldRequest, key: str, than: str) -> bool:
+    """Whether a person joined by an extension and the other was there before: their document says nothing of the new one."""
+    return any(character_index(than) < people <= character_index(key) for people, _ in request.former_sizes)
 
 
 def _elder(tie: social.SeededRelation) -> bool:
@@ -156,8 +163,8 @@ CHECKS = [
     Check(
         "characters",
         "ties_agree",
-        "Whom a person tells of is an acquaintance of theirs. Warnings: only one side of a pair tells of the other; each is the "
-        "other's parent; most relations have the same name.",
+        "Whom a person tells of is an acquaintance of theirs. Warnings: only one side of a pair tells of the other, although none "
+        "of the two joined by an extension; each is the other's parent; most relations have the same name.",
         asking(_ties, again_by_job(RERUN_CHARACTER, "character"), good="people, whose relations agree"),
     ),
     Check(

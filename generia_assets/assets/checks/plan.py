@@ -14,6 +14,8 @@ from generia_assets.assets.checks.measures import searchable
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, LaterEvents, dated
 from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content.documents import CharacterBrief, PostBrief
+from generia_assets.content.keys import character_index
+from generia_assets.content.shares import shares
 from generia_assets.content.storyline import wishes_of
 from generia_assets.durable.collections import HISTORY
 from generia_assets.queries.records import OK
@@ -52,9 +54,10 @@ def _wishes_balanced(world: World) -> CheckFinding:
 
 def _one_post(world: World) -> CheckFinding:
     found, alone = CheckFinding(), list[str]()
+    extended = shares(world.request.seed, *world.request.size) if world.request.former_sizes else ()
     for brief in world.all(CharacterBrief):
         found.looked_at += 1
-        if brief.posts_count == 1:
+        if (extended[character_index(brief.key)] if extended else brief.posts_count) == 1:
             alone.append(f"@{brief.username}")
     share = len(alone) / max(1, found.looked_at)
     found.figures["share_of_one_post_people"] = round(share, 3)
@@ -88,12 +91,12 @@ def _requests(world: World) -> CheckFinding:
 def _latest_requests(world: World) -> Mapping[str, str]:
     """The latest request of each post, by its key, without the part that all posts share."""
     query: MongoDocument = {"world_id": world.id, "request_type": "post", "outcome": OK}
-    wanted = {"labels.key": 1, "request_data.parts": 1}
+    wanted = {"labels.key": 1, "request_data.parts": {"$slice": [1, 1]}}  # the world comes first (content/prompt.py)
     items: dict[str, str] = {}
     for row in world.database[HISTORY].find(query, wanted).sort("created_at", -1).limit(_REQUESTS):
         parts = (row.get("request_data") or {}).get("parts")
-        if isinstance(parts, list) and len(parts) > 1:  # the world comes first (content/prompt.py)
-            items.setdefault(str(row["labels"]["key"]), str(parts[1]))
+        if isinstance(parts, list) and parts:
+            items.setdefault(str(row["labels"]["key"]), str(parts[0]))
     return items
 
 

@@ -20,6 +20,7 @@ from generia_assets.cli.main import PLAIN, Documented
 from generia_assets.cli.options import Json
 from generia_assets.cli.parsers import flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, print_result
+from generia_assets.durable.figures import letter_sent_again
 from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter, held_partitions, kept, kept_at, let_skip, place_of
 from generia_assets.settings import Settings, settings
 from resources.kafka.address import REQUEST_TIMEOUT_S
@@ -130,6 +131,11 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
         key = _key(message, letter)
         event = Event(chosen.kafka_tasks_topic, key, json.dumps(message).encode(), (("resent_from", origin),))
         producer.send(event).wait(REQUEST_TIMEOUT_S)
+    try:
+        with database_at(addresses(chosen).mongodb_uri, chosen) as database:
+            letter_sent_again(database, _origin(letter))
+    except MongoUnavailableError as error:
+        remarks().print(f"Monitors still count it as unresolved: {error}")
     text = (
         f"Sent to topic {chosen.kafka_tasks_topic}. If it is still no order, it comes back with the reason: "
         f"{command_name()} dead-letters"

@@ -119,7 +119,7 @@ def rerun(
     chosen = settings()
     with open_database() as database:
         status = get_world(database, world)
-        _check_world(status)
+        require_completed(status)
         scope = _scope(database, status, part, character, post, begin, alone=alone)
         refuse_another_plan(database, status.world_id, scope.makes, scope.keys)
         order = parse_stored(status.parameters)
@@ -142,7 +142,8 @@ def rerun(
         typer.echo(task_id)
 
 
-def _check_world(status: WorldStatus) -> None:
+def require_completed(status: WorldStatus) -> None:
+    """Raise ``CommandError`` for a world that is not finished: nothing else is made of it before."""
     if status.status is State.PENDING:
         raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {command_name()} watch {status.world_id}")
     if status.status is not State.COMPLETED or status.unfinished is not None:
@@ -180,7 +181,12 @@ def _print_plan(console: Console, scope: _RerunScope, quote: Quote) -> None:
     console.print(f"Makes again{of}: {_names(scope.makes)}.")
     if scope.alone and scope.follows:
         console.print(f"What was made of it stays, here and on the platform, and may no longer fit: {_names(scope.follows)}.")
-    console.print(
+    console.print(takes(quote))
+
+
+def takes(quote: Quote) -> str:
+    """What work on a world that exists takes, as a sentence."""
+    return (
         f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "
         f"about {quote.price} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "
         f"{plural(quote.image_call_limit, 'picture')}."

@@ -225,7 +225,7 @@ def unfinished(status: WorldStatus) -> str:
     after = "; then ask for this again"
     if status.unfinished is not None:
         return (
-            f"world {world} is completed, but what was to be made again of it is not finished. First: generia resume {world}"
+            f"world {world} is completed, but its last rerun or extension is not finished. First: generia resume {world}"
             f"{after}. Or give that up: generia stop {world} --give-up"
         )
     if (run_id := status.owner.run_id) is not None:

@@ -1,7 +1,7 @@
 """The order: what somebody wants made, as a typed object, with every rule that needs neither MongoDB nor the installation's limits.
 
 Here: the parameters' models, for messages, launch forms, commands and MongoDB's documents alike; each door parses once
-(``parse_world``, ``parse_part``) and passes an ``Order`` on. Not here: the message's envelope (sensors/messages.py), and recording
+(``parse_parameters``) and passes an ``Order`` on. Not here: the message's envelope (sensors/messages.py), and recording
 (records.py).
 """
 
@@ -27,6 +27,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
+    model_validator,
 )
 
 from generia_assets.catalog import TaskType, Unit
@@ -158,6 +159,51 @@ class WorldParameters(BaseModel):
                 raise OrderError(f"parameters.{name}={shortened(value)}: at most {limit} are accepted (MAX_USERS, MAX_POSTS)")
 
 
+class StoredParameters(WorldParameters):
+    """The parameters of a world as its status record has them, which no order names."""
+
+    former_sizes: Annotated[tuple[Annotated[tuple[Count, Count], Field(strict=False)], ...], Field(strict=False)] = Field(
+        (), description="people and posts that the world had before each of its extensions, in order"
+    )
+
+    def extended(self, by: ExtensionParameters, max_cost_usd: float | None) -> StoredParameters:
+        """The parameters of the world with what this extension adds. ``max_cost_usd``: where it names no cap of its own."""
+        new = {
+            "users_count": self.users_count + by.add_users,
+            "posts_count": self.posts_count + by.add_posts,
+            "former_sizes": (*self.former_sizes, (self.users_count, self.posts_count)),
+            "max_cost_usd": by.max_cost_usd or max_cost_usd,
+        }
+        return self.model_copy(update=new)
+
+
+class ExtensionParameters(BaseModel):
+    """The parameters of ``init_world_creation`` for a world that is completed: what it gets more of."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="ignore",
+        frozen=True,
+        json_schema_extra={"anyOf": [{"required": ["add_users"]}, {"required": ["add_posts"]}]},
+    )
+
+    add_users: Count = Field(0, ge=0, description="characters who join; what there is stays as it is")
+    add_posts: Count = Field(0, ge=0, description="posts that come after all others, by old and new characters")
+    max_cost_usd: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="cap in US dollars, of all that the world has cost; absent: as it is"
+    )
+
+    @model_validator(mode="after")
+    def _adds_something(self) -> ExtensionParameters:
+        if not (self.add_users or self.add_posts):
+            raise ValueError("add_users and add_posts: 0; an extension adds one or more of something")
+        return self
+
+    def document(self) -> MongoDocument:
+        """The parameters as messages and MongoDB's tasks have them."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
 class PartParameters(BaseModel):
     """The parameters of the other eight task types, which make a part of a world again."""
 
@@ -175,7 +221,7 @@ class PartParameters(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
-Parameters: TypeAlias = WorldParameters | PartParameters
+Parameters: TypeAlias = WorldParameters | ExtensionParameters | PartParameters
 
 
 @dataclass(frozen=True)
@@ -203,12 +249,27 @@ def parse_world(content: MongoDocument) -> WorldParameters:
     return parse_fields(WorldParameters, content, "parameters.")
 
 
+def is_extension(task_type: TaskType | None, content: object) -> bool:
+    """Whether the parameters of a task of this type extend a world: they name what is added."""
+    named = content if isinstance(content, dict) else {}
+    return task_type is TaskType.INIT_WORLD_CREATION and not named.keys().isdisjoint({"add_users", "add_posts"})
+
+
+def parse_parameters(task_type: TaskType, content: MongoDocument) -> Parameters:
+    """The parameters of a task of this type, as a message has them. Raises ``OrderError`` as ``parse_world`` does."""
+    if is_extension(task_type, content):
+        if "user_prompt" in content:
+            raise OrderError("parameters.user_prompt: an order with add_users or add_posts extends a world that has its sentence")
+        return parse_fields(ExtensionParameters, content, "parameters.")
+    return parse_world(content) if task_type is TaskType.INIT_WORLD_CREATION else parse_part(task_type, content)
+
+
 def parse_part(task_type: TaskType, content: MongoDocument) -> PartParameters:
     """The parameters of a part of a world, whose keys are those of this task type. Raises ``OrderError``."""
     return parse_fields(PartParameters, content, "parameters.", task_type)
 
 
-def parse_stored(parameters: object) -> WorldParameters:
+def parse_stored(parameters: object) -> StoredParameters:
     """The parameters of a world as MongoDB has them, in its task, which the platform may have written, or its status record.
 
     Raises ``OrderError``.
@@ -216,7 +277,7 @@ def parse_stored(parameters: object) -> WorldParameters:
     if not isinstance(parameters, dict):
         raise OrderError(f"parameters={shortened(parameters)}: must be an object in MongoDB's task")
     given = {name: value for name, value in parameters.items() if value is not None and name != "task_id"}
-    return parse_fields(WorldParameters, given, "in MongoDB's task parameters.")
+    return parse_fields(StoredParameters, given, "in MongoDB's task parameters.")
 
 
 def parse_fields(model: type[ModelT], content: MongoDocument, prefix: str = "", task_type: TaskType | None = None) -> ModelT:

@@ -1,9 +1,9 @@
 """Recording orders in MongoDB before any run exists, exactly once whoever asks and however often; and the states of their tasks.
 
-Here: an order's task document, the status record of a new world, and the states of the task of an order that makes a part again.
-The task of a part stands beside those that its run makes: it has no generation, and no counter counts it. Not here: what an order
-may say (order.py), how it arrives (sensors/kafka.py, the asset ``world_request``, the command line), and the task of a whole world,
-which is its generation's first one (tasks/runner.py).
+Here: an order's task document, the status record of a new world, and the states of the task of an order for a world that exists,
+which makes a part of it again or extends it. Such a task stands beside those that its run makes: it has no generation, and no
+counter counts it. Not here: what an order may say (order.py), how it arrives (sensors/kafka.py, the asset ``world_request``, the
+command line), and the task of a new world, which is its generation's first one (tasks/runner.py).
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.events import WorldCreated
 from generia_assets.durable.events.outbox import begin_with_event, change_with_event
 from generia_assets.durable.orders.order import (
+    ExtensionParameters,
     Order,
     OrderError,
     Parameters,
     PartParameters,
     WorldParameters,
-    parse_part,
+    is_extension,
+    parse_parameters,
     parse_stored,
 )
 from generia_assets.durable.orders.workload import request_of, tasks_of
@@ -36,7 +38,10 @@ from resources.gemini.tiers import ServiceTier
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import UnreadableRecordError
 
-_OF_PART = {"type": {"$ne": TaskType.INIT_WORLD_CREATION.value}}
+OF_EXISTING_WORLD: MongoDocument = {
+    "$or": [{"type": {"$ne": TaskType.INIT_WORLD_CREATION.value}}, {"parameters.user_prompt": {"$exists": False}}]
+}
+"""Finds the tasks of orders for worlds that exist."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +78,23 @@ def record_order(
     Raises:
         OrderError: MongoDB and the order do not fit together; nothing has been recorded. The message names the field.
     """
-    if order.task_type is TaskType.INIT_WORLD_CREATION:
-        return _record_world(database, order, max_users=max_users, max_posts=max_posts, service_tier=service_tier)
-    return _record_part(database, order)
+    task = _task(database, order)
+    content = order.parameters.document() if order.parameters else (task or {}).get("parameters")
+    if order.task_type is TaskType.INIT_WORLD_CREATION and not is_extension(order.task_type, content):
+        return _record_world(database, order, task, max_users=max_users, max_posts=max_posts, service_tier=service_tier)
+    return _record_for_existing(database, order, task, max_users=max_users, max_posts=max_posts)
 
 
 def _record_world(
-    database: MongoDatabase, order: Order, *, max_users: int, max_posts: int, service_tier: ServiceTier
+    database: MongoDatabase,
+    order: Order,
+    task: MongoDocument | None,
+    *,
+    max_users: int,
+    max_posts: int,
+    service_tier: ServiceTier,
 ) -> RecordedOrder:
-    offered = cast("WorldParameters | None", order.parameters)
-    task, new = _task(database, order), False
+    offered, new = cast("WorldParameters | None", order.parameters), False
     if task is None:
         if offered is None:
             raise OrderError(
@@ -109,21 +121,31 @@ def _record_world(
     return RecordedOrder(replace(order, parameters=stored), new, finished, overruled)
 
 
-def _record_part(database: MongoDatabase, order: Order) -> RecordedOrder:
-    status = _status(database, order)
+def _record_for_existing(
+    database: MongoDatabase, order: Order, task: MongoDocument | None, *, max_users: int, max_posts: int
+) -> RecordedOrder:
+    status, new = _status(database, order), False
     if status is None:
         raise OrderError(f"world_id={order.world_id}: no such world; order it first by an init_world_creation task")
-    offered = cast("PartParameters | None", order.parameters)
-    task, new = _task(database, order), False
+
+    def require_fit(parameters: Parameters) -> None:
+        if isinstance(parameters, ExtensionParameters):
+            parse_stored(status.parameters).extended(parameters, None).require_within(max_users=max_users, max_posts=max_posts)
+        elif isinstance(parameters, PartParameters):
+            _require_items(status, order.task_type, parameters.keys)
+
+    offered = order.parameters
     if task is None:
         offered = offered or PartParameters()
-        _require_items(status, order.task_type, offered.keys)
+        require_fit(offered)
         task, new = _insert_task(database, order, offered.document())
     _require_same(order, task)
-    stored = parse_part(order.task_type, task["parameters"] or {})
+    stored = parse_parameters(order.task_type, task["parameters"] or {})
+    if type(offered or stored) is not type(stored):
+        raise OrderError(f"parameters: task {order.task_id} was already ordered with others; use a new task_id for a new order")
     if "accepted_at" not in task:
-        _require_items(status, order.task_type, stored.keys)
-    overruled = _accept(database, order, task, offered or stored, stored, PartParameters.model_fields)
+        require_fit(stored)
+    overruled = _accept(database, order, task, offered or stored, stored, type(stored).model_fields)
     return RecordedOrder(replace(order, parameters=stored), new, task["status"] == State.COMPLETED.value, overruled)
 
 
@@ -274,18 +296,18 @@ def mark_started(task_id: str, run_id: str) -> UpdateOne:
     """A run carries the order out; also after a failure, when a person resumed it."""
     doing = _values(State.IN_PROGRESS, error=None, worker_id=run_id)
     return UpdateOne(
-        {"_id": task_id, **_OF_PART, "status": {"$ne": State.COMPLETED.value}}, {**doing, "$inc": {"attempt_count": 1}}
+        {"_id": task_id, **OF_EXISTING_WORLD, "status": {"$ne": State.COMPLETED.value}}, {**doing, "$inc": {"attempt_count": 1}}
     )
 
 
 def mark_completed(task_id: str) -> UpdateOne:
     """Everything that the order asked for is made and materialized."""
-    return UpdateOne({"_id": task_id, **_OF_PART}, _values(State.COMPLETED, error=None))
+    return UpdateOne({"_id": task_id, **OF_EXISTING_WORLD}, _values(State.COMPLETED, error=None))
 
 
 def mark_given_up(task_id: str, error: str) -> UpdateOne:
     """The order's run failed, or refused it. ``error`` names the reason and what to do."""
-    return UpdateOne({"_id": task_id, **_OF_PART, "status": UNFINISHED}, _values(State.FAILED, error=error[:2000]))
+    return UpdateOne({"_id": task_id, **OF_EXISTING_WORLD, "status": UNFINISHED}, _values(State.FAILED, error=error[:2000]))
 
 
 def give_up(database: MongoDatabase, task_id: str, error: str) -> None:

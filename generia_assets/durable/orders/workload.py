@@ -15,7 +15,9 @@ from math import ceil
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
 from generia_assets.content import seeding
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
+from generia_assets.content.extension import Extension
 from generia_assets.content.keys import (
+    EXTENSION,
     WORLD_KEY,
     author_of,
     batch_key,
@@ -140,7 +142,7 @@ def tasks_of(request: WorldRequest, keys: Collection[str]) -> Counter[TaskType]:
     A character's key names everything of that character, the concept included unless a batch's key names it already; a batch's key
     the concepts of its ten people, ``world`` the pictures.
     """
-    posts = shares(request.seed, request.users_count, request.posts_count)
+    posts = shares(request.seed, *request.size)
     people = {character_key(index): share for index, share in enumerate(posts)}
     batches = {batch_key(first) for first in range(0, request.users_count, BATCH)}
     tasks = Counter({TaskType.INIT_WORLD_CREATION: 1, TaskType.GENERATE_WORLD_DESCRIPTION: 1})
@@ -149,6 +151,8 @@ def tasks_of(request: WorldRequest, keys: Collection[str]) -> Counter[TaskType]:
         owner, count = key.partition("-")[0], people.get(key, 0)
         if key == WORLD_KEY:
             numbers = {Unit.WORLD: 1}
+        elif key == EXTENSION:
+            numbers = dict(Extension(request).numbers())
         elif key in batches:
             numbers = {Unit.PEOPLE_BATCH: 1}
         elif key in people:

@@ -22,6 +22,7 @@ from generia_assets.durable.orders.records import new_task
 from generia_assets.durable.status import State
 from generia_assets.tasks.task_definition import TaskParameters
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
+from resources.tracing import Span
 
 _NAMESPACE = uuid.UUID("6f2b1c86-2f57-4a56-9c39-6d3f2f1f7a11")
 
@@ -41,6 +42,11 @@ class Claim:
     task_id: str
     attempts_used: int
     resumed: bool
+
+    def span(self, world_id: str, task_type: TaskType, key: str) -> Span:
+        """The span of the task's execution, which begins now."""
+        task = {"generia.task.id": self.task_id, "generia.task.type": task_type.value, "generia.task.key": key}
+        return Span(task_type.value, {"generia.world.id": world_id, **task, "generia.task.resumed": self.resumed})
 
 
 @lru_cache(maxsize=1_000)

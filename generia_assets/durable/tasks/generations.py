@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pymongo import UpdateOne
 
 from generia_assets.catalog import ASSETS, TaskType
+from generia_assets.content.keys import EXTENSION
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker
@@ -24,6 +25,7 @@ from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunI
 from generia_assets.durable.orders.records import mark_completed, mark_given_up, mark_started
 from generia_assets.durable.orders.workload import Workload
 from generia_assets.durable.status import RELEASED, Failure, Stage, State, SuspendReason, Suspension, WorldStatus
+from resources import tracing
 from resources.gateway.calls import Api
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
@@ -79,7 +81,7 @@ def generation_of(choice: Choice, record: MongoDocument, run: RunIdentity) -> Ge
         orders=orders_of(record, run.order),
         finished=choice.decision is Decision.STORE,
         before=record.get("before"),
-        traceparent=record.get("traceparent", ""),
+        traceparent=tracing.checked(record.get("traceparent")),
         left=record.get("left"),
     )
 
@@ -91,9 +93,10 @@ async def new_generation(
     world_id, adopted = choice.status.world_id, dict[TaskType, str]()
     order_task = run.order or choice.status.order_task
     order = await database[TASKS].find_one({"_id": order_task, "world_id": world_id}, {"status": 1, "traceparent": 1}) or {}
-    if TaskType.INIT_WORLD_CREATION in workload.tasks and order.get("status") == State.PENDING.value:
+    is_whole = TaskType.INIT_WORLD_CREATION in workload.tasks and EXTENSION not in keys
+    if is_whole and order.get("status") == State.PENDING.value:
         adopted[TaskType.INIT_WORLD_CREATION] = order["_id"]
-    traceparent = order.get("traceparent", "") if run.order or adopted else ""  # else it is not what the world was ordered by
+    traceparent = tracing.checked(order.get("traceparent") if run.order or adopted else None)  # else it orders something else
     before = fields_of_generation(choice.document) if choice.made is Made.COMPLETED else None
     orders = () if run.order is None else (run.order,)
     return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, orders, before=before, traceparent=traceparent)
@@ -161,6 +164,8 @@ def _stood_still(status: WorldStatus) -> StoodStill:
 def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> dict[str, object]:
     def kept(created: int, task_type: TaskType) -> int:
         """What counts as created of these although the generation begins: what it does not make again."""
+        if EXTENSION in generation.keys:
+            return created
         return max(0, created - workload.tasks.get(task_type, 0)) if generation.keys or task_type not in workload.tasks else 0
 
     def made_again(failure: Failure) -> bool:
@@ -259,7 +264,7 @@ def as_before(before: MongoDocument, unfinished: str | None, message: str) -> Mo
 def unfinished_message(world_id: str, reason: str) -> str:
     """The status record's message of a completed world whose rerun did not succeed."""
     return (
-        f"completed as before; what was to be made again is not finished: {reason.rstrip('.')}. To go on with it: generia resume "
+        f"completed as before; its last rerun or extension is not finished: {reason.rstrip('.')}. To go on with it: generia resume "
         f"{world_id}; to give it up: generia stop {world_id} --give-up"
     )
 

@@ -125,6 +125,7 @@ async def open_session(
         span = _span(assignment, generation)
         generation = replace(generation, traceparent=generation.traceparent or span.traceparent)
         commits.traceparent = relay.traceparent = span.traceparent
+        logger.debug("world %s: the trace context of this run is %s", world_id, span.traceparent or "none")
         parameters = parse_stored(status.parameters)
         ledger = _ledger(database, commits, generation, status, workload, settings, held)
         await ledger.close_cut_off()

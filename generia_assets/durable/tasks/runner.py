@@ -31,7 +31,6 @@ from generia_assets.durable.tasks.claims import Claim, GenerationTasks, TaskSpec
 from generia_assets.logging_setup import log_context
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
-from resources import tracing
 from resources.gateway.calls import ItemCalls
 from resources.gateway.outcomes import CallError, FatalCallError, RequestFailedError, RequestRejectedError
 from resources.gemini.tiers import CallTier
@@ -165,11 +164,11 @@ class TaskRunner:
                     logger.debug("%s %s: was done before", task.task_type, parameters.key)
                     return claim
                 logger.debug("%s %s: claimed%s", task.task_type, parameters.key, ", an earlier run began it" * claim.resumed)
-                with tracing.Span(task.task_type.value, self._about(task, claim, parameters.key)) as span:
-                    first = claim.attempts_used + 1
+                most = task.level.attempts
+                with claim.span(self._commits.token.world_id, task.task_type, parameters.key) as span:
                     item_calls = ItemCalls() if task.level is Level.ITEM else None
                     recorded = claim.resumed
-                    for attempt in range(first, task.level.attempts + 1):
+                    for attempt in range(claim.attempts_used + 1, most + 1):
                         # Publications belong to the task, whichever of its attempts made them; checkpoints to their attempt,
                         # unless it was the platform that failed it.
                         checkpoints = Checkpoints(self._database, self._commits, claim.task_id, resumed=recorded)
@@ -189,20 +188,9 @@ class TaskRunner:
                         else:
                             follows = () if follow_ups is None else tuple(follow_ups(result))
                             self._complete(task.task_type, claim, attempt, result, follows)
-                            logger.info(
-                                "%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, task.level.attempts
-                            )
+                            logger.info("%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, most)
                             return result
-        raise TaskFailedError(task.task_type, parameters.key, task.level.attempts, "its attempts were used up by earlier runs")
-
-    def _about(self, task: DurableTask[ParametersT, Context, ResultT], claim: Claim, key: str) -> tracing.Attributes:
-        return {
-            "generia.world.id": self._commits.token.world_id,
-            "generia.task.id": claim.task_id,
-            "generia.task.type": task.task_type.value,
-            "generia.task.key": key,
-            "generia.task.resumed": claim.resumed,
-        }
+        raise TaskFailedError(task.task_type, parameters.key, most, "its attempts were used up by earlier runs")
 
     async def result_of(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> ResultT | None:
         """The result of the task in this generation; None where it is not done. Nothing is claimed or counted."""

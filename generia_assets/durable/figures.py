@@ -1,0 +1,111 @@
+"""What processes record for monitors alone, one small document each in collection ``fleet``.
+
+Here: how far the sensor has read and what is queued, how many dead letters there were, which asset checks failed. The pages' server
+has neither Kafka nor Dagster's storage, and reads these figures from here (queries/fleet_work.py). Not here: figures that follow
+from documents that exist anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
+from generia_assets.durable.collections import FLEET
+from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.stored import Moment
+
+ORDERS_READ = "orders-read"
+DEAD_LETTERS = "dead-letters"
+CHECKS = "checks"
+MOST_OPEN_LETTERS = 1_000
+MOST_FAILED_CHECKS = 10
+
+_STORED = ConfigDict(frozen=True, extra="ignore")
+
+
+class OrdersRead(BaseModel):
+    """The last tick of the sensor ``kafka_orders``.
+
+    Attributes:
+        at: When it ended.
+        lag: Messages that are not read, by partition; None where Kafka did not answer.
+        runs_queued: Runs in Dagster's queue.
+        oldest_queued_at: When the first of them was put there.
+    """
+
+    model_config = _STORED
+
+    at: Moment
+    lag: dict[int, NonNegativeInt] | None
+    runs_queued: int
+    oldest_queued_at: Moment | None
+
+
+class OpenLetter(BaseModel):
+    """A dead letter that was not sent again. ``place``: where the original lies."""
+
+    model_config = _STORED
+
+    place: str
+    at: Moment
+
+
+class DeadLetterFigures(BaseModel):
+    """Dead letters since the installation, and the last ``MOST_OPEN_LETTERS`` of those that were not sent again.
+
+    One whose tick died before its end is counted twice.
+    """
+
+    model_config = _STORED
+
+    total: int = 0
+    open: list[OpenLetter] = []
+
+
+class FailedCheck(BaseModel):
+    """An asset check that failed. ``severity``: error or warn."""
+
+    model_config = _STORED
+
+    world_id: str
+    check: str
+    severity: str
+    at: Moment
+
+
+class CheckFigures(BaseModel):
+    """Failed checks since the installation by severity, and the last ``MOST_FAILED_CHECKS`` errors."""
+
+    model_config = _STORED
+
+    error: int = 0
+    warn: int = 0
+    errors: list[FailedCheck] = []
+
+
+def record_orders_read(database: MongoDatabase, tick: OrdersRead) -> None:
+    """Record the sensor's tick in place of the one before."""
+    lag = None if tick.lag is None else {str(partition): messages for partition, messages in tick.lag.items()}
+    database[FLEET].replace_one({"_id": ORDERS_READ}, {**tick.model_dump(), "lag": lag}, upsert=True)
+
+
+def count_dead_letters(database: MongoDatabase, places: Sequence[str]) -> None:
+    """Count dead letters, by the places of their originals."""
+    letters = [{"place": place, "at": datetime.now(UTC)} for place in places]
+    kept = {"$each": letters, "$slice": -MOST_OPEN_LETTERS}
+    database[FLEET].update_one({"_id": DEAD_LETTERS}, {"$inc": {"total": len(letters)}, "$push": {"open": kept}}, upsert=True)
+
+
+def letter_sent_again(database: MongoDatabase, place: str) -> None:
+    """Count the dead letter of this place as resolved."""
+    database[FLEET].update_one({"_id": DEAD_LETTERS}, {"$pull": {"open": {"place": place}}})
+
+
+def record_failed_check(database: MongoDatabase, failed: FailedCheck) -> None:
+    """Count a failed check."""
+    change = {"$inc": {failed.severity: 1}}
+    if failed.severity == "error":
+        change["$push"] = {"errors": {"$each": [failed.model_dump()], "$slice": -MOST_FAILED_CHECKS}}  # type: ignore[dict-item]
+    database[FLEET].update_one({"_id": CHECKS}, change, upsert=True)

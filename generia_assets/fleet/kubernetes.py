@@ -1,0 +1,33 @@
+"""The run launcher of a fleet on Kubernetes: each run is a job of the cluster.
+
+Here: what Dagster's own launcher leaves to be done. It calls a run lost when the API server of the cluster does not answer for a
+moment, and Dagster's monitoring then fails all runs at once. Not here: the jobs (dagster_k8s, docker/k8s/dagster.yaml).
+"""
+
+from __future__ import annotations
+
+from dagster import DagsterRun
+from dagster_k8s import K8sRunLauncher
+from dagster_k8s.job import get_job_name_from_run_id
+
+from generia_assets.dagster_internals import MAX_RETRIES_TAG, CheckRunHealthResult, WorkerStatus
+
+
+class KubernetesRunLauncher(K8sRunLauncher):
+    """Starts runs as jobs, as Dagster's own launcher does. A run is lost when its job is over or gone, and only then."""
+
+    def terminate(self, run_id: str) -> bool:
+        """Note that the run is to end, and delete its job. False if it has ended already, or the API server does not answer."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            # Where its process is dead already, Dagster will call it failed, and would repeat what a person wants to end.
+            self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
+        return bool(super().terminate(run_id))
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """As Dagster's own; RUNNING while the API server does not answer. A run that stands still loses its world meanwhile."""
+        result: CheckRunHealthResult = super().check_run_worker_health(run)
+        missing = f"Job {get_job_name_from_run_id(run.run_id)} could not be found"
+        if result.status is WorkerStatus.UNKNOWN and result.msg != missing:
+            return CheckRunHealthResult(WorkerStatus.RUNNING, "the cluster's API server does not answer at the moment")
+        return result

@@ -1,0 +1,187 @@
+"""What the fleet works on, and what waits, for monitors (R16): orders, queue, worlds, slots, dead letters, failed checks.
+
+Here: queries that an index or a few documents answer. What only Kafka and Dagster's storage know comes from the sensor's last tick
+(durable/figures.py). Series with the id of a world are bounded. Not here: figures of calls and tasks (fleet.py), and the format
+(pages/metric_sections.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from generia_assets.catalog import TaskType
+from generia_assets.durable.collections import FLEET, HISTORY, KEPT_LETTERS, STATUS, TASKS, UNREADABLE_BATCHES
+from generia_assets.durable.figures import CHECKS, DEAD_LETTERS, ORDERS_READ, CheckFigures, DeadLetterFigures, OrdersRead
+from generia_assets.durable.status import OURS, UNFINISHED, State, SuspendReason
+from generia_assets.queries.fleet import last_changed
+from generia_assets.queries.statistics import percentile
+from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+IDLE_FROM = timedelta(minutes=1)
+"""A world in progress that has not changed for so long is shown by its id."""
+MOST_IDLE = 10
+MOST_HOLDERS = 20
+"""Worlds whose slots are shown by their id, for each API; the others are one series."""
+OTHERS = "others"
+UNRESOLVED_FOR = timedelta(days=7)
+"""A dead letter that was not sent again counts as unresolved for so long."""
+STARTED_WITHIN = timedelta(hours=1)
+"""Of the worlds that changed last, those ordered since then count for the time to the first call."""
+
+_FIGURE = ConfigDict(frozen=True)
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class WaitingOrders(BaseModel):
+    """Orders of one type that no run has started. ``oldest``: when the first was accepted."""
+
+    model_config = _FIGURE
+
+    task_type: TaskType
+    orders: int
+    oldest: datetime
+
+
+class IdleWorld(BaseModel):
+    """A world in progress that has not changed since."""
+
+    model_config = _FIGURE
+
+    world_id: str
+    since: datetime
+
+
+class HeldSlots(BaseModel):
+    """Slots of one API that the runs of a world hold; ``OTHERS`` for what is beyond ``MOST_HOLDERS`` or of no world."""
+
+    model_config = _FIGURE
+
+    api: str
+    world_id: str
+    slots: int
+
+
+class DeadLetterCounts(BaseModel):
+    """Dead letters: all, those not sent again, those that their topic has not taken; and partitions held by a batch."""
+
+    model_config = _FIGURE
+
+    total: int
+    unresolved: int
+    kept: int
+    held_partitions: int
+
+
+def orders_read(database: MongoDatabase) -> OrdersRead | None:
+    """The sensor's last tick; None before the first."""
+    return _recorded(database, ORDERS_READ, OrdersRead)
+
+
+def waiting_orders(database: MongoDatabase) -> list[WaitingOrders]:
+    """Orders that are recorded and that no run has started, by type."""
+    rows = database[TASKS].aggregate(
+        [
+            {"$match": {"type": {"$in": list(TaskType)}, "status": State.PENDING.value, "accepted_at": {"$exists": True}}},
+            {"$group": {"_id": "$type", "orders": {"$sum": 1}, "oldest": {"$min": "$accepted_at"}}},
+        ]
+    )
+    return [WaitingOrders(task_type=row["_id"], orders=row["orders"], oldest=row["oldest"]) for row in rows]
+
+
+def first_call_seconds(database: MongoDatabase) -> list[float]:
+    """From the order to the first call, of those of the worlds that changed last that were ordered within ``STARTED_WITHIN``."""
+    ordered = {"_id": {"$in": last_changed(database)}, "created_at": {"$gt": datetime.now(UTC) - STARTED_WITHIN}}
+    seconds = []
+    for world in database[STATUS].find(ordered, {"created_at": 1}):
+        oldest = database[HISTORY].find({"world_id": world["_id"]}, {"_id": 0, "created_at": 1}).sort("created_at", 1).limit(1)
+        seconds += [max(0.0, (call["created_at"] - world["created_at"]).total_seconds()) for call in oldest]
+    return sorted(seconds)
+
+
+def suspended_worlds(database: MongoDatabase) -> Counter[str]:
+    """Unfinished worlds that are suspended, by reason; the known reasons are there with 0, too."""
+    counts = Counter({reason.value: 0 for reason in SuspendReason})
+    rows = database[STATUS].aggregate(
+        [
+            {"$match": {"status": UNFINISHED, "parked.kind": {"$type": "string"}}},
+            {"$group": {"_id": "$parked.kind", "worlds": {"$sum": 1}}},
+        ]
+    )
+    for row in rows:
+        counts[row["_id"] if row["_id"] in counts else OTHERS] += row["worlds"]
+    return counts
+
+
+def owned_worlds(database: MongoDatabase) -> int:
+    """Worlds whose lease a run holds now."""
+    owned = {"status": State.IN_PROGRESS.value, "owner.expires_at": {"$gt": datetime.now(UTC)}}
+    return database[STATUS].count_documents({**owned, "owner.run_id": {"$type": "string"}})
+
+
+def worker_runs(database: MongoDatabase) -> Counter[str]:
+    """Runs that processes of Celery workers execute now, by the worker's host (fleet/run_leases.py)."""
+    alive = {"_id": {"$regex": "^run:"}, "expires_at": {"$gt": datetime.now(UTC)}}
+    return Counter(str(lease["worker"]).partition(":")[0] for lease in database[FLEET].find(alive, {"worker": 1}))
+
+
+def idle_worlds(database: MongoDatabase) -> Iterator[IdleWorld]:
+    """Worlds in progress, not suspended, that have not changed for ``IDLE_FROM``: the ``MOST_IDLE`` longest."""
+    found = database[STATUS].aggregate(
+        [
+            {"$match": {**OURS, "status": State.IN_PROGRESS.value, "parked": None}},
+            {"$set": {"since": {"$ifNull": ["$updated_at", None]}}},  # else the index of updated_at would be used, over all worlds
+            {"$match": {"since": {"$lt": datetime.now(UTC) - IDLE_FROM}}},
+            {"$sort": {"since": 1}},
+            {"$limit": MOST_IDLE},
+            {"$project": {"since": 1}},
+        ]
+    )
+    for world in found:
+        yield IdleWorld(world_id=str(world["_id"]), since=world["since"])
+
+
+def held_slots(database: MongoDatabase, holders: dict[str, Counter[str]]) -> Iterator[HeldSlots]:
+    """The slots by world. ``holders``: slots by run, of each API."""
+    runs = sorted({run for held in holders.values() for run in held})
+    owners = database[STATUS].find({"status": State.IN_PROGRESS.value, "owner.run_id": {"$in": runs}}, {"owner.run_id": 1})
+    world_of = {world["owner"]["run_id"]: str(world["_id"]) for world in owners} if runs else {}
+    for api, held in holders.items():
+        by_world = Counter[str]()
+        for run, slots in held.items():
+            by_world[world_of.get(run, OTHERS)] += slots
+        shown = dict(Counter({world: slots for world, slots in by_world.items() if world != OTHERS}).most_common(MOST_HOLDERS))
+        if rest := by_world.total() - sum(shown.values()):
+            shown[OTHERS] = rest
+        yield from (HeldSlots(api=api, world_id=world, slots=slots) for world, slots in shown.items())
+
+
+def dead_letter_counts(database: MongoDatabase) -> DeadLetterCounts:
+    """Dead letters since the installation and now."""
+    letters = _recorded(database, DEAD_LETTERS, DeadLetterFigures) or DeadLetterFigures()
+    now = datetime.now(UTC)
+    return DeadLetterCounts(
+        total=letters.total,
+        unresolved=sum(now - letter.at < UNRESOLVED_FOR for letter in letters.open),
+        kept=database[KEPT_LETTERS].count_documents({}),
+        held_partitions=database[UNREADABLE_BATCHES].count_documents({"expires_at": {"$gt": now}}),
+    )
+
+
+def check_figures(database: MongoDatabase) -> CheckFigures:
+    """Asset checks that failed."""
+    return _recorded(database, CHECKS, CheckFigures) or CheckFigures()
+
+
+def quantiles(sorted_values: list[float]) -> Iterable[tuple[str, float]]:
+    """Median and 95th percentile with their labels; nothing of nothing."""
+    return [(str(part), percentile(sorted_values, part)) for part in (0.5, 0.95)] if sorted_values else []
+
+
+def _recorded(database: MongoDatabase, name: str, model: type[ModelT]) -> ModelT | None:
+    found: MongoDocument | None = database[FLEET].find_one({"_id": name})
+    return None if found is None else model.model_validate(found)

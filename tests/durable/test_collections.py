@@ -1,0 +1,25 @@
+"""The indexes of the generator's collections: who looks for them, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from generia_assets.durable.collections import FLEET, HOUR_MS, indexes_of, once_an_hour
+
+
+def test_indexes_are_looked_for_once_an_hour(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str):
+    """The first process does the work, and the next ones do not; after a failure, and for other indexes, it is done again."""
+    database, name = mongo_client[mongo_database_name], indexes_of(["posts"], history_ttl_days=30)
+    with pytest.raises(ZeroDivisionError), once_an_hour(database, name) as due:
+        assert 1 // (not due)
+    for expected in (True, False, False):
+        with once_an_hour(database, name) as due:
+            assert due is expected
+    for other in (indexes_of(["posts"], history_ttl_days=7), indexes_of(["posts", "tenth"], history_ttl_days=30)):
+        with once_an_hour(database, other) as due:
+            assert due
+    until = next(database[FLEET].aggregate([{"$project": {"left": {"$subtract": ["$expires_at", "$$NOW"]}}}]))["left"]
+    assert 0 < until <= HOUR_MS

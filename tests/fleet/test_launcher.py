@@ -1,0 +1,104 @@
+"""The run launcher of a fleet: what it learns of a run from its lease, and what it does while a server is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import dagster as dg
+import pytest
+
+from generia_assets.dagster_internals import DagsterUserCodeUnreachableError, LaunchRunContext, WorkerStatus
+from generia_assets.durable.collections import FLEET
+from generia_assets.fleet import launcher as module
+from generia_assets.fleet.launcher import FleetRunLauncher
+from generia_assets.fleet.run_leases import held_lease
+from generia_assets.settings import SettingsError, settings
+from resources.mongodb.connection import MongoDatabase, connect
+from tests.fleet.conftest import run_with, silent
+
+STARTED = dg.DagsterRunStatus.STARTED
+
+
+@pytest.fixture
+def launcher(instance: dg.DagsterInstance) -> Iterator[FleetRunLauncher]:
+    launcher = FleetRunLauncher()
+    launcher.register_instance(instance)
+    yield launcher
+    launcher.dispose()
+
+
+@pytest.fixture
+def database(instance: dg.DagsterInstance) -> Iterator[MongoDatabase]:
+    del instance
+    with connect(settings().mongodb_uri.get_secret_value()) as client:
+        yield client[settings().mongodb_database]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The launcher's clock, which stands still until a test moves it."""
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_a_run_is_dead_when_its_lease_is_over_at_a_second_look(
+    launcher: FleetRunLauncher, database: MongoDatabase, clock: SimpleNamespace
+) -> None:
+    """A run lives while its lease is renewed; it is dead when the lease is over, and still is when a renewal would have come."""
+    run = dg.DagsterRun("world", status=STARTED)
+    with held_lease(database, run.run_id):
+        assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+        database[FLEET].update_one({"_id": f"run:{run.run_id}"}, [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}])
+        assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+        clock.now += module.SECOND_LOOK_SECONDS + 0.1
+        dead = launcher.check_run_worker_health(run)
+    assert dead.status is WorkerStatus.FAILED
+    assert "has not renewed its lease" in str(dead.msg)
+
+
+def test_a_started_run_without_a_lease_is_dead_at_a_second_look(launcher: FleetRunLauncher, clock: SimpleNamespace) -> None:
+    """A run that Dagster has as started and no process has is dead; at the first look its process may just be ending."""
+    run = dg.DagsterRun("world", status=STARTED)
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+    clock.now += module.SECOND_LOOK_SECONDS + 0.1
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
+
+
+def test_no_run_is_called_dead_while_mongodb_is_away(
+    launcher: FleetRunLauncher, database: MongoDatabase, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leases that nobody could renew say nothing: after an outage of MongoDB each is looked at twice again."""
+    run = dg.DagsterRun("world", status=STARTED)
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING  # it has connected now
+    clock.now += 60
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.3)
+    with silent(database, "aggregate"):
+        assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
+    clock.now += module.SECOND_LOOK_SECONDS + 0.1
+    assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
+
+
+def test_a_run_is_terminated_by_its_status(launcher: FleetRunLauncher, instance: dg.DagsterInstance) -> None:
+    """Termination notes the run as canceling, without the broker; a run that has ended is left alone."""
+    run_id = run_with(instance, STARTED)
+    assert launcher.terminate(run_id)
+    assert instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.CANCELING
+    assert not launcher.terminate(run_with(instance, dg.DagsterRunStatus.SUCCESS))
+
+
+def test_a_broker_that_is_away_fails_no_run(launcher: FleetRunLauncher, instance: dg.DagsterInstance, origin: object) -> None:
+    """A run that the broker does not take raises the error on which Dagster puts it back into its queue."""
+    run = instance.add_run(dg.DagsterRun("world", status=dg.DagsterRunStatus.STARTING, job_code_origin=origin))  # type: ignore[arg-type]
+    with pytest.raises(DagsterUserCodeUnreachableError, match="the broker at CELERY_BROKER_URL does not answer"):
+        launcher.launch_run(LaunchRunContext(run, None))
+
+
+def test_a_missing_broker_is_named(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without CELERY_BROKER_URL the launcher says which setting is missing and what it looks like."""
+    monkeypatch.setenv("CELERY_BROKER_URL", "")
+    settings.cache_clear()
+    with pytest.raises(SettingsError, match=r"CELERY_BROKER_URL is empty: set it to the broker of the fleet, such as amqp://"):
+        FleetRunLauncher()

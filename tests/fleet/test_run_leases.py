@@ -1,0 +1,85 @@
+"""The lease of a run: one process has it, and it ends by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from generia_assets.durable.collections import FLEET
+from generia_assets.fleet import run_leases
+from generia_assets.fleet.run_leases import held_lease, read_lease
+from resources.mongodb.connection import MongoDatabase, connect
+from tests.fleet.conftest import silent
+
+RUN = "3e8b3a3e-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+def database(mongodb_uri: str, mongo_database_name: str) -> Iterator[MongoDatabase]:
+    with connect(mongodb_uri) as client:
+        yield client[mongo_database_name]
+
+
+def expire(database: MongoDatabase) -> None:
+    """The lease is over by the clock of MongoDB."""
+    database[FLEET].update_one({"_id": f"run:{RUN}"}, [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}])
+
+
+def test_one_process_holds_the_lease_of_a_run(database: MongoDatabase) -> None:
+    """While a process holds the lease no other gets it; afterwards there is none."""
+    with held_lease(database, RUN) as first, held_lease(database, RUN) as second:
+        assert (first, second) == (True, False)
+        lease = read_lease(database, RUN)
+        assert lease is not None
+        assert not lease.is_over
+    assert read_lease(database, RUN) is None
+
+
+def test_a_lease_that_is_over_is_taken_by_another_process(database: MongoDatabase) -> None:
+    """The lease of a dead process is over by itself, and is then anybody's."""
+    with held_lease(database, RUN):
+        expire(database)
+        lease = read_lease(database, RUN)
+        assert lease is not None
+        assert lease.is_over
+        with held_lease(database, RUN) as second:
+            assert second
+
+
+def test_a_lease_is_renewed(database: MongoDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that lives renews its lease, also one that was over, or that MongoDB has removed, and nobody took."""
+    monkeypatch.setattr(run_leases, "RENEW_SECONDS", 0.02)
+    with held_lease(database, RUN):
+        for interfere in (lambda: expire(database), lambda: database[FLEET].delete_many({})):
+            interfere()
+            deadline = time.monotonic() + 5
+            while (lease := read_lease(database, RUN)) is None or lease.is_over:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+
+def test_a_process_that_loses_its_lease_ends_its_run(database: MongoDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose lease another one has taken interrupts itself, and leaves the lease to the other."""
+    monkeypatch.setattr(run_leases, "RENEW_SECONDS", 0.02)
+    until = {"$add": ["$$NOW", 60_000]}
+    with held_lease(database, RUN), pytest.raises(KeyboardInterrupt):  # noqa: PT012  the interruption comes at the first or second
+        database[FLEET].update_one({"_id": f"run:{RUN}"}, [{"$set": {"worker": "another", "expires_at": until}}])
+        time.sleep(5)
+    lease = read_lease(database, RUN)
+    assert lease is not None
+    assert lease.worker == "another"
+
+
+def test_a_process_keeps_its_run_while_mongodb_is_away(database: MongoDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renewals that MongoDB does not answer end no run: the lease is renewed when it is back."""
+    monkeypatch.setattr(run_leases, "RENEW_SECONDS", 0.02)
+    with held_lease(database, RUN):
+        with silent(database, "findAndModify"):
+            time.sleep(0.1)
+            before = read_lease(database, RUN)
+        deadline = time.monotonic() + 5
+        while read_lease(database, RUN) == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
