@@ -75,7 +75,7 @@ Json = Annotated[bool, flag("--json", "One JSON object on standard output, every
 JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 
 Yes = Annotated[bool, flag("--yes", "Do not ask first.")]
-DryRun = Annotated[bool, flag("--dry-run", "Say how many worlds there are, and change nothing.")]
+CountOnly = Annotated[bool, flag("--dry-run", "Say how many worlds there are, and change nothing.")]
 
 LAST = "last"
 """The newest world, unless a world has this name."""

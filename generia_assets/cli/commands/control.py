@@ -14,7 +14,7 @@ from generia_assets.cli.commands.brake import resume_many, stop_many
 from generia_assets.cli.connections import addresses, database_at, get_world, open_database
 from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.dagster_link import WorldRuns, world_runs
-from generia_assets.cli.options import DryRun, Json, Yes
+from generia_assets.cli.options import CountOnly, Json, Yes
 from generia_assets.cli.parsers import dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.cli.selection import After, All, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
@@ -59,7 +59,7 @@ def stop(
     ordered_after: After = None,
     cost_over: CostOver = None,
     give_up: GiveUp = False,
-    dry_run: DryRun = False,
+    dry_run: CountOnly = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -144,7 +144,7 @@ def resume(
     max_cost_usd: MaxCost = None,
     more_calls: MoreCalls = 0,
     retry_failed: RetryFailed = False,
-    dry_run: DryRun = False,
+    dry_run: CountOnly = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:

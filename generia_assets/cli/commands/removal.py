@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from generia_assets.cli.connections import addresses, database_at, get_world
 from generia_assets.cli.console import CommandError, ask, command_name, remarks, results, safe_line
 from generia_assets.cli.dagster_link import instance_if_known
-from generia_assets.cli.options import DryRun, JsonLines, Yes
+from generia_assets.cli.options import CountOnly, JsonLines, Yes
 from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json, print_result
 from generia_assets.cli.selection import After, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
@@ -43,7 +43,7 @@ def delete(
     ordered_after: After = None,
     cost_over: CostOver = None,
     keep_platform: KeepPlatform = False,
-    dry_run: DryRun = False,
+    dry_run: CountOnly = False,
     yes: Yes = False,
     json: JsonLines = False,
 ) -> None:
@@ -135,7 +135,7 @@ def retire(
     ordered_before: Before = None,
     ordered_after: After = None,
     cost_over: CostOver = None,
-    dry_run: DryRun = False,
+    dry_run: CountOnly = False,
     yes: Yes = False,
     json: JsonLines = False,
 ) -> None:
