@@ -102,9 +102,8 @@ def test_a_deleted_world_leaves_no_trace(worlds: Worlds, cli: Command, pair: tup
     runs = [run.run_id for run in worlds.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": gone}))]
     assert len(everything(worlds, gone)) > 12
     leave_pending(worlds, gone)
-    keep(
-        worlds.database, [StoredDeadLetter("t:0:1", datetime.now(UTC), None, f'{{"world_id": "{gone}"}}'.encode(), (), "no broker")]
-    )
+    value = f'{{"world_id": "{gone}"}}'.encode()
+    keep(worlds.database, [StoredDeadLetter("t:0:1", datetime.now(UTC), None, value, {}, "no broker")])
     assert in_dagster(worlds, [gone, *runs])
 
     assert cli.call("delete", gone) == (2, "", cli.call("delete", gone)[2])  # nobody can be asked here
@@ -226,9 +225,9 @@ def test_a_world_that_is_being_made_is_refused(worlds: Worlds, cli: Command) -> 
 @pytest.mark.case("E6")
 def test_filters_delete_worlds_that_are_over_and_leave_the_others(worlds: Worlds, cli: Command) -> None:
     """All that fit are deleted, worlds in progress are left out and named as such, and --dry-run deletes nothing."""
-    for world_id, status in (("goes-1", "failed"), ("goes-2", "completed"), ("stays", "in_progress")):
+    for world_id, state in (("goes-1", "failed"), ("goes-2", "completed"), ("stays", "in_progress")):
         record = new_status(world_id, {"user_prompt": "a heap of rubbish"}, users=1, posts=0)
-        worlds.database[STATUS].insert_one({**record, "status": status})
+        worlds.database[STATUS].insert_one({**record, "status": state})
         worlds.instance.add_dynamic_partitions(PARTITIONS, [world_id])
     assert json.loads(cli.call("delete", "--prompt", "rubbish", "--dry-run", "--json")[1]) == {"worlds": 2}
     status, out, err = cli.call("delete", "--prompt", "rubbish", "--yes", "--json")
