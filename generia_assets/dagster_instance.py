@@ -21,7 +21,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from dagster import (
     DagsterEventType,
@@ -35,7 +36,16 @@ from dagster import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.code_server import ask
-from generia_assets.dagster_internals import MAX_RETRIES_TAG, CheckRunHealthResult, RunLauncher, WorkerStatus
+from generia_assets.dagster_internals import (
+    MAX_RETRIES_TAG,
+    PRIORITY_TAG,
+    CheckRunHealthResult,
+    RunLauncher,
+    RunQueueConfig,
+    SubmitRunContext,
+    WorkerStatus,
+)
+from generia_assets.durable.orders.order import HIGHEST_PRIORITY
 
 ACTIVE = [
     DagsterRunStatus.QUEUED,
@@ -59,6 +69,9 @@ SAME_ROUND_SECONDS = 1.0
 """Runs that are checked within this time share one answer of their code server, unless a run is not in it."""
 LOOK_SECONDS = 0.5
 """How often a run reads its own status, and so how soon it notices a termination."""
+RUNS_FOR_ONE_AHEAD = 5
+"""For so many runs at once (``max_concurrent_runs``) there is one place more, for runs of a priority above 0; at least one."""
+_HIGHER = [str(priority) for priority in range(1, HIGHEST_PRIORITY + 1)]
 OVER = [DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE]
 
 
@@ -117,7 +130,30 @@ class WatchedRunLauncher(TerminatesByStatus, DefaultRunLauncher):
 
 
 class PromptRunCoordinator(QueuedRunCoordinator):
-    """Dagster's queue of runs, looked at twice a second: its own setting knows whole seconds only, and users wait for this."""
+    """Dagster's queue of runs, looked at twice a second: its own setting knows whole seconds only, and users wait for this.
+
+    Runs of a priority above 0 need not wait until another one ends: there are places beyond ``max_concurrent_runs`` for them.
+    """
+
+    def get_run_queue_config(self) -> RunQueueConfig:
+        """As configured, with a place more for each run of a higher priority, one for five of ``max_concurrent_runs`` at most.
+
+        The queue is sorted by priority, so that no other run gets these places.
+        """
+        configured = super().get_run_queue_config()
+        most = configured.max_concurrent_runs
+        if most <= 0:
+            return configured
+        ahead = self._instance.get_runs_count(RunsFilter(statuses=ACTIVE, tags={PRIORITY_TAG: _HIGHER}))
+        return configured._replace(max_concurrent_runs=most + min(ahead, max(1, most // RUNS_FOR_ONE_AHEAD)))
+
+    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+        """Queue the run; one that a launch form began with the priority that its form names."""
+        form: Any = context.dagster_run.run_config
+        with suppress(KeyError, TypeError):  # the run of another job, or a form without this field
+            if priority := form["ops"]["world_request"]["config"]["priority"]:
+                self._instance.add_run_tags(context.dagster_run.run_id, {PRIORITY_TAG: str(priority)})
+        return super().submit_run(context)
 
     @property
     def dequeue_interval_seconds(self) -> float:  # type: ignore[override]  # the daemon takes any number

@@ -16,6 +16,8 @@ from dagster._core.launcher.base import CheckRunHealthResult as CheckRunHealthRe
 from dagster._core.launcher.base import LaunchRunContext as LaunchRunContext
 from dagster._core.launcher.base import RunLauncher as RunLauncher
 from dagster._core.launcher.base import WorkerStatus as WorkerStatus
+from dagster._core.run_coordinator.base import SubmitRunContext as SubmitRunContext
+from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig as RunQueueConfig
 from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
 from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
@@ -26,6 +28,7 @@ from dagster._core.storage.sqlite import create_db_conn_string as create_db_conn
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage as DagsterSqliteStorage
 from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
 from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
+from dagster._core.storage.tags import PRIORITY_TAG as PRIORITY_TAG
 from dagster._grpc.types import ExecuteRunArgs as ExecuteRunArgs
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 from dagster._serdes import pack_value as pack_value

@@ -113,7 +113,7 @@ class Settings(MongoSettings, KafkaSettings, GeminiSettings, ImageSettings, Plat
     # Sensor (R3)
     sensor_poll_seconds: Seconds = Field(4.7, le=25, description="longest wait for a message within a tick")
     sensor_max_records: int = Field(100, ge=1, le=10_000, description="messages taken by a tick")
-    sensor_max_queued_runs: int = Field(50, ge=1, description="queued runs above which nothing is polled")
+    sensor_max_queued_runs: int = Field(50, ge=1, description="queued runs above which worlds wait in MongoDB")
 
     # Dagster's processes
     code_server: str = Field("", pattern=r"^([^\s:/]+:\d+)?$", description="host:port of the code server, for doctor and metrics")

@@ -28,6 +28,7 @@ from generia_assets.cli.options import (
     MaxCost,
     PlatformOption,
     Posts,
+    PriorityOption,
     Prompt,
     QualityOption,
     Seed,
@@ -72,6 +73,7 @@ def demo(
     max_cost_usd: MaxCost = None,
     service_tier: TierOption = None,
     seed: Seed = None,
+    priority: PriorityOption = 0,
     latency: Latency = 0.0,
     platform: PlatformOption = None,
     json: Json = False,
@@ -105,6 +107,7 @@ def demo(
         max_cost_usd=max_cost_usd,
         service_tier=service_tier,
         seed=seed,
+        priority=priority,
     )
     order = new_order(parameters)
     if max_cost_usd is not None and (

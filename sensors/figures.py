@@ -14,23 +14,9 @@ from dagster import DagsterRunStatus, RunsFilter
 from pymongo.errors import PyMongoError
 
 from generia_assets.durable.figures import OrdersRead, record_orders_read
-from resources.kafka.address import KafkaUnavailableError
-from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
-from sensors.offsets import lag, parse_cursor
 
 QUEUED = RunsFilter(statuses=[DagsterRunStatus.QUEUED])
-
-
-def unread(context: dg.SensorEvaluationContext, kafka: KafkaResource) -> dict[int, int] | None:
-    """The lag of a tick that reads nothing; None: Kafka does not answer."""
-    cursor, _ = parse_cursor(context.cursor, kafka.settings.kafka_tasks_topic)
-    try:
-        with kafka.tasks() as reader:
-            return lag(cursor, reader.log) if reader.log is not None else {}
-    except (KafkaUnavailableError, ReaderBusyError) as error:
-        context.log.warning(f"the lag is not measured: {error}")
-        return None
 
 
 def record_tick(

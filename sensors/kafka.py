@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from pymongo.errors import PyMongoError
 
+from generia_assets.content.text import plural
 from generia_assets.durable.leases.brake import engaged_since
 from generia_assets.durable.orders.intake import HeldPartition, RefusedOrder, hold, installed_at, record_refusal, release
 from generia_assets.durable.orders.order import Order, OrderError
@@ -31,10 +32,10 @@ from resources.kafka.reader import Fetched, KafkaRecord, TopicLog
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
-from sensors.figures import QUEUED, record_tick, unread
+from sensors.figures import QUEUED, record_tick
 from sensors.messages import Skipped, read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, lag, next_offsets, parse_cursor, starting_offsets
-from sensors.requests import partition_request, run_requests
+from sensors.requests import partition_request, requested_now, run_requests
 
 logger = logging.getLogger(__name__)
 
@@ -142,11 +143,6 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
     queued = context.instance.get_runs_count(QUEUED)
     with ExitStack() as connections:
         database, limits = TickDatabase(mongo, connections), {"max_users": settings.max_users, "max_posts": settings.max_posts}
-        if queued > settings.sensor_max_queued_runs:
-            limit = settings.sensor_max_queued_runs
-            record_tick(context, database, unread(context, kafka), queued)
-            skipped = f"{queued} runs are queued, more than {limit} (SENSOR_MAX_QUEUED_RUNS): nothing is read"
-            return dg.SensorResult(skip_reason=skipped)
         try:
             reading = _read(context, kafka, database, settings, deadline=started + settings.sensor_poll_seconds)
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
@@ -164,6 +160,11 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
             lambda refusal: record_refusal(database(), refusal) if refusal.world_id is not None else None,
             deadline=started + HANDLING_S,
         )
+        full = queued > settings.sensor_max_queued_runs
+        try:
+            now = requested_now(database(), handled.orders, queue_is_full=full) if handled.orders else []
+        except (MongoUnavailableError, PyMongoError) as error:
+            return dg.SensorResult(skip_reason=str(error))
         result = send_to_dlq(kafka, handled.broken, database)
         done = [*handled.done, *(broken.message for broken in result.done)]
         offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
@@ -180,14 +181,17 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         logger.info("order %s (%s) of world %s is recorded%s", order.task_id, order.task_type, order.world_id, again)
         if recorded.overruled:
             context.log.warning(recorded.overruled)
-    requests = run_requests(handled.orders)
+    requests = run_requests(now)
     if not requests:
-        summary = "; ".join([_summary(reading, handled, result), *waiting])
+        deferred = len(handled.orders) - len(now)
+        wait = f"{plural(deferred, 'order')} {'waits' if deferred == 1 else 'wait'}"
+        note = f"{wait} for room in the queue (SENSOR_MAX_QUEUED_RUNS={settings.sensor_max_queued_runs})"
+        summary = "; ".join([_summary(reading, handled, result), *([note] if deferred else []), *waiting])
         logger.debug("%s", summary)
         return dg.SensorResult(skip_reason=summary, cursor=cursor.model_dump_json())
     return dg.SensorResult(
         run_requests=requests,
-        dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in handled.orders)],
+        dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in now)],
         cursor=cursor.model_dump_json(),
     )
 

@@ -25,19 +25,34 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 GRACE_SECONDS = 60.0
 """A run that has not come by then is lost; one that has failed is followed by another so often."""
+DEFERRED: MongoDocument = {"status": State.PENDING.value, "parked": None, "deferred": True}
+"""Worlds that were ordered while Dagster's queue was full, and have no run yet."""
 MOST_RUNS = 5
 """Runs of one order that end before they begin; then it is no outage, and the order is given up."""
 MOST_ORDERS = 50
 """Orders looked at in one tick at most."""
 
 
+def requested_now(database: MongoDatabase, orders: Sequence[RecordedOrder], *, queue_is_full: bool) -> list[RecordedOrder]:
+    """The orders whose runs are requested now. The others are deferred: the queue is full, or others were deferred before them.
+
+    An order of a world with a priority above 0 is never deferred. The watchdog requests the runs of the others when there is room.
+    """
+    ordinary = [recorded for recorded in orders if recorded.priority <= 0]
+    if not ordinary or not (queue_is_full or database[STATUS].find_one(DEFERRED, {"_id": 1})):
+        return list(orders)
+    worlds = [recorded.order.world_id for recorded in ordinary]
+    database[STATUS].update_many({"_id": {"$in": worlds}, "status": State.PENDING.value}, {"$set": {"deferred": True}})
+    return [recorded for recorded in orders if recorded.priority > 0]
+
+
 def run_requests(orders: Sequence[RecordedOrder]) -> list[dg.RunRequest]:
     """One run for each order that is not finished. Dagster starts one run per ``run_key`` for ever, but not within one tick."""
-    unfinished = {recorded.order.task_id: recorded.order for recorded in orders if not recorded.finished}
-    return [run_request(order) for order in unfinished.values()]
+    unfinished = {recorded.order.task_id: recorded for recorded in orders if not recorded.finished}
+    return [run_request(recorded.order, recorded.priority) for recorded in unfinished.values()]
 
 
-def run_request(order: Order) -> dg.RunRequest:
+def run_request(order: Order, priority: int = 0) -> dg.RunRequest:
     """The run of one order: the whole world, what extends it, or one asset of it with what is made of that, unless the order says
     otherwise.
 
@@ -54,7 +69,11 @@ def run_request(order: Order) -> dg.RunRequest:
         run_key=order.task_id,
         partition_key=order.world_id,
         asset_selection=[dg.AssetKey(name) for name in made] or None,
-        tags={TASK_TAG: order.task_id, **run_tags.of_run(run_tags.Origin.KAFKA, f"task {order.task_id}")},
+        tags={
+            TASK_TAG: order.task_id,
+            **run_tags.of_run(run_tags.Origin.KAFKA, f"task {order.task_id}"),
+            **run_tags.of_priority(priority),
+        },
     )
 
 
@@ -111,7 +130,8 @@ def waiting_orders(on_their_way: Sequence[str]) -> MongoDocument:
 
 def _request(task: MongoDocument, after: str) -> dg.RunRequest:
     task_type = TaskType(task["type"])
-    request = run_request(Order(task["world_id"], parse_parameters(task_type, task["parameters"] or {}), task_type, task["_id"]))
+    world, parameters = task["world"][0], parse_parameters(task_type, task["parameters"] or {})
+    request = run_request(Order(task["world_id"], parameters, task_type, task["_id"]), world.get("priority", 0))
     origin = run_tags.of_run(run_tags.Origin.WATCHDOG, f"task {task['_id']} after {after}")
-    tags = {**request.tags, **origin, **run_tags.named(task["world"][0].get("name", ""))}
+    tags = {**request.tags, **origin, **run_tags.named(world.get("name", ""))}
     return request.with_replaced_attrs(run_key=f"{task['_id']}:after {after}", tags=tags)

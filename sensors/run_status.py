@@ -14,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import dagster as dg
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
 from generia_assets.catalog import ASSETS
 from generia_assets.dagster_instance import ACTIVE, was_terminated
-from generia_assets.dagster_internals import PARTITION_NAME_TAG, UnresolvedAssetJobDefinition
+from generia_assets.dagster_internals import PARTITION_NAME_TAG, PRIORITY_TAG, UnresolvedAssetJobDefinition
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
 from generia_assets.durable.leases.brake import engaged_since, mark_held_stopped
@@ -30,6 +31,7 @@ from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
+from sensors.figures import QUEUED
 from sensors.requests import partition_request, reordered
 
 logger = logging.getLogger(__name__)
@@ -69,11 +71,14 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
             with mongo.connection() as database:
                 fail_silent_runs(database, context.instance)
                 mark_held_stopped(database)
+                reprioritise(database, context.instance)
                 on_their_way = worlds_with_runs(context.instance)
+                full = context.instance.get_runs_count(QUEUED) > settings.sensor_max_queued_runs
+                lease, retry = settings.world_lease_seconds, settings.outage_retry_seconds
                 found = {
                     world.world_id: world
                     for world in (
-                        *abandoned(database, settings.world_lease_seconds, settings.outage_retry_seconds, on_their_way),
+                        *abandoned(database, lease, retry, on_their_way, queue_is_full=full),
                         *orphaned(database, context.instance),
                     )
                 }
@@ -84,7 +89,7 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                     mark_stopped(database, world_id)
                 now = datetime.now(UTC)
                 again = [(world, last) for world, last in last_runs if world.world_id not in stopped and is_due(world, last, now)]
-                parts = list(reordered(database, context.instance, on_their_way))
+                parts = [] if full else list(reordered(database, context.instance, on_their_way))
                 if engaged_since(database) is not None:
                     again, parts = [], []
                 if not again and not parts:  # worlds first: Kafka may keep this tick waiting
@@ -130,12 +135,34 @@ def worlds_with_runs(instance: dg.DagsterInstance) -> list[str]:
     return [run.tags[PARTITION_NAME_TAG] for run in runs if PARTITION_NAME_TAG in run.tags]
 
 
-def abandoned(
-    database: MongoDatabase, lease_seconds: float, outage_retry_seconds: float, on_their_way: Sequence[str] = ()
-) -> Iterator[WorldStatus]:
-    """Unfinished worlds that look as if nobody worked on them, but for those ``on_their_way``.
+def reprioritise(database: MongoDatabase, instance: dg.DagsterInstance) -> None:
+    """Give each queued run the priority that its world has now: by this tag Dagster sorts its queue."""
+    queued = instance.get_runs(QUEUED)
+    worlds = [run.tags[PARTITION_NAME_TAG] for run in queued if PARTITION_NAME_TAG in run.tags]
+    found = database[STATUS].find({"_id": {"$in": worlds}, "priority": {"$exists": True}}, {"priority": 1})
+    present = {one["_id"]: str(one["priority"]) for one in found}
+    for run in queued:
+        tagged = run.tags.get(PRIORITY_TAG, "0")
+        if (priority := present.get(run.tags.get(PARTITION_NAME_TAG, ""), tagged)) != tagged:
+            instance.add_run_tags(run.run_id, {PRIORITY_TAG: priority})
 
-    ``outage_retry_seconds``: how long a world that an outage has parked is left alone.
+
+def abandoned(
+    database: MongoDatabase,
+    lease_seconds: float,
+    outage_retry_seconds: float,
+    on_their_way: Sequence[str] = (),
+    *,
+    queue_is_full: bool = False,
+) -> Iterator[WorldStatus]:
+    """Unfinished worlds that look as if nobody worked on them: those that were begun first, then by priority and age.
+
+    Args:
+        database: The generator's database.
+        lease_seconds: Of an owner.
+        outage_retry_seconds: How long a world that an outage has parked is left alone.
+        on_their_way: Worlds that have a run.
+        queue_is_full: Worlds that were never begun wait in MongoDB, but for those with a priority above 0.
     """
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
@@ -150,9 +177,10 @@ def abandoned(
                 "$or": [{"owner.run_id": None}, {"owner.expires_at": {"$lt": silent}}],
             },
             {
+                **({"priority": {"$gt": 0}} if queue_is_full else {}),
                 "status": State.PENDING.value,
                 "parked": None,
-                "updated_at": {"$lt": now - timedelta(seconds=ORDER_GRACE_SECONDS)},
+                "$or": [{"updated_at": {"$lt": now - timedelta(seconds=ORDER_GRACE_SECONDS)}}, {"deferred": True}],
             },
             {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked.kind": SuspendReason.RESUMED.value},
             {
@@ -163,7 +191,9 @@ def abandoned(
             },
         ],
     }
-    yield from islice(statuses(database[STATUS].find(query), logger.warning), MOST)  # those that cannot be read hide no others
+    in_turn = [("status", ASCENDING), ("priority", DESCENDING), ("created_at", ASCENDING)]  # in_progress, then pending
+    found = database[STATUS].find(query).sort(in_turn)
+    yield from islice(statuses(found, logger.warning), MOST)  # those that cannot be read hide no others
 
 
 def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[WorldStatus]:
@@ -247,6 +277,7 @@ def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[
             GENERATION_TAG: world.generation or PRESENT_GENERATION,
             **run_tags.of_run(origin, ordered_by),
             **run_tags.named(world.name),
+            **run_tags.of_priority(world.priority),
         },
     )
 

@@ -19,6 +19,7 @@ from bench.ceiling import CEILING, CONFIGURED, measure
 from bench.first_call import GRID_SECONDS, way_of
 from bench.speed import bounds
 from bench.speed.session import Costs, Made, Session, Until, World, has_post, is_over
+from generia_assets.durable.orders.order import HIGHEST_PRIORITY
 from generia_assets.queries.statistics import percentile
 from resources.gateway.calls import Api
 
@@ -185,6 +186,26 @@ def beside(session: Session) -> Measured:
     return Measured([Line("message to first post", "s", value, bound)])
 
 
+def ahead(session: Session, others: int = 20, size: tuple[int, int] = (10, 30)) -> Measured:
+    """A world of the highest priority alone, and ordered while others use all slots and all places for runs: to its first post."""
+    session.answer()
+
+    def made() -> tuple[str, float, float]:
+        world_id, sent = session.order(*size, priority=HIGHEST_PRIORITY, seed=session.stack.seed)
+        posted = World(world_id, *size, sent, session.wait(world_id, has_post)).first_post
+        return world_id, posted - sent, posted - min(call.at.timestamp() for call in session.calls(world_id))
+
+    world_id, *alone = made()
+    session.stop(world_id)
+    crowd = [session.order(*size)[0] for _ in range(others)]
+    for other in crowd[: others // 2]:
+        session.wait(other, lambda status: status.api_calls_made_LLM > 1)
+    world_id, *among_others = made()
+    session.stop(world_id, *reversed(crowd))  # those that wait for a place first
+    names = ("message to first post", "first call to first post")
+    return Measured([Line(name, "s", value, bound) for name, value, bound in zip(names, among_others, alone, strict=True)])
+
+
 def spans(session: Session) -> Measured:
     """What the span of a call costs, recorded and sent, against a bare span of the SDK."""
     del session
@@ -216,6 +237,7 @@ CASES = (
     Case("B8", "1,000 people, 10,000 posts", growth, 900, llm=0.05),
     Case("B9", "3 people, 6 posts beside 500 people, 5,000 posts", beside, 60),
     Case("B10", "spans of calls, to a receiver on loopback", spans, 5),
+    Case("B11", "10 people, 30 posts at priority 10 among 20 such worlds", ahead, 150, llm=2.0),
 )
 """``B1+B4`` is the same worlds for both. What one run takes is that of two cores, with the stack's start shared by all runs."""
 

@@ -142,10 +142,10 @@ class Session:
         self.stack.gemini.reset()
         self.stack.gemini.set_faults(latency=self.seconds[Api.LLM], **faults)
 
-    def order(self, users: int, posts: int) -> tuple[str, float]:
-        """Order a world: its id, and when its message was sent."""
+    def order(self, users: int, posts: int, **more: object) -> tuple[str, float]:
+        """Order a world, with ``more`` parameters: its id, and when its message was sent."""
         sent = time.time()
-        return self.stack.order(users=users, posts=posts), sent
+        return self.stack.order(users=users, posts=posts, **more), sent  # type: ignore[arg-type]
 
     def wait(self, world_id: str, until: Until = is_over, meter: Meter | None = None) -> WorldStatus:
         """The status record of the world as soon as this holds. Raises ``RuntimeError`` if it failed, or a part of it."""
@@ -161,10 +161,11 @@ class Session:
             raise RuntimeError(f"world {world_id} is {status.status}: {status.message or status.failures[0].error}")
         return status
 
-    def stop(self, world_id: str) -> None:
-        """Stop a world for good, as a person does; its run has ended then."""
-        command = [str(Path(sys.executable).with_name("generia")), "stop", world_id, "--give-up"]
-        subprocess.run(command, env={**os.environ, **self.stack.env}, check=False, capture_output=True, timeout=60)
+    def stop(self, *world_ids: str) -> None:
+        """Stop these worlds for good, as a person does; their runs have ended then, and no other is at work."""
+        for world_id in world_ids:
+            command = [str(Path(sys.executable).with_name("generia")), "stop", world_id, "--give-up"]
+            subprocess.run(command, env={**os.environ, **self.stack.env}, check=False, capture_output=True, timeout=60)
         self.wait_for_runs()
 
     def wait_for_runs(self, seconds: float = 60.0) -> None:

@@ -87,13 +87,18 @@ class WorldRequestConfig(dg.Config):
         "Left out: derived from the world's id.",
     )
 
+    priority: int = Field(
+        0, description="Among all worlds, -10 to 10. Higher ones begin first and have more of the calls at once; 0 is usual."
+    )
+
     def parameters(self) -> WorldParameters | None:
         """The order, or None to take the earlier one. Raises ``OrderError``."""
         if not self.prompt:
             return None
         given = {"user_prompt": self.prompt, "users_count": self.users, "posts_count": self.posts, "quality": self.quality.value}
         tier = {"service_tier": self.service_tier.value} if self.service_tier else {}
-        return parse_world({**given, **tier, "max_cost_usd": self.max_cost_usd or None, "seed": self.seed})
+        more = {"max_cost_usd": self.max_cost_usd or None, "seed": self.seed, "priority": self.priority}
+        return parse_world({**given, **tier, **more})
 
 
 class ContentConfig(dg.Config):

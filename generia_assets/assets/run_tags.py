@@ -13,6 +13,7 @@ from enum import StrEnum
 import dagster as dg
 
 from generia_assets.content.text import cut, one_line
+from generia_assets.dagster_internals import PRIORITY_TAG
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.decisions import GENERATION_TAG, TASK_TAG
 from resources.mongodb.connection import MongoDatabase
@@ -37,6 +38,11 @@ class Origin(StrEnum):
 def of_run(origin: Origin, ordered_by: str) -> dict[str, str]:
     """The tags of a run that a sensor requests."""
     return {ORIGIN: origin.value, ORDERED_BY: ordered_by}
+
+
+def of_priority(priority: int) -> dict[str, str]:
+    """The tag by which Dagster sorts its queue; nothing for the priority of a run without it."""
+    return {PRIORITY_TAG: str(priority)} if priority else {}
 
 
 def named(name: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from pymongo.errors import PyMongoError
 
-from generia_assets.cli.connections import Addresses, database_at, set_dagster_home
+from generia_assets.cli.connections import ANSWER_S, Addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.health import HealthFinding, models_learned, note, ok, wrong
@@ -240,6 +240,31 @@ def dagster_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
         if pulse.error:
             first = pulse.error.splitlines()[0][:200]
             yield note(f"daemon {pulse.name}", first, f"{command_name()} logs daemon")
+
+
+def workers_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
+    """The broker of a fleet, and the workers that answer through it; nothing where CELERY_BROKER_URL is not set."""
+    url = settings.celery_broker_url.get_secret_value()
+    if not url:
+        return
+    from celery import Celery
+    from kombu.exceptions import KombuError
+
+    with Celery(broker=url, set_as_current=False) as app:
+        app.conf.broker_connection_timeout = ANSWER_S
+        try:
+            with app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=ANSWER_S)
+                answers = app.control.ping(timeout=ANSWER_S, connection=connection)
+        except (KombuError, OSError) as error:
+            advice = "start it, or correct CELERY_BROKER_URL; worlds at work go on, others wait"
+            yield wrong("broker", f"{mongo_address(url)} does not answer ({type(error).__name__})", advice)
+            return
+    yield ok("broker", f"{mongo_address(url)} answers")
+    if answers:
+        yield ok("workers", f"{plural(len(answers), 'worker')} of worlds")
+    else:
+        yield wrong("workers", "none answers: no world is begun", "start one: celery -A generia_assets.fleet.app worker")
 
 
 def code_server_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:

@@ -60,12 +60,14 @@ class Entry:
     """A command: its module (one without a dot is in commands/), its short help, its own exit statuses beside 2 and 130.
 
     ``function``: its name there, if it is not the command's. ``about`` is the first line of the function's docstring.
+    ``takes_negative``: an argument may be a negative number.
     """
 
     module: str
     about: str
     ends: str = ENDS
     function: str = ""
+    takes_negative: bool = False
 
     @property
     def path(self) -> str:
@@ -90,6 +92,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Control it": {
         "stop": Entry("control", "Stop worlds; what exists stays."),
         "resume": Entry("control", "Let stopped or failed worlds go on where they stand."),
+        "prioritise": Entry("prioritise", "Change a world's priority among all worlds.", takes_negative=True),
         "extend": Entry("extend", "Add people and posts to a completed world, by Kafka message."),
         "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
     },
@@ -119,8 +122,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
     },
     "Keep it running": {
-        "retire": Entry("removal", "Take worlds that are over out of Dagster; their documents and pictures stay."),
-        "delete": Entry("removal", "Delete a world: documents, pictures, pages, partition and runs in Dagster."),
+        "retire": Entry("removal", "Remove worlds that are over from Dagster; their documents and pictures stay."),
+        "delete": Entry("removal", "Delete worlds: documents, pictures, pages, partitions and runs in Dagster."),
         "doctor": Entry(
             "doctor",
             "Say what is reachable, what is misconfigured, and what to do about it.",
@@ -149,7 +152,8 @@ def load(name: str) -> Command:
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)
     alone = typer.Typer(**PLAIN)
-    alone.command(name, cls=Documented, epilog=EXIT_STATUSES.replace(ENDS, entry.ends))(guarded(found))
+    context = CONTEXT | {"ignore_unknown_options": entry.takes_negative}
+    alone.command(name, cls=Documented, context_settings=context, epilog=EXIT_STATUSES.replace(ENDS, entry.ends))(guarded(found))
     return typer.main.get_command(alone)
 
 

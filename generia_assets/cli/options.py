@@ -17,7 +17,7 @@ import typer
 from generia_assets.cli.parsers import Completer, choice, dollars, flag, option, seconds, whole
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
-from generia_assets.durable.orders.order import WORLD_ID_PATTERN
+from generia_assets.durable.orders.order import HIGHEST_PRIORITY, WORLD_ID_PATTERN
 from resources.gemini.tiers import ServiceTier
 
 if TYPE_CHECKING:
@@ -50,6 +50,15 @@ TierOption = Annotated[
         "TIER",
         "standard; flex: half price, slow; priority: 1.8 times the price; economy: flex after the first posts. Else SERVICE_TIER.",
         choice(ServiceTier),
+    ),
+]
+PriorityOption = Annotated[
+    int,
+    option(
+        "--priority",
+        "NUMBER",
+        f"Among all worlds, -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}: higher ones begin first and have more of the calls at once.",
+        whole(-HIGHEST_PRIORITY, HIGHEST_PRIORITY),
     ),
 ]
 Seed = Annotated[

@@ -28,6 +28,7 @@ _OPTION_OF = {
     "max_cost_usd": "--max-cost-usd",
     "service_tier": "--service-tier",
     "seed": "--seed",
+    "priority": "--priority",
 }
 
 
@@ -41,6 +42,7 @@ def world_parameters(
     max_cost_usd: float | None = None,
     service_tier: ServiceTier | None = None,
     seed: int | None = None,
+    priority: int = 0,
 ) -> WorldParameters:
     """The parameters that these options make.
 
@@ -61,6 +63,7 @@ def world_parameters(
             max_cost_usd=max_cost_usd,
             service_tier=service_tier,
             seed=seed,
+            priority=priority,
         )
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]

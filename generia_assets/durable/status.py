@@ -151,6 +151,8 @@ class WorldStatus(BaseModel):
     updated_at: Moment
 
     name: str = ""
+    priority: int = 0
+    """Among all worlds, as it is now: ordered with the world, changed by ``generia prioritise``."""
     message: str = ""
     resumable: bool = False
     parked: Suspension | None = None
@@ -283,6 +285,7 @@ def new_status(world_id: str, parameters: MongoDocument, order_task: str | None 
         "created_at": now,
         "updated_at": now,
         "name": "",
+        "priority": parameters.get("priority", 0),
         "message": "",
         "resumable": False,
         "failures": [],

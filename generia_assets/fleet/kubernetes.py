@@ -22,12 +22,13 @@ class KubernetesRunLauncher(K8sRunLauncher):
         if run is not None and not run.is_finished:
             # Where its process is dead already, Dagster will call it failed, and would repeat what a person wants to end.
             self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
-        return bool(super().terminate(run_id))
+        return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]  # Dagster's own
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """As Dagster's own; RUNNING while the API server does not answer. A run that stands still loses its world meanwhile."""
         result: CheckRunHealthResult = super().check_run_worker_health(run)
-        missing = f"Job {get_job_name_from_run_id(run.run_id)} could not be found"
+        job_name = get_job_name_from_run_id(run.run_id)  # type: ignore[no-untyped-call]  # Dagster's own
+        missing = f"Job {job_name} could not be found"
         if result.status is WorkerStatus.UNKNOWN and result.msg != missing:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "the cluster's API server does not answer at the moment")
         return result

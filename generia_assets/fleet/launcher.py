@@ -96,7 +96,8 @@ class FleetRunLauncher(TerminatesByStatus, CeleryRunLauncher):
     def launch_run(self, context: LaunchRunContext) -> None:
         """Send the run to the broker. Raises ``DagsterUserCodeUnreachableError``, upon which Dagster tries again, if it is away."""
         run = context.dagster_run
-        packed = pack_value(ExecuteRunArgs(run.job_code_origin, run.run_id, None))
+        arguments = ExecuteRunArgs(run.job_code_origin, run.run_id, None)  # type: ignore[arg-type]  # every run here has an origin
+        packed = pack_value(arguments)
         task = self.celery.signature(TASK_EXECUTE_JOB_NAME, kwargs={"execute_job_args_packed": packed}, immutable=True)
         try:
             self._launch_celery_task_run(run, task, TASK_EXECUTE_JOB_NAME)

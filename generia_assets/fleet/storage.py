@@ -14,7 +14,7 @@ from typing import Any, Self
 import sqlalchemy as db
 from dagster import EventLogEntry
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
-from dagster_postgres.utils import pg_url_from_config
+from dagster_postgres.utils import DagsterPostgresException, pg_url_from_config
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
 
 from generia_assets.dagster_instance import is_of_dagsters_storage
@@ -46,7 +46,14 @@ class OpenPostgresStorage(DagsterPostgresStorage):
     """Dagster's PostgreSQL storage with one pool of connections."""
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(postgres_url, inst_data=inst_data)  # makes the tables, by connections that it closes
+        """Raises ``ConnectionError`` if PostgreSQL does not answer."""
+        try:
+            super().__init__(postgres_url, inst_data=inst_data)  # makes the tables, by connections that it closes
+        except DagsterPostgresException as error:
+            where = postgres_url.rpartition("@")[2]
+            raise ConnectionError(
+                f"PostgreSQL at {where} does not answer. Start it, or correct DAGSTER_POSTGRES_URL"
+            ) from error.__cause__
         pool = db.create_engine(
             postgres_url,
             isolation_level="AUTOCOMMIT",

@@ -39,6 +39,7 @@ from resources.gateway.outcomes import (
     TransientError,
 )
 from resources.gateway.poison import MOST_AMBIGUOUS, Suspicion, Tally
+from resources.gateway.slot_shares import weight_of
 from resources.gateway.waits import Outage, Stopwatch, milliseconds_since
 from resources.tracing import Span
 
@@ -260,6 +261,12 @@ class ApiGateway:
     def has_answered(self, api: Api) -> bool:
         """Whether this API has answered before, so that its configuration was right."""
         return any(policy.tally.has_answered for policy in self._policies[api].every)
+
+    def weigh(self, priority: int) -> None:
+        """From now on let this process have the part of the slots that belongs to a world of this priority."""
+        for api in self._policies.values():
+            for policy in api.every:
+                policy.limiter.weight = weight_of(priority)
 
     async def aclose(self) -> None:
         """Give all slots back."""

@@ -31,7 +31,7 @@ from resources.mongodb.connection import MongoDocument
 logger = logging.getLogger(__name__)
 
 CONTENDED_SECONDS = 0.1
-"""Interval between requests of all waiting processes together: each of n processes asks every n-th time."""
+"""Interval between requests of all waiting processes together: each asks as often as its weight is among theirs."""
 TOGETHER_SECONDS = 0.025
 """Calls that start to wait within this time are one request."""
 OUTAGE_SECONDS = 0.5
@@ -91,7 +91,8 @@ class ConcurrencyLimiter:
         self._held = 0  # counted as ours in the fleet's document: more than we may use until the calls above that end
         self._requested = 0
         self._ceiling = limit
-        self._short = 0  # processes that want more than they have
+        self.weight = 1.0  # of this process beside the others (slot_shares.weight_of)
+        self._short = 0.0  # weights of the processes that want more than they have
         self._others_short = False
         self._leased_until = 0.0
         self._paused_until = 0.0
@@ -196,7 +197,7 @@ class ConcurrencyLimiter:
         # A process that fills its slots learns soon that another one wants some.
         rest = self._renew_seconds / 2 if self._queue.waiting and not self._others_short else self._renew_seconds
         if self._queue.waiting and self._queue.may_use < min(self._ceiling, self._wanted):
-            rest = min(rest, CONTENDED_SECONDS * max(1, self._short))
+            rest = min(rest, CONTENDED_SECONDS * max(1.0, self._short / self.weight))
         pause = self._paused_until - time.monotonic()
         return min(rest, pause) if pause > 0 else rest
 
@@ -225,6 +226,7 @@ class ConcurrencyLimiter:
             succeeded=succeeded,
             rise=_milliseconds(self._rise_seconds),
             hold=_milliseconds(self._hold_seconds),
+            weight=self.weight,
         )
         found = await self._collection.find_one_and_update(
             {"_id": self._id}, share_update(request), upsert=True, return_document=ReturnDocument.AFTER
@@ -243,7 +245,7 @@ class ConcurrencyLimiter:
         self._queue.may_use = min(mine.may_use, self._fits) if refused_meanwhile else mine.may_use
         self._held = mine.share
         self._ceiling = shares.effective
-        self._short = len(short)
+        self._short = sum(short.values())
         self._others_short = any(holder != self._holder for holder in short)
         self._leased_until = asked_at + self._lease_seconds
         if shares.pause_ms > 0:

@@ -4,10 +4,12 @@ Here: that update, as an aggregation pipeline on the server's clock. It drops ex
     gives the requesting process the slots that are free and fair. Not here: when a process asks, and which of its own calls comes
     first (concurrency.py).
 
-Fair: while another process is short of slots, no process has more than the slots divided by the number of processes that want some.
-Where there are fewer slots than processes they rotate: a process lets its calls end, gives the slot back, and waits behind those
-that have been without one for longer. ``share`` is what the fleet counts as in use (calls in flight are never revoked), ``may_use``
-what the process may fill: it is lower while a process has more calls in flight than is fair or than a lowered ceiling allows.
+Fair: each process has a weight, from its world's priority (``weight_of``). While another process is short of slots, no process has
+more than its weight's part of the slots that are left when those that want less have what they want. Processes whose part is less
+than one slot rotate on the slots that the larger parts leave, which is one at least: such a process lets its calls end, gives the
+slot back, and waits behind those whose waiting time, multiplied by their weight, is longer. ``share`` is what the fleet counts as
+in use (calls in flight are never revoked), ``may_use`` what the process may fill: it is lower while a process has more calls in
+flight than is fair or than a lowered ceiling allows.
 """
 
 from __future__ import annotations
@@ -24,6 +26,18 @@ LEAST = 0.5
 """Part of the ceiling that the 429s of calls that were in flight together leave at least."""
 SUCCESSES_PER_INCREASE = 25
 """Calls of the whole fleet that raise a lowered ceiling by one, if time has not raised it before."""
+ROUNDS = 4
+"""Times that what satisfied processes do not want is divided among the others. Each round satisfies more of them; what is left
+after the last one stays free until a process wants less or more."""
+
+
+def weight_of(priority: int) -> float:
+    """The weight of a world's process: two steps of priority double it.
+
+    So a world at 10 has 32 times the slots of one at 0: beside twenty busy worlds at 0 it has nine of fifteen slots, more than its
+    way to the first post needs, and they keep six. Steps by a factor are the same everywhere on the scale, and no weight is 0.
+    """
+    return float(2.0 ** (priority / 2))
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,7 @@ class SlotRequest:
         fits: Then, calls of this process that were in flight beside those that were answered 429.
         pause: The wait that the provider demanded, for the whole fleet.
         succeeded: Number of calls that succeeded since the last request.
+        weight: Of this process beside the others.
     """
 
     holder: str
@@ -53,6 +68,7 @@ class SlotRequest:
     fits: int = 0
     pause: int = 0
     succeeded: int = 0
+    weight: float = 1.0
 
 
 class Holder(BaseModel):
@@ -62,6 +78,7 @@ class Holder(BaseModel):
     share: int
     may_use: int
     wants: int
+    weight: float = 1.0
 
 
 class SlotShares(BaseModel):
@@ -81,20 +98,23 @@ class SlotShares(BaseModel):
         """This process's entry; empty if it wants nothing."""
         return next((entry for entry in self.holders if entry.id == holder), Holder(id=holder, share=0, may_use=0, wants=0))
 
-    def short_of_slots(self) -> list[str]:
-        """The processes that want more than they have."""
-        return [entry.id for entry in self.holders if entry.wants > entry.share]
+    def short_of_slots(self) -> dict[str, float]:
+        """The processes that want more than they have, with their weights."""
+        return {entry.id: entry.weight for entry in self.holders if entry.wants > entry.share}
 
 
 def share_update(request: SlotRequest) -> list[MongoDocument]:
     """The update, to be made with upsert on the document of the kind."""
     return [
         {"$set": {"before": _own_entry(request), "holders": _others(request), "limit": request.limit, **_pace(request)}},
-        {"$set": {"free": _free(request), "rivals": _size("$holders", {"$gt": ["$$this.wants", 0]})}},
-        {"$set": {"fair": _fair(request), "without_since": {"$cond": [_had_none(), "$before.without_since", "$$NOW"]}}},
+        {"$set": {"slots": _slots(request), "level": 0, "wanting": {"$concatArrays": ["$holders", [_wanting(request)]]}}},
+        {"$set": {"free": {"$max": [0, {"$subtract": ["$slots", {"$sum": "$holders.share"}]}]}}},
+        *[{"$set": {"level": _level()}}] * ROUNDS,
+        {"$set": {"fair": {"$multiply": ["$level", request.weight]}}},
+        {"$set": {"without_since": {"$cond": [_had_none(), "$before.without_since", "$$NOW"]}}},
         {"$set": {"grant": {"$toInt": {"$min": [request.wants, "$free", _cap(request)]}}}},
         {"$set": {"holders": {"$concatArrays": ["$holders", [_entry(request)] if request.wants else []]}}},
-        {"$unset": ["before", "free", "rivals", "fair", "without_since", "grant"]},
+        {"$unset": ["before", "slots", "level", "wanting", "free", "fair", "without_since", "grant"]},
     ]
 
 
@@ -161,15 +181,26 @@ def _is_lowered() -> MongoDocument:
     return {"$ne": [{"$ifNull": ["$ceiling", None]}, None]}
 
 
-def _free(request: SlotRequest) -> MongoDocument:
-    effective = {"$floor": {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}}
-    return {"$max": [0, {"$subtract": [effective, {"$sum": "$holders.share"}]}]}
+_WEIGHT = {"$ifNull": ["$$this.weight", 1.0]}
+_PART = {"$multiply": ["$level", _WEIGHT]}
+"""A process's part of the slots, not rounded."""
 
 
-def _fair(request: SlotRequest) -> MongoDocument:
-    """An equal part of the slots for each process that wants some, not rounded."""
-    effective = {"$floor": {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}}
-    return {"$divide": [effective, {"$add": [1, "$rivals"]}]}
+def _slots(request: SlotRequest) -> MongoDocument:
+    return {"$floor": {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}}
+
+
+def _wanting(request: SlotRequest) -> MongoDocument:
+    return {"wants": request.wants, "weight": request.weight}
+
+
+def _level() -> MongoDocument:
+    """Slots for each unit of weight: of what those leave that want no more than their part by the level before."""
+    satisfied = {"$lte": ["$$this.wants", _PART]}
+    given = {"$sum": {"$map": {"input": "$wanting", "in": {"$cond": [satisfied, "$$this.wants", 0]}}}}
+    others = {"$sum": {"$map": {"input": "$wanting", "in": {"$cond": [satisfied, 0, _WEIGHT]}}}}
+    left = {"$subtract": ["$slots", given]}
+    return {"$let": {"vars": {"others": others}, "in": {"$cond": ["$$others", {"$divide": [left, "$$others"]}, "$level"]}}}
 
 
 def _had_none() -> MongoDocument:
@@ -179,15 +210,22 @@ def _had_none() -> MongoDocument:
 
 def _cap(request: SlotRequest) -> MongoDocument:
     short = {"$gt": ["$$this.wants", "$$this.share"]}
-    below = {"$lt": ["$$this.share", {"$max": [1, {"$floor": "$fair"}]}]}
+    below = {"$lt": ["$$this.share", {"$max": [1, {"$floor": _PART}]}]}
     anybody_short = {"$gt": [_size("$holders", short), 0]}
     anybody_below = {"$gt": [_size("$holders", {"$and": [short, below]}), 0]}
     cap: MongoDocument = {"$cond": [anybody_below, {"$floor": "$fair"}, {"$ceil": "$fair"}]}
-    if request.in_use == 0:  # fewer slots than processes: the process that has been without a slot for longest comes first
-        without = {"$and": [{"$eq": ["$$this.share", 0]}, {"$lt": ["$$this.without_since", "$without_since"]}]}
-        my_turn = {"$cond": [{"$lt": [_size("$holders", without), "$free"]}, 1, 0]}
+    if request.in_use == 0:  # a part of less than one slot: the process that has been without a slot for longest comes first
+        longer = {"$gt": [_waited("$$this.without_since", _WEIGHT), _waited("$without_since", request.weight)]}
+        without = {"$and": [{"$eq": ["$$this.share", 0]}, longer]}
+        due = {"$subtract": [{"$min": ["$$this.wants", {"$floor": _PART}]}, "$$this.share"]}  # to processes of larger parts
+        owed = {"$sum": {"$map": {"input": "$holders", "in": {"$max": [0, due]}}}}
+        my_turn = {"$cond": [{"$lt": [_size("$holders", without), {"$subtract": ["$free", owed]}]}, 1, 0]}
         cap = {"$cond": [{"$lt": ["$fair", 1]}, my_turn, cap]}
     return {"$cond": [anybody_short, cap, request.limit]}
+
+
+def _waited(since: str, weight: object) -> MongoDocument:
+    return {"$multiply": [{"$subtract": ["$$NOW", since]}, weight]}
 
 
 def _entry(request: SlotRequest) -> MongoDocument:
@@ -196,6 +234,7 @@ def _entry(request: SlotRequest) -> MongoDocument:
         "share": {"$max": [request.keeps, "$grant"]},
         "may_use": "$grant",
         "wants": request.wants,
+        "weight": request.weight,
         "without_since": "$without_since",
         "expires_at": {"$add": ["$$NOW", request.lease]},
     }

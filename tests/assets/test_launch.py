@@ -8,6 +8,8 @@ import pytest
 
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State
+from generia_assets.durable.tasks.control import prioritise
+from resources.gateway.api_gateway import ApiGateway
 from tests.support.worlds_in_process import PROMPT, Worlds
 
 
@@ -26,6 +28,28 @@ def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
     assert (order["type"], order["status"]) == ("init_world_creation", "completed")
     alone.client.close()
     alone.instance.dispose()
+
+
+def test_a_worlds_priority_is_that_of_its_newest_form_and_weighs_its_calls(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run has the slots of that priority from its first call on; a run that makes a part again has the world's."""
+    weighed: list[int] = []
+    weigh = ApiGateway.weigh
+
+    def noted(gateway: ApiGateway, priority: int) -> None:
+        weighed.append(priority)
+        weigh(gateway, priority)
+
+    monkeypatch.setattr(ApiGateway, "weigh", noted)
+    world_id, made = worlds.make("of-priority", users=1, posts=1, priority=4)
+    assert made.success, made.failure
+    assert (worlds.status(world_id).priority, set(weighed)) == (4, {4})
+    weighed.clear()
+    assert worlds.make(world_id, users=1, posts=1, priority=-3)[1].success
+    assert (worlds.status(world_id).priority, weighed[0], weighed[-1]) == (-3, -3, -3)
+    weighed.clear()
+    prioritise(worlds.database, world_id, 9)
+    assert worlds.run(world_id, select=["world_images"]).success
+    assert (worlds.status(world_id).priority, set(weighed)) == (9, {9})
 
 
 @pytest.mark.parametrize(

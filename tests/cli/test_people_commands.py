@@ -67,6 +67,7 @@ ON_A_WORLD = [
     ("watch",),
     ("stop",),
     ("resume",),
+    ("prioritise", "5"),
     ("rerun", "--part", "posts", "--dry-run", "--json"),
     ("extend", "--posts", "+1", "--dry-run", "--json"),
     ("show", "status"),

@@ -373,6 +373,7 @@ def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str
         "task_type": TaskType.GENERATE_CHARACTER_BATCH,
         "world_id": world,
         "parameters": PartParameters(keys=("c0001",)),
+        "traceparent": "",
     }
     assert f"watch {world} --task {out.strip()}" in err
 

@@ -137,11 +137,11 @@ def test_a_fleet_differs_from_one_machine_where_it_must():
     assert {part for part in one.keys() | fleet.keys() if one.get(part) != fleet.get(part)} == {
         "storage",
         "run_launcher",
-        "concurrency",
+        "run_coordinator",
         "run_monitoring",
     }
     assert fleet["run_monitoring"] == {**one["run_monitoring"], "start_timeout_seconds": 600}
-    assert fleet["concurrency"]["runs"] == {**one["concurrency"]["runs"], "max_concurrent_runs": 100}
+    assert fleet["run_coordinator"]["config"] == {**one["run_coordinator"]["config"], "max_concurrent_runs": 100}
     for part in (fleet["storage"]["custom"], fleet["run_launcher"]):
         assert hasattr(importlib.import_module(part["module"]), part["class"])
 

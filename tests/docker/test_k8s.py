@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -157,12 +157,13 @@ def test_kustomize_puts_the_image_everywhere() -> None:
 def test_the_instance_differs_from_the_others_only_where_it_has_to() -> None:
     """Queue, retries, threads and retention are those of docker/dagster.yaml."""
     other = yaml.safe_load((DOCKER / "dagster.yaml").read_text())
-    own = {"storage", "compute_logs", "local_artifact_storage", "concurrency", "run_launcher", "run_monitoring"}
+    own = {"storage", "compute_logs", "local_artifact_storage", "run_coordinator", "run_launcher", "run_monitoring"}
     assert INSTANCE.keys() == other.keys() | own
     assert {name: value for name, value in INSTANCE.items() if name not in own} == {
         name: value for name, value in other.items() if name not in own
     }
-    assert INSTANCE["concurrency"]["runs"]["tag_concurrency_limits"] == other["concurrency"]["runs"]["tag_concurrency_limits"]
+    queue = {**other["run_coordinator"]["config"], "max_concurrent_runs": 50}
+    assert INSTANCE["run_coordinator"] == {**other["run_coordinator"], "config": queue}
     assert INSTANCE["run_monitoring"]["max_resume_run_attempts"] == 0
     fleet = yaml.safe_load((DOCKER / "dagster-fleet.yaml").read_text())
     assert INSTANCE["storage"] == fleet["storage"]
@@ -221,7 +222,7 @@ def served(cluster: Cluster) -> Iterator[None]:
 @contextmanager
 def instance_of(cluster: Cluster, folder: Path) -> Iterator[dg.DagsterInstance]:
     """Dagster's instance as dagster.yaml has it, but for its storage, and with this API server in place of the pod's own."""
-    config = {"clusters": [{"name": "c", "cluster": {"server": cluster.url}}], "users": [{"name": "u", "user": {}}]}
+    config: dict[str, Any] = {"clusters": [{"name": "c", "cluster": {"server": cluster.url}}], "users": [{"name": "u", "user": {}}]}
     config |= {"contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}], "current-context": "x"}
     (folder / "kubeconfig").write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **config}))
     changed = {name: value for name, value in INSTANCE.items() if name != "storage"}
@@ -258,7 +259,9 @@ def test_a_run_is_a_job_that_is_watched_and_ended(tmp_path: Path) -> None:
     API server is away; one that is told to end is CANCELING, loses its job, and is not repeated.
     """
     cluster = Cluster()
-    with served(cluster), instance_of(cluster, tmp_path) as instance:
+    server = ExitStack()
+    server.enter_context(served(cluster))
+    with server, instance_of(cluster, tmp_path) as instance:
         launcher = instance.run_launcher
         assert isinstance(launcher, KubernetesRunLauncher)
         run = started(instance)
@@ -282,4 +285,5 @@ def test_a_run_is_a_job_that_is_watched_and_ended(tmp_path: Path) -> None:
         assert (told.status, told.tags[MAX_RETRIES_TAG]) == (DagsterRunStatus.CANCELING, "0")
         assert cluster.jobs == {}
         assert launcher.check_run_worker_health(run).status is WorkerStatus.UNKNOWN  # gone: Dagster fails the run
-    assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING  # nobody answers
+        server.close()
+        assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING  # nobody answers

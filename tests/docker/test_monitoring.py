@@ -18,6 +18,7 @@ import pytest
 import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import JsonValue
 
 from emulators.lifecycle import free_port
 from generia_assets.cli.main import COMMANDS
@@ -89,7 +90,7 @@ def watched(worlds: Worlds) -> Worlds:
     that wait, a dead letter.
     """
     assert worlds.gemini is not None
-    retired = {worlds.settings.gemini_model: {"shape": "not_found"}}
+    retired: dict[str, JsonValue] = {worlds.settings.gemini_model: {"shape": "not_found"}}
     worlds.gemini.set_faults(retired=retired, rate_limited=0.2)
     _, made = worlds.make(WORLD, users=2, posts=3)
     assert made.success, made.failure

@@ -114,7 +114,11 @@ def test_a_message_that_mongodb_overruled_may_be_repeated_and_no_other_may_follo
         assert record(database, repeated).order.task_id == order.task_id
     with pytest.raises(OrderError, match=r"parameters\.users_count=8.*ordered with users_count=3"):
         record(database, an_order(order.world_id, order.task_id, users_count=8))
-    assert database[TASKS].find_one({"_id": order.task_id})["parameters"] == {**PARAMETERS, "quality": "standard"}
+    assert database[TASKS].find_one({"_id": order.task_id})["parameters"] == {
+        **PARAMETERS,
+        "quality": "standard",
+        "priority": 0,
+    }
 
 
 def test_parameters_as_the_platform_stores_them_are_taken(database: Any) -> None:

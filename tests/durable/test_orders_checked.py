@@ -60,6 +60,15 @@ def test_a_prompt_is_kept_as_it_can_be_stored_and_sent(read: Any) -> None:
     assert read({**PARAMETERS, "user_prompt": "  A town\x00 on a \ud800tortoise\u202e "}).user_prompt == "A town on a tortoise"
 
 
+@pytest.mark.case("K12")
+@pytest.mark.parametrize("wrong", [11, -11, 1.5, "3", True, 10**30])
+def test_a_priority_is_a_whole_number_of_its_scale(wrong: object) -> None:
+    """What is none is refused by name; 5.0 is 5 in JSON, and an order without one has 0."""
+    with pytest.raises(OrderError, match=r"^parameters\.priority="):
+        parse_world({**PARAMETERS, "priority": wrong})
+    assert [parse_world({**PARAMETERS, **given}).priority for given in ({"priority": -10}, {"priority": 5.0}, {})] == [-10, 5, 0]
+
+
 @pytest.mark.case("K3")
 def test_a_moment_without_a_zone_is_utc() -> None:
     """The platform sends such moments now and then; zones come out as UTC, the same moment."""

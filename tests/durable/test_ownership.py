@@ -19,7 +19,7 @@ from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.ownership import LeaseHeldError, release_lease, renew_lease
 from generia_assets.durable.orders.decisions import RunIdentity, RunScope
 from generia_assets.durable.orders.order import parse_world
-from generia_assets.durable.tasks.control import mark_stopped
+from generia_assets.durable.tasks.control import mark_stopped, prioritise
 from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.session import Assignment, WorldSession
 from resources import tracing
@@ -27,6 +27,7 @@ from resources.cancellation import cancel_and_wait
 from resources.gateway.calls import Answer, Api, Call
 from resources.gateway.outcomes import LeaseLostError
 from tests.support.durable_world import PARAMETERS, DurableWorld, Outside, durable_world
+from tests.support.slots_tools import until
 
 RACERS = 20
 
@@ -86,11 +87,22 @@ async def test_the_transaction_that_a_killed_owner_left_open_does_not_hold_its_w
 async def test_a_world_whose_owner_lives_is_refused_after_a_lease_with_the_owners_name(world: DurableWorld) -> None:
     """Who cannot have the world is told by whom it is being made and what to do."""
     owner = await world.take("alive", lease_seconds=0.3)
-    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=0.3))
+    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=0.3, on_priority=lambda priority: None))
     with pytest.raises(LeaseHeldError, match=f"by run alive.*generia stop {world.world_id}"):
         await world.take("other", lease_seconds=0.3, over=False)
     await cancel_and_wait(heart)
     assert world.status["owner"]["run_id"] == "alive"
+
+
+async def test_an_owner_hears_of_its_worlds_priority_within_a_second_or_so(world: DurableWorld) -> None:
+    """Between two renewals of a lease that lasts for long, and without a write of its own."""
+    heard: list[int] = []
+    owner = await world.take("alive", lease_seconds=3600)
+    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=3600, on_priority=heard.append))
+    assert await asyncio.to_thread(prioritise, world.see, world.world_id, 7)
+    await until(lambda: heard, seconds=3)
+    await cancel_and_wait(heart)
+    assert heard == [7]
 
 
 async def test_a_world_that_was_given_back_is_free_and_one_that_was_lost_is_not_given_back(world: DurableWorld) -> None:
@@ -114,7 +126,7 @@ async def test_a_world_nobody_ordered_cannot_be_taken(world: DurableWorld) -> No
 async def test_the_former_owners_heartbeat_says_that_the_world_is_lost(world: DurableWorld) -> None:
     """A run learns from its heartbeat that another run owns its world."""
     former = await world.take("former")
-    heart = asyncio.create_task(renew_lease(world.database, former, lease_seconds=0.3))
+    heart = asyncio.create_task(renew_lease(world.database, former, lease_seconds=0.3, on_priority=lambda priority: None))
     await world.take("later")
     with pytest.raises(LeaseLostError, match="run former lost world"):
         await asyncio.wait_for(heart, 5)
@@ -154,7 +166,7 @@ def no_broker() -> Sender:
 async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, tmp_path: Path) -> None:
     """Work in the middle of a call is cancelled as soon as the heartbeat sees another owner, and the loss is what it raises."""
     run = await world.run("former")
-    heart = asyncio.create_task(renew_lease(world.database, run.fence, lease_seconds=0.3))
+    heart = asyncio.create_task(renew_lease(world.database, run.fence, lease_seconds=0.3, on_priority=lambda priority: None))
     relay = Relay(world.database, world.world_id, no_broker)
     generation = Generation("generation-1", world.world_id, False, {}, (), {})
     assignment = Assignment(

@@ -38,7 +38,8 @@ def database(instance: dg.DagsterInstance) -> Iterator[MongoDatabase]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The launcher's clock, which stands still until a test moves it."""
-    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    clock = SimpleNamespace(now=100.0)
+    clock.monotonic = lambda: clock.now
     monkeypatch.setattr(module, "time", clock)
     return clock
 

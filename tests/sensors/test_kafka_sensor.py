@@ -15,6 +15,7 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
+from generia_assets.dagster_internals import PRIORITY_TAG
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.processes import Child, start
 from resources.mongodb.connection import MongoResource
@@ -279,12 +280,25 @@ def test_without_a_broker_the_tick_is_skipped(ticks: Ticks, tmp_path: Path) -> N
     assert not [thread.name for thread in threading.enumerate() if "kafka" in thread.name]
 
 
-def test_nothing_is_read_while_the_queue_is_full(ticks: Ticks, instance: dg.DagsterInstance) -> None:
-    """With more runs queued than the limit the topic is left alone, so that orders wait in Kafka."""
+def test_while_the_queue_is_full_worlds_are_recorded_and_only_those_of_a_higher_priority_get_their_runs(
+    ticks: Ticks, instance: dg.DagsterInstance, mongo_client: MongoClient[dict[str, Any]]
+) -> None:
+    """More runs are queued than the limit: nobody waits for his world's page, and an order above 0 for no other order.
+
+    When there is room again, a later order does not go before those that wait.
+    """
     ticks.settings = sensor_settings(sensor_max_queued_runs=1)
-    message = order()
-    send(ticks.kafka, message)
+    plain, later, urgent = order(), order(), order()
+    urgent["parameters"]["priority"] = 3
+    send(ticks.kafka, plain, urgent)
     queued = [instance.add_run(queued_run()) for _ in range(2)]
-    assert "2 runs are queued" in str(ticks.tick().skip_message)
+    (request,) = ticks.tick().run_requests or []
+    assert (request.run_key, request.tags[PRIORITY_TAG]) == (urgent["task_id"], "3")
+    status = mongo_client[ticks.mongo.database]["world_generation_status"]
+    assert status.find_one({"_id": plain["world_id"]})["deferred"]  # type: ignore[index]
     instance.delete_run(queued[0].run_id)
-    assert run_keys(ticks.tick()) == [message["task_id"]]
+    send(ticks.kafka, later)
+    assert "1 order waits for room in the queue" in str(ticks.tick().skip_message)
+    status.update_many({"deferred": True}, {"$set": {"status": "in_progress"}})
+    send(ticks.kafka, last := order())
+    assert run_keys(ticks.tick()) == [last["task_id"]]

@@ -28,20 +28,21 @@ def database(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str
     return mongo_client[mongo_database_name]
 
 
-def test_a_tick_tells_its_lag_also_when_it_reads_nothing(ticks: Ticks, database: Any) -> None:
-    """Unread messages and queued runs are told, above all while the queue is full and nothing is read; then the lag goes away."""
+def test_a_tick_tells_its_lag_and_the_queue(ticks: Ticks, database: Any) -> None:
+    """Unread messages and queued runs are told, also while the queue is full; then the lag goes away."""
     send(ticks.kafka, order())
     ticks.tick()
     assert sum((orders_read(database).lag or {}).values()) == 0
     send(ticks.kafka, order(), order())
-    ticks.settings = sensor_settings(sensor_max_queued_runs=1)
+    ticks.settings = sensor_settings(sensor_max_queued_runs=1, sensor_max_records=1)
     queued = [ticks.instance.add_run(queued_run()) for _ in range(2)]
-    assert "2 runs are queued" in str(ticks.tick().skip_message)
+    assert "1 order waits" in str(ticks.tick().skip_message)
     tick = orders_read(database)
-    assert sum((tick.lag or {}).values()) == 2
+    assert sum((tick.lag or {}).values()) == 1
     assert tick.runs_queued == 2
     oldest = ticks.instance.get_run_record_by_id(queued[0].run_id)
     assert oldest is not None
+    assert tick.oldest_queued_at is not None
     assert abs(tick.oldest_queued_at - oldest.create_timestamp) < timedelta(milliseconds=1)
     assert datetime.now(UTC) - tick.at < timedelta(seconds=30)
     ticks.settings = sensor_settings()

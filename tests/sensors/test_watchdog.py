@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from generia_assets.assets.jobs import world_job
 from generia_assets.catalog import TaskType
+from generia_assets.dagster_internals import PRIORITY_TAG
 from generia_assets.durable.collections import STATUS, TASKS, ensure_indexes
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
 from generia_assets.durable.orders.records import record_order
@@ -22,6 +23,7 @@ from generia_assets.durable.tasks.control import ResumeOptions, resume_world
 from resources.mongodb.connection import MongoResource
 from sensors.requests import MOST_RUNS, waiting_orders
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
+from tests.support.dagster_internals import a_run as a_queued_run
 from tests.support.durable_world import order_of
 from tests.support.kafka_stand_in import kafka_resource
 from tests.support.worlds_in_process import Worlds, worlds_in_process
@@ -325,3 +327,33 @@ def test_without_mongodb_the_tick_says_so_and_fails_nothing(worlds: Worlds) -> N
     result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo, kafka=kafka)
     assert isinstance(result, dg.SkipReason)
     assert "127.0.0.1:1 did not answer" in str(result.skip_message)
+
+
+def queued(worlds: Worlds, world_id: str) -> str:
+    run = a_queued_run(dg.DagsterRunStatus.QUEUED, {"dagster/partition": world_id})
+    return worlds.instance.add_run(run).run_id
+
+
+def test_the_queue_and_the_next_run_follow_the_priority_of_the_world(worlds: Worlds) -> None:
+    """Queued runs get the priority that their world has by now, whoever began them; a run that is ordered again has it at once."""
+    runs = {name: queued(worlds, name) for name in ("raised", "as-before", "back-to-0", "nobody's")}
+    worlds.instance.add_run_tags(runs["back-to-0"], {PRIORITY_TAG: "7"})
+    for world_id, priority in (("raised", 10), ("as-before", 0), ("back-to-0", 0), ("again", -4)):
+        a_world(worlds, world_id, status="in_progress", generation="g1", owner=owner("dead"), priority=priority)
+    assert tick(worlds)["again"].tags[PRIORITY_TAG] == "-4"
+    tags = {name: worlds.instance.get_run_by_id(run_id).tags.get(PRIORITY_TAG) for name, run_id in runs.items()}  # type: ignore[union-attr]
+    assert tags == {"raised": "10", "as-before": None, "back-to-0": "0", "nobody's": None}
+
+
+def test_deferred_worlds_get_their_runs_when_there_is_room_by_priority_then_age(worlds: Worlds) -> None:
+    """While the queue is full only worlds above 0 are ordered, and those that were begun; then all, without a minute's grace."""
+    worlds.settings = worlds.settings.model_copy(update={"sensor_max_queued_runs": 1})
+    a_world(worlds, "old", ago=timedelta(seconds=2), deferred=True)
+    a_world(worlds, "young", ago=timedelta(seconds=1), deferred=True)
+    a_world(worlds, "raised", ago=timedelta(0), deferred=True, priority=1)
+    a_world(worlds, "begun", status="in_progress", generation="g1", owner=owner("dead"))
+    a_world(worlds, "on its way", ago=timedelta(0))
+    first, _ = (queued(worlds, f"queued-{number}") for number in range(2))
+    assert list(tick(worlds)) == ["begun", "raised"]
+    worlds.instance.delete_run(first)
+    assert list(tick(worlds)) == ["begun", "raised", "old", "young"]

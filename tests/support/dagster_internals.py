@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import dagster as dg
@@ -22,6 +22,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin as Register
 from dagster._core.remote_origin import RemoteJobOrigin as RemoteJobOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin as RemoteRepositoryOrigin
 from dagster._core.remote_representation.code_location import InProcessCodeLocation as InProcessCodeLocation
+from dagster._core.run_coordinator.base import SubmitRunContext as SubmitRunContext
 from dagster._core.storage.event_log.in_memory import InMemoryEventLogStorage
 from dagster._core.storage.event_log.sqlite import sqlite_event_log as sqlite_event_log
 from dagster._core.storage.partition_status_cache import (
@@ -32,12 +33,19 @@ from dagster._core.storage.tags import RETRY_NUMBER_TAG as RETRY_NUMBER_TAG
 from dagster._core.storage.tags import TagType as TagType
 from dagster._core.storage.tags import get_tag_type as get_tag_type
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin as LoadableTargetOrigin
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon as QueuedRunCoordinatorDaemon
 from dagster_shared.cli import WorkspaceOpts as WorkspaceOpts
 from dagster_shared.record import replace
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
 from sqlalchemy.event import listen
 from sqlalchemy.pool import QueuePool
+
+
+def a_run(status: dg.DagsterRunStatus, tags: Mapping[str, str], run_config: Mapping[str, object] | None = None) -> dg.DagsterRun:
+    """A run of job ``world`` that may be queued, to be added to an instance."""
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("generia"), "repository"), "world")
+    return dg.DagsterRun("world", status=status, tags=tags, run_config=run_config, remote_job_origin=origin)
 
 
 def without_checks(defs: dg.Definitions) -> dg.Definitions:

@@ -34,10 +34,8 @@ from resources.kafka.settings import KafkaSettings
 from resources.mongodb.connection import MongoResource
 from sensors.kafka import build_kafka_sensor
 from tests.support.dagster_internals import (
-    RegisteredCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
     SensorExecutionData,
+    a_run,
 )
 
 
@@ -177,8 +175,7 @@ class Ticks:
 
 def queued_run() -> dg.DagsterRun:
     """A run in Dagster's queue, for ``instance.add_run``."""
-    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("somewhere"), "repository"), "world")
-    return dg.DagsterRun("world", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.QUEUED, remote_job_origin=origin)
+    return a_run(dg.DagsterRunStatus.QUEUED, {})
 
 
 def run_keys(data: SensorExecutionData) -> list[str | None]:

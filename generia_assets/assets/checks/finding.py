@@ -23,7 +23,7 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 
 SHOWN = 5
 """Problems that a check names; it counts all of them."""
-KEPT = 1_000
+KEPT = 500
 """Documents of an asset that are kept for the checks that follow; of larger assets each check reads a stream."""
 TRIES = 5
 """Times a check starts again when the asset is replaced while it is read."""

@@ -151,7 +151,7 @@ def resume(
     """Let stopped or failed worlds go on where they stand.
 
     Limits can be raised at the same time. A new run continues a world within about ten seconds. Nothing that exists is made again.
-    --all resumes what `stop --all` stopped, and nothing else; filters choose among worlds that were stopped together with others.
+    With --all it resumes what `stop --all` stopped, and nothing else. Filters choose among worlds that were stopped with others.
 
     \b
     generia resume WORLD

@@ -35,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     health.media_found,
     servers.dagster_found,
     servers.code_server_found,
+    servers.workers_found,
 )
 MARKS = {Health.OK: ("ok   ", "green"), Health.NOTE: ("note ", "yellow"), Health.WRONG: ("WRONG", "bold red")}
 
@@ -43,8 +44,8 @@ def doctor(json: JsonLines = False) -> None:
     """Say what is reachable, what is misconfigured, and what to do about it.
 
     Looks at the settings, MongoDB (a replica set, its indexes), Kafka and its topics, Gemini (whether it knows the model and takes
-    the key: a question that costs nothing), the platform's services (with PLATFORM=grpc), the pictures' folder and its disk, and
-    Dagster's daemons by their heartbeats. Shows no secret.
+    the key: a question that costs nothing), the platform's services (with PLATFORM=grpc), the pictures' folder and its disk,
+    Dagster's daemons by their heartbeats, and the workers of a fleet. Shows no secret.
 
     \b
     generia doctor

@@ -18,6 +18,7 @@ from generia_assets.cli.options import (
     Json,
     MaxCost,
     Posts,
+    PriorityOption,
     Prompt,
     QualityOption,
     Seed,
@@ -81,6 +82,7 @@ def send(
     max_cost_usd: MaxCost = None,
     service_tier: TierOption = None,
     seed: Seed = None,
+    priority: PriorityOption = 0,
     json: Json = False,
 ) -> None:
     """Order a world by Kafka message, and print the world's id.
@@ -102,6 +104,7 @@ def send(
         max_cost_usd=max_cost_usd,
         service_tier=service_tier,
         seed=seed,
+        priority=priority,
     )
     order = new_order(parameters, world_id)
     kafka = addresses(chosen).kafka

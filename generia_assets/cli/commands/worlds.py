@@ -102,7 +102,9 @@ def _table(worlds: list[WorldStatus]) -> FittedTable:
         (
             safe_line(one.world_id),
             safe_line(one.name, 18),
-            Line(_state(one), _STYLES.get(one.status, "")),
+            Line(
+                _state(one) + (f", priority {one.priority}" if one.priority and not one.done else ""), _STYLES.get(one.status, "")
+            ),
             of_total(one.users_created, one.users_predicted),
             of_total(one.posts_created, one.posts_predicted),
             f"{one.cost_usd:.3f}",
@@ -148,6 +150,7 @@ def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
         ("pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images}"),
         ("cost", _cost(world)),
         ("tier", world.service_tier.value),
+        ("priority", str(world.priority)),
         ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
         ("owner", _owner(world)),
         ("generation", f"{world.generation or 'none yet'}, resumed {plural(world.takeovers, 'time')} after a death"),

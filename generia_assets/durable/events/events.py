@@ -109,6 +109,7 @@ class WorldCreated(LiveEvent):
     users_count: int = Field(ge=1)
     posts_count: int = Field(ge=0)
     quality: Quality
+    priority: int = Field(0, description="of the world among all worlds, -10 to 10")
 
 
 class StageStarted(LiveEvent):

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 NOT_ALLOWED = (13, 59)
 """MongoDB's codes for a command that this user may not give, or that a managed server does not have."""
+LOOK_SECONDS = 1.0
+"""How often a run reads its world's priority."""
 AGAIN_SECONDS = 0.5
 """How soon a heartbeat that met an outage is tried again."""
 
@@ -153,33 +155,44 @@ def _warn_once(line: str) -> None:
 
 
 async def renew_lease(
-    database: AsyncMongoDatabase, token: FencingToken, *, lease_seconds: float, held: asyncio.Event | None = None
+    database: AsyncMongoDatabase,
+    token: FencingToken,
+    *,
+    lease_seconds: float,
+    on_priority: Callable[[int], None],
+    held: asyncio.Event | None = None,
 ) -> None:
-    """Renew the lease, three times in each ``lease_seconds``, until cancelled. ``held`` is set when the world's calls are held.
+    """Renew the lease, three times in each ``lease_seconds``, until cancelled; ``on_priority`` hears the world's each second.
+
+    ``held`` is set when the world's calls are held.
 
     Raises:
         LeaseLostError: Another run owns the world.
     """
-    pause = lease_seconds / 3
+    between = lease_seconds / 3
+    look = pause = min(LOOK_SECONDS, between)
+    renewed, status = time.monotonic(), database[STATUS]
+    renewal = [{"$set": {"owner.expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]}}}]
     while True:
         await asyncio.sleep(pause)
-        pause = lease_seconds / 3
+        pause, now = look, time.monotonic()
         try:
-            renewed = await database[STATUS].find_one_and_update(
-                token.filter,
-                [{"$set": {"owner.expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]}}}],
-                projection={"held": HELD},
-            )
+            if now - renewed + look > between:  # the next look would be too late
+                record = await status.find_one_and_update(token.filter, renewal, {"priority": 1, "held": HELD})
+                renewed = now
+            else:
+                record = await status.find_one(token.filter, {"priority": 1, "held": HELD})
         except Exception as error:
             if not is_outage(error):
                 raise
             logger.warning("heartbeat of world %s: MongoDB does not answer; writes are fenced meanwhile", token.world_id)
-            pause = min(AGAIN_SECONDS, pause)  # when it is back, the lease may be over already
+            pause = min(AGAIN_SECONDS, look)  # when it is back, the lease may be over already
             continue
-        if held is not None and renewed is not None and renewed["held"]:
-            held.set()
-        if renewed is None:
+        if record is None:
             raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}: another run owns it; this one stops")
+        on_priority(record.get("priority", 0))
+        if held is not None and record["held"]:
+            held.set()
 
 
 async def release_lease(database: AsyncMongoDatabase, token: FencingToken) -> None:

@@ -43,6 +43,8 @@ WORLD_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """What may name a world: the platform's UUIDs, and short names a person types in the UI. Safe as partition key and folder name."""
 PROMPT_LIMIT = 4_000
 """Characters of a user's sentence: several pages; more is a pasted document, which nobody meant as a world."""
+HIGHEST_PRIORITY = 10
+"""Of a world; the lowest is its negative."""
 MOST_KEYS = 10_000
 """Items that one order can make again; for more, leave out ``keys``, which means all of them."""
 FIRST_YEAR, LAST_YEAR = 1970, 2199
@@ -142,6 +144,12 @@ class WorldParameters(BaseModel):
         ge=0,
         le=LARGEST_SEED,
         description="of all random draws; the same seed, user_prompt and counts give the same draws; absent: drawn from world_id",
+    )
+    priority: Count = Field(
+        0,
+        ge=-HIGHEST_PRIORITY,
+        le=HIGHEST_PRIORITY,
+        description="of the world among all worlds: higher ones begin first, and two steps more are twice as many calls at once",
     )
 
     def document(self) -> MongoDocument:

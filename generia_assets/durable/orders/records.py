@@ -52,12 +52,14 @@ class RecordedOrder:
         new: False for a repetition.
         finished: True when its work is already done.
         overruled: Which of the message's parameters do not count, because MongoDB had others; or ''.
+        priority: The world's among all worlds.
     """
 
     order: Order
     new: bool
     finished: bool
     overruled: str = ""
+    priority: int = 0
 
 
 def record_order(
@@ -118,7 +120,7 @@ def _record_world(
         raise OrderError(
             f"world_id={order.world_id}: this world was already ordered by task {ordered_by}; use a new world_id for a new world"
         )
-    return RecordedOrder(replace(order, parameters=stored), new, finished, overruled)
+    return RecordedOrder(replace(order, parameters=stored), new, finished, overruled, stored.priority)
 
 
 def _record_for_existing(
@@ -146,7 +148,8 @@ def _record_for_existing(
     if "accepted_at" not in task:
         require_fit(stored)
     overruled = _accept(database, order, task, offered or stored, stored, type(stored).model_fields)
-    return RecordedOrder(replace(order, parameters=stored), new, task["status"] == State.COMPLETED.value, overruled)
+    finished = task["status"] == State.COMPLETED.value
+    return RecordedOrder(replace(order, parameters=stored), new, finished, overruled, status.priority)
 
 
 def _require_items(status: WorldStatus, task_type: TaskType, keys: Collection[str]) -> None:
@@ -200,7 +203,12 @@ def _begin_world(database: MongoDatabase, order: Order, parameters: WorldParamet
     users, posts = parameters.users_count, parameters.posts_count
     record = new_status(order.world_id, parameters.document(), order.task_id, users=users, posts=posts)
     created = WorldCreated(
-        task_id=order.task_id, user_prompt=parameters.user_prompt, users_count=users, posts_count=posts, quality=parameters.quality
+        task_id=order.task_id,
+        user_prompt=parameters.user_prompt,
+        users_count=users,
+        posts_count=posts,
+        quality=parameters.quality,
+        priority=parameters.priority,
     )
     if begin_with_event(database, record, created):
         return True

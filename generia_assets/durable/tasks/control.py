@@ -106,6 +106,11 @@ def hold_calls(database: MongoDatabase, world_id: str, *, seconds: float = HOLD_
     database[STATUS].update_one({"_id": world_id, "stopped_with": None}, [{"$set": {"no_calls_until": until}}])
 
 
+def prioritise(database: MongoDatabase, world_id: str, priority: int) -> bool:
+    """Give the world this priority; False where it is history. Its run hears of it within a second, the queue by the watchdog."""
+    return database[STATUS].update_one({"_id": world_id, **OURS}, {"$set": {"priority": priority}}).matched_count > 0
+
+
 def mark_stopped(database: MongoDatabase, world_id: str, *, taken_from: str | None = None) -> bool:
     """Record that a person stopped the world, where its run did not: its order was still waiting, or its run is dead.
 

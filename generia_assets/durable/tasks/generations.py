@@ -123,6 +123,7 @@ async def begin(
         "finished_at": None,
         "unfinished": None,
         "refused": False,
+        "deferred": False,
     }
     transitions: list[UpdateOne] = []
     orders: list[WriteOperation] = [mark_started(order, run.run_id) for order in generation.orders]

@@ -106,7 +106,8 @@ async def open_session(
     )
     held = asyncio.Event()
     renewal = asyncio.create_task(
-        renew_lease(database, token, lease_seconds=settings.world_lease_seconds, held=held), name=f"lease:{world_id}"
+        renew_lease(database, token, lease_seconds=settings.world_lease_seconds, on_priority=providers.gateway.weigh, held=held),
+        name=f"lease:{world_id}",
     )
     relay = Relay(database, world_id, connect_events)
     span: tracing.Span | None = None
@@ -119,9 +120,11 @@ async def open_session(
         else:
             if wanted.parameters is not None:
                 ordered = {**wanted.parameters.at_tier(settings.service_tier).document(), "task_id": status.order_task}
-                status = status.model_copy(update={"parameters": ordered})
+                status = status.model_copy(update={"parameters": ordered, "priority": wanted.parameters.priority})
+                commits.enqueue(Change(values={"priority": status.priority}))
             workload = await _workload(commits, assignment, status)
             generation = await commits.retry(partial(new_generation, database, choice, run, workload, wanted.keys))
+        providers.gateway.weigh(status.priority)
         span = _span(assignment, generation)
         generation = replace(generation, traceparent=generation.traceparent or span.traceparent)
         commits.traceparent = relay.traceparent = span.traceparent

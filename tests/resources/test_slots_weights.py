@@ -1,0 +1,94 @@
+"""Weighted shares of the slots on a real MongoDB: by priority, without starving anybody, and without slots that nobody uses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from resources.gateway.api_gateway import ApiGateway, ApiPolicy
+from resources.gateway.breaker import Breaker
+from resources.gateway.calls import Api
+from resources.gateway.concurrency import ConcurrencyLimiter
+from resources.gateway.slot_shares import weight_of
+from resources.mongodb.connection import connect_async
+from resources.settings import GatewaySettings
+from tests.support.slots_tools import Callers, Gauge, backlog, until
+
+Make = Callable[..., ConcurrencyLimiter]
+
+
+@pytest.fixture
+async def make(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Make]:
+    async with connect_async(mongodb_uri) as client, AsyncExitStack() as stack:
+
+        def one(holder: str, *, priority: int = 0, limit: int = 10) -> ConcurrencyLimiter:
+            slots = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=limit, lease_seconds=30, holder=holder)
+            slots.weight = weight_of(priority)
+            stack.push_async_callback(slots.aclose)
+            return slots
+
+        yield one
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes ask ten times as often."""
+    monkeypatch.setattr("resources.gateway.concurrency.CONTENDED_SECONDS", 0.01)
+    monkeypatch.setattr("resources.gateway.concurrency.RENEW_SECONDS", 0.1)
+
+
+async def test_two_steps_of_priority_are_twice_the_slots(make: Make) -> None:
+    """Of ten slots a process at priority 4 comes to have eight, beside one at 0 that has two, and never more than all together."""
+    gauge = Gauge()
+    low, high = make("low"), make("high", priority=4)
+    async with backlog(low, 20, gauge=gauge):
+        await until(lambda: low.view.in_use == 10)
+        async with backlog(high, 20, gauge=gauge):
+            await until(lambda: (low.view.in_use, high.view.in_use) == (2, 8))
+    assert gauge.most == 10
+
+
+async def test_what_a_higher_priority_does_not_want_the_others_use(make: Make) -> None:
+    """A process at 10 that wants two slots has two; two at 0 with backlogs have four each of the other eight."""
+    high, low, other = make("high", priority=10), make("low"), make("other")
+    async with backlog(low, 20), backlog(other, 20), backlog(high, 2):
+        await until(lambda: (high.view.in_use, low.view.in_use, other.view.in_use) == (2, 4, 4))
+
+
+@pytest.mark.usefixtures("quick")
+async def test_nobody_starves(make: Make) -> None:
+    """Beside a process at 10 whose calls would fill all slots, those at 0 and at -10 get a slot again and again."""
+    gauge = Gauge()
+    async with AsyncExitStack() as stack:
+        limiters = [make(f"p{priority}", priority=priority, limit=3) for priority in (10, 0, -10)]
+        made = [await stack.enter_async_context(backlog(slots, 10, gauge=gauge)) for slots in limiters]
+        await until(lambda: min(callers.calls for callers in made) >= 3, seconds=30)
+    assert gauge.most <= 3
+
+
+@pytest.mark.usefixtures("quick")
+async def test_few_slots_rotate_by_weight(make: Make) -> None:
+    """Where no process's part is a whole slot, those at priority 4 get more turns than those at 0, which all get turns."""
+    async with AsyncExitStack() as stack:
+        high: list[Callers] = []
+        low: list[Callers] = []
+        for priority, made in ((4, high), (0, low)):
+            for number in range(3):
+                slots = make(f"{priority}-{number}", priority=priority, limit=1)
+                made.append(await stack.enter_async_context(backlog(slots, 3, seconds=0.05)))
+        await until(lambda: min(callers.calls for callers in low) >= 3, seconds=30)
+        assert sum(callers.calls for callers in high) > 1.5 * sum(callers.calls for callers in low)
+
+
+async def test_a_process_at_work_takes_another_priority_at_once(make: Make) -> None:
+    """The gateway's calls have the slots of the new priority from the next renewal on, which comes within a second."""
+    low, changed = make("low"), make("changed")
+    gateway = ApiGateway(
+        {Api.LLM: ApiPolicy(changed, Breaker("llm", GatewaySettings(), lambda state, seconds: None))}, patience_seconds=1
+    )
+    async with backlog(low, 20), backlog(changed, 20):
+        await until(lambda: (low.view.in_use, changed.view.in_use) == (5, 5))
+        gateway.weigh(4)
+        await until(lambda: (low.view.in_use, changed.view.in_use) == (2, 8), seconds=3)
