@@ -7,7 +7,7 @@ needs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from dagster._grpc.__generated__.dagster_api_pb2 import ReloadCodeReply
     from dagster._grpc.server import DagsterApiServer as DagsterApiServer
     from dagster._grpc.server import DagsterGrpcServer as DagsterGrpcServer
+    from sqlalchemy import Column
+    from sqlalchemy.engine import Connection
 
 PRELOADED = (
     "dagster._grpc.impl",
@@ -82,17 +84,65 @@ def has_daemon(instance: DagsterInstance) -> bool:
     return any(status.healthy for status in statuses.values())
 
 
-def delete_rows_of_run(instance: DagsterInstance, run_id: str) -> None:
-    """Delete what ``DagsterInstance.delete_run`` leaves behind in the tables: checks, tags, the copy of an asset's newest event."""
+def runs_by_tag(instance: DagsterInstance, key: str, values: Sequence[str]) -> dict[str, list[str]]:
+    """The ids of all runs that have this tag with one of these values, by value."""
     import sqlalchemy as db
-    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable
     from dagster._core.storage.runs.schema import RunTagsTable
+
+    runs: Any = instance.run_storage
+    tagged = db.select(RunTagsTable.c.value, RunTagsTable.c.run_id).where(RunTagsTable.c.key == key)
+    found: dict[str, list[str]] = {}
+    with runs.connect() as connection:
+        for value, run_id in connection.execute(tagged.where(RunTagsTable.c.value.in_(values))):
+            found.setdefault(value, []).append(run_id)
+    return found
+
+
+def delete_rows_of_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
+    """Delete these runs in the tables, also what ``DagsterInstance.delete_run`` leaves behind: checks, tags, the copy of an asset's
+    newest event. The runs go last.
+
+    The table of checks has no index by run alone, only by asset, check and run.
+    """
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable as Checks
+    from dagster._core.storage.event_log.schema import AssetEventTagsTable as EventTags
+    from dagster._core.storage.event_log.schema import AssetKeyTable as Assets
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+    from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 
     events: Any = instance.event_log_storage
     runs: Any = instance.run_storage
     with events.index_connection() as connection:
-        connection.execute(db.delete(AssetCheckExecutionsTable).where(AssetCheckExecutionsTable.c.run_id == run_id))
-        newest = db.update(AssetKeyTable).where(AssetKeyTable.c.last_run_id == run_id)
+        of_runs = db.select(Events.c.id).where(Events.c.run_id.in_(run_ids))
+        connection.execute(db.delete(EventTags).where(EventTags.c.event_id.in_(of_runs)))
+        connection.execute(db.delete(Events).where(Events.c.run_id.in_(run_ids)))
+        for asset, check in _pairs(connection, Checks.c.asset_key, Checks.c.check_name):
+            of_check = db.and_(Checks.c.asset_key == asset, Checks.c.check_name == check)
+            connection.execute(db.delete(Checks).where(of_check, Checks.c.run_id.in_(run_ids)))
+        newest = db.update(Assets).where(Assets.c.last_run_id.in_(run_ids))
         connection.execute(newest.values(last_materialization=None, last_run_id=None))  # Dagster looks for it among the events then
     with runs.connect() as connection:
-        connection.execute(db.delete(RunTagsTable).where(RunTagsTable.c.run_id == run_id))
+        connection.execute(db.delete(RunTagsTable).where(RunTagsTable.c.run_id.in_(run_ids)))
+        connection.execute(db.delete(RunsTable).where(RunsTable.c.run_id.in_(run_ids)))
+
+
+def _pairs(connection: Connection, first: Column[str], second: Column[str]) -> Iterator[tuple[str, str]]:
+    """The different values of two columns that an index begins with; one look into the index for each."""
+    import sqlalchemy as db
+
+    columns, pair = db.tuple_(first, second), ("", "")
+    next_one = db.select(first, second).order_by(first, second).limit(1)
+    while found := connection.execute(next_one.where(columns > db.tuple_(*map(db.literal, pair)))).first():
+        yield (pair := (found[0], found[1]))
+
+
+def delete_partitions(instance: DagsterInstance, definition: str, keys: Sequence[str]) -> None:
+    """Delete these keys of a dynamic partition definition."""
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import DynamicPartitionsTable as Partitions
+
+    events: Any = instance.event_log_storage
+    with events.index_connection() as connection:
+        named = db.and_(Partitions.c.partitions_def_name == definition, Partitions.c.partition.in_(keys))
+        connection.execute(db.delete(Partitions).where(named))

@@ -20,6 +20,7 @@ from resources.mongodb.connection import MongoResource
 from resources.mongodb.io_manager import mongo_io_manager
 from resources.providers import GeminiResource, ImagesResource, PlatformResource
 from sensors.kafka import build_kafka_sensor
+from sensors.retirement import build_retirement
 from sensors.run_status import build_watchdog
 
 
@@ -50,7 +51,11 @@ def build_defs(settings: Settings) -> dg.Definitions:
         assets=[world_request, world_description, world_content],
         asset_checks=CHECKS,
         jobs=JOBS,
-        sensors=[build_kafka_sensor(world_job, settings), build_watchdog(world_job, settings)],
+        sensors=[
+            build_kafka_sensor(world_job, settings),
+            build_watchdog(world_job, settings),
+            *([build_retirement(settings, settings.retire_after_days)] if settings.retire_after_days else []),
+        ],
         resources=build_resources(settings),
         executor=dg.in_process_executor,
     )

@@ -108,6 +108,7 @@ class Settings(MongoSettings, KafkaSettings, GeminiSettings, ImageSettings, Plat
     max_takeovers: int = Field(10, ge=0, description="recoveries of a world after a crash before it is failed")
     outage_retry_seconds: Seconds = Field(60.0, description="interval at which a world suspended by an outage is tried again")
     history_ttl_days: int = Field(30, ge=1, description="days api_requests_history is kept")
+    retire_after_days: int = Field(0, ge=0, description="days after which a world that is over leaves Dagster; 0: never")
 
     # Sensor (R3)
     sensor_poll_seconds: Seconds = Field(4.7, le=25, description="longest wait for a message within a tick")

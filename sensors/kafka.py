@@ -21,6 +21,7 @@ import dagster as dg
 from pymongo.errors import PyMongoError
 
 from generia_assets.content.text import plural
+from generia_assets.durable.leases.brake import engaged_since
 from generia_assets.durable.orders.intake import HeldPartition, RefusedOrder, hold, installed_at, record_refusal, release
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder, record_order
@@ -150,6 +151,9 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         if reading is None:
             record_tick(context, database, {}, queued)
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
+        if reading.fetched.messages and (since := _stopped_since(database)) is not None:
+            at = f"{since:%Y-%m-%d %H:%M} UTC"
+            return dg.SensorResult(skip_reason=f"everything is stopped since {at}: orders wait in Kafka; generia resume --all")
         handled = handle(
             reading.fetched.messages,
             lambda order: record_order(database(), order, **limits, service_tier=settings.service_tier),
@@ -190,6 +194,14 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in now)],
         cursor=cursor.model_dump_json(),
     )
+
+
+def _stopped_since(database: TickDatabase) -> datetime | None:
+    """Since when a person has stopped everything. Where MongoDB does not answer no order is recorded anyway."""
+    try:
+        return engaged_since(database())
+    except (MongoUnavailableError, PyMongoError):
+        return None
 
 
 @dataclass(frozen=True)

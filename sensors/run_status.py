@@ -23,6 +23,7 @@ from generia_assets.dagster_instance import ACTIVE, was_terminated
 from generia_assets.dagster_internals import PARTITION_NAME_TAG, PRIORITY_TAG, UnresolvedAssetJobDefinition
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
+from generia_assets.durable.leases.brake import engaged_since, mark_held_stopped
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.status import OURS, State, SuspendReason, WorldStatus, statuses
 from generia_assets.durable.tasks.control import mark_stopped
@@ -69,6 +70,7 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
         try:
             with mongo.connection() as database:
                 fail_silent_runs(database, context.instance)
+                mark_held_stopped(database)
                 reprioritise(database, context.instance)
                 on_their_way = worlds_with_runs(context.instance)
                 full = context.instance.get_runs_count(QUEUED) > settings.sensor_max_queued_runs
@@ -88,6 +90,8 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 now = datetime.now(UTC)
                 again = [(world, last) for world, last in last_runs if world.world_id not in stopped and is_due(world, last, now)]
                 parts = [] if full else list(reordered(database, context.instance, on_their_way))
+                if engaged_since(database) is not None:
+                    again, parts = [], []
                 if not again and not parts:  # worlds first: Kafka may keep this tick waiting
                     notes = _caught_up(context, database, kafka, settings)
                     return dg.SkipReason(f"every unfinished world is being worked on{notes}")

@@ -8,7 +8,9 @@ execution (durable/).
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager, nullcontext, suppress
@@ -20,6 +22,7 @@ import dagster as dg
 from anyio import to_thread
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pymongo.errors import PyMongoError
+from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.assets.materialized import mark_superseded
 from generia_assets.assets.providers import API_RESOURCES, ApiResources
@@ -56,6 +59,10 @@ from resources.mongodb.document_store import DocumentStore
 from resources.settings import spare_loopback
 
 ResultT = TypeVar("ResultT")
+
+logger = logging.getLogger(__name__)
+
+END_AGAIN_SECONDS = 1.0
 
 
 def generator_resource(settings: Settings) -> dg.ResourceDefinition:
@@ -204,6 +211,7 @@ class GeneratorResource:
                     run_is_over=lambda run_id: (found := instance.get_run_by_id(run_id)) is not None and found.is_finished,
                     connect_events=self._kafka.progress,
                     forget_staged=lambda: to_thread.run_sync(self._asked, partial(_forget_staged, settings, world_id)),
+                    end_run=partial(_end_run, instance, run.run_id),
                 )
             except RefusedRunError as error:
                 if (generation := run.tags.get(GENERATION_TAG)) is not None:
@@ -217,6 +225,16 @@ class GeneratorResource:
 
 def _forget_staged(settings: Settings, world_id: str, database: MongoDatabase) -> None:
     DocumentStore(database, patience_seconds=settings.patience_seconds).forget_staged(world_id)
+
+
+async def _end_run(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Terminate the run through Dagster; what its storage cannot write now is tried again."""
+    try:
+        await to_thread.run_sync(instance.run_launcher.terminate, run_id)
+    except (OSError, SQLAlchemyError) as error:
+        logger.warning("Dagster cannot terminate run %s yet: %s", run_id, type(error).__name__)
+        await asyncio.sleep(END_AGAIN_SECONDS)
+        await _end_run(instance, run_id)
 
 
 def _finish(session: WorldSession, database: MongoDatabase) -> dict[str, int]:

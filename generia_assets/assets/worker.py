@@ -20,8 +20,7 @@ from generia_assets.dagster_instance import is_of_dagsters_storage
 from generia_assets.durable.leases.ownership import LeaseHeldError
 from generia_assets.durable.orders.decisions import RefusedRunError
 from generia_assets.durable.orders.order import OrderError
-from generia_assets.durable.status import SuspendReason
-from generia_assets.durable.tasks.control import STOPPED_MESSAGE
+from generia_assets.durable.status import STOPPED_MESSAGE, SuspendReason
 from generia_assets.durable.tasks.opening import TooManyRecoveriesError
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.durable.tasks.session import WorldSession

@@ -18,6 +18,7 @@ import unicodedata
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
@@ -141,3 +142,13 @@ def _safe_character(character: str) -> str:
     if category == "Cs":  # half of a pair, which no terminal's encoding can take
         return "\ufffd"
     return "" if category in ("Cc", "Zl", "Zp") or character in _TEXT_DIRECTION else character
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Return when a person says yes, or has said it before. Raises ``CommandError``, too, where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(f"{question} This is not a terminal: give --yes", 2)
+    if not typer.confirm(question, err=True):
+        raise CommandError("nothing was done")

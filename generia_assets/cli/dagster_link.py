@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from generia_assets.cli.console import CommandError, command_name
+from generia_assets.cli.console import CommandError
+from generia_assets.retirement import WORLD_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
-
-WORLD_TAG = "dagster/partition"
 
 
 @contextmanager
@@ -30,6 +29,16 @@ def instance_at(home: Path) -> Iterator[DagsterInstance]:
         raise CommandError(f"DAGSTER_HOME={home}: no such folder; give the one that the generator runs with")
     os.environ["DAGSTER_HOME"] = str(home)  # its settings may refer to it
     with DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+@contextmanager
+def instance_if_known(home: Path | None) -> Iterator[DagsterInstance | None]:
+    """The instance of this DAGSTER_HOME; None where none is known."""
+    if home is None:
+        yield None
+        return
+    with instance_at(home) as instance:
         yield instance
 
 
@@ -100,8 +109,7 @@ class WorldRuns:
 
     def give_up(self) -> None:
         """Mark those that did not end as cancelled; their leases must have been revoked before."""
-        for run in self.active():
-            self._instance.report_run_canceled(run, "The run did not end when it was told to: its process stands still.")
+        mark_cancelled(self._instance, [run.run_id for run in self.active()])
 
     def failure(self) -> str | None:
         """Why the world's newest run failed; None while one is active, or has not failed."""
@@ -129,48 +137,32 @@ def world_runs(home: Path, world_id: str) -> Iterator[WorldRuns]:
         yield WorldRuns(instance, world_id)
 
 
-PARTITIONS = "worlds"
-"""The name of the partition definition (generia_assets/partitions.py, which needs Dagster)."""
+def cancel_queued(instance: DagsterInstance, orders: Mapping[str, str | None]) -> int:
+    """Take the runs of these worlds out of Dagster's queue. Returns how many there were.
 
-
-def refuse_active(instance: DagsterInstance, world_id: str) -> None:
-    """Raise ``CommandError`` while a run of the world is on its way."""
-    from dagster import RunsFilter
-
-    for run in instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id})):
-        if not run.is_finished:
-            raise CommandError(
-                f"world {world_id}: run {run.run_id} is {run.status.value}; stop it first: {command_name()} stop {world_id}"
-            )
-
-
-def forget(instance: DagsterInstance, world_id: str) -> int:
-    """Take the world out of Dagster: its runs with their events, checks and logs, then its partition. Returns how many runs.
-
-    It may be called again, and then takes what is left.
+    A run that carries out another order than the world's own (``orders``: by world) stays: the watchdog gives up an order whose run
+    was cancelled.
     """
-    from dagster import RunsFilter
+    from dagster import DagsterRunStatus, RunsFilter
 
-    runs = instance.get_runs(RunsFilter(tags={WORLD_TAG: world_id}))
-    for run in runs:
-        _forget_run(instance, run.run_id)
-    instance.delete_dynamic_partition(PARTITIONS, world_id)
-    instance.wipe_asset_cached_status(instance.all_asset_keys())  # it lists partitions
-    return len(runs)
+    from generia_assets.durable.orders.decisions import TASK_TAG
+
+    queued = [
+        run.run_id
+        for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED]))
+        if (world := run.tags.get(WORLD_TAG, "")) in orders and run.tags.get(TASK_TAG, orders[world]) == orders[world]
+    ]
+    for run_id in queued:
+        instance.run_coordinator.cancel_run(run_id)
+    return len(queued)
 
 
-def _forget_run(instance: DagsterInstance, run_id: str) -> None:
-    """Delete a run, and what Dagster's own ``delete_run`` leaves behind: logs, checks, the copy of an asset's newest event.
+def mark_cancelled(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
+    """Mark runs that did not end as cancelled; their leases must have been revoked before."""
+    for run_id in run_ids:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_canceled(run, DID_NOT_END)
 
-    In SQLite also the run's tags and its empty file.
-    """
-    from generia_assets.dagster_internals import delete_rows_of_run
 
-    instance.compute_log_manager.delete_logs(prefix=[run_id])
-    delete_rows_of_run(instance, run_id)
-    instance.event_log_storage.delete_events(run_id)
-    events: Any = instance.event_log_storage
-    if hasattr(events, "path_for_shard"):
-        for file in Path(events.path_for_shard(run_id)).parent.glob(f"{run_id}.db*"):
-            file.unlink()
-    instance.run_storage.delete_run(run_id)  # last: by the run everything else is found again
+DID_NOT_END = "The run did not end when it was told to: its process stands still."

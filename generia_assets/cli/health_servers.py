@@ -16,6 +16,7 @@ from generia_assets.cli.health import HealthFinding, models_learned, note, ok, w
 from generia_assets.cli.rendering.formats import breaker_line
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, lacks_indexes
+from generia_assets.durable.leases.brake import engaged_since
 from generia_assets.durable.orders.intake import held_partitions, kept
 from generia_assets.durable.status import OURS, State
 from generia_assets.queries.completeness import broken
@@ -59,6 +60,9 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
             for record in (bad := unreadable_worlds(database))[:MOST_NAMED]:
                 more = f" (and {len(bad) - MOST_NAMED} more)" if len(bad) > MOST_NAMED else ""
                 yield wrong("worlds", f"{record}{more}", f"correct the record, or {command_name()} delete {record.id}")
+            if since := engaged_since(database):
+                stopped = f"everything is stopped since {since:%Y-%m-%d %H:%M} UTC; new orders wait"
+                yield note("brake", stopped, f"{command_name()} resume --all")
             if waiting := database[STATUS].count_documents(parked):
                 yield note(
                     "suspended worlds",

@@ -90,8 +90,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
     },
     "Control it": {
-        "stop": Entry("control", "Stop a world; what exists stays."),
-        "resume": Entry("control", "Let a stopped or failed world go on where it stands."),
+        "stop": Entry("control", "Stop worlds; what exists stays."),
+        "resume": Entry("control", "Let stopped or failed worlds go on where they stand."),
         "prioritise": Entry("prioritise", "Change a world's priority among all worlds.", takes_negative=True),
         "extend": Entry("extend", "Add people and posts to a completed world, by Kafka message."),
         "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
@@ -122,8 +122,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
     },
     "Keep it running": {
-        "retire": Entry("removal", "Take worlds that are over out of Dagster; their documents and pictures stay."),
-        "delete": Entry("removal", "Delete a world: documents, pictures, pages, partition and runs in Dagster."),
+        "retire": Entry("removal", "Remove worlds that are over from Dagster; their documents and pictures stay."),
+        "delete": Entry("removal", "Delete worlds: documents, pictures, pages, partitions and runs in Dagster."),
         "doctor": Entry(
             "doctor",
             "Say what is reachable, what is misconfigured, and what to do about it.",

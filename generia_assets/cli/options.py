@@ -83,6 +83,9 @@ PlatformOption = Annotated[
 Json = Annotated[bool, flag("--json", "One JSON object on standard output, everything else on standard error.")]
 JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 
+Yes = Annotated[bool, flag("--yes", "Do not ask first.")]
+CountOnly = Annotated[bool, flag("--dry-run", "Say how many worlds there are, and change nothing.")]
+
 LAST = "last"
 """The newest world, unless a world has this name."""
 SECONDS = 0.4

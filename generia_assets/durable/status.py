@@ -171,6 +171,8 @@ class WorldStatus(BaseModel):
     events_seq: int = 0
     events_sent: int = 0
     deleting_since: Moment | None = None
+    stopped_with: str | None = None
+    """Of a world that was stopped together with others: the command (leases/brake.py)."""
     first_post_at: Moment | None = None
     finished_at: Moment | None = None
 
@@ -234,6 +236,24 @@ def world_to_work_on(record: object) -> WorldStatus:
     return status
 
 
+RELEASED: MongoDocument = {"no_calls_until": None, "stopped_with": None}
+"""Values of a status record of a world whose calls nobody holds (leases/brake.py)."""
+STOPPED_MESSAGE = "stopped; generia resume goes on where it stopped"
+
+
+def stopped_values() -> MongoDocument:
+    """The values of a status record that record that a person stopped the world, and that no run owns it."""
+    now = datetime.now(UTC)
+    return {
+        "parked": {"kind": SuspendReason.STOPPED.value, "since": now},
+        "message": STOPPED_MESSAGE,
+        "waiting_for": None,
+        "updated_at": now,
+        "owner.run_id": None,
+        "owner.expires_at": None,
+    }
+
+
 def failed_values(message: str, *, resumable: bool) -> MongoDocument:
     """The values of a status record that make a world failed."""
     now = datetime.now(UTC)
@@ -245,6 +265,7 @@ def failed_values(message: str, *, resumable: bool) -> MongoDocument:
         "waiting_for": None,
         "updated_at": now,
         "finished_at": now,
+        **RELEASED,
     }
 
 

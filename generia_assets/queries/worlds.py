@@ -6,6 +6,7 @@ Here: finished and growing worlds (asset_views.py finds the documents). Not here
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -16,7 +17,7 @@ from generia_assets.content.documents import WorldDescription, WorldImages
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import SuspendReason, WorldStatus, status_of, statuses
 from generia_assets.queries.asset_views import AssetViews
-from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import UnreadableRecord
 
 WORLDS_PAGE = 24
@@ -77,6 +78,18 @@ def over(status: WorldStatus) -> bool:
     """Whether nothing more comes: finished, stopped by a person, or history. (A world suspended by an outage resumes by itself.)"""
     stopped = status.parked is not None and status.parked.kind == SuspendReason.STOPPED.value
     return status.done or stopped or status.history
+
+
+def ids_of(database: MongoDatabase, query: MongoDocument) -> list[str]:
+    """The ids of the worlds that the query finds, the oldest first."""
+    return [one["_id"] for one in database[STATUS].find(query, {"_id": 1}).sort([("created_at", 1), ("_id", 1)])]
+
+
+def worlds_found(
+    database: MongoDatabase, query: MongoDocument, unreadable: Callable[[UnreadableRecord], object]
+) -> Iterator[WorldStatus]:
+    """The worlds that the query finds, the oldest first; ``unreadable`` is called with records that cannot be read."""
+    return statuses(database[STATUS].find(query).sort([("created_at", 1), ("_id", 1)]), unreadable)
 
 
 def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:

@@ -14,13 +14,14 @@ import pytest
 
 from emulators.gemini.client import EmulatorControl
 from generia_assets.catalog import TaskType
-from generia_assets.cli.dagster_link import PARTITIONS
 from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, STATUS
 from generia_assets.durable.orders import removal
+from generia_assets.durable.orders.intake import StoredDeadLetter, keep
 from generia_assets.durable.orders.order import OrderError
 from generia_assets.durable.orders.records import record_order
-from generia_assets.durable.status import HistoryWorldError, world_to_work_on
+from generia_assets.durable.status import HistoryWorldError, new_status, world_to_work_on
 from generia_assets.partitions import worlds as partitions_definition
+from generia_assets.retirement import PARTITIONS
 from tests.support.command import Command
 from tests.support.durable_world import order_of
 from tests.support.pages_world import MadeUp
@@ -101,6 +102,8 @@ def test_a_deleted_world_leaves_no_trace(worlds: Worlds, cli: Command, pair: tup
     runs = [run.run_id for run in worlds.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": gone}))]
     assert len(everything(worlds, gone)) > 12
     leave_pending(worlds, gone)
+    value = f'{{"world_id": "{gone}"}}'.encode()
+    keep(worlds.database, [StoredDeadLetter("t:0:1", datetime.now(UTC), None, value, {}, "no broker")])
     assert in_dagster(worlds, [gone, *runs])
 
     assert cli.call("delete", gone) == (2, "", cli.call("delete", gone)[2])  # nobody can be asked here
@@ -217,6 +220,24 @@ def test_a_world_that_is_being_made_is_refused(worlds: Worlds, cli: Command) -> 
             assert cli.call("retire", world_id, "--yes")[0] == 1
         assert everything(worlds, world_id) == before
         removal.remove_documents(worlds.database, world_id)
+
+
+@pytest.mark.case("E6")
+def test_filters_delete_worlds_that_are_over_and_leave_the_others(worlds: Worlds, cli: Command) -> None:
+    """All that fit are deleted, worlds in progress are left out and named as such, and --dry-run deletes nothing."""
+    for world_id, state in (("goes-1", "failed"), ("goes-2", "completed"), ("stays", "in_progress")):
+        record = new_status(world_id, {"user_prompt": "a heap of rubbish"}, users=1, posts=0)
+        worlds.database[STATUS].insert_one({**record, "status": state})
+        worlds.instance.add_dynamic_partitions(PARTITIONS, [world_id])
+    assert json.loads(cli.call("delete", "--prompt", "rubbish", "--dry-run", "--json")[1]) == {"worlds": 2}
+    status, out, err = cli.call("delete", "--prompt", "rubbish", "--yes", "--json")
+    assert (status, "1 world left out" in err) == (0, True), err
+    assert {json.loads(line)["world_id"] for line in out.splitlines()} == {"goes-1", "goes-2"}
+    assert [one["_id"] for one in worlds.database[STATUS].find({"parameters.user_prompt": "a heap of rubbish"})] == ["stays"]
+    assert [one for one in worlds.instance.get_dynamic_partitions(PARTITIONS) if one.startswith(("goes", "stays"))] == ["stays"]
+    assert cli.call("delete", "stays", "--prompt", "rubbish", "--yes")[0] == cli.call("delete", "--yes")[0] == 2
+    removal.remove_documents(worlds.database, "stays")
+    worlds.instance.delete_dynamic_partition(PARTITIONS, "stays")
 
 
 @pytest.mark.case("E6")

@@ -174,6 +174,7 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, 
     )
     journal = run.journal(Outside())
     order, pending = parse_world(PARAMETERS), PendingPictures(tmp_path, world.world_id)
+    ending = asyncio.create_task(asyncio.sleep(0))
     session = WorldSession(
         world.database,
         assignment,
@@ -185,6 +186,7 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, 
         relay,
         pending,
         heart,
+        ending,
         tracing.Span("run", {}),
         None,
     )

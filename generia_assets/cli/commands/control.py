@@ -10,12 +10,14 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated
 
+from generia_assets.cli.commands.brake import resume_many, stop_many
 from generia_assets.cli.connections import addresses, database_at, get_world, open_database
 from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.dagster_link import WorldRuns, world_runs
-from generia_assets.cli.options import Json, World
+from generia_assets.cli.options import CountOnly, Json, Yes
 from generia_assets.cli.parsers import dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import print_result
+from generia_assets.cli.selection import After, All, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.content.text import plural
 from generia_assets.durable.status import WorldStatus
 from generia_assets.durable.tasks.control import ResumeOptions, hold_calls, mark_stopped, resume_world
@@ -48,18 +50,44 @@ GiveUp = Annotated[
 ]
 
 
-def stop(world: World, give_up: GiveUp = False, json: Json = False) -> None:
-    """Stop a world; what exists stays.
+def stop(
+    world: Worlds = None,
+    every: All = False,
+    state: StateOption = None,
+    prompt: PromptText = None,
+    ordered_before: Before = None,
+    ordered_after: After = None,
+    cost_over: CostOver = None,
+    give_up: GiveUp = False,
+    dry_run: CountOnly = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Stop worlds; what exists stays.
 
-    No new call begins from now on. Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev` says that is;
-    calls in flight are given up, and counted. A run that does not end within ten seconds loses the world. `resume` goes on where it
-    stopped.
+    One world: no new call begins from now on. Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev`
+    says that is; calls in flight are given up, and counted. A run that does not end within ten seconds loses the world.
+
+    Several worlds, --all or filters: after two seconds no new call of them begins, on any machine; answers to calls in flight are
+    kept. They stay stopped until `resume`. With --all, orders that come later wait for `resume --all`, too.
 
     \b
     generia stop WORLD
     generia stop WORLD --give-up
-    generia list --state in_progress --json | jq -r .world_id | xargs -n1 generia stop
+    generia stop --all --yes
+    generia stop --state in_progress --cost-over 5 --dry-run
     """
+    filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
+    require_one_way(world, every, filters, ways="worlds, or --all, or filters")
+    if world is None or len(world) > 1 or dry_run:
+        if give_up:
+            raise CommandError("--give-up is for one world at a time", 2)
+        stop_many(world or [], filters, every=every, dry_run=dry_run, yes=yes, json=json)
+    else:
+        _stop(world[0], give_up=give_up, json=json)
+
+
+def _stop(world: str, *, give_up: bool, json: bool) -> None:
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database:
@@ -106,28 +134,47 @@ def _give_up(database: MongoDatabase, world: str, *, json: bool) -> None:
 
 
 def resume(
-    world: World,
+    world: Worlds = None,
+    every: All = False,
+    state: StateOption = None,
+    prompt: PromptText = None,
+    ordered_before: Before = None,
+    ordered_after: After = None,
+    cost_over: CostOver = None,
     max_cost_usd: MaxCost = None,
     more_calls: MoreCalls = 0,
     retry_failed: RetryFailed = False,
+    dry_run: CountOnly = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Let a stopped or failed world go on where it stands.
+    """Let stopped or failed worlds go on where they stand.
 
-    Limits can be raised at the same time. A new run continues it within about ten seconds. Nothing that exists
-    is made again.
+    Limits can be raised at the same time. A new run continues a world within about ten seconds. Nothing that exists is made again.
+    With --all it resumes what `stop --all` stopped, and nothing else. Filters choose among worlds that were stopped with others.
 
     \b
     generia resume WORLD
     generia resume WORLD --more-calls 50 --max-cost-usd 2
     generia resume WORLD --retry-failed
+    generia resume --all --yes
     """
+    filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
+    require_one_way(world, every, filters, ways="worlds, or --all, or filters")
+    options = ResumeOptions(max_cost_usd, more_calls, retry_failed=retry_failed)
+    if world is None or len(world) > 1 or dry_run:
+        resume_many(world or [], filters, options, every=every, dry_run=dry_run, yes=yes, json=json)
+    else:
+        _resume(world[0], options, json=json)
+
+
+def _resume(world: str, options: ResumeOptions, *, json: bool) -> None:
     with open_database() as database:
         found = get_world(database, world)
         world = found.world_id
         if over(found) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
             raise CommandError(f"run {holder} has not ended within {TIDY_S:g} s; see its log in Dagster's pages")
-        retried = resume_world(database, world, ResumeOptions(max_cost_usd, more_calls, retry_failed=retry_failed))
+        retried = resume_world(database, world, options)
     again = f", {plural(retried, 'failed task')} again" if retried else ""
     text = f"World {world} goes on within about ten seconds{again}. To see it: {command_name()} watch {world}"
     print_result({"world_id": world, "resumed": True, "tasks_retried": retried}, text, json=json)

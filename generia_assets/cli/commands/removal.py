@@ -1,82 +1,104 @@
-"""Taking worlds away: ``generia delete`` (all of one world) and ``generia retire`` (worlds out of Dagster, documents stay)."""
+"""Removing worlds: ``generia delete`` (everything of them) and ``generia retire`` (out of Dagster; documents stay)."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import BaseModel
 
-from generia_assets.cli.connections import Addresses, addresses, database_at, get_world
-from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
-from generia_assets.cli.dagster_link import PARTITIONS, forget, instance_at, refuse_active
-from generia_assets.cli.options import Json, JsonLines, World, world_argument
+from generia_assets.cli.connections import addresses, database_at, get_world
+from generia_assets.cli.console import CommandError, ask, command_name, remarks, results, safe_line
+from generia_assets.cli.dagster_link import instance_if_known
+from generia_assets.cli.options import CountOnly, JsonLines, Yes
 from generia_assets.cli.parsers import flag, option, whole
-from generia_assets.cli.rendering.formats import as_json
+from generia_assets.cli.rendering.formats import as_json, print_result
+from generia_assets.cli.selection import After, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.content.text import plural
-from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.removal import mark, published, remove_documents, remove_folder
-from generia_assets.durable.status import WorldStatus, statuses
-from generia_assets.queries.worlds import over
-from generia_assets.settings import settings
+from generia_assets.durable.status import WorldStatus
+from generia_assets.queries.worlds import over, worlds_found
+from generia_assets.retirement import forget, in_batches, old_worlds, runs_in_the_way
+from generia_assets.settings import Settings, settings
 from resources.mongodb.connection import MongoDatabase
-from resources.mongodb.stored import UnreadableRecordError
+from resources.mongodb.stored import UnreadableRecord, UnreadableRecordError
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-Yes = Annotated[bool, flag("--yes", "Do not ask first.")]
 KeepPlatform = Annotated[
     bool, flag("--keep-platform", "Leave what was published on the platform, pictures too; its ids are listed.")
 ]
-Worlds = Annotated[list[str] | None, world_argument()]
 OlderThan = Annotated[
     int | None, option("--older-than", "DAYS", "All that are over and have not changed for so many days.", whole(0))
 ]
 
 
-def delete(world: World, keep_platform: KeepPlatform = False, yes: Yes = False, json: Json = False) -> None:
-    """Delete a world: documents, pictures, pages, partition and runs in Dagster.
+def delete(
+    world: Worlds = None,
+    state: StateOption = None,
+    prompt: PromptText = None,
+    ordered_before: Before = None,
+    ordered_after: After = None,
+    cost_over: CostOver = None,
+    keep_platform: KeepPlatform = False,
+    dry_run: CountOnly = False,
+    yes: Yes = False,
+    json: JsonLines = False,
+) -> None:
+    """Delete worlds: documents, pictures, pages, partitions and runs in Dagster.
 
     Requests and answers, tasks and events go, too. Nothing of it can be had back. A world that is being made is refused: stop it
-    first. What was published goes from the local platform, unless --keep-platform says otherwise; from the platform's services
-    (PLATFORM=grpc) nothing goes, and the ids are listed. If it is cut off in the middle, the same command finishes it. Messages in
-    Kafka expire by the topics' own retention.
+    first; filters leave such worlds out. What was published goes from the local platform, unless --keep-platform says otherwise;
+    from the platform's services (PLATFORM=grpc) nothing goes, and the ids are listed. If it is cut off in the middle, the same
+    command finishes it. Messages in Kafka expire by the topics' own retention.
 
     \b
     generia delete WORLD
     generia delete WORLD --yes --json | jq .documents
+    generia delete --state failed --ordered-before 30d --dry-run
     """
+    filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
+    require_one_way(world, filters, ways="worlds, or filters")
     chosen = settings()
     where = addresses(chosen)
     keep_platform = keep_platform or chosen.platform == "grpc"  # which has no call that deletes
-    with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
-        world, what = _to_be_deleted(database, world)
-        media, pages = _inside(chosen.media_dir, world), _inside(chosen.generia_data_dir / "gallery", world)
-        pending = _inside(chosen.pending_dir, world)
+    with database_at(where.mongodb_uri, chosen) as database, instance_if_known(where.dagster_home) as instance:
+        named = dict(_to_be_deleted(database, one) for one in world) if world else _over(database, filters)
+        for one in named:
+            _inside(chosen.media_dir, one)
         if instance is not None:
-            refuse_active(instance, world)
-        _ask(f"Delete world {what} with all its documents and pictures?", yes=yes)
-        mark(database, world)
-        kept = published(database, world) if keep_platform else {}
-        deleted = Deleted(
-            world_id=world,
-            runs=None if instance is None else forget(instance, world),
-            platform={} if keep_platform else remove_documents(database.client[chosen.platform_database], world),
-            pictures=remove_folder(pending) + (0 if keep_platform else remove_folder(media)),
-            pages=remove_folder(pages) + remove_folder(pages.with_name(f".{world}.new")),
-            documents=remove_documents(database, world),
-            kept_on_platform=kept,
-        )
-    if json:
-        typer.echo(as_json(deleted))
-    else:
-        _print(deleted)
+            _refuse_busy(instance, list(named))
+        if dry_run:
+            print_result({"worlds": len(named)}, f"{plural(len(named), 'world')} would be deleted.", json=json)
+            return
+        what = f"world {next(iter(named.values()))}" if len(named) == 1 else plural(len(named), "world")
+        ask(f"Delete {what} with all documents and pictures?", yes=yes)
+        for batch in in_batches(list(named)):
+            for one in batch:
+                mark(database, one)
+            runs = {} if instance is None else forget(instance, batch)
+            for one in batch:
+                deleted = _delete(database, chosen, one, runs=runs.get(one), keep_platform=keep_platform)
+                if json:
+                    typer.echo(as_json(deleted))
+                else:
+                    _print(deleted)
+
+
+def _delete(database: MongoDatabase, chosen: Settings, world: str, *, runs: int | None, keep_platform: bool) -> Deleted:
+    pending, pages = _inside(chosen.pending_dir, world), _inside(chosen.generia_data_dir / "gallery", world)
+    kept = published(database, world) if keep_platform else {}
+    return Deleted(
+        world_id=world,
+        runs=runs,
+        platform={} if keep_platform else remove_documents(database.client[chosen.platform_database], world),
+        pictures=remove_folder(pending) + (0 if keep_platform else remove_folder(_inside(chosen.media_dir, world))),
+        pages=remove_folder(pages) + remove_folder(pages.with_name(f".{world}.new")),
+        documents=remove_documents(database, world),
+        kept_on_platform=kept,
+    )
 
 
 class Deleted(BaseModel):
@@ -105,50 +127,78 @@ def _print(deleted: Deleted) -> None:
             results().print(f"  stays on the platform: {kind} {safe_line(one)}")
 
 
-def retire(world: Worlds = None, older_than: OlderThan = None, yes: Yes = False, json: JsonLines = False) -> None:
-    """Take worlds that are over out of Dagster; their documents and pictures stay.
+def retire(
+    world: Worlds = None,
+    older_than: OlderThan = None,
+    state: StateOption = None,
+    prompt: PromptText = None,
+    ordered_before: Before = None,
+    ordered_after: After = None,
+    cost_over: CostOver = None,
+    dry_run: CountOnly = False,
+    yes: Yes = False,
+    json: JsonLines = False,
+) -> None:
+    """Remove worlds that are over from Dagster; their documents and pictures stay.
 
-    What goes are partition, runs and their events.
-    Dagster's pages become slow with tens of thousands of partitions, and its storage grows with each run. A retired world stays in
-    `list`, on its pages and for every command that reads. `rerun` and `resume --retry-failed` work as before: they add the
-    partition again by themselves. Dagster's pages then show what was made since, and the rest as never materialized.
+    Partitions, runs and their events are deleted. Dagster's pages become slow with tens of thousands of partitions, and its storage
+    grows with each run. A retired world stays in `list`, on its pages and for every command that reads. `rerun` and `resume
+    --retry-failed` work as before: they add the partition again by themselves. Dagster's pages then show what was made since, and
+    the rest as never materialized. With RETIRE_AFTER_DAYS the generator does this by itself.
 
     \b
     generia retire WORLD
     generia retire --older-than 30 --yes
     """
-    if bool(world) == (older_than is not None):
-        raise CommandError("give worlds, or --older-than DAYS", 2)
+    filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
+    require_one_way(world, filters or older_than is not None, ways="worlds, or --older-than DAYS, or filters")
     chosen = settings()
     where = addresses(chosen)
-    with database_at(where.mongodb_uri, chosen) as database, _dagster(where) as instance:
-        named = [get_world(database, one) for one in world or ()]
+    with database_at(where.mongodb_uri, chosen) as database, instance_if_known(where.dagster_home) as instance:
         if instance is None:
             raise CommandError("DAGSTER_HOME is not set, and no `generia dev` runs from here: run this where the generator runs")
-        if older_than is not None:
-            named = _old(database, instance, older_than)
-        retired = list(dict.fromkeys(one.world_id for one in named))
-        for status in named:
-            _refuse_unfinished(status)
-            refuse_active(instance, status.world_id)
+        if world:
+            named = [get_world(database, one) for one in world]
+            for status in named:
+                _refuse_unfinished(status)
+            retired = list(dict.fromkeys(status.world_id for status in named))
+        else:
+            retired = list(old_worlds(database, instance, older_than or 0, _remark, filters.query))
+        _refuse_busy(instance, retired)
+        if dry_run:
+            print_result({"worlds": len(retired)}, f"{plural(len(retired), 'world')} would be retired.", json=json)
+            return
         if retired:
-            _ask(f"Take {plural(len(retired), 'world')} out of Dagster? Documents and pictures stay.", yes=yes)
-        runs = {one: forget(instance, one) for one in retired}
-        for one in retired:
-            remove_folder(_inside(chosen.pending_dir, one))
-    if json:
-        for one, count in runs.items():
-            typer.echo(as_json({"world_id": one, "retired": True, "runs": count}))
-    else:
+            ask(f"Remove {plural(len(retired), 'world')} from Dagster? Documents and pictures stay.", yes=yes)
+        runs: dict[str, int] = {}
+        for batch in in_batches(retired):
+            runs |= forget(instance, batch)
+            for one in batch:
+                remove_folder(_inside(chosen.pending_dir, one))
+                if json:
+                    typer.echo(as_json({"world_id": one, "retired": True, "runs": runs[one]}))
+    if not json:
         results().print(f"{plural(len(runs), 'world')} retired, {plural(sum(runs.values()), 'run')} deleted.")
 
 
-def _old(database: MongoDatabase, instance: DagsterInstance, days: int) -> list[WorldStatus]:
-    """The worlds that are over, have not changed for so many days, and are still partitions; the oldest first."""
-    there = set(instance.get_dynamic_partitions(PARTITIONS))
-    unchanged = {"updated_at": {"$lt": datetime.now(UTC) - timedelta(days=days)}}
-    found = statuses(database[STATUS].find(unchanged).sort("updated_at", 1), lambda one: remarks().print(str(one)))
-    return [one for one in found if over(one) and one.world_id in there]
+def _over(database: MongoDatabase, filters: Filters) -> dict[str, str]:
+    """The worlds that fit the filters and are over, each with its name."""
+    found = list(worlds_found(database, filters.query, _remark))
+    if left := sum(not over(one) for one in found):
+        remarks().print(f"{plural(left, 'world')} left out: being made. To stop the same ones: {command_name()} stop")
+    return {one.world_id: _in_words(one) for one in found if over(one)}
+
+
+def _remark(unreadable: UnreadableRecord) -> None:
+    remarks().print(f"left out: {safe_line(unreadable.id)}: {safe_line(str(unreadable), 300)}")
+
+
+def _refuse_busy(instance: DagsterInstance, world_ids: list[str]) -> None:
+    """Raise ``CommandError`` while one of these worlds has a run that has not ended."""
+    busy = runs_in_the_way(instance, world_ids if len(world_ids) == 1 else ())
+    for one in world_ids:
+        if one in busy:
+            raise CommandError(f"world {one}: {busy[one]}; stop it first: {command_name()} stop {one}")
 
 
 def _to_be_deleted(database: MongoDatabase, world: str) -> tuple[str, str]:
@@ -158,31 +208,16 @@ def _to_be_deleted(database: MongoDatabase, world: str) -> tuple[str, str]:
     except UnreadableRecordError as error:
         return error.unreadable.id, f"{error.unreadable.id} (its {error.unreadable})"
     _refuse_unfinished(status)
-    return status.world_id, f"{status.world_id} ({safe_line(status.name, 60) or 'without a name'})"
+    return status.world_id, _in_words(status)
+
+
+def _in_words(status: WorldStatus) -> str:
+    return f"{status.world_id} ({safe_line(status.name, 60) or 'without a name'})"
 
 
 def _refuse_unfinished(status: WorldStatus) -> None:
     if not over(status):
         raise CommandError(f"world {status.world_id} is not over; stop it first: {command_name()} stop {status.world_id}")
-
-
-def _ask(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise CommandError(f"{question} This is not a terminal: give --yes", 2)
-    if not typer.confirm(question, err=True):
-        raise CommandError("nothing was done")
-
-
-@contextmanager
-def _dagster(where: Addresses) -> Iterator[DagsterInstance | None]:
-    """Dagster's instance; None where it is not known."""
-    if where.dagster_home is None:
-        yield None
-        return
-    with instance_at(where.dagster_home) as instance:
-        yield instance
 
 
 def _inside(folder: Path, world: str) -> Path:

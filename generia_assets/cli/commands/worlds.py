@@ -12,7 +12,7 @@ from rich.text import Text as Line
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import command_name, remarks, results, safe_line
 from generia_assets.cli.options import Json, JsonLines, world_argument
-from generia_assets.cli.parsers import choice, limit_option, option
+from generia_assets.cli.parsers import limit_option
 from generia_assets.cli.rendering.formats import (
     STAGE_WORDS,
     FittedTable,
@@ -24,26 +24,15 @@ from generia_assets.cli.rendering.formats import (
     of_total,
     progress_line,
 )
+from generia_assets.cli.selection import StateOption, state_query
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.status import OURS, State, WorldStatus, statuses
+from generia_assets.durable.status import State, WorldStatus, statuses
 from generia_assets.queries.in_flight import InFlightCalls, in_flight
 from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDocument
 from resources.mongodb.stored import UnreadableRecord
 
-PARKED = "parked"
-"""Beside the contract's states: in progress, and nobody works on it."""
 AnyWorld = Annotated[str | None, world_argument("Without it the newest worlds are listed.")]
-StateOption = Annotated[
-    str | None,
-    option(
-        "--state",
-        "STATE",
-        "Only worlds that are pending, in_progress, completed, failed, or parked (waiting to be resumed).",
-        choice([*(state.value for state in State), PARKED]),
-    ),
-]
 SHORT_ID = 8
 SHOWN = 20
 """Worlds that people are shown where they set no limit."""
@@ -81,7 +70,9 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     most = limit if json else limit or SHOWN
     with open_database() as database:
         # Read whole before anything is printed: a world that changes while a slow reader blocks us would move, and be missed.
-        records = list(database[STATUS].find(_query(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1))
+        records = list(
+            database[STATUS].find(state_query(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1)
+        )
     unreadable: list[UnreadableRecord] = []
     found = list(statuses(records[:most], unreadable.append))
     if json:
@@ -104,14 +95,6 @@ def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: s
         _table(found).print(results())
     for record in unreadable:
         results().print(Line(safe_line(f"unreadable: {record.id}: {record.reason}", 400), "red"))
-
-
-def _query(state: str | None) -> MongoDocument:
-    if state is None:
-        return {}
-    if state == PARKED:
-        return {**OURS, "parked": {"$ne": None}, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
-    return {"status": state}
 
 
 def _table(worlds: list[WorldStatus]) -> FittedTable:

@@ -26,6 +26,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from math import ceil
@@ -81,6 +82,7 @@ class BudgetLedger:
         lost_call_allowance: int = MOST_LOST,
         lost_calls: int = 0,
         item_limits: Mapping[Api, int] | None = None,
+        held: asyncio.Event | None = None,
     ) -> None:
         """Make the ledger of one generation.
 
@@ -91,6 +93,7 @@ class BudgetLedger:
             lost_call_allowance: How often the generation's limits may be raised (``lost_call_allowance``).
             lost_calls: How often they were raised before.
             item_limits: Answered calls that one item may have (``item_limits``); None: as many as the limits allow.
+            held: Is set when a call is held, because a person stops the world.
         """
         self._database = database
         self._commits = commits
@@ -99,6 +102,15 @@ class BudgetLedger:
         self._lost_calls = lost_calls
         self._waiting_for: Api | None = None
         self._item_limits = item_limits or {}
+        self._sent = set[str]()
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
+        self.held = held or asyncio.Event()
+
+    async def await_answers(self, seconds: float) -> None:
+        """Return when no call is in flight, or after so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._all_answered.wait(), seconds)
 
     async def reserve(self, call: Call[ValueT]) -> str:
         """Count the attempt and its worst case before it is made. See ``resources.gateway.calls.CallLedger``.
@@ -142,8 +154,11 @@ class BudgetLedger:
             if found is None:
                 raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}; it sends nothing more")
             if not found["held"]:
-                return
+                break
+            self.held.set()
             await asyncio.sleep(HELD_RETRY_SECONDS)
+        self._sent.add(attempt_id)
+        self._all_answered.clear()
 
     def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
         """Record the attempt's end and exchange its worst case for its cost; durable with the world's next transaction.
@@ -156,6 +171,9 @@ class BudgetLedger:
             call: The call.
             outcome: How the attempt ended; ``outcome.cost_usd`` in US dollars.
         """
+        self._sent.discard(attempt_id)
+        if not self._sent:
+            self._all_answered.set()
         log_attempt(attempt_id, call, outcome)
         answered = outcome.carried_out and outcome.outcome not in (CUT_OFF, TransientError.outcome)
         if answered and call.item_calls is not None and not call.is_control:
@@ -235,7 +253,9 @@ class BudgetLedger:
                     f"{self._commits.outage_timeout:.0f} s (PATIENCE_SECONDS)"
                 )
             # only calls in flight fill a limit: when they end, this one may fit; a world whose calls are held is stopped soon
-            await asyncio.sleep(HELD_RETRY_SECONDS if (status or {}).get("no_calls_until") is not None else RETRY_SECONDS)
+            if is_held := (status or {}).get("no_calls_until") is not None:
+                self.held.set()
+            await asyncio.sleep(HELD_RETRY_SECONDS if is_held else RETRY_SECONDS)
 
     def _require_possible(self, call: Call[ValueT], status: MongoDocument) -> None:
         """Raise ``BudgetExhaustedError`` unless calls in flight may still give back what this one needs."""

@@ -28,6 +28,10 @@ RECORD = dict.fromkeys(
 """What of the status record events are made of."""
 
 
+AT_ONCE = 500
+"""Worlds that one transaction changes at most."""
+
+
 def numbering(events: int) -> dict[str, MongoDocument]:
     """What the update of the status record must hold so that so many events get their numbers."""
     return {"$inc": {"events_seq": events}, "$set": {"events_pending": True}} if events else {}
@@ -85,6 +89,26 @@ def change_with_event(database: MongoDatabase, matching: MongoDocument, values: 
 
     with database.client.start_session() as session:
         return session.with_transaction(apply)
+
+
+def change_all_with_event(database: MongoDatabase, matching: MongoDocument, values: MongoDocument, event: LiveEvent) -> int:
+    """The same for all worlds that match, ``AT_ONCE`` in a transaction; returns how many. A changed world must not match again."""
+    number, changed = numbering(1), 0
+    update = {"$inc": number["$inc"], "$set": {**values, **number["$set"]}}
+
+    def apply(session: ClientSession) -> int:
+        worlds = database[STATUS].find(matching, {"_id": 1}, session=session).limit(AT_ONCE)
+        found = {"_id": {"$in": [one["_id"] for one in worlds]}}
+        database[STATUS].update_many(found, update, session=session)
+        rows = [row for record in database[STATUS].find(found, RECORD, session=session) for row in outbox([event], record)]
+        if rows:
+            database[WORLD_EVENTS].insert_many(rows, session=session)
+        return len(rows)
+
+    with database.client.start_session() as session:
+        while count := session.with_transaction(apply):
+            changed += count
+    return changed
 
 
 def begin_with_event(database: MongoDatabase, record: MongoDocument, event: LiveEvent) -> bool:

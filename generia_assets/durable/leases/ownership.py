@@ -24,7 +24,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.leases.changes import FencingToken
+from generia_assets.durable.leases.changes import HELD, FencingToken
 from generia_assets.durable.leases.commits import TAKEOVER_SECONDS
 from generia_assets.durable.status import world_to_work_on
 from resources.gateway.outcomes import LeaseLostError
@@ -155,9 +155,16 @@ def _warn_once(line: str) -> None:
 
 
 async def renew_lease(
-    database: AsyncMongoDatabase, token: FencingToken, *, lease_seconds: float, on_priority: Callable[[int], None]
+    database: AsyncMongoDatabase,
+    token: FencingToken,
+    *,
+    lease_seconds: float,
+    on_priority: Callable[[int], None],
+    held: asyncio.Event | None = None,
 ) -> None:
     """Renew the lease, three times in each ``lease_seconds``, until cancelled; ``on_priority`` hears the world's each second.
+
+    ``held`` is set when the world's calls are held.
 
     Raises:
         LeaseLostError: Another run owns the world.
@@ -171,10 +178,10 @@ async def renew_lease(
         pause, now = look, time.monotonic()
         try:
             if now - renewed + look > between:  # the next look would be too late
-                record = await status.find_one_and_update(token.filter, renewal, {"priority": 1})
+                record = await status.find_one_and_update(token.filter, renewal, {"priority": 1, "held": HELD})
                 renewed = now
             else:
-                record = await status.find_one(token.filter, {"priority": 1})
+                record = await status.find_one(token.filter, {"priority": 1, "held": HELD})
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -184,6 +191,8 @@ async def renew_lease(
         if record is None:
             raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}: another run owns it; this one stops")
         on_priority(record.get("priority", 0))
+        if held is not None and record["held"]:
+            held.set()
 
 
 async def release_lease(database: AsyncMongoDatabase, token: FencingToken) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pymongo
 
-from generia_assets.durable.collections import PUBLICATIONS, STATUS
+from generia_assets.durable.collections import KEPT_LETTERS, PUBLICATIONS, STATUS
+from generia_assets.durable.orders.intake import forget, kept
 from generia_assets.durable.status import HISTORY_LACKS
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
@@ -55,7 +56,11 @@ def remove_documents(database: MongoDatabase, world_id: str) -> dict[str, int]:
     A document is the world's by its ``world_id`` or its ``_id``. The status record goes last, and before it what names what was
     published.
     """
-    return {name: count for name in _collections(database) if (count := _removed(database, name, world_id))}
+    letters = [one for one in kept(database) if one.key == world_id.encode() or f'"{world_id}"'.encode() in (one.value or b"")]
+    if letters:
+        forget(database, letters)
+    counts = {name: count for name in _collections(database) if (count := _removed(database, name, world_id))}
+    return ({KEPT_LETTERS: len(letters)} if letters else {}) | counts
 
 
 def remove_folder(folder: Path) -> int:

@@ -17,11 +17,14 @@ from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Failed
 from generia_assets.durable.events.outbox import change_with_event
 from generia_assets.durable.events.progress import STAGE_OF
+from generia_assets.durable.leases.brake import engaged_since
 from generia_assets.durable.orders.decisions import GIVEN_UP, Made, how_far
 from generia_assets.durable.orders.records import give_up as give_up_order
 from generia_assets.durable.orders.records import mark_given_up
 from generia_assets.durable.status import (
     OURS,
+    RELEASED,
+    STOPPED_MESSAGE,
     UNFINISHED,
     HistoryWorldError,
     Stage,
@@ -30,6 +33,7 @@ from generia_assets.durable.status import (
     WorldStatus,
     failed_values,
     status_of,
+    stopped_values,
     unowned,
     world_to_work_on,
 )
@@ -37,7 +41,6 @@ from generia_assets.durable.tasks.generations import as_before, fields_of_genera
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import DocumentStore
 
-STOPPED_MESSAGE = "stopped; generia resume goes on where it stopped"
 HOLD_SECONDS = 60.0
 """A world that was to be stopped, and was not, makes calls again after this."""
 
@@ -100,7 +103,7 @@ def hold_calls(database: MongoDatabase, world_id: str, *, seconds: float = HOLD_
     Its run sees that at its next write, or within a second (``Commits.owned_recently``).
     """
     until = {"$add": ["$$NOW", int(seconds * 1000)]} if seconds else None
-    database[STATUS].update_one({"_id": world_id}, [{"$set": {"no_calls_until": until}}])
+    database[STATUS].update_one({"_id": world_id, "stopped_with": None}, [{"$set": {"no_calls_until": until}}])
 
 
 def prioritise(database: MongoDatabase, world_id: str, priority: int) -> bool:
@@ -120,22 +123,17 @@ def mark_stopped(database: MongoDatabase, world_id: str, *, taken_from: str | No
         **OURS,
         "status": UNFINISHED,
         "parked.kind": {"$ne": SuspendReason.STOPPED.value},
+        "stopped_with": None,  # else it is held, and brake.py records that
         "$or": [*unowned(now), {"owner.run_id": taken_from}],
     }
-    values = {
-        "parked": {"kind": SuspendReason.STOPPED.value, "since": now},
-        "message": STOPPED_MESSAGE,
-        "waiting_for": None,
-        "updated_at": now,
-        "owner.run_id": None,
-        "owner.expires_at": None,
-        "no_calls_until": None,
-    }
+    values = stopped_values() | RELEASED
     return change_with_event(database, running, values, Cancelled(reason="stopped", message=STOPPED_MESSAGE))
 
 
 def resume_world(database: MongoDatabase, world_id: str, options: ResumeOptions) -> int:
     """Record that the world is to go on; returns how many failed tasks are tried again. Raises ``ResumeError``."""
+    if since := engaged_since(database):
+        raise ResumeError(f"everything is stopped since {since:%Y-%m-%d %H:%M} UTC; first: generia resume --all")
     with database.client.start_session() as session:
         return session.with_transaction(lambda transaction: _resume(database, world_id, options, transaction))
 
@@ -170,7 +168,7 @@ def _resume(database: MongoDatabase, world_id: str, options: ResumeOptions, sess
         "parked": {"kind": SuspendReason.RESUMED.value, "since": now},
         "message": "",
         "finished_at": None,
-        "no_calls_until": None,
+        **RELEASED,
         "updated_at": now,
         "unfinished": None,
     }

@@ -24,7 +24,7 @@ from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunIdentity
 from generia_assets.durable.orders.records import mark_completed, mark_given_up, mark_started
 from generia_assets.durable.orders.workload import Workload
-from generia_assets.durable.status import Failure, Stage, State, SuspendReason, Suspension, WorldStatus
+from generia_assets.durable.status import RELEASED, Failure, Stage, State, SuspendReason, Suspension, WorldStatus
 from resources import tracing
 from resources.gateway.calls import Api
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
@@ -222,6 +222,8 @@ async def end(
     }
     record: MongoDocument = {"$set": {"status": state.value, "updated_at": now, "message": message}}
     orders: list[WriteOperation] = []
+    if state is not State.IN_PROGRESS:
+        values |= RELEASED
     if state is State.COMPLETED:
         values |= stages.finished() | {"finished_at": now, "waiting_for": None, "cost_reserved_usd": 0.0}
         orders = [mark_completed(order) for order in generation.orders]
@@ -257,7 +259,7 @@ def fields_of_generation(status: MongoDocument) -> MongoDocument:
 def as_before(before: MongoDocument, unfinished: str | None, message: str) -> MongoDocument:
     """The values of the status record that make the world completed as it was; ``unfinished``: the generation that was left."""
     back = {"status": State.COMPLETED.value, "message": message, "unfinished": unfinished, "resumable": unfinished is not None}
-    return {**before, **back, "parked": None, "waiting_for": None, "updated_at": datetime.now(UTC)}
+    return {**before, **back, "parked": None, "waiting_for": None, **RELEASED, "updated_at": datetime.now(UTC)}
 
 
 def unfinished_message(world_id: str, reason: str) -> str:

@@ -25,6 +25,7 @@ from generia_assets.durable.calls.task_calls import Checkpoints, Providers, Task
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
 from generia_assets.durable.events.relay import Relay, Sender
+from generia_assets.durable.leases.brake import hold_if_braked
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.leases.ownership import acquire_lease, release_lease, renew_lease
@@ -45,6 +46,9 @@ from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument, retr
 
 logger = logging.getLogger(__name__)
 
+LAST_ANSWERS_SECONDS = 10.0
+"""How long a run whose world was stopped waits for the answers to its calls in flight: they are paid for."""
+
 
 class TooManyRecoveriesError(RuntimeError):
     """The world's run died too often; something about the world kills its process."""
@@ -60,6 +64,7 @@ async def open_session(
     run_is_over: Callable[[str], bool],
     connect_events: Callable[[], Sender],
     forget_staged: Callable[[], Awaitable[None]],
+    end_run: Callable[[], Awaitable[None]],
 ) -> WorldSession:
     """Acquire the world, continue its generation or start one, and be ready to work.
 
@@ -73,6 +78,8 @@ async def open_session(
         connect_events: Connects to the topic of live events.
         forget_staged: Deletes documents that another generation has staged: done before this one begins, so that no death can
             leave them to it.
+
+        end_run: Terminates this run, as a person does in Dagster's pages.
 
     Returns:
         The session; close it.
@@ -97,8 +104,9 @@ async def open_session(
         run_is_over=run_is_over,
         outage_timeout=settings.patience_seconds,
     )
+    held = asyncio.Event()
     renewal = asyncio.create_task(
-        renew_lease(database, token, lease_seconds=settings.world_lease_seconds, on_priority=providers.gateway.weigh),
+        renew_lease(database, token, lease_seconds=settings.world_lease_seconds, on_priority=providers.gateway.weigh, held=held),
         name=f"lease:{world_id}",
     )
     relay = Relay(database, world_id, connect_events)
@@ -122,13 +130,16 @@ async def open_session(
         commits.traceparent = relay.traceparent = span.traceparent
         logger.debug("world %s: the trace context of this run is %s", world_id, span.traceparent or "none")
         parameters = parse_stored(status.parameters)
-        ledger = _ledger(database, commits, generation, status, workload, settings)
+        ledger = _ledger(database, commits, generation, status, workload, settings, held)
         await ledger.close_cut_off()
         stages = StageTracker(generation.stages)
         await _count_recovery(database, commits, generation, stages, status, run, settings.max_takeovers)
         if not generation.continued or generation.finished:
             await forget_staged()
         await begin(commits, generation, run, workload, status, stages)
+        if not generation.finished and await commits.retry(partial(hold_if_braked, database, token)):
+            commits.doubt_ownership()
+            held.set()
     except BaseException as error:
         if span is not None:
             span.fail(type(error).__name__)
@@ -169,10 +180,18 @@ async def open_session(
         relay,
         pending,
         renewal,
+        asyncio.create_task(_end_when_held(ledger, end_run), name=f"held:{world_id}"),
         span,
         status.parked,
         takes_references=takes_references(providers.images),
     )
+
+
+async def _end_when_held(ledger: BudgetLedger, end_run: Callable[[], Awaitable[None]]) -> None:
+    """End this run when a person has stopped its world; answers to the calls in flight are waited for and kept."""
+    await ledger.held.wait()
+    await ledger.await_answers(LAST_ANSWERS_SECONDS)
+    await end_run()
 
 
 def _span(assignment: Assignment, generation: Generation) -> tracing.Span:
@@ -222,6 +241,7 @@ def _ledger(
     status: WorldStatus,
     workload: Workload | None,
     settings: Settings,
+    held: asyncio.Event,
 ) -> BudgetLedger:
     lost = status.calls_excused if generation.continued else 0
     limits = workload.call_limits if workload else {api: getattr(status, name) for api, name in CALL_LIMIT.items()}
@@ -232,6 +252,7 @@ def _ledger(
         lost_call_allowance=lost_call_allowance(sum(limits.values()) - (0 if workload else lost)),
         lost_calls=lost,
         item_limits=item_limits(limits, settings.budget_spare),
+        held=held,
     )
 
 

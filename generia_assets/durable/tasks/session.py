@@ -80,6 +80,7 @@ class WorldSession:
     relay: Relay
     pending: PendingPictures
     renewal: asyncio.Task[None]
+    ending: asyncio.Task[None]
     span: tracing.Span
     suspended_before: Suspension | None
     ended: bool = False
@@ -171,6 +172,7 @@ class WorldSession:
             closing.push_async_callback(self.relay.aclose)
             closing.push_async_callback(release_lease, self.database, self.commits.token)
             closing.push_async_callback(self.commits.aclose)
+            await cancel_and_wait(self.ending)
             await cancel_and_wait(self.renewal)
             if not self.ended:
                 with suppress(LeaseLostError):

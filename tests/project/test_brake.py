@@ -1,0 +1,123 @@
+"""The brake on a real stack: ``generia stop --all`` ends all calls on the spot, ``generia resume --all`` completes every world."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bench import stack
+from bench.exact import call_counts, exactness
+from bench.killing import run_processes
+from bench.stack import TestStack, status_of
+from generia_assets.durable.collections import FLEET, STATUS, WORLD_EVENTS
+from generia_assets.durable.leases.brake import BRAKE
+from resources.mongodb.connection import MongoDatabase
+
+pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+LATENCY_S = 0.5
+NO_CALL_AFTER_S = 2.0
+wait_for = partial(stack.wait_for, seconds=180.0)
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[TestStack]:
+    with TestStack(settings={"WORLD_LEASE_SECONDS": "6"}) as house:
+        house.start_servers(latency=LATENCY_S)
+        house.start_dagster()
+        yield house
+
+
+@pytest.fixture
+def database(house: TestStack) -> Iterator[MongoDatabase]:
+    with house.database() as database:
+        yield database
+
+
+def generia(house: TestStack, *arguments: str, dagster: bool = True) -> dict[str, object]:
+    argv = [str(Path(sys.executable).with_name("generia")), *arguments, "--yes", "--json"]
+    env = {**os.environ, **house.env, **({} if dagster else {"DAGSTER_HOME": ""})}
+    done = subprocess.run(argv, env=env, cwd=house.folder, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def works(database: MongoDatabase, world: str) -> bool | None:
+    status = status_of(database, world)
+    return (status is not None and status.api_calls_made_LLM >= 3) or None
+
+
+def is_completed(database: MongoDatabase, world: str) -> bool | None:
+    status = status_of(database, world)
+    assert status is None or status.status != "failed", status.message
+    return (status is not None and status.status == "completed") or None
+
+
+@pytest.mark.case("P22")
+def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(house: TestStack, database: MongoDatabase) -> None:
+    """No call begins two seconds after the brake, of worlds at work, queued, or ordered meanwhile; no answer is paid twice.
+
+    Neither where the command reaches Dagster, nor where it does not.
+    """
+    worlds = [house.order(users=3, posts=90) for _ in range(2)]
+    for world in worlds:
+        wait_for("work", partial(works, database, world))
+    worlds.append(house.order(users=1, posts=1))  # its run begins about now
+    wait_for("its record", lambda: status_of(database, worlds[-1]))
+    for dagster in (True, False):
+        late = _brake(house, database, worlds, dagster=dagster)
+        assert generia(house, "resume", "--all")["resumed"] == len(worlds)
+        worlds.append(late)
+        if dagster:
+            wait_for("calls", partial(_has_called, house, house.gemini.stats().calls))
+            wait_for("the late order", partial(status_of, database, late))
+            worlds = [world for world in worlds if not is_completed(database, world)]
+    for record in database[STATUS].find():
+        wait_for("the world", partial(is_completed, database, record["_id"]))
+        found = exactness(house, database, record["_id"])
+        assert found.ok, found
+    assert database[STATUS].count_documents({"no_calls_until": {"$ne": None}}) == 0
+
+
+def _brake(house: TestStack, database: MongoDatabase, worlds: list[str], *, dagster: bool) -> str:
+    """Stop everything; returns a world that is ordered meanwhile."""
+    stopped = generia(house, "stop", "--all", dagster=dagster)
+    brake = database[FLEET].find_one({"_id": BRAKE})
+    assert brake is not None
+    assert (stopped["worlds"], stopped["taken_from"]) == (len(worlds), [])
+    late = house.order(users=1, posts=1)
+    wait_for("a tick that leaves the order in Kafka", partial(_tick_says_stopped, house, brake["since"].timestamp()))
+    wait_for("the end of all runs", lambda: not run_processes(house) or None)
+    assert (house.gemini.stats().last_call_at or 0.0) < brake["since"].timestamp() + NO_CALL_AFTER_S
+    assert status_of(database, late) is None
+    for world in worlds:
+        status = status_of(database, world)
+        assert status is not None
+        assert status.parked is not None
+        assert (status.parked.kind, status.owner.run_id, status.stopped_with) == ("stopped", None, "all")
+        assert call_counts(database, world).cut_off == 0  # answers to calls in flight are kept
+        assert database[WORLD_EVENTS].count_documents({"world_id": world, "event.event_type": "cancelled"}) >= 1
+    return late
+
+
+def _has_called(house: TestStack, before: int) -> bool | None:
+    return house.gemini.stats().calls > before or None
+
+
+def _tick_says_stopped(house: TestStack, since: float) -> bool | None:
+    with house.instance() as instance:
+        for state in instance.all_instigator_state():
+            if state.instigator_name == "kafka_orders":
+                ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, after=since, limit=20)
+                if any(tick.skip_reason and "everything is stopped" in tick.skip_reason for tick in ticks):
+                    return True
+    return None
