@@ -65,7 +65,7 @@ def broker_url() -> str:
     url = settings().celery_broker_url.get_secret_value()
     if not url:
         raise SettingsError(
-            "CELERY_BROKER_URL is empty: set it to the broker of the fleet, such as amqp://user:password@host:5672//"
+            "CELERY_BROKER_URL is empty: set it to the broker of the fleet, such as amqp://user:<password>@host:5672//"
         )
     return url
 

@@ -14,10 +14,13 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from generia_assets.assets.worker import Worker
+from resources.tracing import Span
 
 
 class Session:
-    """Of a world's session only that it does the work."""
+    """Of a world's session only that it does the work, in no trace."""
+
+    span = Span("run", {})
 
     async def work(self, work: Awaitable[str]) -> str:
         return await work

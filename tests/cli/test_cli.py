@@ -173,6 +173,7 @@ def test_an_order_is_the_platforms_own_message() -> None:
     )
     assert read_message(order.message()) == order
     expected = {"user_prompt": "город", "users_count": 3, "posts_count": 7, "quality": "high", "max_cost_usd": 1.5, "seed": 0}
+    expected["priority"] = 0
     assert json.loads(order.message())["parameters"] == expected
 
 

@@ -74,13 +74,12 @@ def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
     worlds.append(house.order(users=1, posts=1))  # its run begins about now
     wait_for("its record", lambda: status_of(database, worlds[-1]))
     for dagster in (True, False):
-        late = _brake(house, database, worlds, dagster=dagster)
+        late, worlds = _brake(house, database, worlds, dagster=dagster)
         assert generia(house, "resume", "--all")["resumed"] == len(worlds)
         worlds.append(late)
         if dagster:
             wait_for("calls", partial(_has_called, house, house.gemini.stats().calls))
             wait_for("the late order", partial(status_of, database, late))
-            worlds = [world for world in worlds if not is_completed(database, world)]
     for record in database[STATUS].find():
         wait_for("the world", partial(is_completed, database, record["_id"]))
         found = exactness(house, database, record["_id"])
@@ -88,11 +87,13 @@ def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
     assert database[STATUS].count_documents({"no_calls_until": {"$ne": None}}) == 0
 
 
-def _brake(house: TestStack, database: MongoDatabase, worlds: list[str], *, dagster: bool) -> str:
-    """Stop everything; returns a world that is ordered meanwhile."""
+def _brake(house: TestStack, database: MongoDatabase, worlds: list[str], *, dagster: bool) -> tuple[str, list[str]]:
+    """Stop everything; returns a world that is ordered meanwhile, and those of the worlds that were stopped."""
     stopped = generia(house, "stop", "--all", dagster=dagster)
     brake = database[FLEET].find_one({"_id": BRAKE})
     assert brake is not None
+    worlds = [world for world in worlds if not is_completed(database, world)]
+    assert worlds
     assert (stopped["worlds"], stopped["taken_from"]) == (len(worlds), [])
     late = house.order(users=1, posts=1)
     wait_for("a tick that leaves the order in Kafka", partial(_tick_says_stopped, house, brake["since"].timestamp()))
@@ -106,7 +107,7 @@ def _brake(house: TestStack, database: MongoDatabase, worlds: list[str], *, dags
         assert (status.parked.kind, status.owner.run_id, status.stopped_with) == ("stopped", None, "all")
         assert call_counts(database, world).cut_off == 0  # answers to calls in flight are kept
         assert database[WORLD_EVENTS].count_documents({"world_id": world, "event.event_type": "cancelled"}) >= 1
-    return late
+    return late, worlds
 
 
 def _has_called(house: TestStack, before: int) -> bool | None:

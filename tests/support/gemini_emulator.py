@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx2
 from google import genai
 from google.genai import types
 from pydantic import BaseModel, Field
@@ -35,12 +36,15 @@ class Village(BaseModel):
 @asynccontextmanager
 async def sdk(base_url: str, *, key: str = "test-key", patience: float = 10.0) -> AsyncIterator[genai.Client]:
     """Google's own client, asking the emulator instead. ``patience`` in seconds."""
-    options = types.HttpOptions(base_url=base_url, api_version="v1beta", timeout=round(patience * 1000))
+    # As the product's transport: else the SDK takes aiohttp where that is installed.
+    http = httpx2.AsyncClient(timeout=patience, trust_env=False)
+    options = types.HttpOptions(base_url=base_url, api_version="v1beta", timeout=round(patience * 1000), httpx_async_client=http)
     client = genai.Client(api_key=key, http_options=options)
     try:
         yield client
     finally:
         await client.aio.aclose()
+        await http.aclose()
         client.close()
 
 

@@ -155,10 +155,10 @@ def retire(
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database, instance_if_known(where.dagster_home) as instance:
+        named = [get_world(database, one) for one in world or ()]
         if instance is None:
             raise CommandError("DAGSTER_HOME is not set, and no `generia dev` runs from here: run this where the generator runs")
-        if world:
-            named = [get_world(database, one) for one in world]
+        if named:
             for status in named:
                 _refuse_unfinished(status)
             retired = list(dict.fromkeys(status.world_id for status in named))
