@@ -148,7 +148,7 @@ class BudgetLedger:
         if (rest := token.sends_from - time.monotonic()) > 0:
             await asyncio.sleep(rest)
         look = partial(self._database[STATUS].find_one, token.filter, {"held": HELD})
-        while not self._commits.owned_recently:
+        while self.held.is_set() or not self._commits.owned_recently:  # held: this run ends when the calls in flight are answered
             raise_if_cancelled()
             found = await self._commits.retry(look)
             if found is None:
