@@ -75,6 +75,11 @@ _HIGHER = [str(priority) for priority in range(1, HIGHEST_PRIORITY + 1)]
 OVER = [DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE]
 
 
+def do_not_retry(instance: DagsterInstance, run_id: str) -> None:
+    """Let Dagster not repeat a run that a person ends: where its process is dead already, Dagster will call it failed."""
+    instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
+
+
 class TerminatesByStatus(RunLauncher):
     """A run launcher that ends a run through its status in Dagster's storage, which the run itself reads (``ended_by_dagster``)."""
 
@@ -86,8 +91,7 @@ class TerminatesByStatus(RunLauncher):
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
-        # Where its process is dead already, Dagster will call it failed, and would repeat what a person wants to end.
-        self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
+        do_not_retry(self._instance, run_id)
         self._instance.report_run_canceling(run)
         return True
 

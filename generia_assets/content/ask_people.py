@@ -68,7 +68,7 @@ def ties_to_describe(
 
 def happened(request: WorldRequest, world: WorldDescription, t: int) -> int:
     """How many events of the calendar have happened at this place of the timeline."""
-    return events_before(request.seed, request.size.told, len(world.calendar), t)
+    return events_before(request.seed, request.size.calendar_posts, len(world.calendar), t)
 
 
 def happened_when_joining(request: WorldRequest, world: WorldDescription, index: int) -> int:

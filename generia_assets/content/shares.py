@@ -49,9 +49,9 @@ class Size(NamedTuple):
         return 0 if self.former is None else self.former.extensions + 1
 
     @property
-    def told(self) -> int:
+    def calendar_posts(self) -> int:
         """The posts over which the calendar's events happen: the first ones that were ordered. Later posts come after them all."""
-        return self.former.told if self.former is not None and self.former.posts else self.posts
+        return self.former.calendar_posts if self.former is not None and self.former.posts else self.posts
 
 
 def ceiling(people: int, posts: int) -> int:

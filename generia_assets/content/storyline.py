@@ -164,7 +164,7 @@ def _continued(
     is_later = size.former is not None and size.former.posts > 0
     own, drawn_for = axes.self_seed(seed, index, selves), seeding.seed_of(seed, size.extensions)
     rng = seeding.seeded_rng(seeding.seed_of(own, size.extensions), "storyline", index)
-    posts = size.told
+    posts = size.calendar_posts
     talker = axes.profile(seed, index, selves).talker
     lengths = {length.words: length for length in kinds.lengths}
     places = [line.t_of(index, order) for order in range(first, total)]

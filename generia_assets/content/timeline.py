@@ -96,7 +96,7 @@ def opening(posts: int) -> int:
 def is_vignette(seed: int, posts: int, t: int) -> bool:
     """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. One post in three is.
 
-    ``posts``: those that were ordered first (``Size.told``).
+    ``posts``: those that were ordered first (``Size.calendar_posts``).
     """
     first = opening(posts)
     if t < first:
@@ -156,11 +156,11 @@ def _replies(seed: int, size: Size, authors: Sequence[int], known: Sequence[int]
     }
     latest: dict[int, deque[int]] = {}
     answered_by: set[tuple[int, int]] = set()
-    given, first = 0, opening(size.told)
+    given, first = 0, opening(size.calendar_posts)
     share = REPLY_SHARE if len(authors) > _FEW_POSTS else REPLY_SHARE_WHERE_FEW
     for t, author in enumerate(authors):
         target = known[t] if t < len(known) else -1
-        if t >= len(known) and given < share * (t + 1) - 0.5 and t >= first and not is_vignette(seed, size.told, t):
+        if t >= len(known) and given < share * (t + 1) - 0.5 and t >= first and not is_vignette(seed, size.calendar_posts, t):
             possible = [
                 earlier
                 for other in named[author]

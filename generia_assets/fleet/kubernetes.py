@@ -10,7 +10,8 @@ from dagster import DagsterRun
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.job import get_job_name_from_run_id
 
-from generia_assets.dagster_internals import MAX_RETRIES_TAG, CheckRunHealthResult, WorkerStatus
+from generia_assets.dagster_instance import do_not_retry
+from generia_assets.dagster_internals import CheckRunHealthResult, WorkerStatus
 
 
 class KubernetesRunLauncher(K8sRunLauncher):
@@ -20,8 +21,7 @@ class KubernetesRunLauncher(K8sRunLauncher):
         """Note that the run is to end, and delete its job. False if it has ended already, or the API server does not answer."""
         run = self._instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
-            # Where its process is dead already, Dagster will call it failed, and would repeat what a person wants to end.
-            self._instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
+            do_not_retry(self._instance, run_id)
         return bool(super().terminate(run_id))  # type: ignore[no-untyped-call]  # Dagster's own
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
