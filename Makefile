@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Not another environment's: what is installed is installed here.
 unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
-.PHONY: help demo dev docs test test-fast coverage bench lint schemas protos world-page format clean
+.PHONY: help demo dev docs test test-fast coverage bench lint reference schemas protos world-page format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and tha
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -W ignore -m dagster definitions validate --log-level warning
+
+reference: $(VENV)/.installed  ## .env and the parts of pages that are generated: settings, commands, client snippets
+	@exec $(BIN)/python -m generia_assets.reference
 
 schemas: $(VENV)/.installed  ## docs/schemas: the JSON Schema of every message, in and out, from the models
 	@exec $(BIN)/python -m generia_assets.schemas
