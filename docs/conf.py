@@ -28,6 +28,7 @@ myst_heading_anchors = 4
 myst_links_external_new_tab = False
 suppress_warnings = ["myst.header"]
 highlight_language = "text"
+smartquotes = False
 
 NAVIGATION = {
     "Quick start": ["Start <self>", "docs/containers", "docs/troubleshooting"],

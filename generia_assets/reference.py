@@ -67,11 +67,11 @@ def settings_tables() -> str:
     """A table of settings for each section."""
     parts = []
     for title, fields in _sections():
-        parts += [f"\n## {title}\n", "| Variable | Default | Allowed | Meaning |", "|---|---|---|---|"]
+        parts += [f"\n## {title}\n", "| Variable | Default | Meaning |", "|---|---|---|"]
         for name, about, default, allowed in fields:
-            secret = ". A secret: from the environment only" if name in SECRETS else ""
-            cells = (f"`{name}`", f"`{default}`" if default else "", allowed, linked(about) + secret)
-            parts.append(_row(*cells))
+            hints = [f"Allowed: {allowed}"] if allowed else []
+            hints += ["A secret: from the environment only"] if name in SECRETS else []
+            parts.append(_row(f"`{name}`", f"`{default}`" if default else "", ". ".join((linked(about), *hints))))
     return "\n".join(parts) + "\n\n"
 
 
