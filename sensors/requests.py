@@ -23,6 +23,7 @@ from generia_assets.durable.status import State
 from generia_assets.partitions import worlds
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
+QUEUED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
 GRACE_SECONDS = 60.0
 """A run that has not come by then is lost; one that has failed is followed by another so often."""
 DEFERRED: MongoDocument = {"status": State.PENDING.value, "parked": None, "deferred": True}

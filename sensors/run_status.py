@@ -31,8 +31,7 @@ from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
-from sensors.figures import QUEUED
-from sensors.requests import partition_request, reordered
+from sensors.requests import QUEUED, partition_request, reordered
 
 logger = logging.getLogger(__name__)
 

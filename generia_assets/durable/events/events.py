@@ -27,25 +27,17 @@ LONGEST_LABEL = 200
 MOST_LABELS = 50
 
 
-def _text(value: object) -> object:
-    return cut(clean(value), LONGEST_TEXT) if isinstance(value, str) else value
-
-
-def _line(value: object) -> object:
-    return cut(clean(value), LONGEST_LINE) if isinstance(value, str) else value
-
-
-def _label(value: object) -> object:
-    return cut(clean(value), LONGEST_LABEL) if isinstance(value, str) else value
+def _cut_at(longest: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: cut(clean(value), longest) if isinstance(value, str) else value)
 
 
 def _few(values: object) -> object:
     return tuple(values)[:MOST_LABELS] if isinstance(values, Sequence) else values
 
 
-Text = Annotated[str, BeforeValidator(_text), Field(max_length=LONGEST_TEXT)]
-Line = Annotated[str, BeforeValidator(_line), Field(max_length=LONGEST_LINE)]
-Label = Annotated[str, BeforeValidator(_label), Field(max_length=LONGEST_LABEL)]
+Text = Annotated[str, _cut_at(LONGEST_TEXT), Field(max_length=LONGEST_TEXT)]
+Line = Annotated[str, _cut_at(LONGEST_LINE), Field(max_length=LONGEST_LINE)]
+Label = Annotated[str, _cut_at(LONGEST_LABEL), Field(max_length=LONGEST_LABEL)]
 Labels = Annotated[tuple[Label, ...], BeforeValidator(_few), Field(max_length=MOST_LABELS)]
 
 

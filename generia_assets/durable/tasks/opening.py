@@ -17,10 +17,9 @@ from pymongo import AsyncMongoClient
 from generia_assets.content.economy import tier_of_calls
 from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
 from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
-from generia_assets.durable.calls.pending_pictures import PendingPictures
+from generia_assets.durable.calls.pictures import PendingPictures, ReferencePictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.publications import Publications
-from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker

@@ -17,7 +17,7 @@ from typing import TypeVar
 from pymongo import UpdateOne
 
 from generia_assets.catalog import TaskType
-from generia_assets.durable.calls.pending_pictures import PendingPictures
+from generia_assets.durable.calls.pictures import PendingPictures
 from generia_assets.durable.calls.usage import usage_of
 from generia_assets.durable.collections import GENERATIONS, STATUS, STEPS
 from generia_assets.durable.events.progress import StageTracker
