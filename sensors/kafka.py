@@ -1,11 +1,10 @@
 """The sensor that turns orders in Kafka into runs: one tick reads, records, and asks Dagster for one run per order.
 
-Here: the tick's order of steps. Its parts are elsewhere: what a record means (messages.py), where to read on (offsets.py), what
-becomes of a broken one (dead_letters.py), what is asked of Dagster (requests.py), how an unreadable batch is noticed
-(resources/kafka/batches.py).
+Its parts are elsewhere: what a record means (messages.py), where to read on (offsets.py), what becomes of a broken one
+(dead_letters.py), what is asked of Dagster (requests.py).
 
-Nothing is lost, whatever dies when: the cursor moves only with Dagster's own record of the tick, past messages that are recorded
-in MongoDB, safe as dead letters, or not for us. All of it may happen twice; a repeated order makes no second world.
+Nothing is lost, whatever dies when: the cursor moves only with Dagster's own record of the tick, past messages that are recorded in
+MongoDB, safe as dead letters, or not for us. All of it may happen twice; a repeated order makes no second world.
 """
 
 from __future__ import annotations

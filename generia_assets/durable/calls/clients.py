@@ -1,8 +1,7 @@
 """A task's language model and image API, each call of them a checkpoint and made through the gateway.
 
-Here: asking again after an answer that cannot be used, and asking another way when a model turned out to be gone or changed; a
-picture, which is made, waits in a file (pictures.py) and is uploaded. Not here: the protocols of Gemini and of image
-providers (resources/gemini/, resources/images.py), and what is wrong with an answer (resources/gemini/answers.py).
+Here: asking again after an answer that cannot be used, and asking another way when a model turned out to be gone or changed. Not
+here: what is wrong with an answer (resources/gemini/answers.py).
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""Live events (R12): the messages of the topic ``generia-progress``, one pydantic class an event.
+"""Live events (R12): the messages of the topic ``generia-progress``, one pydantic class an event, version 1 (docs/events.md).
 
-Here: the shape of every event, version 1 (``docs/events.md`` explains them, ``docs/schemas/`` holds their JSON Schemas). Not here:
-how an event becomes durable together with the change that it describes (commits.py, outbox.py) and how it is sent (relay.py).
-Fields may be added within a version, and a reader ignores what it does not know; anything else is a new version.
-
-Texts of users and models are data: cleaned of control characters, and cut with an ellipsis at a generous length, so that every
-event stays far below the largest message that Kafka takes by default (1 MB).
+Fields may be added within a version, and a reader ignores what it does not know; anything else is a new version. Texts of users and
+models are data: cleaned of control characters, and cut with an ellipsis at a generous length, so that every event stays far below
+the largest message that Kafka takes by default (1 MB).
 """
 
 from __future__ import annotations

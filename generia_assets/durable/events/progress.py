@@ -1,7 +1,4 @@
-"""Progress: how the status record moves with the work (R11), as changes to be committed together with the task that causes them.
-
-Here: stages, and what each task type counts. Not here: writing (commits.py).
-"""
+"""Progress: how the status record moves with the work (R11), as changes to be committed together with the task that causes them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """Recording orders in MongoDB before any run exists, exactly once whoever asks and however often; and the states of their tasks.
 
-Here: an order's task document, the status record of a new world, and the states of the task of an order for a world that exists,
-which makes a part of it again or extends it. Such a task stands beside those that its run makes: it has no generation, and no
-counter counts it. Not here: what an order may say (order.py), how it arrives (sensors/kafka.py, the asset ``world_request``, the
-command line), and the task of a new world, which is its generation's first one (tasks/runner.py).
+The task of an order for a world that exists, which makes a part of it again or extends it, stands beside those that its run makes:
+it has no generation, and no counter counts it. Not here: the task of a new world, which is its generation's first one
+(tasks/runner.py).
 """
 
 from __future__ import annotations
@@ -70,10 +69,8 @@ def record_order(
     """Record the order's task and a new world's status record, once; a repetition finds what the first one wrote.
 
     Args:
-        database: The generator's database.
         order: The order; where it has no parameters, those of its task in MongoDB count.
-        max_users: Users of a world that this installation accepts at most (MAX_USERS).
-        max_posts: Posts, likewise (MAX_POSTS).
+        max_users, max_posts: Of a world that this installation accepts at most.
         service_tier: Of a new world whose order names none (SERVICE_TIER). Its status record keeps it.
 
     Returns:

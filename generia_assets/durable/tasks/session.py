@@ -1,8 +1,4 @@
-"""A session: one run's work on one world, from acquiring its lease to releasing it.
-
-Here: how work stops when the lease is lost, and how the run ends. Not here: how a session begins (opening.py), and what is made
-(assets/orchestrator.py).
-"""
+"""A session: one run's work on one world, from acquiring its lease to releasing it."""
 
 from __future__ import annotations
 
