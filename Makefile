@@ -64,7 +64,7 @@ schemas: $(VENV)/.installed  ## docs/schemas: the JSON Schema of every message, 
 	@exec $(BIN)/python -m generia_assets.schemas
 
 protos: $(VENV)/.installed-dev  ## the platform's messages: what is generated from resources/platform/proto/*.proto
-	@exec $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. resources/platform/proto/*.proto
+	@exec $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. resources/platform/proto/*.proto
 
 world-page: $(VENV)/.installed  ## docs/a-world.md: the demo's world in prompts and answers, as the templates are now
 	@exec $(BIN)/generia prompts --answers emulators/gemini/recorded/lull --as-page docs/a-world.md
