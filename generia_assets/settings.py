@@ -89,6 +89,11 @@ class Settings(MongoSettings, KafkaSettings, GeminiSettings, ImageSettings, Plat
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$",
         description="where people reach `generia view`; no / at its end",
     )
+    source_url: str = Field(
+        "",
+        pattern=r"^(https?://[^?#\s]+[^/?#\s])?$",
+        description="where the source is shown, e.g. https://git.example.org/generia/blob/main; '' = files of this machine",
+    )
     allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
         "", description="host names, comma separated, by which browsers may ask for the pages, beside loopback's and PAGES_URL's"
     )
