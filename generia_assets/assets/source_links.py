@@ -38,9 +38,9 @@ def with_source_links(assets: dg.AssetsDefinition, source_url: str) -> dg.Assets
 
 
 def prompts_of(asset: AssetSpec) -> list[Path]:
-    """The templates of the asset's requests. Parts that templates share, named ``_part.j2``, are left out."""
-    names = [name for name in asset.content_files if name.endswith(".j2") and "/_" not in name]
-    return [CONTENT_FOLDER / name for name in sorted(set(names), key=lambda name: (name in asset.content_files[:1], name))]
+    """The templates of the asset's requests, its own first. Parts that templates share, named ``_part.j2``, are left out."""
+    names = [name for name in reversed(asset.content_files) if name.endswith(".j2") and "/_" not in name]
+    return [CONTENT_FOLDER / name for name in dict.fromkeys(names)]
 
 
 def _place(function: Callable[..., object]) -> tuple[Path, int]:
