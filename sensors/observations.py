@@ -2,8 +2,8 @@
 
 Here: when to observe, and what the observations hold. An observation is reported when the health changes, every five minutes while
 orders wait or something is wrong, and else every hour: an idle installation adds 48 events a day. With PLATFORM=grpc the health of
-the platform's services is asked every five minutes. Not here: the assets (generia_assets/assets/external.py), and figures for
-monitors (figures.py).
+the platform's services is asked every five minutes. Not here: the assets (generia_assets/assets/external.py), and the
+sensor's own figures, which are read here (durable/figures.py).
 """
 
 from __future__ import annotations
