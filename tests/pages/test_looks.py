@@ -181,7 +181,7 @@ def test_one_word_does_not_turn_a_line_around(browser: Browser, site: Site) -> N
     world = site.world(users=2, posts=2, word="سلحفاة").make()
     with a_page(browser) as page:
         page.goto(site.page_of(world, "/characters/c0000"))
-        for items in (".tags span", ".profile .facts li"):
+        for items in (".tags a", ".profile .facts li"):
             assert left_of(page, f"{items}:nth-child(1)") <= left_of(
                 page, f"{items}:nth-child(2)"
             )  # or the second is on its next line
