@@ -34,7 +34,7 @@ from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
 from generia_assets.pages.render import Search, WorldPages
 from generia_assets.queries.asset_views import AssetViews, consistent_read
-from generia_assets.queries.feed import NO_POSTS, FeedOrder, FeedPage, feed_page, post, posts_of, threads
+from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_of, threads
 from generia_assets.queries.names import UnknownItemError
 from generia_assets.queries.people import NOBODY, people_found, people_page, person
 from generia_assets.queries.search import LONGEST_QUERY, PostQuery, found_keys, popular_hashtags, terms
@@ -175,7 +175,7 @@ def _search(request: Request, found: _World) -> str:
         return found.pages.search(replace(search, hashtags=popular_hashtags(views, POPULAR)))
     people = people_found(views, by.removeprefix("@") or text, POPULAR)
     if by and len(people) != 1:
-        return found.pages.search(replace(search, people=people, unclear=True, found=NO_POSTS))
+        return found.pages.search(replace(search, people=people, unclear=True))
     keys = found_keys(views, PostQuery(text, person=people[0].key if by else ""), order.direction)
     page = feed_page(views, order, keys=keys, after=after)
     onward = _onward(found.links.search(q=text, by=by), order, page)

@@ -94,9 +94,6 @@ class FeedPage(BaseModel):
     after: str | None
 
 
-NO_POSTS = FeedPage(posts=(), after=None)
-
-
 class Thread(BaseModel):
     """The thread of a post: the posts above it, of which each replies to the one before it, and all replies below it."""
 

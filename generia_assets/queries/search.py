@@ -24,7 +24,7 @@ MOST_FOUND = 10_000
 """Posts that a search finds, the first in the order that the reader chose."""
 COUNTED_POSTS = 10_000
 """Posts whose hashtags are counted."""
-_TERM = re.compile(r'"([^"]+)"|“([^”]+)”|(\S+)')
+_TERM = re.compile(r'"([^"]*)"|“([^”]*)”|(\S+)')
 _ACCENTS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670"
 """Marks that people leave out: accents, Hebrew points, Arabic vowels. (In other scripts a mark makes another word.)"""
 _ANY_ACCENTS = re.compile(f"[{_ACCENTS}]")
@@ -55,7 +55,7 @@ class PostQuery:
 
 def terms(text: str) -> list[str]:
     """What must all be there: words, and phrases in quotation marks."""
-    found = (next(filter(None, match.groups())).strip() for match in _TERM.finditer(clean(text[:LONGEST_QUERY])))
+    found = (next(filter(None, match.groups()), "").strip() for match in _TERM.finditer(text[:LONGEST_QUERY]))
     return [term for term in found if _plain(term).strip("#")]
 
 
@@ -97,7 +97,7 @@ def _with_tag(tag: str) -> MongoDocument:
 
 def _plain(term: str) -> str:
     """The term with each letter composed, and without accents that stand alone."""
-    return _ANY_ACCENTS.sub("", unicodedata.normalize("NFC", term.casefold()))
+    return _ANY_ACCENTS.sub("", unicodedata.normalize("NFC", clean(term)[:LONGEST_QUERY].casefold()))
 
 
 def _letter(letter: str) -> str:
