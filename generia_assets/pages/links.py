@@ -32,6 +32,10 @@ class Links(ABC):
     def _page(self, name: str, order: FeedOrder | None = None) -> str:
         """A page of the world; '' is its first."""
 
+    @abstractmethod
+    def absolute(self, address: str) -> str | None:
+        """An address of a page or an image as other sites reach it; None where they cannot."""
+
     def feed(self, order: FeedOrder | None = None) -> str:
         """The world's first page, its posts in this order; None: in the usual one."""
         return self._page("", order)
@@ -72,9 +76,10 @@ def is_elsewhere(url: str) -> bool:
 
 @dataclass(frozen=True)
 class ServedLinks(Links):
-    """Addresses on the server."""
+    """Addresses on the server. ``base``: where other sites reach it, without a slash at its end; '' where that does not matter."""
 
     world_id: str
+    base: str = ""
 
     def static(self, name: str) -> str:
         """See ``Links``."""
@@ -96,6 +101,10 @@ class ServedLinks(Links):
         """See ``Links``."""
         query = urlencode({name: value for name, value in asked.items() if value})
         return self._page("search") + (f"?{query}" if query else "")
+
+    def absolute(self, address: str) -> str | None:
+        """See ``Links``."""
+        return address if is_elsewhere(address) else f"{self.base}{address}"
 
     def _page(self, name: str, order: FeedOrder | None = None) -> str:
         query = f"?order={order.value}" if order else ""
@@ -129,6 +138,10 @@ class FileLinks(Links):
         return blake2b(tag.casefold().encode(), digest_size=10).hexdigest()
 
     def search(self, **asked: str) -> str | None:
+        """See ``Links``."""
+        return None
+
+    def absolute(self, address: str) -> str | None:
         """See ``Links``."""
         return None
 
