@@ -1,7 +1,6 @@
-"""Pictures as bytes and as files: atomic writing, and reading one that may be damaged.
+"""Pictures as bytes and as files: what is a picture at all, atomic writing, and reading one that may be damaged.
 
-Here: what is a picture at all (media type, size, pixels that decode), and every way in which reading fails as one error. Not here:
-where the platform keeps pictures (platform/local.py), and image providers (images.py).
+Every way in which reading fails is one error.
 """
 
 from __future__ import annotations

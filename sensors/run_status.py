@@ -25,14 +25,13 @@ from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
 from generia_assets.durable.leases.brake import engaged_since, mark_held_stopped
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION
-from generia_assets.durable.status import OURS, State, SuspendReason, WorldStatus, statuses
+from generia_assets.durable.status import OURS, State, SuspendReason, WorldStatus, statuses, unowned
 from generia_assets.durable.tasks.control import mark_stopped
 from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
-from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
+from resources.mongodb.connection import MongoDatabase, MongoDocument, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
-from sensors.figures import QUEUED
-from sensors.requests import partition_request, reordered
+from sensors.requests import QUEUED, partition_request, reordered
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +49,8 @@ FUTILE_RETRY_SECONDS = 60.0
 """A run that ended before it could take its world (no MongoDB, no image) is followed by another so often."""
 CATCH_UP_SECONDS = 5.0
 """For the live events that ended runs could not send, in one tick."""
+OWNED: MongoDocument = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
+"""Finds worlds that a run works on."""
 MOST = 50
 """Worlds ordered again in one tick at most."""
 
@@ -157,12 +158,8 @@ def abandoned(
 ) -> Iterator[WorldStatus]:
     """Unfinished worlds that look as if nobody worked on them: those that were begun first, then by priority and age.
 
-    Args:
-        database: The generator's database.
-        lease_seconds: Of an owner.
-        outage_retry_seconds: How long a world that an outage has parked is left alone.
-        on_their_way: Worlds that have a run.
-        queue_is_full: Worlds that were never begun wait in MongoDB, but for those with a priority above 0.
+    ``outage_retry_seconds``: how long a world that an outage has parked is left alone. ``on_their_way``: worlds that have a run.
+    ``queue_is_full``: worlds that were never begun wait in MongoDB, but for those with a priority above 0.
     """
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
@@ -174,7 +171,7 @@ def abandoned(
                 "status": State.IN_PROGRESS.value,
                 "parked": None,
                 "updated_at": {"$lt": silent},
-                "$or": [{"owner.run_id": None}, {"owner.expires_at": {"$lt": silent}}],
+                "$or": unowned(silent),
             },
             {
                 **({"priority": {"$gt": 0}} if queue_is_full else {}),
@@ -198,8 +195,8 @@ def abandoned(
 
 def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[WorldStatus]:
     """Worlds whose owner Dagster has given up for dead: the code server died, the run's process may live on and hold its lease."""
-    owned = {**OURS, "status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
-    owners = {one["owner"]["run_id"]: one["_id"] for one in database[STATUS].find(owned, {"owner.run_id": 1})}
+    owned = database[STATUS].find({**OURS, **OWNED}, {"owner.run_id": 1})
+    owners = {one["owner"]["run_id"]: one["_id"] for one in owned}
     if not owners:
         return
     given_up = dg.RunsFilter(
@@ -230,9 +227,8 @@ def fail_silent_runs(database: MongoDatabase, instance: dg.DagsterInstance) -> N
 
 def _silent_owners(database: MongoDatabase) -> dict[str, datetime]:
     """Runs that own a world and have let its lease run out, with when it did."""
-    over = {"$lt": ["$owner.expires_at", "$$NOW"]}
-    owned = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}, "$expr": over}
-    return {one["owner"]["run_id"]: one["owner"]["expires_at"] for one in database[STATUS].find(owned, {"owner": 1})}
+    over = database[STATUS].find({**OWNED, "$expr": {"$lt": ["$owner.expires_at", "$$NOW"]}}, {"owner": 1})
+    return {one["owner"]["run_id"]: one["owner"]["expires_at"] for one in over}
 
 
 def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool:

@@ -1,7 +1,6 @@
 """The collections of the generator's database, by name, with the indexes that the project's own queries need.
 
-Here: names and indexes, in one place, so that a query without an index shows. The shapes are in docs/requirements.md, documents.py
-and in the module that writes each collection.
+The shapes of documents are in docs/requirements.md, documents.py and the module that writes each collection.
 """
 
 from __future__ import annotations

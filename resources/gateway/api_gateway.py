@@ -1,12 +1,11 @@
 """The API gateway: budget → slot → breaker → call → classify → record, for every call of LLM, images and platform.
 
-Here: the order of these steps, and the handling of each outcome. Only the few calls that are next reserve their budget before they
-have a slot, so that no slot is idle meanwhile, and a crash costs little for calls that wait. What is reserved and not sent is given
-back. While the breaker is not closed, or the wait for a slot is long, the budget is reserved last. Every attempt is reserved before
-it is made and recorded after it; an attempt that a crash interrupts stays counted as spent.
+Only the few calls that are next reserve their budget before they have a slot, so that no slot is idle meanwhile, and a crash costs
+little for calls that wait. What is reserved and not sent is given back. While the breaker is not closed, or the wait for a slot is
+long, the budget is reserved last. Every attempt is reserved before it is made and recorded after it; an attempt that a crash
+interrupts stays counted as spent.
 
-Not here: the rule for poisonous calls and outages (poison.py), how a provider is called (``Call.send``), and where money and
-records are stored (the world's ``CallLedger``, generia_assets/durable/calls/ledger.py).
+Not here: the rule for poisonous calls and outages (poison.py), and where money and records are stored (durable/calls/ledger.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Sending events to Kafka, so that the sender knows whether they arrived.
-
-Here: an event, its delivery, the producer. Not here: the content of events (dead letters: sensors/dead_letters.py).
-"""
+"""Sending events to Kafka, so that the sender knows whether they arrived."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Reading a Kafka topic from offsets that the caller keeps: no group membership, no rebalance, no commit that decides anything.
-
-Here: one topic's partitions, their bounds, a bounded read, and the reader that stays connected between two calls. Not here: which
-offsets to read from, and what the messages mean (sensors/).
-"""
+"""Reading a Kafka topic from offsets that the caller keeps: no group membership, no rebalance, no commit that decides anything."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""MongoDB: how this project connects to it.
-
-Here: clients with time-outs, ``MongoResource``, and the messages for a server that does not answer or refuses a right. Not here:
-    the collections (generia_assets/durable/collections.py).
-"""
+"""MongoDB: clients with time-outs, ``MongoResource``, and the messages for a server that does not answer or refuses a right."""
 
 from __future__ import annotations
 

@@ -35,6 +35,8 @@ def test_every_language_has_the_same_messages() -> None:
         ("Russian", ("ru", "ru", "ltr")),
         ("Hebrew", ("he", "he", "rtl")),
         ("Arabic", ("ar", "ar", "rtl")),
+        ("Japanese", ("ja", "ja", "ltr")),
+        ("Hindi", ("hi", "hi", "ltr")),
         ("Persian", ("en", "fa", "rtl")),
         ("French", ("en", "fr", "ltr")),
         ("Klingon", ("en", "tlh", "ltr")),

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from generia_assets.content.documents import Media
 from generia_assets.content.text import cut
-from generia_assets.durable.calls.pending_pictures import PendingPicture, PendingPictures
+from generia_assets.durable.calls.pictures import PendingPicture, PendingPictures
 from generia_assets.durable.calls.publications import Doubt, Publications
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost
