@@ -45,6 +45,7 @@ def _environment() -> Environment:
         texts.instant,
         texts.shortened,
         texts.direction,
+        texts.language_tag,
     ):
         environment.filters[filter_.__name__] = filter_
     environment.globals["sizes"] = pictures
