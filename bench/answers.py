@@ -51,7 +51,6 @@ def trials(options: Options) -> Iterator[Trial]:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Run every trial."""
     report = Report(ok=True, figures={}, headings=HEADINGS, rows=[])
     wrong: list[str] = []
     figures = {"worlds": 0, "calls": 0, "damaged": 0, "refused": 0, "deleted_posts": 0, "softened_posts": 0, "milder_pictures": 0}

@@ -40,11 +40,9 @@ class Findings:
 
     @property
     def ok(self) -> bool:
-        """True when nothing is."""
         return not (self.missing or self.doubled or self.complaints)
 
     def expect(self, what: str, found: object, wanted: object) -> None:
-        """Complain unless these are the same."""
         if found != wanted:
             self.complaints.append(f"{what}: {found!r} instead of {wanted!r}")
 
@@ -74,7 +72,6 @@ class CallCounts:
 
     @property
     def cut_off(self) -> int:
-        """Calls whose answer was lost."""
         return self.cut_off_llm + self.cut_off_images
 
 
@@ -101,7 +98,6 @@ def exactness(stack: TestStack, database: MongoDatabase, world_id: str) -> Findi
 
 
 def call_counts(database: MongoDatabase, world_id: str) -> CallCounts:
-    """The world's calls as its account recorded them."""
     status = WorldStatus.model_validate(database[STATUS].find_one({"_id": world_id}))
     order = parse_stored(status.parameters)
     planned = plan(request_of(world_id, order))

@@ -34,7 +34,6 @@ class Way:
 
     @property
     def legs(self) -> Iterator[float]:
-        """Seconds from one station to the next."""
         before = 0.0
         for station in self.stations:
             yield station - before

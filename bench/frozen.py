@@ -198,7 +198,6 @@ class Tries:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Freeze and kill, terminate, and see."""
     tries = options.tries or (QUICK_TRIES if options.quick else TRIES)
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:
         stack.start_servers(latency=LATENCY_SECONDS)

@@ -90,7 +90,6 @@ class Harness:
         return outcome
 
     def clean_up(self) -> None:
-        """End what killed parts left behind."""
         self._supervisor.clean_up()
 
     def _kill(self, death: Death, world_id: str, began: float) -> tuple[Moment, Stale]:
@@ -196,7 +195,6 @@ def _death(dice: random.Random, kill: Kill) -> Death:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Kill, and see."""
     outcomes: list[Outcome] = []
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:
         stack.start_servers(latency=LATENCY_SECONDS)

@@ -90,7 +90,6 @@ class Sender:
         self.sent.good.update({str(message["task_id"]): message for message in fresh})
 
     def close(self) -> None:
-        """End the connection."""
         self._producer.close(timeout=5)
 
 
@@ -99,7 +98,6 @@ _AFTER = {"an id used with other parameters", "a world ordered twice", "a task o
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Send, break, count."""
     apache = apache_kafka_here()
     # Dagster takes up to a second to make a run, so it is the repetitions that a quick round has many of.
     good, repeated, broken = (15, 150, len(KINDS)) if options.quick else (1_000, 1_000, 200)
@@ -193,7 +191,6 @@ def _judge(stack: MessageStack, sent: Sent) -> tuple[list[str], Counter[Place]]:
 
 
 def _as_kept(message: Body) -> dict[str, object]:
-    """An order's parameters as MongoDB has them."""
     parameters = _dict(message["parameters"])
     return {**parameters, "user_prompt": parse_world(parameters).user_prompt}
 

@@ -71,7 +71,6 @@ class Scenario:
     wrong: list[str] = field(default_factory=list)
 
     def row(self) -> tuple[object, ...]:
-        """For the table."""
         status, cap = self.status, self.status.cost_limit_usd
         made = f"{status.api_calls_made_LLM}/{status.api_call_limits_LLM}"
         size = f"{self.order.users}/{self.order.posts}"
@@ -89,7 +88,6 @@ class Money:
         self._random = random.Random(options.seed)
 
     def scenarios(self) -> Iterator[Scenario]:
-        """All of them, each judged."""
         yield from self.deaths_and_mistakes()
         yield self.crowd()
         yield from self.cap()
@@ -283,7 +281,6 @@ def _hits(stats: Stats) -> int:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Run every scenario."""
     logging.disable(logging.WARNING)
     rows, wrong, looks = [], [], 0
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:

@@ -49,7 +49,6 @@ class SentEvent:
 
 
 def events_of(stack: TestStack, world_id: str) -> list[SentEvent]:
-    """All live events of the world so far."""
     version = tuple(map(int, MOCK_BROKER_VERSION.split(".")))
     consumer = KafkaConsumer(bootstrap_servers=stack.env["KAFKA_BOOTSTRAP_SERVERS"], api_version=version, enable_auto_commit=False)
     try:
@@ -136,7 +135,6 @@ def make(stack: TestStack, receiver: Receiver, trace_id: str, *, kill: bool) -> 
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Make both worlds."""
     with Receiver() as receiver:
         settings = {**SETTINGS, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
         with TestStack(seed=options.seed, settings=settings) as stack:

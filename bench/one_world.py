@@ -17,7 +17,6 @@ from resources.mongodb.connection import connect
 
 
 def main() -> None:
-    """Make the world."""
     parser = argparse.ArgumentParser(prog="python -m bench.one_world", description=__doc__)
     parser.add_argument("world")
     parser.add_argument("--users", type=int, required=True)

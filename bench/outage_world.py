@@ -53,12 +53,10 @@ class World:
 
     @property
     def status(self) -> WorldStatus:
-        """Its record."""
         return wait_for("the world's record", lambda: status_of(self._database, self.order.world_id), seconds=START_SECONDS)
 
     @property
     def running(self) -> bool:
-        """Whether its run has not ended."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, *, calls: int = 0, generation: str | None = None) -> None:
@@ -77,7 +75,6 @@ class World:
         )
 
     def end(self, *, seconds: float) -> Made:
-        """Wait for the run's end."""
         wait_for("the end of the world's run", lambda: not self.running or None, seconds=seconds, every=SAMPLE_SECONDS)
         if self._made is None:
             raise RuntimeError("the world's run broke off; its traceback stands above")

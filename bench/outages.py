@@ -44,7 +44,6 @@ FULL = Lengths(gemini=60.0, mongodb=30.0, step_down=10, longest=300.0, calls=240
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Take away, give back, and see."""
     lengths = QUICK if options.quick else FULL
     verdicts: list[Verdict] = []
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:

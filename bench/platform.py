@@ -84,7 +84,6 @@ class PlatformTrial:
 
     @property
     def row(self) -> Sequence[object]:
-        """Its row in the table."""
         status, found = self.status, self.findings
         ended = f"{status.status.value}{f', {status.tasks_failed} failed' if status.tasks_failed else ''}"
         counts = (f"{status.users_created}/{status.users_predicted}", f"{status.posts_created}/{status.posts_predicted}", self.runs)
@@ -148,7 +147,6 @@ def _whole(status: WorldStatus) -> bool:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Make the worlds, and see."""
     logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
     each = {fault: {fault: CONSUL_RATE if fault in CONSUL else RATE} for fault in FAULTS}
     wanted = {"several": QUICK} if options.quick else {"none": {}, **each}

@@ -41,7 +41,6 @@ class Published:
 
 
 def published(stack: TestStack, database: MongoDatabase, world_id: str) -> Published:
-    """The world on the platform of this stack."""
     if stack.platform is None:
         return _on_local_platform(database.client[PLATFORM_DATABASE], stack.folder / "media", world_id)
     with stack.platform as control:

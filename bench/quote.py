@@ -66,7 +66,6 @@ class Comparison:
     inside: int = 0
 
     def add(self, bill: float, quoted: Quote) -> bool:
-        """Compare one; True inside the interval."""
         low, high = quoted.texts_interval_usd
         self.errors.append(bill / quoted.texts_usd - 1)
         self.widths.append((high - low) / quoted.texts_usd)
@@ -75,16 +74,13 @@ class Comparison:
 
     @property
     def off(self) -> float:
-        """The median error."""
         return median(map(abs, self.errors))
 
     @property
     def share_inside(self) -> float:
-        """The share of bills in their interval."""
         return self.inside / len(self.errors)
 
     def row(self) -> tuple[object, ...]:
-        """For the table."""
         return self.name, len(self.errors), f"{self.share_inside:.0%}", f"{self.off:.1%}", f"{median(self.widths):.0%}"
 
 
@@ -132,7 +128,6 @@ class Quotes:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Make the worlds, and compare their bills with their quotes."""
     logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
     numbers = (20, 8, 8) if options.quick else (60, 30, 12)
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:

@@ -167,7 +167,6 @@ def fill(stack: TestStack, world: str, worlds: int) -> None:
 
 
 def _rows(connection: Connection, table: str, column: str, value: str) -> list[dict[str, Any]]:
-    """The rows without their own ids."""
     found = db.text(f"SELECT * FROM {table} WHERE {column} = :value ORDER BY id")
     return [
         {name: one for name, one in row.items() if name != "id"} for row in connection.execute(found, {"value": value}).mappings()
@@ -203,7 +202,6 @@ def _link(instance: dg.DagsterInstance, model: str, run_id: str, logs: Path) -> 
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Measure with one world, with all, and after they are retired."""
     many = QUICK if options.quick else options.tries or MANY
     with TestStack(seed=options.seed) as stack:
         stack.start_servers()

@@ -77,7 +77,6 @@ class TestStack:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_servers(self, *, latency: float = 0.0) -> None:
-        """MongoDB, the small broker and the Gemini emulator."""
         self.start_mongod()
         broker = ("-m", "local_services.broker", "--topics", "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1")
         self.env["KAFKA_BOOTSTRAP_SERVERS"] = self._start("broker", *broker)
@@ -96,7 +95,6 @@ class TestStack:
         self.env["MONGODB_URI"] = self._start("mongod", *argv)
 
     def start_dagster(self) -> None:
-        """Code server and daemon on a fresh instance."""
         self.prepare_dagster()
         self.start_code_server()
         self.start_daemon()
@@ -119,15 +117,12 @@ class TestStack:
         child.wait_until(lambda: accepts_connections(port) or None, 60)
 
     def spawn_code_server(self) -> Child:
-        """A code server on that port; return at once."""
         return self._spawn("code server", command("127.0.0.1", int(self.env["CODE_SERVER_PORT"])))
 
     def start_daemon(self) -> None:
-        """The daemon; return at once."""
         self.parts["daemon"] = self.spawn_daemon()
 
     def spawn_daemon(self) -> Child:
-        """A daemon; return at once."""
         program = str(Path(sys.executable).with_name("dagster-daemon"))
         return self._spawn("daemon", [program, "run", "-w", str(self.folder / "workspace.yaml")])
 
@@ -145,25 +140,21 @@ class TestStack:
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        """The Dagster instance."""
         os.environ["DAGSTER_HOME"] = self.env["DAGSTER_HOME"]  # its settings refer to it
         with dg.DagsterInstance.from_config(self.env["DAGSTER_HOME"]) as instance:
             yield instance
 
     @contextmanager
     def database(self) -> Iterator[MongoDatabase]:
-        """The generator's database."""
         with connect(self.env["MONGODB_URI"]) as client:
             yield client["generia_ai_worker"]
 
     @property
     def platform(self) -> PlatformControl | None:
-        """The platform emulator's control plane; None: worlds are published on the local platform."""
         return PlatformControl(self._platform_url) if self._platform_url else None
 
     @property
     def gemini(self) -> EmulatorControl:
-        """The emulator's control plane."""
         return EmulatorControl(self.env["GEMINI_BASE_URL"])
 
     def order(

@@ -43,7 +43,6 @@ class World:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Make the worlds, and compare each with the same one at standard."""
     sizes = ((3, 12),) if options.quick else ((25, 150), (10, 30))
     seeds = range(options.seed, options.seed + (1 if options.quick else options.tries or 2))
     rows: list[tuple[object, ...]] = []

@@ -68,7 +68,6 @@ class Outcome:
 
     @property
     def hits(self) -> Counter[str]:
-        """Calls met by a fault, by fault."""
         faults = set(FaultName.__args__)  # type: ignore[attr-defined]
         return Counter({name: count for name, count in self.stats.by_outcome.items() if name in faults})
 

@@ -77,7 +77,6 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _readable(document: Document) -> Iterator[str]:
-    """What readers see of it."""
     match document:
         case WorldDescription():
             yield from (document.description_short, document.description)

@@ -84,7 +84,6 @@ class ServiceCatalog:
 
     @property
     def mongodb_uri(self) -> str:
-        """Where MongoDB is, or will be."""
         if is_set(self._settings, "mongodb_uri"):
             return self._settings.mongodb_uri.get_secret_value()
         return f"mongodb://{LOOPBACK}:{self._mongodb_port}/?directConnection=true"
@@ -99,7 +98,6 @@ class ServiceCatalog:
 
     @property
     def code_server(self) -> str:
-        """Where the code server is, or will be."""
         return f"{LOOPBACK}:{self._code_server_port}"
 
     @property
@@ -135,7 +133,6 @@ class ServiceCatalog:
         self.services.start(on_change)
 
     def running(self, command: str) -> RunningGenerator:
-        """What other commands need to know of these services."""
         return RunningGenerator(
             command=command,
             pid=os.getpid(),

@@ -131,7 +131,6 @@ def character_batch(
 
 
 def by_index(briefs: Sequence[CharacterBrief]) -> dict[int, CharacterBrief]:
-    """The concepts by the indices of their people."""
     return {character_index(brief.key): brief for brief in briefs}
 
 

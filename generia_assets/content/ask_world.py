@@ -67,7 +67,6 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
 
 
 def world_images(request: WorldRequest, world: WorldDescription) -> Prompt:
-    """Asks for the prompts of header and icon."""
     return ask(request, world, "world_images", WorldImagesDraft, _OUTPUT_IMAGES)
 
 

@@ -35,7 +35,6 @@ def balanced_sample(seed: int, axis: str, values: Sequence[ValueT], index: int) 
 
 
 def value(seed: int, axis: Axis, index: int) -> str:
-    """The axis' value of the character with this index."""
     return balanced_sample(seed, axis.name, axis.values, index)
 
 

@@ -33,7 +33,6 @@ def _letters_of(entry: str) -> str:
 
 
 def _occurs(entry: str, folded: str) -> bool:
-    """Whether an entry occurs in a sentence without capitals."""
     # Most entries are ruled out by their letters: a pattern costs a millisecond to compile.
     return _letters_of(entry) in folded and bool(re.search(f"{_START}{_pattern(entry)}{_END}", folded))
 

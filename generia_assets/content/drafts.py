@@ -136,7 +136,6 @@ class WorldDraft(Draft):
     visual_style: Line
 
     def expected_language(self) -> str:
-        """The language the answer itself names."""
         return type(self).language or languages.canonical(self.content_language)
 
     def readable(self) -> dict[str, str]:
@@ -173,7 +172,6 @@ class ConceptsDraft(Draft):
     ties: Notes = {}
 
     def readable(self) -> dict[str, str]:
-        """Every concept."""
         return {f"concept of number {person.number}": person.concept for person in self.people}
 
 
@@ -190,7 +188,6 @@ class RegeneratedConceptDraft(Draft):
     ties: Notes = {}
 
     def readable(self) -> dict[str, str]:
-        """The concept."""
         return {"concept": self.concept}
 
 
@@ -243,7 +240,6 @@ class RegeneratedCharacterDraft(CharacterDraft):
     relations: Ties[BothSidesDraft] = {}
 
     def readable(self) -> dict[str, str]:
-        """The texts of a character, and the others' descriptions."""
         others = {f"relations.{name}.their_description": tie.their_description for name, tie in self.relations.items()}
         return super().readable() | others
 
@@ -262,7 +258,6 @@ class IdeasDraft(Draft):
     ideas: Entries[IdeaDraft]
 
     def readable(self) -> dict[str, str]:
-        """Every idea."""
         return {f"idea of number {idea.number}": idea.idea for idea in self.ideas}
 
 

@@ -47,7 +47,6 @@ def tier_of_calls(request: WorldRequest) -> Callable[[TaskType, str], CallTier]:
 
 
 def tasks_at_standard(request: WorldRequest) -> frozenset[Task]:
-    """The tasks that economy asks at standard."""
     most = SHARE * _weight(plan(request).llm_calls)
     for posts in range(FIRST_POSTS, 1, -1):
         needed = needed_by_first(request, posts)

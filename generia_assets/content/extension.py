@@ -46,7 +46,6 @@ class Extension:
         return index in self.people or (unit is Unit.POST_BATCH and self._shares[index] > self.first_post(index))
 
     def numbers(self) -> Mapping[Unit, int]:
-        """How many tasks of each unit there are."""
         new = [(share, self.first_post(index)) for index, share in enumerate(self._shares)]
         return {
             Unit.PEOPLE_BATCH: len({index // BATCH for index in self.people}),
@@ -56,5 +55,4 @@ class Extension:
         }
 
     def _of_batch(self, number: int) -> int:
-        """How many new people a batch of ten has."""
         return len(range(max(number * BATCH, self.people.start), min((number + 1) * BATCH, self.people.stop)))

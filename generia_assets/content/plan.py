@@ -27,7 +27,6 @@ class Plan:
 
     @property
     def tasks_total(self) -> int:
-        """All tasks of all types."""
         return sum(self.tasks.values())
 
     @property
@@ -37,7 +36,6 @@ class Plan:
 
     @property
     def images_total(self) -> int:
-        """All pictures."""
         return sum(self.image_calls.values())
 
     @property
@@ -52,7 +50,6 @@ class Plan:
 
 
 def tasks_of_world(request: WorldRequest) -> dict[TaskType, int]:
-    """All tasks of a world, by type."""
     given = shares(request.seed, *request.size)
     numbers = {
         Unit.WORLD: 1,

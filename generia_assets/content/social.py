@@ -105,7 +105,6 @@ def _side(edge: _Edge, *, left: bool) -> SeededRelation:
 
 
 def batch_of(index: int) -> int:
-    """The batch in which the character with this index is invented."""
     return index // BATCH
 
 

@@ -65,11 +65,9 @@ class CriticalPath(BaseModel):
 
     @property
     def seconds(self) -> float:
-        """Seconds from beginning to end."""
         return self.run_after + sum(link.seconds for link in self.links) + self.finishing
 
     def sums(self) -> Mapping[str, float]:
-        """The sums of time by kind."""
         parts = ("before", "waiting", "model", "pictures", "platform", "rest")
         return {part: sum(getattr(link, part) for link in self.links) for part in parts}
 

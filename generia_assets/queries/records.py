@@ -62,7 +62,6 @@ class TaskRecord(BaseModel):
 
     @property
     def over(self) -> bool:
-        """Whether it is completed, or failed for good."""
         return self.status in (State.COMPLETED, State.FAILED)
 
 
@@ -152,22 +151,18 @@ class GenerationRecord(BaseModel):
 
 
 def read_tasks(found: Iterable[MongoDocument]) -> Iterator[TaskRecord]:
-    """These tasks."""
     return readable(TaskRecord, found, TASKS, _log)
 
 
 def read_requests(found: Iterable[MongoDocument]) -> Iterator[RequestRecord]:
-    """These requests."""
     return readable(RequestRecord, found, HISTORY, _log)
 
 
 def read_events(found: Iterable[MongoDocument]) -> Iterator[EventRecord]:
-    """These events."""
     return readable(EventRecord, found, WORLD_EVENTS, _log)
 
 
 def read_generations(found: Iterable[MongoDocument]) -> Iterator[GenerationRecord]:
-    """These generations."""
     return readable(GenerationRecord, found, GENERATIONS, _log)
 
 
@@ -191,7 +186,6 @@ class RequestFilter:
     until: datetime | None = None
 
     def query(self, world_id: str) -> MongoDocument:
-        """The query that finds them in this world."""
         query: MongoDocument = {"world_id": world_id}
         for field, value in (("request_type", self.request_type), ("api_type", self.api), ("outcome", self.outcome)):
             if value:
@@ -219,10 +213,8 @@ def find_requests(
 
 
 def count_requests(database: MongoDatabase, world_id: str, wanted: RequestFilter) -> int:
-    """How many such requests there are."""
     return database[HISTORY].count_documents(wanted.query(world_id))
 
 
 def request_types(database: MongoDatabase, world_id: str) -> list[str]:
-    """The types that the world's requests have."""
     return sorted(str(value) for value in database[HISTORY].distinct("request_type", {"world_id": world_id}))

@@ -29,7 +29,6 @@ class Level(Enum):
 
     @property
     def attempts(self) -> int:
-        """Attempts after which the task has failed for good."""
         return self.value
 
 

@@ -40,12 +40,10 @@ class World:
 
     @property
     def request(self) -> WorldRequest:
-        """What was ordered."""
         return next(self.all(WorldRequest))
 
     @property
     def description(self) -> WorldDescription:
-        """The world itself."""
         return next(self.all(WorldDescription))
 
     def all(self, model: type[DocumentT]) -> Iterator[DocumentT]:
@@ -57,7 +55,6 @@ class World:
         return cast("Iterator[DocumentT]", iter(self._kept[model]))
 
     def count(self, model: type[Document]) -> int:
-        """How many documents of this class there are."""
         return self._documents.count(model) or 0
 
     @property
@@ -93,12 +90,10 @@ Advice = Callable[[list[str]], str]
 
 
 def again_by_job(job: str, field_name: str) -> Advice:
-    """Ask again with the job that makes one item."""
     return lambda keys: f"Ask again: job {job} with {field_name}: {keys[0]}" + (f", then {', '.join(keys[1:])}" if keys[1:] else "")
 
 
 def again_by_keys(*assets: str) -> Advice:
-    """Ask again by materializing these assets for these items."""
     return lambda keys: f"Ask again: materialize {', '.join(assets)} with keys: [{', '.join(keys)}]"
 
 
@@ -113,12 +108,10 @@ class Check:
 
     @property
     def key(self) -> dg.AssetCheckKey:
-        """Its key in Dagster."""
         return dg.AssetCheckKey(dg.AssetKey(self.asset), self.name)
 
     @property
     def spec(self) -> dg.AssetCheckSpec:
-        """The check as Dagster shows it."""
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description, partitions_def=worlds)
 
     def evaluate(self, world: World) -> dg.AssetCheckResult:
@@ -160,7 +153,6 @@ def asking(
 
 
 def shown(found: CheckFinding, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
-    """The finding as Dagster shows it."""
     figures = {"looked_at": found.looked_at, "wrong": found.wrong, **found.figures}
     if not found.wrong:
         description = "; ".join(part for part in (f"{found.looked_at} {good}", found.remark) if part)

@@ -158,7 +158,6 @@ def _author(post: str) -> str:
 
 
 def acquaintances(request: WorldRequest, person: str) -> dict[str, social.SeededRelation]:
-    """Whom a person knows, by key."""
     ties = social.acquaintances(request.seed, request.users_count, character_index(person), request.size.former)
     return {character_key(tie.index): tie for tie in ties}
 
