@@ -44,7 +44,7 @@ DraftT = TypeVar("DraftT", bound="Draft")
 class Draft(BaseModel):
     """Base of every draft: fields by name, unknown ones ignored, and a check of the language where it is known."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
 
     language: ClassVar[str] = ""
 

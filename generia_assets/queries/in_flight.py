@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
-
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.calls.api_status import BREAKER
 from generia_assets.durable.collections import FLEET, STATUS
 from resources.gateway.breaker import BreakerState
@@ -18,13 +17,11 @@ from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
-class BreakerView(BaseModel):
+class BreakerView(FrozenModel):
     """An API whose breaker is not closed: OPEN where no process probes it now, else HALF-OPEN.
 
     ``since``: when the first process opened its breaker. ``probe_at``: the time of the next probe. ``runs``: the affected runs.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     api: str
     state: BreakerState
@@ -53,13 +50,11 @@ def _view(api: str, entries: list[MongoDocument]) -> BreakerView:
     )
 
 
-class InFlightCalls(BaseModel):
+class InFlightCalls(FrozenModel):
     """Calls of one world in flight, and the fleet's limit of calls at once: the configured one, or less after a 429.
 
     ``breakers``: those that are not closed; calls of that API wait for a probe.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     llm: int
     llm_ceiling: int

@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from generia_assets.content.documents import FrozenModel
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
@@ -27,10 +26,8 @@ LONGEST_CALL = timedelta(seconds=150)
 Level = Literal["info", "warning", "error"]
 
 
-class LogLine(BaseModel):
+class LogLine(FrozenModel):
     """A line. ``id`` is the same whenever it is read; ``task_type`` and ``key`` are '' for lines without a task."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     at: datetime

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import AliasPath, BeforeValidator, Field, FiniteFloat, model_validator
 
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -27,7 +28,6 @@ OK = "ok"
 """Outcome of an attempt with a usable answer."""
 WITHOUT_TEXTS = {"request_data": 0, "response_data": 0}
 """Projection of requests whose figures alone are read."""
-_FROZEN = ConfigDict(frozen=True)
 
 
 def _none_is(default: object) -> BeforeValidator:
@@ -39,13 +39,11 @@ Text = Annotated[str, _none_is("")]
 Milliseconds = Annotated[int, BeforeValidator(lambda value: int(value or 0) if isinstance(value, float) else value or 0)]
 
 
-class TaskRecord(BaseModel):
+class TaskRecord(FrozenModel):
     """A task.
 
     Fields that a projection leaves out have their defaults; ``generation`` and ``key`` are '' for an order that has not started.
     """
-
-    model_config = _FROZEN
 
     id: str = Field(validation_alias="_id")
     type: str
@@ -65,15 +63,13 @@ class TaskRecord(BaseModel):
         return self.status in (State.COMPLETED, State.FAILED)
 
 
-class RequestRecord(BaseModel):
+class RequestRecord(FrozenModel):
     """One recorded attempt of a call to an external API.
 
     Times in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``. ``model`` is '' for other APIs than the language
     model; ``waited_ms`` is from the call, or from the end of the attempt before, to the sending. A call that a crash cut off has
     neither request nor response.
     """
-
-    model_config = _FROZEN
 
     id: str = Field(validation_alias="_id")
     task_id: str
@@ -127,10 +123,8 @@ class RequestRecord(BaseModel):
         return str(text or "")
 
 
-class EventRecord(BaseModel):
+class EventRecord(FrozenModel):
     """A live event of a world, as the outbox holds it."""
-
-    model_config = _FROZEN
 
     id: str = Field(validation_alias="_id")
     seq: int
@@ -139,15 +133,13 @@ class EventRecord(BaseModel):
     event: MongoDocument
 
 
-class GenerationRecord(BaseModel):
+class GenerationRecord(FrozenModel):
     """A generation: when it began, for which items (none: all), with how many tasks of each type."""
-
-    model_config = _FROZEN
 
     id: str = Field(validation_alias="_id")
     started_at: Moment
-    tasks: dict[str, int] = {}
-    keys: list[str] = []
+    tasks: dict[str, int] = Field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
 
 def read_tasks(found: Iterable[MongoDocument]) -> Iterator[TaskRecord]:

@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from generia_assets.content import ask_people, banlist, languages
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest
+from generia_assets.content.documents import Acquaintance, CharacterBrief, FrozenModel, WorldDescription, WorldRequest
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, RegeneratedConceptDraft, in_language
 from generia_assets.content.fallback_characters import fallback_character, fallback_life
 from generia_assets.content.fields import by_number
@@ -50,10 +50,8 @@ class CharacterBatchParameters(TaskParameters):
     count: int = Field(ge=1, le=BATCH)
 
 
-class CharacterBriefs(BaseModel):
+class CharacterBriefs(FrozenModel):
     """The concepts of one batch, in the order of their indices. ``worn``: the banned terms in them, for counting."""
-
-    model_config = ConfigDict(frozen=True)
 
     briefs: tuple[CharacterBrief, ...]
     worn: tuple[str, ...] = ()
