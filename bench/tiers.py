@@ -28,7 +28,7 @@ MOST_OF_BILL = {ServiceTier.STANDARD: 1.0, ServiceTier.FLEX: 0.52, ServiceTier.E
 """Part of the standard bill. Cached input costs at flex as much as at standard, which is why flex may take more than a half."""
 MOST_OF_FIRST_POST = 1.1
 ENOUGH_POSTS = 100
-"""In a smaller world the first post alone takes more than economy's share (content/economy.py)."""
+"""In a smaller world the first post alone takes more than economy's share (content/plan.py)."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.extension import Extension
 from generia_assets.content.keys import author_of, batch_key, character_index, character_key
+from generia_assets.content.plan import Extension
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.tasks.claims import TaskSpec

@@ -14,8 +14,7 @@ from generia_assets.content.ask_people import happened
 from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import IdeasDraft, PostDraft
 from generia_assets.content.keys import character_index
-from generia_assets.content.prompt import Prompt, ask
-from generia_assets.content.schemas import Shape
+from generia_assets.content.prompt import Prompt, Shape, ask
 from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import Storyline, storyline, wishes_of
 

@@ -11,9 +11,8 @@ from dataclasses import replace
 from generia_assets.content import prompt
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.drafts import FEWEST_EVENTS, PicturePromptDraft, WorldDraft, WorldImagesDraft
-from generia_assets.content.prompt import Prompt, ask
+from generia_assets.content.prompt import Prompt, Shape, ask, schema_of
 from generia_assets.content.rendering import PromptDelimiter, render
-from generia_assets.content.schemas import Shape, schema_of
 
 # Output tokens. Far above the length that is asked for: the limit stops a runaway answer, and thinking counts, too.
 _OUTPUT_WORLD = 16_384

@@ -1,7 +1,7 @@
 """Drafts: the classes of the model's answers, one for each request.
 
 Here: the shape of answers, and the check of their language. Not here: which fields refuse an answer and which are repaired
-(fields.py), instructions for the fields (prompts/*.j2), JSON schemas (schemas.py), documents made of drafts (the tasks).
+(fields.py), instructions for the fields (prompts/*.j2), JSON schemas (prompt.py), documents made of drafts (the tasks).
 
 Where the count of an array matters (people, ideas) a draft accepts any count: the task handles too few and too many. Fields of a
 draft are in the order in which the model writes them: those it must think about first stand first.

@@ -13,7 +13,7 @@ from generia_assets.content.shares import BATCH
 
 WORLD_KEY = "world"
 EXTENSION = "extension"
-"""Names all that the latest extension of a world adds (extension.py), where a generation names its items."""
+"""Names all that the latest extension of a world adds (plan.py), where a generation names its items."""
 _CHARACTER = re.compile(r"c\d{4,}")
 _POST = re.compile(r"c\d{4,}-p\d{4,}")
 

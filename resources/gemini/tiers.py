@@ -6,7 +6,7 @@
 
 A request names its tier in ``serviceTier``. An answer names the tier that served it in ``usageMetadata.serviceTier``, and in the
 header ``x-gemini-service-tier``. Not here: prices (models.py), which call of a world gets which tier
-(generia_assets/content/economy.py), and what happens to a shed call (resources/gateway/api_gateway.py).
+(generia_assets/content/plan.py), and what happens to a shed call (resources/gateway/api_gateway.py).
 """
 
 from __future__ import annotations
