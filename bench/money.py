@@ -22,7 +22,7 @@ from rich.console import Console
 from bench.exact import exactness
 from bench.in_process import Made, Order, change_settings, make
 from bench.report import Options, Report, run
-from bench.stack import ROOT, TestStack, status_of, wait_for
+from bench.stack import IMPATIENT, PROMPT, ROOT, TestStack, known_status, status_of, wait_for
 from bench.watching import CENT_FRACTION, Watch
 from emulators.gemini.faults import FaultName, Faults
 from emulators.gemini.spoil import ILL_WRITTEN
@@ -35,10 +35,7 @@ from resources.gateway.calls import Api, TokenUsage
 from resources.gemini.models import asked_at, now
 
 SETTINGS = {
-    "WORLD_LEASE_SECONDS": "2",
-    "SLOT_LEASE_SECONDS": "2",
-    "BREAKER_OPEN_SECONDS": "0.3",
-    "BREAKER_OPEN_MAX_SECONDS": "2",
+    **IMPATIENT,
     "GEMINI_TIMEOUT_SECONDS": "3",
     "PATIENCE_SECONDS": "90",
     "MAX_TAKEOVERS": "100",
@@ -53,7 +50,6 @@ DECLINED = frozenset(
 """What the provider has not carried out, and so is no call made."""
 NOT_HERE = frozenset({"no_credit", "error_in_200", "hostile_error"})
 """Faults that stop a world for good, and those of which the emulator does not count whether they were declined."""
-PROMPT = "a city where dreams turn solid until dawn"
 HEADINGS = ("scenario", "people/posts", "looks", "made/limit", "emulator", "cost $", "cap $", "ended", "wrong")
 
 
@@ -254,10 +250,7 @@ class Money:
 
     def _status(self, order: Order) -> WorldStatus:
         with self._stack.database() as database:
-            status = status_of(database, order.world_id)
-        if status is None:
-            raise RuntimeError(f"world {order.world_id} has no status record")
-        return status
+            return known_status(database, order.world_id)
 
     def _order(self, *, users: int, posts: int, max_cost_usd: float | None = None) -> Order:
         return Order(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), users, posts, PROMPT, max_cost_usd)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from bench.in_process import Order, make
+from bench.stack import PROMPT
 from generia_assets.durable.collections import STATUS
 from generia_assets.settings import settings
 from resources.mongodb.connection import connect
@@ -21,7 +22,7 @@ def main() -> None:
     parser.add_argument("world")
     parser.add_argument("--users", type=int, required=True)
     parser.add_argument("--posts", type=int, required=True)
-    parser.add_argument("--prompt", default="a city where dreams turn solid until dawn")
+    parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--after", type=Path, help="wait until this file is there, so that several begin at one moment")
     arguments = parser.parse_args()
     while arguments.after and not arguments.after.exists():

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from bench.exact import exactness
 from bench.in_process import Made, Order, make
-from bench.stack import TestStack, status_of, wait_for
+from bench.stack import PROMPT, TestStack, status_of, wait_for
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import WorldStatus
 from generia_assets.queries.in_flight import breakers_not_closed
@@ -23,7 +23,6 @@ from resources.gateway.breaker import BreakerState
 from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase
 
-PROMPT = "a city where dreams turn solid until dawn"
 START_SECONDS = 60.0
 SAMPLE_SECONDS = 0.02
 

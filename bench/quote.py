@@ -19,8 +19,7 @@ from rich.console import Console
 
 from bench.in_process import Order, change_settings, make
 from bench.report import Options, Report, run
-from bench.stack import TestStack, status_of
-from bench.trials import SETTINGS
+from bench.stack import IMPATIENT, TestStack, status_of
 from emulators.gemini.faults import Faults
 from generia_assets.catalog import TaskType
 from generia_assets.cli.quotes import Knowledge, Quote, quote_of
@@ -130,7 +129,7 @@ class Quotes:
 def harness(options: Options, console: Console) -> Report:
     logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
     numbers = (20, 8, 8) if options.quick else (60, 30, 12)
-    with TestStack(settings=SETTINGS, seed=options.seed) as stack:
+    with TestStack(settings=IMPATIENT, seed=options.seed) as stack:
         stack.start_servers()
         change_settings({**stack.env, "BUDGET_SPARE": "1"})
         quotes = Quotes(stack, options.seed, console)

@@ -30,7 +30,7 @@ from sqlalchemy.engine import Connection
 
 from bench.first_call import way_of
 from bench.report import Options, Report, run
-from bench.stack import ROOT, TestStack, status_of, wait_for
+from bench.stack import ROOT, TestStack, await_end, wait_for
 from emulators.lifecycle import accepts_connections, free_port
 from generia_assets.durable.collections import STATUS
 from generia_assets.retirement import WORLD_TAG, in_batches
@@ -208,7 +208,7 @@ def harness(options: Options, console: Console) -> Report:
         stack.start_dagster()
         world = stack.order(users=1, posts=1)
         with stack.database() as database:
-            wait_for("the model", lambda: (now := status_of(database, world)) and (now.done or None), seconds=120)
+            await_end(database, world, seconds=120)
         with stack.instance() as instance:
             ended = dg.RunsFilter(tags={WORLD_TAG: world}, statuses=[dg.DagsterRunStatus.SUCCESS])
             wait_for("the end of its run", lambda: instance.get_runs(ended) or None, seconds=60)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import dagster as dg
 from kafka import KafkaProducer
@@ -38,6 +38,10 @@ FoundT = TypeVar("FoundT")
 
 ROOT = Path(__file__).resolve().parents[1]
 MOCK_BROKER_VERSION = "2.3"
+PROMPT = "a city where dreams turn solid until dawn"
+SHORT_LEASES = {"WORLD_LEASE_SECONDS": "2", "SLOT_LEASE_SECONDS": "2"}
+IMPATIENT = {**SHORT_LEASES, "BREAKER_OPEN_SECONDS": "0.3", "BREAKER_OPEN_MAX_SECONDS": "2"}
+"""Settings with which a world comes back soon after a death or an outage."""
 
 
 class TooLateError(TimeoutError):
@@ -157,12 +161,19 @@ class TestStack:
     def gemini(self) -> EmulatorControl:
         return EmulatorControl(self.env["GEMINI_BASE_URL"])
 
+    @property
+    def kafka(self) -> dict[str, Any]:
+        """What a client of kafka-python has to be told of the broker."""
+        version = self.env["KAFKA_API_VERSION"]
+        api_version = tuple(map(int, version.split("."))) if version else None
+        return {"bootstrap_servers": self.env["KAFKA_BOOTSTRAP_SERVERS"], "api_version": api_version}
+
     def order(
         self,
         *,
         users: int,
         posts: int,
-        prompt: str = "a city where dreams turn solid until dawn",
+        prompt: str = PROMPT,
         traceparent: str = "",
         **more: object,
     ) -> str:
@@ -178,8 +189,7 @@ class TestStack:
             "world_id": world_id,
             "parameters": {"user_prompt": prompt, "users_count": users, "posts_count": posts, **more},
         }
-        version = tuple(int(part) for part in self.env["KAFKA_API_VERSION"].split(".")) if self.env["KAFKA_API_VERSION"] else None
-        producer = KafkaProducer(bootstrap_servers=self.env["KAFKA_BOOTSTRAP_SERVERS"], api_version=version, acks="all")
+        producer = KafkaProducer(**self.kafka, acks="all")
         try:
             headers = [("traceparent", traceparent.encode())] if traceparent else []
             producer.send("generia-tasks", json.dumps(message).encode(), key=world_id.encode(), headers=headers).get(timeout=10)
@@ -207,6 +217,13 @@ def status_of(database: MongoDatabase, world_id: str) -> WorldStatus | None:
     return None if found is None else WorldStatus.model_validate(found)
 
 
+def known_status(database: MongoDatabase, world_id: str, failure: str = "") -> WorldStatus:
+    """The world's status record. Raises ``RuntimeError`` if there is none."""
+    if (status := status_of(database, world_id)) is None:
+        raise RuntimeError(f"world {world_id} has no status record: {failure}")
+    return status
+
+
 def wait_for(what: str, probe: Callable[[], FoundT | None], *, seconds: float, every: float = 0.05) -> FoundT:
     """What ``probe`` finds, as soon as it finds something. Raises ``TooLateError`` after ``seconds``."""
     deadline = time.monotonic() + seconds
@@ -218,6 +235,10 @@ def wait_for(what: str, probe: Callable[[], FoundT | None], *, seconds: float, e
     raise TooLateError(f"{what} did not come within {seconds:.0f} s")
 
 
-def in_process_settings(env: dict[str, str]) -> None:
-    """Make these the settings of this process, for a harness that runs worlds itself; call it before the definitions load."""
-    os.environ.update(env)
+def await_end(database: MongoDatabase, world_id: str, *, seconds: float) -> WorldStatus:
+    """The world's status record when it is over."""
+    return wait_for(
+        f"the end of world {world_id}",
+        lambda: status if (status := status_of(database, world_id)) is not None and status.done else None,
+        seconds=seconds,
+    )
