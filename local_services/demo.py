@@ -1,6 +1,7 @@
 """``generia demo``: a whole generator from nothing, one world, and an orderly end.
 
-Here: the order of events, and what the emulators are asked for. Not here: the services (catalog.py), how progress and summary look (generia_assets/cli/rendering/).
+Here: the order of events, and what the emulators are asked for. Not here: the services (catalog.py), and how progress and summary
+look (generia_assets/cli/rendering/).
 """
 
 from __future__ import annotations

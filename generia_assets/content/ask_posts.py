@@ -32,11 +32,6 @@ def line_of(request: WorldRequest, world: WorldDescription, character_: Characte
     return storyline(request, world, character_index(character_.key), character_.selves)
 
 
-def _relations(character_: Character) -> dict[str, str]:
-    """This person's descriptions of their acquaintances, by username, with the one event that happened between the two."""
-    return {tie.username: tie.description for tie in character_.relationships}
-
-
 def post_batch(
     request: WorldRequest,
     world: WorldDescription,
@@ -88,7 +83,7 @@ def _person(request: WorldRequest, character_: Character, acquaintances: Sequenc
         "axes": axes.posting_axes(request.seed, index, character_.selves),
         "profile": axes.profile(request.seed, index, character_.selves),
         "acquaintances": acquaintances,
-        "relations": _relations(character_),
+        "relations": {tie.username: tie.description for tie in character_.relationships},
         "described_by": {},
         "label": "",
     }

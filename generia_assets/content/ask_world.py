@@ -58,9 +58,7 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
             events=events,
             softened=softened,
         ),
-        schema=schema_of(
-            WorldDraft, replace(_WORLD_SHAPE, items=(*_WORLD_SHAPE.items, ("calendar", FEWEST_EVENTS, events_asked(request))))
-        ),
+        schema=schema_of(WorldDraft, replace(_WORLD_SHAPE, items=(*_WORLD_SHAPE.items, ("calendar", FEWEST_EVENTS, events)))),
         max_output_tokens=_OUTPUT_WORLD,
     )
 

@@ -91,8 +91,3 @@ def find_banned(text: str, language: str, *, wished: str = "", kinds: tuple[str,
         return []
     found = (search.entries[match.lastindex - 1] for match in search.pattern.finditer(words) if match.lastindex)
     return list(dict.fromkeys(found))
-
-
-def find_banned_names(name: str, language: str, *, wished: str = "") -> list[str]:
-    """The banned names that this name contains."""
-    return find_banned(name, language, wished=wished, kinds=("names",))

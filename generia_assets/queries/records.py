@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from pydantic import AliasPath, BeforeValidator, Field, FiniteFloat, model_validator
@@ -20,7 +21,7 @@ from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument
-from resources.mongodb.stored import Moment, UnreadableRecord, readable
+from resources.mongodb.stored import Moment, readable
 
 logger = logging.getLogger(__name__)
 
@@ -142,24 +143,11 @@ class GenerationRecord(FrozenModel):
     keys: tuple[str, ...] = ()
 
 
-def read_tasks(found: Iterable[MongoDocument]) -> Iterator[TaskRecord]:
-    return readable(TaskRecord, found, TASKS, _log)
-
-
-def read_requests(found: Iterable[MongoDocument]) -> Iterator[RequestRecord]:
-    return readable(RequestRecord, found, HISTORY, _log)
-
-
-def read_events(found: Iterable[MongoDocument]) -> Iterator[EventRecord]:
-    return readable(EventRecord, found, WORLD_EVENTS, _log)
-
-
-def read_generations(found: Iterable[MongoDocument]) -> Iterator[GenerationRecord]:
-    return readable(GenerationRecord, found, GENERATIONS, _log)
-
-
-def _log(unreadable: UnreadableRecord) -> None:
-    logger.warning("%s", unreadable)
+_logged = partial(logger.warning, "%s")
+read_tasks = partial(readable, TaskRecord, collection=TASKS, unreadable=_logged)
+read_requests = partial(readable, RequestRecord, collection=HISTORY, unreadable=_logged)
+read_events = partial(readable, EventRecord, collection=WORLD_EVENTS, unreadable=_logged)
+read_generations = partial(readable, GenerationRecord, collection=GENERATIONS, unreadable=_logged)
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def _objection(
     if similar := next(filter(None, (characters.name_of_similar(draft.concept, threshold) for characters in taken)), ""):
         return complaint("same_person", number=number, name=similar)
     names = f"{draft.display_name} {draft.username.replace('_', ' ')}"
-    if strict and (worn := banlist.find_banned_names(names, language, wished=wished)):
+    if strict and (worn := banlist.find_banned(names, language, wished=wished, kinds=("names",))):
         return complaint("banned", number=number, name=draft.display_name, found=worn)
     return ""
 
