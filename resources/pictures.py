@@ -1,13 +1,13 @@
-"""Pictures as bytes and as files: atomic writing, and reading one that may be damaged.
+"""Pictures as bytes and as files: what is a picture at all, atomic writing, and reading one that may be damaged.
 
-Here: what is a picture at all (media type, size, pixels that decode), and every way in which reading fails as one error. Not here:
-where the platform keeps pictures (platform/media_files.py), and image providers (images.py).
+Every way in which reading fails is one error.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import struct
 import threading
@@ -34,6 +34,8 @@ _DECODING = threading.BoundedSemaphore(2)
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/avif": "avif"}
 """The media types that browsers show, with the extension of their files."""
 
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+
 
 class PictureError(ValueError):
     """The bytes cannot be shown as a picture. The message is the predicate of a sentence that begins with the picture's name."""
@@ -44,7 +46,8 @@ def picture(source: Path | bytes) -> Iterator[Image.Image]:
     """The picture, whose pixels are read within this block. Raises ``PictureError``, within the block too. Blocks."""
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-            _check_size(*opened.size)
+            if opened.width * opened.height > MOST_PIXELS:
+                raise PictureError(f"is {opened.width}×{opened.height}, more than {MOST_PIXELS:,} pixels")  # noqa: TRY301
             yield opened
     except PictureError:
         raise
@@ -85,6 +88,13 @@ def as_jpeg(data: bytes) -> bytes:
         opened.thumbnail((REFERENCE_SIDE, REFERENCE_SIDE))
         opened.convert("RGB").save(packed, "JPEG", quality=90)
     return packed.getvalue()
+
+
+def safe_id(value: str, what: str) -> str:
+    """The id, if it can be the name of a folder. Raises ``FatalCallError`` for one that could lead elsewhere."""
+    if not _SAFE_ID.fullmatch(value):
+        raise FatalCallError(f"{what} {value[:80]!r} is refused: an id has only letters, digits, '-' and '_', 128 at most.")
+    return value
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -131,8 +141,3 @@ def read_whole(path: Path, most: int) -> bytes:
 
 def _has_bytes(source: Path | bytes) -> bool:
     return bool(source if isinstance(source, bytes) else source.stat().st_size)
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise PictureError(f"is {width}×{height}, more than {MOST_PIXELS:,} pixels")

@@ -17,7 +17,7 @@ from typing import TypeVar
 from generia_assets.pages.links import FileLinks, is_elsewhere, media_file
 from generia_assets.pages.render import WorldPages
 from generia_assets.queries.asset_views import AssetViews
-from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, posts_of, threads
+from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, next_to, posts_of, threads
 from generia_assets.queries.people import PeoplePage, people_page, person
 from generia_assets.queries.traces import Trace, trace
 from generia_assets.queries.worlds import WorldView, world
@@ -91,6 +91,7 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
 
 def _write_feed(site: _Site) -> None:
     people = people_page(site.views)
+    tags: dict[str, tuple[str, list[str]]] = {}
     for order in FeedOrder:
         for number, page in enumerate(_all_pages(partial(feed_page, site.views, order)), start=1):
             onward = site.files.numbered("index", order, number + 1) if page.after else None
@@ -98,6 +99,20 @@ def _write_feed(site: _Site) -> None:
             site.write(site.files.numbered("index", order, number), html)
             if order is FeedOrder.NEWEST:
                 _write_posts(site, page.posts)
+                for post in page.posts:
+                    for tag in post.tags:
+                        tags.setdefault(site.files.tag_name(tag), (tag, []))[1].append(post.key)
+    for tag, keys in tags.values():
+        _write_tag(site, tag, keys)
+
+
+def _write_tag(site: _Site, tag: str, keys: Sequence[str]) -> None:
+    name = site.files.tag_name(tag)
+    for order in FeedOrder:
+        for number, page in enumerate(_all_pages(partial(feed_page, site.views, order, keys=keys)), start=1):
+            onward = site.files.numbered(name, order, number + 1) if page.after else None
+            html = site.pages(1).tag(tag, page, count=len(keys), order=order, onward=onward)
+            site.write(f"tags/{site.files.numbered(name, order, number)}", html)
 
 
 def _write_posts(site: _Site, posts: Sequence[FeedPost]) -> None:
@@ -105,7 +120,9 @@ def _write_posts(site: _Site, posts: Sequence[FeedPost]) -> None:
     around = threads(site.views, posts)
     for post in posts:
         origin = _trace(site, post) if traced else None
-        site.write(f"posts/{post.key}.html", site.pages(1).post(post, around[post.key], origin))
+        earlier, later = (next_to(site.views, post.key, order) for order in (FeedOrder.NEWEST, FeedOrder.OLDEST))
+        html = site.pages(1).post(post, around[post.key], origin, earlier=earlier, later=later)
+        site.write(f"posts/{post.key}.html", html)
         if post.image is not None:
             site.picture(post.image.url)
 

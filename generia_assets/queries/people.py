@@ -5,22 +5,19 @@ Here: characters with their portraits and relations, in order of their keys. Not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict
-
-from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, Media, WorldRequest
+from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, FrozenModel, Media, WorldRequest
 from generia_assets.content.keys import WORLD_KEY, character_index
 from generia_assets.content.shares import shares
 from generia_assets.queries.asset_views import AssetViews
+from generia_assets.queries.search import text_in
 
 PEOPLE_PAGE = 100
 
 
-class PersonCard(BaseModel):
+class PersonCard(FrozenModel):
     """A person as a card shows them. ``avatar`` None: there is none (yet)."""
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     character_id: str
@@ -31,10 +28,8 @@ class PersonCard(BaseModel):
     avatar: Media | None = None
 
 
-class KnownPerson(BaseModel):
+class KnownPerson(FrozenModel):
     """A relation with the other person's card; None while that person is not written."""
-
-    model_config = ConfigDict(frozen=True)
 
     username: str
     relationship_type: str
@@ -42,31 +37,33 @@ class KnownPerson(BaseModel):
     person: PersonCard | None
 
 
-class PersonView(BaseModel):
-    """A person in full. ``brief``: the concept that they were written from, or None."""
+class RelationView(FrozenModel):
+    """A relation between two people of one page, by their keys.
 
-    model_config = ConfigDict(frozen=True)
+    ``other_is``: what the other is to the one; ``one_is``: the reverse. '' where that side does not name the relation.
+    """
+
+    one: str
+    other: str
+    other_is: str
+    one_is: str
+
+
+class PersonView(FrozenModel):
+    """A person in full. ``brief``: the concept that they were written from, or None.
+
+    ``relations``: those of the person and their acquaintances among themselves.
+    """
 
     card: PersonCard
     character: Character
     brief: CharacterBrief | None
     known: tuple[KnownPerson, ...]
+    relations: tuple[RelationView, ...]
 
 
-class RelationView(BaseModel):
-    """A relation between two people of one page, by their keys; ``kinds``: the relation as seen from each side."""
-
-    model_config = ConfigDict(frozen=True)
-
-    one: str
-    other: str
-    kinds: tuple[str, ...]
-
-
-class PeoplePage(BaseModel):
+class PeoplePage(FrozenModel):
     """Some people in order, their relations among themselves, and the key to go on after (None: these are the last)."""
-
-    model_config = ConfigDict(frozen=True)
 
     people: tuple[PersonCard, ...]
     relations: tuple[RelationView, ...]
@@ -93,7 +90,8 @@ def person(views: AssetViews, key: str) -> PersonView | None:
     character = views["characters"].one(Character, key)
     if character is None:
         return None
-    cards = cards_by_username(views, [relation.username for relation in character.relationships])
+    acquaintances = list(_by_username(views, [relation.username for relation in character.relationships]))
+    cards = {card.username: card for card in _cards(views, acquaintances).values()}
     known = tuple(
         KnownPerson(
             username=relation.username,
@@ -104,17 +102,27 @@ def person(views: AssetViews, key: str) -> PersonView | None:
         for relation in character.relationships
     )
     brief = views["character_briefs"].one(CharacterBrief, key)
-    return PersonView(card=_cards(views, [character])[key], character=character, brief=brief, known=known)
+    return PersonView(
+        card=_cards(views, [character])[key],
+        character=character,
+        brief=brief,
+        known=known,
+        relations=tuple(_relations([character, *acquaintances])),
+    )
+
+
+def people_found(views: AssetViews, name: str, limit: int) -> list[PersonCard]:
+    """Some people who are named so, or in part, in order of their keys; of one with exactly this username nobody else."""
+    found = list(_by_username(views, {name})) if name else []
+    by_name = text_in(("username", "display_name"), name)
+    if not found and by_name:
+        found = list(views["characters"].find(Character, by_name, limit=limit))
+    return list(_cards(views, found).values())
 
 
 def cards_by_key(views: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:
     """These people's cards, by key."""
     return _cards(views, views["characters"].by_key(Character, keys).values())
-
-
-def cards_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, PersonCard]:
-    """These people's cards, by username."""
-    return {card.username: card for card in _cards(views, _by_username(views, usernames)).values()}
 
 
 def keys_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, str]:
@@ -146,18 +154,15 @@ def _cards(views: AssetViews, characters: Iterable[Character]) -> dict[str, Pers
     }
 
 
-def _relations(characters: Iterable[Character]) -> Iterable[RelationView]:
+def _relations(characters: Sequence[Character]) -> Iterable[RelationView]:
     """Each pair that knows each other once, in order of their keys."""
     keys = {one.username: one.key for one in characters}
-    kinds: dict[tuple[str, str], list[str]] = {}
-    for one in characters:
-        for relation in one.relationships:
-            other = keys.get(relation.username)
-            if other is None or other == one.key:
-                continue
-            pair = (one.key, other) if one.key < other else (other, one.key)
-            of_pair = kinds.setdefault(pair, [])
-            if relation.relationship_type not in of_pair:
-                of_pair.append(relation.relationship_type)
-    for (one_key, other_key), of_pair in sorted(kinds.items()):
-        yield RelationView(one=one_key, other=other_key, kinds=tuple(of_pair))
+    # By who says it and about whom: what that person is to them.
+    said = {
+        (one.key, keys[relation.username]): relation.relationship_type
+        for one in characters
+        for relation in one.relationships
+        if relation.username in keys
+    }
+    for one, other in sorted({(min(pair), max(pair)) for pair in said if pair[0] != pair[1]}):
+        yield RelationView(one=one, other=other, other_is=said.get((one, other), ""), one_is=said.get((other, one), ""))

@@ -1,12 +1,11 @@
 """The API gateway: budget → slot → breaker → call → classify → record, for every call of LLM, images and platform.
 
-Here: the order of these steps, and the handling of each outcome. Only the few calls that are next reserve their budget before they
-have a slot, so that no slot is idle meanwhile, and a crash costs little for calls that wait. What is reserved and not sent is given
-back. While the breaker is not closed, or the wait for a slot is long, the budget is reserved last. Every attempt is reserved before
-it is made and recorded after it; an attempt that a crash interrupts stays counted as spent.
+Only the few calls that are next reserve their budget before they have a slot, so that no slot is idle meanwhile, and a crash costs
+little for calls that wait. What is reserved and not sent is given back. While the breaker is not closed, or the wait for a slot is
+long, the budget is reserved last. Every attempt is reserved before it is made and recorded after it; an attempt that a crash
+interrupts stays counted as spent.
 
-Not here: the rule for poisonous calls and outages (poison.py), how a provider is called (``Call.send``), and where money and
-records are stored (the world's ``CallLedger``, generia_assets/durable/calls/ledger.py).
+Not here: the rule for poisonous calls and outages (poison.py), and where money and records are stored (durable/calls/ledger.py).
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from typing import TypeVar
 
 from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.call_queue import Place
-from resources.gateway.call_spans import call_span, describe
-from resources.gateway.calls import CUT_OFF, Answer, Api, Call, CallLedger, CallOutcome, Reservation
+from resources.gateway.calls import CUT_OFF, OK, Answer, Api, Call, CallLedger, CallOutcome, Reservation
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.deadlines import CallWatch, Deadlines
 from resources.gateway.outcomes import (
@@ -134,8 +132,8 @@ class ApiGateway:
                 shed += MOST_SHED if useless else isinstance(error, ShedError)
                 if call.fallback is not None and shed >= MOST_SHED:
                     return await self.call(call.fallback, ledger)
-                if self._too_far_away(error):
-                    raise OutageTimeoutError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
+                if isinstance(error, RateLimitedError) and self._too_far_away(error):
+                    raise OutageTimeoutError(f"{call.api}: {error}", retry_after=error.retry_after) from error
                 if (since := outage.worth_reporting(error)) is not None:
                     ledger.waiting(call.api, str(error), since)
                 if isinstance(error, ShedError):
@@ -185,7 +183,7 @@ class ApiGateway:
                     await place.slot()
                     with policy.breaker.attempt(counts=not suspicion.exists):
                         attempt_id = await reservation.to_send()
-                        with call_span(call) as span:
+                        with call.span() as span:
                             answer = await self._send(attempt_id, call, ledger, policy, stopwatch, span)
             except CallError as error:
                 if error.is_answer and not isinstance(error, RateLimitedError):
@@ -220,18 +218,18 @@ class ApiGateway:
         outcome = CallOutcome(CUT_OFF, call.worst_case_usd, error="the run stopped before the answer came")
         try:
             async with asyncio.timeout(call.timeout_seconds) as limit:
-                watch = policy.deadlines.watch(call.request_type, limit, stopwatch.abandoned) if policy.deadlines else None
+                known = policy.deadlines
+                watch = CallWatch(known, call.request_type, limit, stopwatch.abandoned) if known else None
                 with watch or nullcontext():
                     answer = await call.send()
             cost_usd = call.worst_case_usd if answer.cost_usd is None else answer.cost_usd
-            why, error_text = (answer.error.outcome, str(answer.error)) if answer.error else ("ok", None)
+            why, error_text = (answer.error.outcome, str(answer.error)) if answer.error else (OK, None)
             outcome = CallOutcome(why, cost_usd, answer.tokens, answer.data, error_text)
         except CallError as raised:
             error = _outage_after_answers(raised, tally, answered_before=self.has_answered(call.api))
             outcome = _failed(error, call)
-            if isinstance(error, RateLimitedError) and not self._too_far_away(
-                error
-            ):  # other calls must not keep a slot while they wait
+            # other calls must not keep a slot while they wait
+            if isinstance(error, RateLimitedError) and not self._too_far_away(error):
                 policy.limiter.limited(started_at=started, retry_after=error.retry_after)
             if error is not raised:
                 raise error from raised
@@ -250,13 +248,13 @@ class ApiGateway:
             tally.limited += outcome.outcome == RateLimitedError.outcome
             outcome = replace(outcome, duration_ms=milliseconds_since(started), waited_ms=waited_ms)
             ledger.finalize(attempt_id, call, outcome)
-            describe(span, outcome)
+            outcome.describe(span)
             stopwatch.lap()
         return answer
 
-    def _too_far_away(self, error: CallError) -> bool:
+    def _too_far_away(self, error: RateLimitedError) -> bool:
         """Whether the end that the provider named (a day's quota, an hour's pause) is beyond the outage timeout."""
-        return isinstance(error, RateLimitedError) and (error.daily or (error.retry_after or 0.0) > self._outage_timeout)
+        return error.daily or (error.retry_after or 0.0) > self._outage_timeout
 
     def has_answered(self, api: Api) -> bool:
         """Whether this API has answered before, so that its configuration was right."""
@@ -298,7 +296,3 @@ def _outage_after_answers(error: CallError, tally: Tally, *, answered_before: bo
 
 def _poisonous(call: Call[ValueT], last: CallError) -> RequestFailedError:
     return RequestFailedError(f"{call.api} answers other calls, and failed this one each time; the last time: {last}")
-
-
-def _named_end(error: CallError) -> float | None:
-    return error.retry_after if isinstance(error, RateLimitedError) else None

@@ -19,7 +19,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from resources.gateway.outcomes import CallError, FatalCallError, ModelMissingError, ParameterRefusedError
 from resources.gemini import models
-from resources.gemini.models import ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
+from resources.gemini.models import RESERVED_AHEAD, ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
 from resources.gemini.tiers import CallTier, tiers_served
 from resources.mongodb.connection import MongoDocument
 
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 RETIRED_FOR = timedelta(days=1)
 """How long a note about a model holds; afterwards one call finds out whether it still applies."""
-RESERVED_AHEAD = timedelta(days=1)
-"""A call is reserved at the dearest price until then: it may wait, and be answered after a change."""
 
 _ID = "models"
 Sending = Literal["thinking", "sampling", "tiers"]
@@ -227,7 +225,7 @@ class ModelResolver:
             self._answered.discard(note.model)  # whenever it is tried again, one call finds out
         self._notes = notes = self._notes or FleetNotes()
         there: Sequence[Note] = getattr(notes, field)
-        if not any(_same(note, other) for other in _holding(there)):
+        if not any(_key(note) == _key(other) for other in _holding(there)):
             setattr(notes, field, [*_holding(there), note])
             self._unwritten.append((field, note, warning))
 
@@ -240,10 +238,6 @@ def _holding(notes: Sequence[NoteT]) -> list[NoteT]:
 def _key(note: Note) -> dict[str, str]:
     """The subject of a note: one note is kept for each."""
     return note.model_dump(include={"model", "field", "version"})
-
-
-def _same(note: Note, other: Note) -> bool:
-    return _key(note) == _key(other)
 
 
 def _update(field: str, note: Note) -> list[MongoDocument]:

@@ -58,7 +58,8 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
             with database_at(uri, chosen) as database:
                 world = get_world(database, world).world_id
         hosts = (*chosen.known_hosts, host)
-        source = Source(uri, chosen.mongodb_database, chosen.media_dir.absolute(), hosts)
+        public_url = chosen.pages_url if chosen.pages_url != Settings.model_fields["pages_url"].default else ""
+        source = Source(uri, chosen.mongodb_database, chosen.media_dir.absolute(), hosts, public_url)
         named = f"[{host}]" if ":" in host else host
         url = f"http://{named}:{port}{ServedLinks(world).feed() if world else '/'}"
         if json:
