@@ -96,6 +96,8 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("world_id", "materialization", "t", "key"),
         _index("world_id", "materialization", "in_reply_to", partialFilterExpression={"in_reply_to": {"$gt": ""}}),
     ],
+    # the list of worlds is filtered by language
+    "world_parameters": [_index("user_preferences.language", "_id")],
     "characters": [_index("world_id", "username")],
 }
 EXPIRE = {HISTORY: "created_at", WORLD_EVENTS: "at"}

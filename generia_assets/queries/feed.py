@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
-from generia_assets.content.documents import Media, Post, PostImage
+from generia_assets.content.documents import FrozenModel, Media, Post, PostImage
 from generia_assets.content.keys import author_of
 from generia_assets.queries.asset_views import AssetView, AssetViews
 from generia_assets.queries.people import PersonCard, cards_by_key, keys_by_username
@@ -41,13 +39,11 @@ class FeedOrder(StrEnum):
         return FeedOrder.OLDEST if self is FeedOrder.NEWEST else FeedOrder.NEWEST
 
 
-class Excerpt(BaseModel):
+class Excerpt(FrozenModel):
     """A post beside another one: quoted above its reply, or among the replies below it.
 
     ``content`` of a quote is the text that was replied to; ``rewritten``: that post has another text now.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     author: PersonCard
@@ -55,10 +51,8 @@ class Excerpt(BaseModel):
     rewritten: bool = False
 
 
-class FeedPost(BaseModel):
+class FeedPost(FrozenModel):
     """A published post as a feed shows it. ``mentions``: keys by username, of those who can be linked to."""
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     post_id: str
@@ -79,33 +73,42 @@ class FeedPost(BaseModel):
     replies: tuple[Excerpt, ...] = ()
     """The published posts that reply to it, in the order of the world."""
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The hashtags that are shown, without #."""
+        return () if self.deleted else tuple(filter(None, (tag.lstrip("#") for tag in self.hashtags)))
 
-class FeedPage(BaseModel):
+
+class FeedPage(FrozenModel):
     """Some posts in order, and the key to go on after (None: these are the last)."""
-
-    model_config = ConfigDict(frozen=True)
 
     posts: tuple[FeedPost, ...]
     after: str | None
 
 
-class Thread(BaseModel):
+class Thread(FrozenModel):
     """The thread of a post: the posts above it, of which each replies to the one before it, and all replies below it."""
-
-    model_config = ConfigDict(frozen=True)
 
     above: tuple[Excerpt, ...] = ()
     below: tuple[FeedPost, ...] = ()
 
 
-def feed_page(views: AssetViews, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE) -> FeedPage:
-    """The posts after the one with this key; '' or an unknown key begins with the first.
+def feed_page(
+    views: AssetViews,
+    order: FeedOrder = FeedOrder.NEWEST,
+    *,
+    keys: Collection[str] | None = None,
+    after: str = "",
+    limit: int = POSTS_PAGE,
+) -> FeedPage:
+    """The posts after the one with this key; '' or an unknown key begins with the first. ``keys``: of these posts only.
 
     In a world without a timeline (of an earlier version) posts are in order of publication, and within a page each person's own in
     the order of their keys.
     """
     view = views["post_images"]
-    found = list(view.find(PostImage, _beyond(view, after, order), sort=_sort(order), limit=limit + 1))
+    wanted = _beyond(view, after, order) | ({} if keys is None else {"key": {"$in": list(keys)}})
+    found = list(view.find(PostImage, wanted, sort=_sort(order), limit=limit + 1))
     page = _page(views, found, limit)
     return page.model_copy(update={"posts": _by_author_in_order(page.posts, order)})
 
