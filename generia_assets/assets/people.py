@@ -1,7 +1,6 @@
 """The people of a world, made on demand and once: concepts, characters and plans of posts.
 
-Here: the dependencies between these, and loading those that the run does not make. Not here: when each is needed
-(orchestrator.py), and how one of them is made (tasks/).
+Not here: when each is needed (orchestrator.py), and how one of them is made (tasks/).
 
 A batch of concepts needs the batch before it, a character the batches of its acquaintances, a plan of ten posts the character and
 that person's plan before it. So each of them waits only for documents that an earlier place of the timeline needs, too.
