@@ -56,10 +56,7 @@ def post_batch(
         "post_batch",
         IdeasDraft,
         _OUTPUT_BATCH + _OUTPUT_IDEA * len(numbers),
-        Shape(
-            items=(("ideas", len(numbers), len(numbers)),),
-            ranges=(("ideas.number", min(numbers), max(numbers)),),
-        ),
+        Shape(items=(("ideas", len(numbers), len(numbers)),), ranges=(("ideas.number", min(numbers), max(numbers)),)),
         wanted=list(zip(numbers, slots, strict=True)),
         wishes=wishes_of(request, world),
         happened=max(slot.after for slot in slots),
