@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import requests
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from starlette.testclient import TestClient
 
 from generia_assets.pages.app import Source, pages_app
 from generia_assets.pages.gallery import write_gallery
-from tests.support.pages_site import Site, a_browser, a_page, a_site
+from tests.support.pages_site import SCHEMES, SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site
 from tests.support.pages_world import DELETED_KEY, SCRIPT, MadeUp
 
 expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
@@ -312,3 +313,26 @@ def test_files_show_pictures_in_the_dialog_too(browser: Browser, site: Site, wor
         page.goto((index.parent / "posts" / f"{world.post_key(4)}.html").as_uri())
         page.keyboard.press("j")
         page.wait_for_url(f"**/{world.post_key(5)}.html")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_opens_over_a_page_has_no_barriers(
+    browser: Browser, site: Site, world: MadeUp, crowd: MadeUp, width: int, scheme: Scheme
+) -> None:
+    """axe finds nothing serious in the picture's dialog, the list of keys, and the relations of one of a hundred people."""
+    with a_page(browser, width=width, scheme=scheme) as page:
+        for path, opened in (("", "a.picture"), ("/people", "[data-node=c0050]"), ("", None)):
+            page.goto(site.page_of(crowd if path else world, path))
+            if path:
+                page.locator(str(opened)).focus()
+                expect(page.locator(".ties li")).to_have_count(4)
+            elif opened:
+                page.locator(opened).first.click()
+                expect(page.locator("dialog.zoom")).to_be_visible()
+            else:
+                page.keyboard.press("?")
+                expect(page.locator("dialog.keys")).to_be_visible()
+            page.evaluate(Axe().axe_script)
+            assert page.evaluate(SERIOUS_ONES, {}) == [], opened
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
