@@ -71,7 +71,7 @@ def run_request(order: Order, priority: int = 0) -> dg.RunRequest:
         asset_selection=[dg.AssetKey(name) for name in made] or None,
         tags={
             TASK_TAG: order.task_id,
-            **run_tags.of_run(run_tags.Origin.KAFKA, f"task {order.task_id}"),
+            **run_tags.of_origin(run_tags.Origin.KAFKA),
             **run_tags.of_priority(priority),
         },
     )
@@ -132,6 +132,5 @@ def _request(task: MongoDocument, after: str) -> dg.RunRequest:
     task_type = TaskType(task["type"])
     world, parameters = task["world"][0], parse_parameters(task_type, task["parameters"] or {})
     request = run_request(Order(task["world_id"], parameters, task_type, task["_id"]), world.get("priority", 0))
-    origin = run_tags.of_run(run_tags.Origin.WATCHDOG, f"task {task['_id']} after {after}")
-    tags = {**request.tags, **origin, **run_tags.named(world.get("name", ""))}
+    tags = {**request.tags, **run_tags.of_origin(run_tags.Origin.WATCHDOG), **run_tags.named(world.get("name", ""))}
     return request.with_replaced_attrs(run_key=f"{task['_id']}:after {after}", tags=tags)

@@ -18,6 +18,7 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
+from generia_assets.assets.jobs import NEW_WORLD
 from generia_assets.catalog import ASSETS
 from generia_assets.dagster_instance import ACTIVE, was_terminated
 from generia_assets.dagster_internals import PARTITION_NAME_TAG, PRIORITY_TAG, UnresolvedAssetJobDefinition
@@ -31,6 +32,7 @@ from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoDocument, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
+from sensors.observations import observe
 from sensors.requests import QUEUED, partition_request, reordered
 
 logger = logging.getLogger(__name__)
@@ -63,7 +65,8 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
         job=job,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Orders again what nobody works on although it is not finished, and sends live events left behind.",
+        description="Orders again what nobody works on although it is not finished, sends live events left behind, and observes "
+        "the topic and the platform.",
     )
     def watchdog(
         context: dg.SensorEvaluationContext, mongo: dg.ResourceParam[MongoResource], kafka: dg.ResourceParam[KafkaResource]
@@ -93,9 +96,11 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 parts = [] if full else list(reordered(database, context.instance, on_their_way))
                 if engaged_since(database) is not None:
                     again, parts = [], []
+                observed, cursor = observe(database, settings, context.cursor)
                 if not again and not parts:  # worlds first: Kafka may keep this tick waiting
                     notes = _caught_up(context, database, kafka, settings)
-                    return dg.SkipReason(f"every unfinished world is being worked on{notes}")
+                    reason = f"every unfinished world is being worked on{notes}"
+                    return dg.SensorResult(skip_reason=reason, asset_events=observed, cursor=cursor)
         except (MongoUnavailableError, PyMongoError) as error:
             return dg.SkipReason(str(error))
         for world, last in again:
@@ -105,6 +110,8 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
         return dg.SensorResult(
             run_requests=requests,
             dynamic_partitions_requests=[partition_request(one.partition_key for one in requests)],
+            asset_events=observed,
+            cursor=cursor,
         )
 
     return watchdog
@@ -264,14 +271,15 @@ def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[
     """The run that takes the world up: it continues the world's generation. One after each run that left it unfinished."""
     after = last.dagster_run.run_id if last is not None else "no run"
     by_hand = world.parked is not None and world.parked.kind == SuspendReason.RESUMED.value
-    origin, ordered_by = (run_tags.Origin.CLI, "generia resume") if by_hand else (run_tags.Origin.WATCHDOG, f"after {after}")
+    by_form = last is None and world.ordered_by == f"job {NEW_WORLD}"
+    origin = run_tags.Origin.CLI if by_hand else run_tags.Origin.UI if by_form else run_tags.Origin.WATCHDOG
     return dg.RunRequest(
         run_key=f"{world.world_id}:{world.generation or 'first'}:after {after}",
         partition_key=world.world_id,
         asset_selection=[dg.AssetKey(name) for name in assets] or None,
         tags={
             GENERATION_TAG: world.generation or PRESENT_GENERATION,
-            **run_tags.of_run(origin, ordered_by),
+            **run_tags.of_origin(origin),
             **run_tags.named(world.name),
             **run_tags.of_priority(world.priority),
         },

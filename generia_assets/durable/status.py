@@ -160,6 +160,8 @@ class WorldStatus(BaseModel):
     generation: str | None = None
     unfinished: str | None = None
     """Of a completed world: the generation that was to make something of it again, and was left unfinished (fallback.py)."""
+    ordered_by: str = ""
+    """Who ordered what was made last: a message's task, or the job or button of a person."""
     superseded: dict[str, int] = {}
     """How much the platform still has of what the world no longer consists of, by kind (publications.py)."""
     owner: Owner = Owner()

@@ -217,7 +217,8 @@ class TopicReader:
             until = max(deadline, time.monotonic() + _BACKLOG_S) if backlog else deadline
             going_on = True
             while going_on:
-                polled = self._poll(until, max_messages - len(fetched.messages))
+                timeout_ms = max(0.0, until - time.monotonic()) * 1000
+                polled = self._consumer.poll(timeout_ms, max_records=max_messages - len(fetched.messages))
                 for name, records in polled.items():
                     self._sort(name, records, fetched)
                     ends[name.partition] = max(ends[name.partition], self._consumer.highwater(name) or 0)
@@ -232,11 +233,6 @@ class TopicReader:
         except KafkaError as error:
             raise self._address.unavailable(error) from None
         return fetched
-
-    def _poll(self, until: float, records: int) -> dict[TopicPartition, list[ConsumerRecord | UnreadableBatch]]:
-        timeout_ms = max(0.0, until - time.monotonic()) * 1000
-        polled: dict[TopicPartition, list[ConsumerRecord | UnreadableBatch]] = self._consumer.poll(timeout_ms, max_records=records)
-        return polled
 
     def _sort(self, name: TopicPartition, records: list[ConsumerRecord | UnreadableBatch], into: Fetched) -> None:
         for one in records:

@@ -21,6 +21,7 @@ from generia_assets.content.keys import author_of
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
+from generia_assets.pages.links import FileLinks
 from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_by_key, threads
 from resources.mongodb.document_store import DocumentStream
@@ -363,5 +364,7 @@ def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Pat
     assert sorted(posts) == sorted(f"post-{world.post_key(number)}" for number in range(POSTS))
     assert Links(index.read_text("utf-8")).posts[0] == f"post-{world.post_key(0)}"
     assert Links(index.read_text("utf-8")).people == {f"c{number:04d}" for number in range(6)}
+    tag = index.parent / FileLinks().tag("tortoise")
+    assert len(Links(tag.read_text("utf-8")).posts) == 50 and "Posts: 119" in tag.read_text("utf-8")  # all but the deleted one
     assert not (index.parent / "left-over.html").exists()
     assert [path.name for path in tmp_path.iterdir()] == [world.world_id]

@@ -100,6 +100,8 @@ class RunIdentity:
     ancestors: tuple[str, ...] = ()
     """The runs that this one re-executes, the nearest first."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    ordered_by: str = ""
+    """Who ordered its work, for the status record; '' for a run that continues work."""
 
     @property
     def order(self) -> str | None:

@@ -122,6 +122,7 @@ async def begin(
         "unfinished": None,
         "refused": False,
         "deferred": False,
+        **({"ordered_by": run.ordered_by} if run.ordered_by else {}),
     }
     transitions: list[UpdateOne] = []
     orders: list[WriteOperation] = [mark_started(order, run.run_id) for order in generation.orders]

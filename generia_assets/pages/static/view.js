@@ -110,6 +110,7 @@
   }
 
   const acts = {
+    "/": () => document.querySelector("[role=search] input")?.focus(),
     o: () => { const address = current() && postOf(current()); if (address) location.assign(address); },
     p: () => current()?.querySelector(".by a, h2 a")?.click(),
     e: () => current()?.querySelector("a.picture")?.click(),
