@@ -58,8 +58,8 @@ def focused(page: Page) -> str | None:
 
 
 def test_pictures_follow_each_other_in_a_dialog(browser: Browser, site: Site, world: MadeUp) -> None:
-    """A picture opens over the page; j, k and the arrows turn to the others, further posts follow, and closing leads back to the
-    post whose picture was the last. A deleted post's picture is not among them."""
+    """A picture opens over the page; j, k and the arrows turn to the others, further posts follow, and closing (the browser's Back,
+    too) leads to the post whose picture was the last. A deleted post's picture is not among them."""
     with a_page(browser) as page:
         page.goto(site.page_of(world))
         address = page.url
@@ -81,6 +81,12 @@ def test_pictures_follow_each_other_in_a_dialog(browser: Browser, site: Site, wo
         page.keyboard.press("j")
         expect(zoom.locator(".count")).to_have_text("50 / 59")
         page.keyboard.press("Escape")
+        expect(zoom).to_be_hidden()
+        assert (page.url, focused(page)) == (address, world.post_key(50))
+        expect(page.locator(f"[data-key={world.post_key(50)}]")).to_be_in_viewport()
+        page.keyboard.press("e")
+        expect(zoom).to_be_visible()
+        page.go_back()
         expect(zoom).to_be_hidden()
         assert (page.url, focused(page)) == (address, world.post_key(50))
         expect(page.locator(f"[data-key={world.post_key(50)}]")).to_be_in_viewport()
@@ -182,7 +188,7 @@ def test_pages_are_whole_without_scripts(browser: Browser, site: Site, world: Ma
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site.page_of(world))
-    expect(page.locator("button:visible")).to_have_count(0)
+    expect(page.locator("button[type=button]:visible")).to_have_count(0)
     page.locator("a.picture").first.click()
     expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(0))
     context.close()
