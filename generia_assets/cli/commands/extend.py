@@ -1,6 +1,6 @@
 """``generia extend``: more people and posts for a completed world, by Kafka message.
 
-Here: which message that is, and what it will cost. Not here: what an extension adds (content/extension.py), and how it is made
+Here: which message that is, and what it will cost. Not here: what an extension adds (content/plan.py), and how it is made
 (assets/orchestrator.py).
 """
 
