@@ -181,7 +181,7 @@ def test_pages_are_whole_without_scripts(browser: Browser, site: Site, world: Ma
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site.page_of(world))
-    expect(page.locator("button:visible")).to_have_count(0)
+    expect(page.locator("button[type=button]:visible")).to_have_count(0)
     page.locator("a.picture").first.click()
     expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(0))
     context.close()
