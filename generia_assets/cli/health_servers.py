@@ -15,7 +15,8 @@ from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.health import HealthFinding, models_learned, note, ok, wrong
 from generia_assets.cli.rendering.formats import breaker_line
 from generia_assets.content.text import plural
-from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, lacks_indexes
+from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS
+from generia_assets.durable.indexes import lacks_indexes
 from generia_assets.durable.leases.brake import engaged_since
 from generia_assets.durable.orders.intake import held_partitions, kept
 from generia_assets.durable.status import OURS, State

@@ -7,6 +7,7 @@ Here: the order of the options, and its sending. Not here: the options (options.
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -18,7 +19,9 @@ from resources import tracing
 from resources.explanation import reason_of
 from resources.gemini.tiers import ServiceTier
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
-from resources.kafka.producer import Event, EventProducer
+
+if TYPE_CHECKING:
+    from resources.kafka.producer import EventProducer
 
 _OPTION_OF = {
     "user_prompt": "--prompt",
@@ -81,6 +84,8 @@ def new_order(parameters: WorldParameters, world_id: str | None = None) -> Order
 
 def send(order: Order, address: KafkaAddress, topic: str) -> None:
     """Put the order into the topic; when this returns, Kafka has it. Raises ``KafkaUnavailableError``."""
+    from resources.kafka.producer import EventProducer
+
     with EventProducer(address) as producer:
         hand_over(order, producer, topic)
     tracing.flush()
@@ -88,6 +93,8 @@ def send(order: Order, address: KafkaAddress, topic: str) -> None:
 
 def hand_over(order: Order, producer: EventProducer, topic: str) -> None:
     """As ``send``, through a producer that is connected already. The order's trace begins here, where traces are sent anywhere."""
+    from resources.kafka.producer import Event
+
     about = {
         "messaging.system": "kafka",
         "messaging.operation.type": "send",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.catalog import TaskType
+from generia_assets.cli.connections import addresses, listens, quick_database
 from generia_assets.cli.estimates import CallLatency, assumed_latency, count_calls, recent_latency
 from generia_assets.cli.rendering.formats import dollars
 from generia_assets.content import languages
@@ -77,15 +79,13 @@ class Knowledge:
 
 def knowledge(settings: Settings) -> Knowledge:
     """What MongoDB knows, or assumptions where it does not answer at once."""
-    from pymongo.errors import PyMongoError
+    uri = addresses(settings).mongodb_uri
+    if listens(uri):
+        from pymongo.errors import PyMongoError
 
-    from generia_assets.cli.options import quick_database
-
-    try:
-        with quick_database(settings) as database:
+        with suppress(PyMongoError), quick_database(uri, settings) as database:
             return knowledge_of(database, settings)
-    except PyMongoError:
-        return Knowledge(assumed_latency(settings))
+    return Knowledge(assumed_latency(settings))
 
 
 def knowledge_of(database: MongoDatabase, settings: Settings) -> Knowledge:

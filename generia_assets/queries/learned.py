@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from statistics import mean, median, stdev
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from generia_assets.catalog import LLM_CALLS
 from generia_assets.durable.calls.usage import CallUsage, Usage
 from generia_assets.durable.collections import GENERATIONS
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDatabase
 
 logger = logging.getLogger(__name__)
 

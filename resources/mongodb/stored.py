@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from resources.explanation import explain
-from resources.mongodb.connection import MongoDocument
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDocument
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

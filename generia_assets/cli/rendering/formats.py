@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import ceil
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import BaseModel
@@ -17,7 +18,9 @@ from rich.text import Text as Line
 from generia_assets.cli.console import results, safe_json, safe_line
 from generia_assets.content.text import plural
 from generia_assets.durable.status import Stage, State, WorldStatus
-from generia_assets.queries.in_flight import BreakerView
+
+if TYPE_CHECKING:
+    from generia_assets.queries.in_flight import BreakerView
 
 
 def as_json(value: object) -> str:
