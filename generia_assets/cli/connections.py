@@ -142,7 +142,7 @@ def get_world(database: MongoDatabase, world: str) -> WorldStatus:
     """The status record of the world that is meant; its own id is ``world_id`` there.
 
     ``world``: an id (of a world from the launch form: its partition's name), a name, the beginning of an id or name that no other
-    world has, or ``last``. Raises ``CommandError`` (exit status 2), which names candidates, where that is no world, or more than one.
+    world has, or ``last``. Where that is no world, or more than one: ``CommandError`` (exit status 2), which names candidates.
     """
     from generia_assets.queries.worlds import newest_worlds
 

@@ -13,7 +13,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from generia_assets.cli.console import CommandError, safe_block
+from generia_assets.cli.console import CommandError, remarks, safe_block
 from generia_assets.interrupts import EXIT_STATUS, restore_interrupts
 
 Options = ParamSpec("Options")
@@ -113,5 +113,5 @@ def _silence_stdout() -> None:
 
 
 def _exit(message: str, exit_code: int) -> NoReturn:
-    typer.echo(safe_block(message), err=True)
+    remarks().print(safe_block(message))
     raise typer.Exit(exit_code)

@@ -117,15 +117,15 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "delete": Entry("removal", "Delete worlds: documents, pictures, pages, partitions and runs in Dagster."),
     },
     "Keep the generator running": {
-        "doctor": Entry(
-            "doctor",
-            "Say what is reachable, what is misconfigured, and what to do about it.",
-            "0 nothing is wrong (notes may be there), 1 something is",
-        ),
         "check": Entry(
             "doctor",
             "Look for mistakes in settings, templates and data files, without a server.",
             "0 there is no mistake, 1 there is one",
+        ),
+        "doctor": Entry(
+            "doctor",
+            "Say what is reachable, what is misconfigured, and what to do about it.",
+            "0 nothing is wrong (notes may be there), 1 something is",
         ),
         "prompts": Entry(
             "prompts",

@@ -13,17 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, computed_field
 from pydantic_core import to_jsonable_python
 
 from generia_assets.durable.collections import STATUS
 from resources.gemini.tiers import ServiceTier
-from resources.mongodb.stored import Moment, UnreadableRecord, readable, required
-
-if TYPE_CHECKING:
-    from resources.mongodb.connection import MongoDocument
+from resources.mongodb.stored import Moment, MongoDocument, UnreadableRecord, readable, required
 
 
 class State(StrEnum):

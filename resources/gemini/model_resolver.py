@@ -24,7 +24,7 @@ from resources.gemini.tiers import CallTier, tiers_served
 if TYPE_CHECKING:
     from pymongo.asynchronous.collection import AsyncCollection
 
-    from resources.mongodb.connection import MongoDocument
+    from resources.mongodb.stored import MongoDocument
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import JsonValue
@@ -20,13 +20,12 @@ from generia_assets.cli.main import PLAIN, Documented
 from generia_assets.cli.options import Json
 from generia_assets.cli.parsers import flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, print_result
-from generia_assets.durable.figures import letter_sent_again
-from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter, held_partitions, kept, kept_at, let_skip, place_of
 from generia_assets.settings import Settings, settings
 from resources.kafka.address import REQUEST_TIMEOUT_S
-from resources.kafka.dead_letters import DeadLetter, last_letters, letter_at
-from resources.kafka.producer import Event, EventProducer
-from resources.mongodb.connection import MongoUnavailableError
+
+if TYPE_CHECKING:
+    from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter
+    from resources.kafka.dead_letters import DeadLetter
 
 SHOWN = 120
 """Characters of a letter that the list shows."""
@@ -60,6 +59,10 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     generia dead-letters resend 7 --edit parameters.users_count=3
     generia dead-letters --json | jq -r .reason | sort | uniq -c
     """
+    from generia_assets.durable.orders.intake import StoredDeadLetter, held_partitions, kept
+    from resources.kafka.dead_letters import last_letters
+    from resources.mongodb.connection import MongoUnavailableError
+
     if context.invoked_subcommand:
         return
     chosen = settings()
@@ -115,6 +118,12 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
     generia dead-letters resend 7 --edit parameters.users_count=3 --edit parameters.quality=
     generia dead-letters resend 2:7 --file corrected.json --json
     """
+    from generia_assets.durable.figures import letter_sent_again
+    from generia_assets.durable.orders.intake import StoredDeadLetter, place_of
+    from resources.kafka.dead_letters import letter_at
+    from resources.kafka.producer import Event, EventProducer
+    from resources.mongodb.connection import MongoUnavailableError
+
     if (file is None) == (not edit):
         raise CommandError(
             "say how the letter is corrected: either --file CORRECTED.json, or --edit FIELD=VALUE (as often as needed)", 2
@@ -154,6 +163,8 @@ def skip(place: Held, in_json: Json = False) -> None:
     \b
     generia dead-letters skip 2:17
     """
+    from generia_assets.durable.orders.intake import let_skip
+
     partition, offset = _place(place)
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
@@ -165,6 +176,8 @@ def skip(place: Held, in_json: Json = False) -> None:
 
 
 def _kept_at(place: str, chosen: Settings) -> StoredDeadLetter | None:
+    from generia_assets.durable.orders.intake import kept_at
+
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         return kept_at(database, place)
 
@@ -246,6 +259,8 @@ def _origin(letter: DeadLetter | StoredDeadLetter) -> str:
 
 
 def _as_fields(one: DeadLetter | StoredDeadLetter | HeldPartition) -> dict[str, JsonValue]:
+    from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter
+
     if isinstance(one, HeldPartition):
         place = f"{one.partition}:{one.offset}"
         return {"offset": place, "state": "held", "at": one.since.isoformat(), "origin": one.place, "reason": one.reason}

@@ -7,19 +7,15 @@ Here: which message that is, and what it will cost. Not here: what an extension 
 from __future__ import annotations
 
 import uuid
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from generia_assets.assets.materialized import refuse_another_plan
 from generia_assets.catalog import ASSETS, EXTENDED
-from generia_assets.cli.commands.rerun import DryRun, require_completed, takes
 from generia_assets.cli.connections import addresses, get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.order import send
 from generia_assets.cli.parsers import dollars, option, whole
-from generia_assets.cli.quotes import Quote, knowledge_of, likely_language, quote_of
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.cli.rendering.formats import dollars as in_dollars
 from generia_assets.content.keys import EXTENSION
@@ -27,6 +23,10 @@ from generia_assets.content.text import plural
 from generia_assets.durable.orders.order import ExtensionParameters, Order, OrderError, StoredParameters, parse_stored
 from generia_assets.durable.status import WorldStatus
 from generia_assets.settings import settings
+
+if TYPE_CHECKING:
+    from generia_assets.cli.commands.rerun import DryRun
+    from generia_assets.cli.quotes import Quote
 
 Added = Annotated[int, option("--users", "+NUMBER", "So many people more, who know some of those who are there.", whole(0))]
 AddedPosts = Annotated[int, option("--posts", "+NUMBER", "So many posts more, by old and new people, after all others.", whole(0))]
@@ -55,6 +55,11 @@ def extend(
     generia extend WORLD --posts +20 --max-cost-usd 1.50
     generia extend WORLD --users +3 --posts +12 --dry-run
     """
+    from generia_assets.assets.materialized import refuse_another_plan
+    from generia_assets.cli.commands.rerun import require_completed
+    from generia_assets.cli.order import send
+    from generia_assets.cli.quotes import knowledge_of, likely_language, quote_of
+
     if not users and not posts:
         raise CommandError("say what is added: --users +NUMBER, --posts +NUMBER, or both", 2)
     chosen, by = settings(), ExtensionParameters(add_users=users, add_posts=posts, max_cost_usd=max_cost_usd)
@@ -88,6 +93,8 @@ def extend(
 
 def _said(status: WorldStatus, extended: StoredParameters, quote: Quote) -> str:
     """What the world will have, what that takes, and whether its cap allows it."""
+    from generia_assets.cli.commands.rerun import takes
+
     people, posts = plural(extended.users_count, "person"), plural(extended.posts_count, "post")
     lines = [f"The world will have {people} and {posts}.", takes(quote)]
     cap, spent = extended.max_cost_usd, status.cost_usd

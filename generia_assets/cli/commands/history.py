@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,10 +12,11 @@ from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.options import JsonLines, World
 from generia_assets.cli.parsers import choice, flag, limit_option, moment, option
 from generia_assets.cli.rendering.formats import as_json
-from generia_assets.cli.rendering.requests import print_request
-from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
 from resources.gateway.calls import Api
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from generia_assets.queries.records import RequestFilter
+    from resources.mongodb.connection import MongoDatabase
 
 OUTCOMES = (
     *("ok", "invalid", "refused", "rate_limited", "transient", "model_missing", "rejected", "parameter_refused", "fatal", "error"),
@@ -65,6 +66,9 @@ def history(
     generia history WORLD --task c0007-p0003 --full
     generia history WORLD --type post --json > posts.jsonl
     """
+    from generia_assets.cli.rendering.requests import print_request
+    from generia_assets.queries.records import RequestFilter, count_requests, find_requests
+
     wanted = RequestFilter(
         request_type=of_type or "",
         api=api or "",
@@ -94,6 +98,8 @@ def history(
 
 def _check(database: MongoDatabase, world: str, wanted: RequestFilter) -> None:
     """Raise ``CommandError`` for a type that occurs nowhere in this world: it is more likely misspelt than absent."""
+    from generia_assets.queries.records import request_types
+
     if wanted.request_type and wanted.request_type not in (there := request_types(database, world)):
         among = ", ".join(there) or "none"
         raise CommandError(f"--type {wanted.request_type[:60]!r}: not among this world's requests; there are {among}", 2)

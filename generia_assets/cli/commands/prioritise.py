@@ -16,7 +16,6 @@ from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.durable.orders.order import HIGHEST_PRIORITY
-from generia_assets.durable.tasks.control import prioritise as set_priority
 
 Priority = Annotated[
     int,
@@ -39,6 +38,8 @@ def prioritise(world: World, priority: Priority, json: Json = False) -> None:
     generia prioritise WORLD 10
     generia prioritise WORLD -5
     """
+    from generia_assets.durable.tasks.control import prioritise as set_priority
+
     with open_database() as database:
         found = get_world(database, world)
         if not set_priority(database, found.world_id, priority):

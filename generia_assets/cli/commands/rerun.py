@@ -8,27 +8,25 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from generia_assets.assets.materialized import refuse_another_plan
 from generia_assets.catalog import ASSETS, PARTS, TaskType, Unit, with_downstream
 from generia_assets.cli.connections import addresses, get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.order import send
 from generia_assets.cli.parsers import choice, flag, option
-from generia_assets.cli.quotes import Quote, knowledge_of, likely_language, quote_of
 from generia_assets.cli.rendering.formats import about, as_json
 from generia_assets.content.text import plural
-from generia_assets.durable.orders.decisions import unfinished
 from generia_assets.durable.orders.order import Order, PartParameters, parse_stored
 from generia_assets.durable.status import State, WorldStatus
-from generia_assets.queries.names import item_named
 from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from generia_assets.cli.quotes import Quote
+    from resources.mongodb.connection import MongoDatabase
 
 PARTS_BY_WORD = {task_type.asset.section: task_type for task_type in PARTS}
 OF_CHARACTER, OF_POST = (
@@ -111,6 +109,10 @@ def rerun(
     generia rerun WORLD --part avatars --dry-run
     generia rerun WORLD --part description --alone
     """
+    from generia_assets.assets.materialized import refuse_another_plan
+    from generia_assets.cli.order import send
+    from generia_assets.cli.quotes import knowledge_of, likely_language, quote_of
+
     given = [name for name, value in (("--part", part), ("--character", character), ("--post", post)) if value is not None]
     if len(given) > 1:
         raise CommandError(f"{' and '.join(given)}: one thing is made again at a time; give one of them", 2)
@@ -144,6 +146,8 @@ def rerun(
 
 def require_completed(status: WorldStatus) -> None:
     """Raise ``CommandError`` for a world that is not finished: nothing else is made of it before."""
+    from generia_assets.durable.orders.decisions import unfinished
+
     if status.status is State.PENDING:
         raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {command_name()} watch {status.world_id}")
     if status.status is not State.COMPLETED or status.unfinished is not None:
@@ -160,6 +164,8 @@ def _scope(
     *,
     alone: bool,
 ) -> _RerunScope:
+    from generia_assets.queries.names import item_named
+
     if part is not None:
         if begin is not None:
             raise CommandError("--from is for --character and --post; a part is made whole", 2)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 from rich.console import Console
 from rich.text import Text as Line
 
@@ -17,8 +16,10 @@ from generia_assets.cli.console import CommandError, command_name, remarks, resu
 from generia_assets.cli.options import World
 from generia_assets.cli.parsers import choice, flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, json_default
-from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
-from resources.mongodb.connection import MongoDatabase, MongoDocument
+from generia_assets.queries.sections import RECORDS, SECTIONS
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 20
 """Objects that people are shown where they set no limit."""
@@ -54,6 +55,8 @@ def show(
     generia show WORLD characters --id @mira
     generia show WORLD tasks --type generate_post --json | jq '.[].attempt_count'
     """
+    from generia_assets.queries.sections import documents
+
     console = results()
     wanted = None if section is None else choice(SECTIONS)(section)
     with open_database() as database:
@@ -96,6 +99,8 @@ def _as_text(console: Console, found: Iterator[MongoDocument]) -> None:
 
 
 def _overview(console: Console, database: MongoDatabase, world: str, *, json: bool) -> None:
+    from generia_assets.queries.sections import counts, types_of
+
     numbers = counts(database, world)
     if json:
         typer.echo(as_json(numbers))
@@ -108,6 +113,8 @@ def _overview(console: Console, database: MongoDatabase, world: str, *, json: bo
 
 
 def _check_type(database: MongoDatabase, world: str, section: str, of_type: str | None) -> None:
+    from generia_assets.queries.sections import types_of
+
     if of_type is None:
         return
     if section not in TYPED:
@@ -117,5 +124,7 @@ def _check_type(database: MongoDatabase, world: str, section: str, of_type: str 
 
 
 def _readable(document: MongoDocument) -> str:
+    import yaml
+
     simple = json_module.loads(json_module.dumps(document, default=json_default))
     return safe_block(yaml.safe_dump(simple, allow_unicode=True, sort_keys=False, width=96).rstrip())

@@ -5,6 +5,8 @@ Here: how it is printed. Not here: the figures (queries/statistics.py, queries/c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 from rich.console import Console
 from rich.text import Text as Line
@@ -13,9 +15,11 @@ from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import results, safe_line
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, progress_line, share
-from generia_assets.queries.critical_path import CriticalPath, Link, critical_path
-from generia_assets.queries.statistics import RequestFigures, TaskFigures, world_figures
 from generia_assets.settings import settings
+
+if TYPE_CHECKING:
+    from generia_assets.queries.critical_path import CriticalPath, Link
+    from generia_assets.queries.statistics import RequestFigures, TaskFigures
 
 _PARTS = {
     "start": "until the run began",
@@ -51,6 +55,9 @@ def stats(world: World, json: Json = False) -> None:
     generia stats WORLD
     generia stats WORLD --json | jq '.tasks[] | {task_type, waiting_ms, calling_ms}'
     """
+    from generia_assets.queries.critical_path import critical_path
+    from generia_assets.queries.statistics import world_figures
+
     with open_database() as database:
         status = get_world(database, world)
         figures = world_figures(database, status.world_id)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pymongo import DESCENDING
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
@@ -28,9 +27,11 @@ from generia_assets.cli.selection import StateOption, state_query
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State, WorldStatus, statuses
-from generia_assets.queries.in_flight import InFlightCalls, in_flight
 from generia_assets.settings import settings
-from resources.mongodb.stored import UnreadableRecord
+
+if TYPE_CHECKING:
+    from generia_assets.queries.in_flight import InFlightCalls
+    from resources.mongodb.stored import UnreadableRecord
 
 AnyWorld = Annotated[str | None, world_argument("Without it the newest worlds are listed.")]
 SHORT_ID = 8
@@ -48,6 +49,8 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     generia status WORLD
     generia status WORLD --json | jq .cost_usd
     """
+    from generia_assets.queries.in_flight import in_flight
+
     if world is None:
         list_worlds(json=json)
         return
@@ -67,6 +70,8 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     generia list --state in_progress
     generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
     """
+    from pymongo import DESCENDING
+
     most = limit if json else limit or SHOWN
     with open_database() as database:
         # Read whole before anything is printed: a world that changes while a slow reader blocks us would move, and be missed.
