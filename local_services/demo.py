@@ -18,15 +18,13 @@ from generia_assets.cli.connections import database_at
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line, short_path
 from generia_assets.cli.dagster_link import world_runs
 from generia_assets.cli.data_dir import DataDir, lock_data_dir
-from generia_assets.cli.options import (
+from generia_assets.cli.options import Images, Json, Latency, Log, PlatformOption, Texts
+from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
     DEFAULT_SEED,
     DEFAULT_USERS,
-    Json,
-    Latency,
     MaxCost,
-    PlatformOption,
     Posts,
     PriorityOption,
     Prompt,
@@ -34,13 +32,15 @@ from generia_assets.cli.options import (
     Seed,
     TierOption,
     Users,
+    hand_over,
+    new_order,
+    world_parameters,
 )
-from generia_assets.cli.order import hand_over, new_order, world_parameters
 from generia_assets.cli.parsers import flag
 from generia_assets.cli.quotes import cap_warning, knowledge, order_quote
 from generia_assets.cli.rendering.displays import display_on
 from generia_assets.cli.rendering.summary import WorldResult, print_summary, world_result
-from generia_assets.cli.watching import Images, Log, Snapshot, Texts, WatchOptions, watch_world
+from generia_assets.cli.watching import Snapshot, WatchOptions, watch_world
 from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural

@@ -20,12 +20,12 @@ from dotenv import dotenv_values
 
 from generia_assets.cli.console import CommandError, command_name, safe_line
 from generia_assets.cli.data_dir import ENV_FILE, running_generator
-from generia_assets.settings import Settings, settings
-from resources.kafka.address import KafkaAddress
 
 if TYPE_CHECKING:
     from generia_assets.durable.status import WorldStatus
     from generia_assets.queries.worlds import NamedWorld
+    from generia_assets.settings import Settings
+    from resources.kafka.address import KafkaAddress
     from resources.mongodb.connection import MongoDatabase
 
 ANSWER_S = 1.0
@@ -55,6 +55,8 @@ def set_dagster_home() -> Path | None:
 
 def addresses(settings: Settings) -> Addresses:
     """The addresses for these settings."""
+    from resources.kafka.address import KafkaAddress
+
     dagster_home = set_dagster_home()
     mongodb_uri = settings.mongodb_uri.get_secret_value()
     kafka = KafkaAddress(settings, connect_s=ANSWER_S)
@@ -90,6 +92,8 @@ def database_at(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]
 @contextmanager
 def open_database() -> Iterator[MongoDatabase]:
     """The generator's database, wherever it is now."""
+    from generia_assets.settings import settings
+
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         yield database

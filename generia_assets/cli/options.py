@@ -6,62 +6,13 @@ that fails prints nothing: an error message in the middle of the command line wo
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from generia_assets.cli.parsers import Completer, choice, dollars, flag, option, seconds, whole
-from generia_assets.content.documents import Quality
-from generia_assets.content.seeding import LARGEST_SEED
-from generia_assets.durable.orders.order import HIGHEST_PRIORITY
-from resources.gemini.tiers import ServiceTier
+from generia_assets.cli.parsers import Completer, choice, flag, option, seconds
 
-DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
-DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
-"""The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
-ANY = 10**40
-"""The largest order is a setting; ``order.world_parameters`` checks it."""
-
-Users = Annotated[int, option("--users", "NUMBER", "How many people, at least 1; exactly so many are made.", whole(1, ANY))]
-Posts = Annotated[int, option("--posts", "NUMBER", "How many posts of all people together; exactly so many.", whole(0, ANY))]
-Prompt = Annotated[str, option("--prompt", "TEXT", "The world in a sentence or two. All content comes in its language.")]
-QualityOption = Annotated[
-    Quality,
-    option(
-        "--quality", "standard|high", "high: every picture's prompt is refined by a call of its own (more calls).", choice(Quality)
-    ),
-]
-MaxCost = Annotated[
-    float | None,
-    option("--max-cost-usd", "DOLLARS", "Cap for this world, US dollars; without it the installation's MAX_COST_USD.", dollars),
-]
-TierOption = Annotated[
-    ServiceTier | None,
-    option(
-        "--service-tier",
-        "TIER",
-        "standard; flex: half price, slow; priority: 1.8 times the price; economy: flex after the first posts. Else SERVICE_TIER.",
-        choice(ServiceTier),
-    ),
-]
-PriorityOption = Annotated[
-    int,
-    option(
-        "--priority",
-        "NUMBER",
-        f"Among all worlds, -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}: higher ones begin first and have more of the calls at once.",
-        whole(-HIGHEST_PRIORITY, HIGHEST_PRIORITY),
-    ),
-]
-Seed = Annotated[
-    int | None,
-    option(
-        "--seed",
-        "NUMBER",
-        "The same seed, sentence and counts give the same random draws; without it the seed is drawn from the world's id.",
-        whole(0, LARGEST_SEED),
-    ),
-]
 Latency = Annotated[float, option("--latency", "SECONDS", "Seconds the Gemini emulator takes for an answer, 0 to 60.", seconds)]
 PlatformOption = Annotated[
     str | None,
@@ -75,6 +26,11 @@ PlatformOption = Annotated[
 Json = Annotated[bool, flag("--json", "One JSON object on standard output, everything else on standard error.")]
 JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 
+Texts = Annotated[bool, flag("--texts", "Print the world's description, people and posts whole, as they are written.")]
+Log = Annotated[bool, flag("--log", "Print the world's log as it grows: stages, tasks, attempts, failures, waiting.")]
+Images = Annotated[
+    Path | None, option("--images", "FOLDER", "Copy the pictures into FOLDER/WORLD as they are made, under telling names.")
+]
 Yes = Annotated[bool, flag("--yes", "Do not ask first.")]
 CountOnly = Annotated[bool, flag("--dry-run", "Say how many worlds there are, and change nothing.")]
 

@@ -1,19 +1,20 @@
 """An order as the command line makes it: checked, and sent to Kafka as the platform's own message (docs/events.md).
 
-Here: the order of the options, and its sending. Not here: the options (options.py), and who reads the message
-(sensors/kafka.py).
+Here: the options that make an order, the order that they make, and its sending. Not here: who reads the message (sensors/kafka.py).
 """
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ValidationError
 
 from generia_assets.cli.console import CommandError
+from generia_assets.cli.parsers import choice, dollars, option, whole
 from generia_assets.content.documents import Quality
-from generia_assets.durable.orders.order import Order, WorldParameters
+from generia_assets.content.seeding import LARGEST_SEED
+from generia_assets.durable.orders.order import HIGHEST_PRIORITY, Order, WorldParameters
 from generia_assets.settings import Settings
 from resources import tracing
 from resources.explanation import reason_of
@@ -23,6 +24,52 @@ from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
 if TYPE_CHECKING:
     from resources.kafka.producer import EventProducer
 
+DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
+DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
+"""The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
+ANY = 10**40
+"""The largest order is a setting; ``order.world_parameters`` checks it."""
+
+Users = Annotated[int, option("--users", "NUMBER", "How many people, at least 1; exactly so many are made.", whole(1, ANY))]
+Posts = Annotated[int, option("--posts", "NUMBER", "How many posts of all people together; exactly so many.", whole(0, ANY))]
+Prompt = Annotated[str, option("--prompt", "TEXT", "The world in a sentence or two. All content comes in its language.")]
+QualityOption = Annotated[
+    Quality,
+    option(
+        "--quality", "standard|high", "high: every picture's prompt is refined by a call of its own (more calls).", choice(Quality)
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    option("--max-cost-usd", "DOLLARS", "Cap for this world, US dollars; without it the installation's MAX_COST_USD.", dollars),
+]
+TierOption = Annotated[
+    ServiceTier | None,
+    option(
+        "--service-tier",
+        "TIER",
+        "standard; flex: half price, slow; priority: 1.8 times the price; economy: flex after the first posts. Else SERVICE_TIER.",
+        choice(ServiceTier),
+    ),
+]
+PriorityOption = Annotated[
+    int,
+    option(
+        "--priority",
+        "NUMBER",
+        f"Among all worlds, -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}: higher ones begin first and have more of the calls at once.",
+        whole(-HIGHEST_PRIORITY, HIGHEST_PRIORITY),
+    ),
+]
+Seed = Annotated[
+    int | None,
+    option(
+        "--seed",
+        "NUMBER",
+        "The same seed, sentence and counts give the same random draws; without it the seed is drawn from the world's id.",
+        whole(0, LARGEST_SEED),
+    ),
+]
 _OPTION_OF = {
     "user_prompt": "--prompt",
     "users_count": "--users",
@@ -51,12 +98,12 @@ def world_parameters(
 
     Raises ``CommandError`` (exit status 2), which names the option, for what the generator would refuse.
     """
-    for option, value, limit, setting in (
+    for name, value, limit, setting in (
         ("--users", users, settings.max_users, "MAX_USERS"),
         ("--posts", posts, settings.max_posts, "MAX_POSTS"),
     ):
         if value > limit:
-            raise CommandError(f"{option} {value}: at most {limit} ({setting})", 2)
+            raise CommandError(f"{name} {value}: at most {limit} ({setting})", 2)
     try:
         return WorldParameters(
             user_prompt=prompt,

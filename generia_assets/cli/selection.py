@@ -15,7 +15,7 @@ from generia_assets.cli.connections import get_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.options import world_argument
 from generia_assets.cli.parsers import choice, dollars, flag, moment, option
-from generia_assets.durable.status import OURS, State
+from generia_assets.durable.status import State
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -45,6 +45,8 @@ CostOver = Annotated[float | None, option("--cost-over", "DOLLARS", "Only worlds
 
 def state_query(state: str | None) -> MongoDocument:
     """Finds worlds in this state."""
+    from generia_assets.durable.status import OURS
+
     if state is None:
         return {}
     if state == PARKED:

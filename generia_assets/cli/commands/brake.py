@@ -14,7 +14,6 @@ from generia_assets.cli.console import CommandError, ask, command_name, remarks,
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.cli.selection import Filters, selected
 from generia_assets.content.text import plural
-from generia_assets.settings import settings
 
 if TYPE_CHECKING:
     from generia_assets.durable.tasks.control import ResumeOptions
@@ -30,6 +29,7 @@ def stop_many(worlds: list[str], filters: Filters, *, every: bool, dry_run: bool
     from generia_assets.cli.dagster_link import cancel_queued, instance_if_known, mark_cancelled
     from generia_assets.durable.leases import brake
     from generia_assets.queries.worlds import ids_of
+    from generia_assets.settings import settings
 
     chosen = settings()
     where = addresses(chosen)
@@ -78,6 +78,7 @@ def resume_many(
     """Resume these worlds, or all that ``stop --all`` stopped. Filters choose among held worlds."""
     from generia_assets.durable.leases import brake
     from generia_assets.queries.worlds import ids_of
+    from generia_assets.settings import settings
 
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:

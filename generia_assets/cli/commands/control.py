@@ -17,11 +17,10 @@ from generia_assets.cli.parsers import dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.cli.selection import After, All, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.content.text import plural
-from generia_assets.durable.status import WorldStatus
-from generia_assets.settings import settings
 
 if TYPE_CHECKING:
     from generia_assets.cli.dagster_link import WorldRuns
+    from generia_assets.durable.status import WorldStatus
     from generia_assets.durable.tasks.control import ResumeOptions
     from resources.mongodb.connection import MongoDatabase
 
@@ -92,6 +91,7 @@ def _stop(world: str, *, give_up: bool, json: bool) -> None:
     from generia_assets.cli.dagster_link import world_runs
     from generia_assets.durable.tasks.control import hold_calls, mark_stopped
     from generia_assets.queries.worlds import over, world_status
+    from generia_assets.settings import settings
 
     chosen = settings()
     where = addresses(chosen)

@@ -20,11 +20,10 @@ from generia_assets.cli.main import PLAIN, Documented
 from generia_assets.cli.options import Json
 from generia_assets.cli.parsers import flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, print_result
-from generia_assets.settings import Settings, settings
-from resources.kafka.address import REQUEST_TIMEOUT_S
 
 if TYPE_CHECKING:
     from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter
+    from generia_assets.settings import Settings
     from resources.kafka.dead_letters import DeadLetter
 
 SHOWN = 120
@@ -60,6 +59,7 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     generia dead-letters --json | jq -r .reason | sort | uniq -c
     """
     from generia_assets.durable.orders.intake import StoredDeadLetter, held_partitions, kept
+    from generia_assets.settings import settings
     from resources.kafka.dead_letters import last_letters
     from resources.mongodb.connection import MongoUnavailableError
 
@@ -120,6 +120,8 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
     """
     from generia_assets.durable.figures import letter_sent_again
     from generia_assets.durable.orders.intake import StoredDeadLetter, place_of
+    from generia_assets.settings import settings
+    from resources.kafka.address import REQUEST_TIMEOUT_S
     from resources.kafka.dead_letters import letter_at
     from resources.kafka.producer import Event, EventProducer
     from resources.mongodb.connection import MongoUnavailableError
@@ -164,6 +166,7 @@ def skip(place: Held, in_json: Json = False) -> None:
     generia dead-letters skip 2:17
     """
     from generia_assets.durable.orders.intake import let_skip
+    from generia_assets.settings import settings
 
     partition, offset = _place(place)
     chosen = settings()

@@ -16,7 +16,7 @@ from generia_assets.cli.connections import addresses
 from generia_assets.cli.console import indented, results, safe_block, safe_line
 from generia_assets.cli.options import JsonLines
 from generia_assets.cli.rendering.formats import as_json
-from generia_assets.settings import Settings, SettingsError, settings
+from generia_assets.settings import Settings
 
 if TYPE_CHECKING:
     from generia_assets.cli.connections import Addresses
@@ -63,6 +63,7 @@ def doctor(json: JsonLines = False) -> None:
     generia doctor --json | jq 'select(.health == "wrong")'
     """
     from generia_assets.cli.health import Health, ok, wrong
+    from generia_assets.settings import SettingsError, settings
 
     try:
         chosen = settings()
@@ -109,6 +110,7 @@ def check(json: JsonLines = False) -> None:
     generia check --json | jq -r '"\\(.file):\\(.line)"'
     """
     from generia_assets.content.check import files, mistakes
+    from generia_assets.settings import settings
 
     settings()
     found = mistakes()

@@ -18,7 +18,6 @@ from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import choice, flag, option
 from generia_assets.cli.rendering.formats import as_json, json_default
 from generia_assets.content.text import plural
-from generia_assets.settings import settings
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase
@@ -57,6 +56,7 @@ def export(
     """
     from generia_assets.cli.rendering.book import Book
     from generia_assets.cli.texts import PictureFolder
+    from generia_assets.settings import settings
 
     chosen = settings()
     with open_database() as database:

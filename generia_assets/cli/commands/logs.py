@@ -17,7 +17,6 @@ from generia_assets.cli.data_dir import service_logs
 from generia_assets.cli.options import JsonLines, complete_part, complete_world_or_part, world_argument
 from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
-from generia_assets.settings import settings
 
 if TYPE_CHECKING:
     from generia_assets.queries.log import LogLine
@@ -67,6 +66,7 @@ def logs(
     generia logs daemon --lines 100
     """
     from generia_assets.interrupts import interruptible
+    from generia_assets.settings import settings
     from resources.mongodb.connection import MongoSilentError
 
     console = results()

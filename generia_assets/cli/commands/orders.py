@@ -12,10 +12,10 @@ import typer
 
 from generia_assets.cli.connections import addresses, database_at, get_world_or_order
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
-from generia_assets.cli.options import (
+from generia_assets.cli.options import Images, Json, Log, Texts, World
+from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_USERS,
-    Json,
     MaxCost,
     Posts,
     PriorityOption,
@@ -24,20 +24,15 @@ from generia_assets.cli.options import (
     Seed,
     TierOption,
     Users,
-    World,
 )
 from generia_assets.cli.parsers import flag, option, task_id, whole
-from generia_assets.cli.rendering.formats import about, as_json, progress_line, share
+from generia_assets.cli.rendering.formats import about, as_json, share
 from generia_assets.content import languages
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
-from generia_assets.durable.collections import TASKS
-from generia_assets.durable.status import State
-from generia_assets.settings import settings
 
 if TYPE_CHECKING:
     from generia_assets.cli.quotes import Quote
-    from generia_assets.cli.watching import Images, Log, Texts
     from resources.mongodb.connection import MongoDatabase
 
 
@@ -91,6 +86,7 @@ def send(
     from generia_assets.cli.order import new_order, world_parameters
     from generia_assets.cli.order import send as send_order
     from generia_assets.cli.quotes import cap_warning, knowledge, order_quote
+    from generia_assets.settings import settings
 
     chosen = settings()
     parameters = world_parameters(
@@ -138,9 +134,12 @@ def watch(
     generia watch WORLD --log --images pictures
     """
     from generia_assets.cli.rendering.displays import LINES, display_on
+    from generia_assets.cli.rendering.progress import progress_line
     from generia_assets.cli.rendering.summary import page_of, world_result
     from generia_assets.cli.watching import WatchOptions, watch_world
+    from generia_assets.durable.status import State
     from generia_assets.interrupts import interruptible
+    from generia_assets.settings import settings
 
     chosen = settings()
     console = remarks() if json else results()
@@ -165,6 +164,9 @@ def watch(
 
 def _refused(database: MongoDatabase, task: str) -> str | None:
     """Why this order was not carried out, or None if it was."""
+    from generia_assets.durable.collections import TASKS
+    from generia_assets.durable.status import State
+
     found = database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
     return None if found is None else str(found.get("error") or "no reason was recorded")
 
@@ -195,6 +197,7 @@ def quote(
     from generia_assets.cli.quotes import compare as compare_quotes
     from generia_assets.cli.quotes import knowledge, quote_for
     from generia_assets.cli.rendering.comparison import print_comparison
+    from generia_assets.settings import settings
 
     chosen = settings()
     order = world_parameters(chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier)

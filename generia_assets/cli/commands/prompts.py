@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from generia_assets.cli.console import CommandError, remarks, results, safe_line
-from generia_assets.cli.options import (
+from generia_assets.cli.options import Json
+from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
     DEFAULT_SEED,
     DEFAULT_USERS,
-    Json,
     Posts,
     Prompt,
     QualityOption,
@@ -36,7 +36,6 @@ from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content import languages
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.text import plural
-from generia_assets.settings import settings
 
 if TYPE_CHECKING:
     from generia_assets.cli.dry_run import DryRequest
@@ -93,6 +92,7 @@ def prompts(
     from generia_assets.cli.order import world_parameters
     from generia_assets.content.check import require_good_content
     from generia_assets.content.rendering import PromptDelimiter
+    from generia_assets.settings import settings
 
     if out is None and as_page is None:
         raise CommandError("Say where to write: --out FOLDER for a file for each request, or --as-page FILE", 2)

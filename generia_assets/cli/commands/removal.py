@@ -15,12 +15,12 @@ from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json, print_result
 from generia_assets.cli.selection import After, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.content.text import plural
-from generia_assets.durable.status import WorldStatus
-from generia_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+    from generia_assets.durable.status import WorldStatus
+    from generia_assets.settings import Settings
     from resources.mongodb.connection import MongoDatabase
     from resources.mongodb.stored import UnreadableRecord
 
@@ -59,6 +59,7 @@ def delete(
     from generia_assets.cli.dagster_link import instance_if_known
     from generia_assets.durable.orders.removal import mark
     from generia_assets.retirement import forget, in_batches
+    from generia_assets.settings import settings
 
     filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
     require_one_way(world, filters, ways="worlds, or filters")
@@ -156,6 +157,7 @@ def retire(
     from generia_assets.cli.dagster_link import instance_if_known
     from generia_assets.durable.orders.removal import remove_folder
     from generia_assets.retirement import forget, in_batches, old_worlds
+    from generia_assets.settings import settings
 
     filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
     require_one_way(world, filters or older_than is not None, ways="worlds, or --older-than DAYS, or filters")

@@ -20,8 +20,6 @@ from generia_assets.cli.parsers import choice, dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import about, as_json
 from generia_assets.cli.rendering.formats import dollars as in_dollars
 from generia_assets.content.text import plural
-from generia_assets.durable.status import State
-from generia_assets.settings import settings
 
 if TYPE_CHECKING:
     from generia_assets.cli.quotes import Quote
@@ -153,6 +151,7 @@ def extend(
     """
     from generia_assets.content.keys import EXTENSION
     from generia_assets.durable.orders.order import ExtensionParameters, Order, parse_stored
+    from generia_assets.settings import settings
 
     if not users and not posts:
         raise CommandError("say what is added: --users +NUMBER, --posts +NUMBER, or both", 2)
@@ -171,6 +170,7 @@ def extend(
 def _require_completed(status: WorldStatus) -> None:
     """Raise ``CommandError`` for a world that is not finished: nothing else is made of it before."""
     from generia_assets.durable.orders.decisions import unfinished
+    from generia_assets.durable.status import State
 
     if status.status is State.PENDING:
         raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {command_name()} watch {status.world_id}")
@@ -184,6 +184,7 @@ def _quote(
     """What this work on the world takes. Raises ``OrderError`` where the world was planned by another version."""
     from generia_assets.assets.materialized import refuse_another_plan
     from generia_assets.cli.quotes import knowledge_of, likely_language, quote_of
+    from generia_assets.settings import settings
 
     refuse_another_plan(database, status.world_id, makes, keys)
     known = knowledge_of(database, settings())
@@ -193,6 +194,7 @@ def _quote(
 def _carry_out(order: Order, quote: Quote, plan: Iterable[str], fields: Mapping[str, object], *, dry_run: bool, json: bool) -> None:
     """Say what the order makes and takes; unless it is a dry run, send it."""
     from generia_assets.cli.order import send
+    from generia_assets.settings import settings
 
     chosen, console = settings(), results() if dry_run else remarks()
     if not json:

@@ -14,8 +14,7 @@ from rich.text import Text as Line
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import results, safe_line
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, progress_line, share
-from generia_assets.settings import settings
+from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, share
 
 if TYPE_CHECKING:
     from generia_assets.queries.critical_path import CriticalPath, Link
@@ -55,6 +54,7 @@ def stats(world: World, json: Json = False) -> None:
     generia stats WORLD
     generia stats WORLD --json | jq '.tasks[] | {task_type, waiting_ms, calling_ms}'
     """
+    from generia_assets.cli.rendering.progress import progress_line
     from generia_assets.queries.critical_path import critical_path
     from generia_assets.queries.statistics import world_figures
 
@@ -136,6 +136,8 @@ _API_WORDS = {"llm": "model", "image_generation": "pictures", "platform": "platf
 
 
 def _print_path(console: Console, path: CriticalPath) -> None:
+    from generia_assets.settings import settings
+
     last = path.links[-1]
     console.print(Line("The path that decided how long it took", "bold"))
     console.print(

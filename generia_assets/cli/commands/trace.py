@@ -17,7 +17,6 @@ from generia_assets.cli.console import CommandError, command_name, indented, res
 from generia_assets.cli.options import Json, world_argument
 from generia_assets.cli.parsers import choice, flag, option
 from generia_assets.cli.rendering.formats import as_json, dollars, duration
-from generia_assets.durable.status import State
 
 if TYPE_CHECKING:
     from generia_assets.cli.rendering.requests import Depth
@@ -114,6 +113,7 @@ def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None
 
 def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None:
     from generia_assets.cli.rendering.requests import print_request
+    from generia_assets.durable.status import State
 
     line = Line(f"{number}. {step.name}", "bold cyan")
     line.append(f"  {safe_line(step.key)}  ", "cyan")

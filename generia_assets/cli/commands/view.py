@@ -23,12 +23,12 @@ from generia_assets.cli.data_dir import DataDir, RunningGenerator, lock_data_dir
 from generia_assets.cli.options import world_argument
 from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
-from generia_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
     import uvicorn
 
     from generia_assets.pages.app import Source
+    from generia_assets.settings import Settings
 
 PORT = 3001
 LOOPBACK = "127.0.0.1"
@@ -55,6 +55,7 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
     from generia_assets.interrupts import interruptible
     from generia_assets.pages.app import Source
     from generia_assets.pages.links import ServedLinks
+    from generia_assets.settings import settings
 
     chosen = settings()
     with interruptible(), _listening(host, port) as listener, _mongodb(chosen) as uri:

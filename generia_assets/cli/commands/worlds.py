@@ -12,24 +12,13 @@ from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import command_name, remarks, results, safe_line
 from generia_assets.cli.options import Json, JsonLines, world_argument
 from generia_assets.cli.parsers import limit_option
-from generia_assets.cli.rendering.formats import (
-    STAGE_WORDS,
-    FittedTable,
-    ago,
-    as_json,
-    breaker_line,
-    dollars,
-    moment,
-    of_total,
-    progress_line,
-)
+from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, dollars, moment, of_total
 from generia_assets.cli.selection import StateOption, state_query
 from generia_assets.content.text import plural
-from generia_assets.durable.collections import STATUS
-from generia_assets.durable.status import State, WorldStatus, statuses
-from generia_assets.settings import settings
+from generia_assets.durable.status import State
 
 if TYPE_CHECKING:
+    from generia_assets.durable.status import WorldStatus
     from generia_assets.queries.in_flight import InFlightCalls
     from resources.mongodb.stored import UnreadableRecord
 
@@ -50,6 +39,7 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     generia status WORLD --json | jq .cost_usd
     """
     from generia_assets.queries.in_flight import in_flight
+    from generia_assets.settings import settings
 
     if world is None:
         list_worlds(json=json)
@@ -71,6 +61,9 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
     """
     from pymongo import DESCENDING
+
+    from generia_assets.durable.collections import STATUS
+    from generia_assets.durable.status import statuses
 
     most = limit if json else limit or SHOWN
     with open_database() as database:
@@ -140,6 +133,8 @@ def _state(world: WorldStatus) -> str:
 
 
 def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
+    from generia_assets.cli.rendering.progress import STAGE_WORDS, breaker_line, progress_line
+
     breakers = () if world.done else calls.breakers
     if json:
         typer.echo(as_json({**_as_fields(world), "breakers": breakers}))
