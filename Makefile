@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Not another environment's: what is installed is installed here.
 unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast coverage bench lint schemas protos world-page format clean
+.PHONY: help demo dev docs test test-fast coverage bench lint reference schemas protos world-page format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,10 @@ demo: $(VENV)/.installed  ## a whole generator from nothing, one world, and an o
 
 dev: $(VENV)/.installed  ## the generator with Dagster's pages, until Ctrl-C
 	@exec $(BIN)/generia dev $(ARGS)
+
+docs: $(VENV)/.installed-dev  ## the site of README and docs/, in build/site; a link that leads nowhere is an error
+	$(BIN)/sphinx-build --quiet --jobs auto --fail-on-warning --keep-going -c docs -d build/doctrees . build/site
+	@cp build/site/README.html build/site/index.html && echo "build/site/index.html"
 
 test: lint  ## lint, then all tests, WORKERS=6 files at a time (ARGS="-k name" chooses)
 	@exec $(PYTEST) $(ARGS)
@@ -53,11 +57,14 @@ lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and tha
 	$(BIN)/lint-imports
 	$(BIN)/python -W ignore -m dagster definitions validate --log-level warning
 
+reference: $(VENV)/.installed  ## .env and the parts of pages that are generated: settings, commands, client snippets
+	@exec $(BIN)/python -m generia_assets.reference
+
 schemas: $(VENV)/.installed  ## docs/schemas: the JSON Schema of every message, in and out, from the models
 	@exec $(BIN)/python -m generia_assets.schemas
 
 protos: $(VENV)/.installed-dev  ## the platform's messages: what is generated from resources/platform/proto/*.proto
-	@exec $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. --grpc_python_out=. resources/platform/proto/*.proto
+	@exec $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. resources/platform/proto/*.proto
 
 world-page: $(VENV)/.installed  ## docs/a-world.md: the demo's world in prompts and answers, as the templates are now
 	@exec $(BIN)/generia prompts --answers emulators/gemini/recorded/lull --as-page docs/a-world.md
@@ -67,7 +74,7 @@ format: $(VENV)/.installed-dev  ## write the code in the project's style
 	$(BIN)/ruff format
 
 clean:  ## take away what was installed and generated (worlds in .generia stay)
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(VENV)/.installed: $(LOCK) requirements-bootstrap.lock pyproject.toml

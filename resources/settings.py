@@ -37,7 +37,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Seconds = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
-Concurrency = Annotated[int, Field(ge=1, le=1000, description="calls at once over all runs and machines")]
+Concurrency = Annotated[int, Field(ge=1, le=1000)]
 
 
 def is_loopback(url: str) -> bool:
@@ -133,63 +133,97 @@ class _Settings(BaseModel):
 class MongoSettings(_Settings):
     """The generator's database."""
 
+    model_config = ConfigDict(title="MongoDB")
+
     mongodb_uri: Annotated[SecretStr, AfterValidator(_mongodb_uri)] = Field(
-        SecretStr(DEFAULT_MONGODB_URI), description="MongoDB, a replica set (transactions)"
+        SecretStr(DEFAULT_MONGODB_URI), description="address of MongoDB, which must be a replica set; one node is enough"
     )
-    mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds (docs/requirements.md)")
+    mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds")
 
 
 class GeminiSettings(_Settings):
     """The language model."""
 
-    gemini_api_key: Annotated[SecretStr, AfterValidator(_gemini_key)] = Field(SecretStr(""), description="secret: environment only")
-    gemini_base_url: str = Field("", pattern=r"^(https?://.+)?$", description="'' = Google's; else an emulator or a gateway")
+    model_config = ConfigDict(title="Texts: the Gemini API")
+
+    gemini_api_key: Annotated[SecretStr, AfterValidator(_gemini_key)] = Field(
+        SecretStr(""), description="key of Google's API. Without a key, `make demo` and `make dev` start the emulator"
+    )
+    gemini_base_url: str = Field(
+        "", pattern=r"^(https?://.+)?$", description="address of the API. Empty: Google's; else an emulator or a gateway"
+    )
     gemini_model: Annotated[str, AfterValidator(_gemini_model)] = Field(
-        "gemini-2.5-flash", description="a profile of resources/gemini/models.yaml (R1)"
+        "gemini-2.5-flash",
+        description="model of texts, a profile of resources/gemini/models.yaml. After its end its successor is "
+        "used (docs/models.md)",
     )
     gemini_timeout_seconds: Annotated[float, AfterValidator(_gemini_timeout)] = Field(
-        120.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call"
+        120.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call. Google refuses less than 10"
     )
     gemini_flex_timeout_seconds: float = Field(
-        900.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call at flex, which may take 15 minutes"
+        900.0, gt=0, le=LONGEST_DEADLINE_SECONDS, description="time-out of one call at the service tier flex"
     )
     service_tier: ServiceTier = Field(
-        ServiceTier.STANDARD, description="of worlds whose order names none: standard, flex (half price, slow), priority, economy"
+        ServiceTier.STANDARD,
+        description="service tier of worlds whose order has none: standard; flex, half the price and slow; "
+        "priority, 1.8 times the price; "
+        "economy, flex after the first posts (docs/operating.md#service-tiers)",
     )
-    gemini_max_reasks: int = Field(5, ge=0, le=20, description="times a damaged answer is asked again within an attempt")
+    gemini_max_reasks: int = Field(
+        5, ge=0, le=20, description="how often the generator asks again for a damaged answer, within one attempt"
+    )
 
 
 class ImageSettings(_Settings):
     """The image API. What begins with ``image_stub`` is for the stub alone."""
 
+    model_config = ConfigDict(title="Pictures")
+
     image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
-        STUB, description="stub (draws), gemini, or module:Class of another image provider (resources/images.py)"
+        STUB,
+        description="who makes pictures: stub draws them and costs nothing; gemini is Google's API, with the "
+        "key of texts; module:Class is a "
+        "class of yours, such as docs/image_provider.py (docs/operating.md#pictures)",
     )
     image_model: Annotated[str, AfterValidator(_image_model)] = Field(
-        "gemini-3.1-flash-lite-image", description="of IMAGE_PROVIDER=gemini: a model of resources/gemini/image_models.yaml"
+        "gemini-3.1-flash-lite-image",
+        description="model of IMAGE_PROVIDER=gemini, a profile of resources/gemini/image_models.yaml",
     )
-    image_stub_latency_seconds: float = Field(0.0, ge=0)
-    image_stub_cost_usd: float = Field(0.0, ge=0, description="US dollars per picture of the stub")
-    image_stub_refused_words: str = Field("", description="comma separated: the stub refuses these, to try what moderation does")
-    image_timeout_seconds: Seconds = 60.0
+    image_stub_latency_seconds: float = Field(0.0, ge=0, description="time that the stub takes for a picture")
+    image_stub_cost_usd: float = Field(0.0, ge=0, description="price of a picture of the stub, US dollars")
+    image_stub_refused_words: str = Field("", description="words, separated by commas, that the stub refuses, as moderation would")
+    image_timeout_seconds: Seconds = Field(60.0, description="time-out of one picture. Google refuses less than 10")
 
 
 class PlatformSettings(_Settings):
     """The platform: its services over gRPC, or the local fake with media in a folder and records in a database of its own."""
 
+    model_config = ConfigDict(title="The platform, and files on this machine")
+
     platform: Literal["local", "grpc"] = Field(
-        "local", description="local: the fake on this machine; grpc: the platform's services"
+        "local",
+        description="local is the fake on this machine, grpc the platform's services (docs/operating.md#the-platform-over-grpc)",
     )
-    character_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
-    media_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
-    post_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
-    world_service: Annotated[str, AfterValidator(_service)] = Field("", description="host:port; '' = asked of Consul")
+    character_service: Annotated[str, AfterValidator(_service)] = Field(
+        "", description="address of the character service, host:port. Empty: Consul is asked"
+    )
+    media_service: Annotated[str, AfterValidator(_service)] = Field(
+        "", description="address of the media service, host:port. Empty: Consul is asked"
+    )
+    post_service: Annotated[str, AfterValidator(_service)] = Field(
+        "", description="address of the post service, host:port. Empty: Consul is asked"
+    )
+    world_service: Annotated[str, AfterValidator(_service)] = Field(
+        "", description="address of the world service, host:port. Empty: Consul is asked"
+    )
     consul_address: Annotated[str, AfterValidator(_consul)] = Field(
-        "", validate_default=True, description="host:port of Consul's HTTP API"
+        "", validate_default=True, description="address of Consul's HTTP API, host:port"
     )
     platform_database: str = Field("generia_platform", description="database of the local fake of the platform")
-    generia_data_dir: Path = Field(Path(".generia"), description="media, embedded servers' data, logs")
-    platform_timeout_seconds: Seconds = 30.0
+    generia_data_dir: Path = Field(Path(".generia"), description="folder of pictures, logs, and the data of embedded servers")
+    platform_timeout_seconds: Seconds = Field(
+        30.0, description="deadline of one call; of an upload, for its three requests together"
+    )
 
     @property
     def service_addresses(self) -> dict[str, str]:
@@ -210,17 +244,19 @@ class PlatformSettings(_Settings):
 class GatewaySettings(_Settings):
     """The limits of every call (R17), the breakers, one for each API (R9), and how long calls are retried through an outage."""
 
-    llm_concurrency: Concurrency = 15
-    image_concurrency: Concurrency = 10
-    platform_concurrency: Concurrency = 20
-    slot_lease_seconds: Seconds = Field(15.0, description="a process that is silent for so long has lost its slots")
+    model_config = ConfigDict(title="Limits of calls, circuit breakers, outages")
 
-    breaker_failure_rate: Rate = Field(0.5, description="share of failed calls in the window that opens it")
-    breaker_window_calls: int = Field(20, ge=1, description="calls the rate is taken over")
-    breaker_minimum_calls: int = Field(5, ge=1, description="calls before a rate counts")
-    breaker_open_seconds: Seconds = Field(2.0, description="first wait before a probe; doubles with every failed probe")
-    breaker_open_max_seconds: Seconds = 60.0
-    patience_seconds: Seconds = Field(900.0, description="how long an outage is waited out before the world is suspended")
+    llm_concurrency: Concurrency = Field(15, description="calls of texts at once, over all runs and machines")
+    image_concurrency: Concurrency = Field(10, description="calls of pictures at once, over all runs and machines")
+    platform_concurrency: Concurrency = Field(20, description="calls to the platform at once, over all runs and machines")
+    slot_lease_seconds: Seconds = Field(15.0, description="a process that is silent for this long loses its slots")
+
+    breaker_failure_rate: Rate = Field(0.5, description="share of failed calls that opens a circuit breaker")
+    breaker_window_calls: int = Field(20, ge=1, description="number of last calls that the share is computed over")
+    breaker_minimum_calls: int = Field(5, ge=1, description="number of calls before the share counts")
+    breaker_open_seconds: Seconds = Field(2.0, description="first wait before a probe. Each failed probe doubles it")
+    breaker_open_max_seconds: Seconds = Field(60.0, description="longest wait before a probe")
+    patience_seconds: Seconds = Field(900.0, description="how long a run waits for an API before it suspends the world")
 
     @property
     def calls_at_once(self) -> int:

@@ -3,7 +3,7 @@
 Here: the trace context of the present work, as the text of the header ``traceparent``, and spans. Spans are recorded and sent only
 where OpenTelemetry's own variables name a receiver (``is_on``). Else nothing of OpenTelemetry is imported, and a trace context that
 came with a message is passed on unchanged. Not here: the SDK and the sending (span_export.py), and the attributes of a call's span
-(gateway/call_spans.py).
+(gateway/calls.py).
 
 Attributes hold ids, names of models and counts; never a text of a user or a model, an error's message, or a secret.
 """

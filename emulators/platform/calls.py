@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from emulators.dice import Dice, Repetitions
@@ -24,13 +26,13 @@ from emulators.platform.proxy import Proxy
 from emulators.platform.services import CharacterService, PostService, WorldService
 from emulators.platform.state import PlatformState, ServedCall
 from emulators.platform.stats import PlatformCounts
-from resources.platform.proto import character_pb2_grpc, media_pb2_grpc, post_pb2_grpc, world_pb2_grpc
+from resources.platform.proto import character_pb2, media_pb2, post_pb2, world_pb2
 
 SERVICES = (
-    (CharacterService, "generia.character.CharacterService", character_pb2_grpc.add_CharacterServiceServicer_to_server),
-    (MediaService, "media.MediaService", media_pb2_grpc.add_MediaServiceServicer_to_server),
-    (PostService, "generia.post.PostService", post_pb2_grpc.add_PostServiceServicer_to_server),
-    (WorldService, "generia.world.WorldService", world_pb2_grpc.add_WorldServiceServicer_to_server),
+    (CharacterService, character_pb2.DESCRIPTOR.services_by_name["CharacterService"]),
+    (MediaService, media_pb2.DESCRIPTOR.services_by_name["MediaService"]),
+    (PostService, post_pb2.DESCRIPTOR.services_by_name["PostService"]),
+    (WorldService, world_pb2.DESCRIPTOR.services_by_name["WorldService"]),
 )
 _GRACE_SECONDS = 0.5
 _EXPIRED_SECONDS = -1.0
@@ -133,12 +135,25 @@ class PlatformEmulator:
         checks = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
         await checks.set("", health_pb2.HealthCheckResponse.SERVING)
-        for service, name, add in SERVICES:
-            add(_Servicer(self, service), server)  # type: ignore[no-untyped-call]
-            await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+        for service, described in SERVICES:
+            methods = {method.name: self._handler(service, method) for method in described.methods}
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(described.full_name, methods),))
+            await checks.set(described.full_name, health_pb2.HealthCheckResponse.SERVING)
         port: int = server.add_insecure_port(f"{LOOPBACK}:0")
         await server.start()
         return server, port
+
+    def _handler(self, service: type[Any], method: MethodDescriptor) -> grpc.RpcMethodHandler:
+        """Serves a method with the state that the emulator has when it is called."""
+
+        async def served(request: Message, context: grpc.aio.ServicerContext) -> Message:
+            return await self.serve(method.name, getattr(service(self.state), method.name), request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            served,
+            request_deserializer=GetMessageClass(method.input_type).FromString,
+            response_serializer=GetMessageClass(method.output_type).SerializeToString,
+        )
 
     async def stop_server(self, server: grpc.aio.Server) -> None:
         """Stop it, and delete what it kept."""
@@ -148,7 +163,7 @@ class PlatformEmulator:
         self.state.objects.close()
 
 
-METHODS = [name for service, _, _ in SERVICES for name in vars(service) if name[0].isupper()]
+METHODS = [method.name for _, described in SERVICES for method in described.methods]
 
 
 def _refusal(fault: str, code: str = "unavailable") -> RefusalError:
@@ -159,18 +174,3 @@ def _refusal(fault: str, code: str = "unavailable") -> RefusalError:
 async def _later(seconds: float, work: Callable[[], Message]) -> Message:
     await asyncio.sleep(seconds)
     return work()
-
-
-class _Servicer:
-    """A service for the generated ``add_…_to_server``: each method is served by the emulator, with the state it has then."""
-
-    def __init__(self, emulator: PlatformEmulator, service: type[Any]) -> None:
-        self._emulator = emulator
-        self._service = service
-
-    def __getattr__(self, name: str) -> Callable[[Message, Any], Awaitable[Message]]:
-        async def served(request: Message, context: grpc.aio.ServicerContext) -> Message:
-            work: Work = getattr(self._service(self._emulator.state), name)
-            return await self._emulator.serve(name, work, request, context)
-
-        return served

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typer._click.core import Command, Context
     from typer._click.formatting import HelpFormatter
 
-WIDEST, NARROW = 98, 60
+WIDEST, NARROW = 100, 60
 """Columns of help texts at most, and below how many the meaning of an option stands under its name."""
 PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 
@@ -166,7 +166,8 @@ class Commands(DocumentedGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  typer's own signature is handed on
         """Everything begins here: a command, a help text, the shell's completion."""
         escape_unencodable()
-        self.context_settings["terminal_width"] = min(shutil.get_terminal_size().columns - 2, WIDEST)
+        if (columns := shutil.get_terminal_size().columns) < NARROW:  # click itself writes 50 at least
+            self.context_settings["terminal_width"] = columns - 2
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: Context) -> Any:  # noqa: ANN401  typer's own signature
@@ -179,7 +180,8 @@ class Commands(DocumentedGroup):
         except UsageError as error:
             if not is_interactive(sys.stderr):
                 raise
-            raise UsageError(wrap_text(error.format_message(), ctx.terminal_width or WIDEST), error.ctx) from None
+            columns = shutil.get_terminal_size().columns
+            raise UsageError(wrap_text(error.format_message(), min(columns, WIDEST) - 2), error.ctx) from None
 
     def list_commands(self, ctx: Context) -> list[str]:
         """Their names."""
@@ -222,6 +224,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": WIDEST},
 )
 
 

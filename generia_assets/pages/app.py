@@ -35,7 +35,7 @@ from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
 from generia_assets.pages.render import WorldPages
 from generia_assets.queries.asset_views import AssetViews, consistent_read
-from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_of, threads
+from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, next_to, post, posts_of, threads
 from generia_assets.queries.names import UnknownItemError
 from generia_assets.queries.people import NOBODY, people_page, person
 from generia_assets.queries.traces import trace
@@ -68,13 +68,15 @@ class Source:
     """The source of the pages: a database, by its address, and the folder of the local platform's pictures.
 
     ``hosts``: the names, beside those of loopback, by which browsers may ask for the pages. Any other name is refused: it may be a
-    foreign page's own that resolves to this server (DNS rebinding).
+    foreign page's own that resolves to this server (DNS rebinding). ``public_url``: where people reach the pages, for links that
+    other sites follow; '' is the name by which a request asked.
     """
 
     mongodb_uri: str
     database: str
     media: Path
     hosts: tuple[str, ...] = ()
+    public_url: str = ""
 
 
 def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) -> Starlette:
@@ -154,7 +156,10 @@ def _of_world(page: Callable[[Request, _World], str | None], *, missing: str = "
         def read(views: AssetViews) -> Response:
             if (view := world(views)) is None:
                 raise HTTPException(404, "There is no such world here.")
-            links = ServedLinks(views.world_id)
+            source: Source = request.app.state.source
+            # Only a known host comes this far (known_hosts.py): nobody makes the page lead to a stranger's.
+            here = f"{request.url.scheme}://{request.headers['host']}"
+            links = ServedLinks(views.world_id, source.public_url or here)
             found = _World(views, view, links, WorldPages(view, links, views.unreadable))
             html = page(request, found)
             return _html(html) if html is not None else _html(found.pages.missing(missing), 404)
@@ -208,7 +213,8 @@ def _post(request: Request, found: _World) -> str | None:
         origin = trace(found.views.database, found.views.world_id, key)
     except UnknownItemError:  # the post exists, its tasks are deleted
         origin = None
-    return found.pages.post(shown, threads(found.views, [shown])[key], origin)
+    earlier, later = (next_to(found.views, key, order) for order in (FeedOrder.NEWEST, FeedOrder.OLDEST))
+    return found.pages.post(shown, threads(found.views, [shown])[key], origin, earlier=earlier, later=later)
 
 
 async def _live(request: Request) -> Response:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from generia_assets.pages.links import FileLinks, is_elsewhere, media_file
 from generia_assets.pages.render import WorldPages
 from generia_assets.queries.asset_views import AssetViews
-from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, posts_of, threads
+from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, next_to, posts_of, threads
 from generia_assets.queries.people import PeoplePage, people_page, person
 from generia_assets.queries.traces import Trace, trace
 from generia_assets.queries.worlds import WorldView, world
@@ -105,7 +105,9 @@ def _write_posts(site: _Site, posts: Sequence[FeedPost]) -> None:
     around = threads(site.views, posts)
     for post in posts:
         origin = _trace(site, post) if traced else None
-        site.write(f"posts/{post.key}.html", site.pages(1).post(post, around[post.key], origin))
+        earlier, later = (next_to(site.views, post.key, order) for order in (FeedOrder.NEWEST, FeedOrder.OLDEST))
+        html = site.pages(1).post(post, around[post.key], origin, earlier=earlier, later=later)
+        site.write(f"posts/{post.key}.html", html)
         if post.image is not None:
             site.picture(post.image.url)
 

@@ -31,6 +31,10 @@ class Links(ABC):
     def _page(self, name: str, order: FeedOrder | None = None) -> str:
         """A page of the world; '' is its first."""
 
+    @abstractmethod
+    def absolute(self, address: str) -> str | None:
+        """An address of a page or an image as other sites reach it; None where they cannot."""
+
     def feed(self, order: FeedOrder | None = None) -> str:
         """The world's first page, its posts in this order; None: in the usual one."""
         return self._page("", order)
@@ -59,9 +63,10 @@ def is_elsewhere(url: str) -> bool:
 
 @dataclass(frozen=True)
 class ServedLinks(Links):
-    """Addresses on the server."""
+    """Addresses on the server. ``base``: where other sites reach it, without a slash at its end; '' where that does not matter."""
 
     world_id: str
+    base: str = ""
 
     def static(self, name: str) -> str:
         """See ``Links``."""
@@ -74,6 +79,10 @@ class ServedLinks(Links):
     def worlds(self) -> str | None:
         """See ``Links``."""
         return "/"
+
+    def absolute(self, address: str) -> str | None:
+        """See ``Links``."""
+        return address if is_elsewhere(address) else f"{self.base}{address}"
 
     def _page(self, name: str, order: FeedOrder | None = None) -> str:
         query = f"?order={order.value}" if order else ""
@@ -99,6 +108,10 @@ class FileLinks(Links):
         return url if is_elsewhere(url) else self._file(media_file(url))
 
     def worlds(self) -> str | None:
+        """See ``Links``."""
+        return None
+
+    def absolute(self, address: str) -> str | None:
         """See ``Links``."""
         return None
 

@@ -17,7 +17,7 @@ from generia_assets.pages.graph import graph_of
 from generia_assets.pages.links import Links
 from generia_assets.pages.texts import Locale, locale_of
 from generia_assets.queries.feed import Excerpt, FeedOrder, FeedPage, FeedPost, Thread
-from generia_assets.queries.people import PeoplePage, PersonCard, PersonView, RelationView
+from generia_assets.queries.people import PeoplePage, PersonCard, PersonView
 from generia_assets.queries.traces import Trace
 from generia_assets.queries.worlds import WorldsPage, WorldView
 from resources.mongodb.stored import UnreadableRecord
@@ -77,17 +77,12 @@ class WorldPages:
     def person(self, person: PersonView, page: FeedPage, *, order: FeedOrder, onward: str | None) -> str:
         """A person: profile, acquaintances, posts and their replies."""
         known = [relation.person for relation in person.known if relation.person is not None]
-        relations = [
-            RelationView(one=person.card.key, other=relation.person.key, kinds=(relation.relationship_type,))
-            for relation in person.known
-            if relation.person is not None
-        ]
-        graph = graph_of([person.card, *known], relations, columns=2) if known else None  # it stands in the narrow column
+        graph = graph_of([person.card, *known], person.relations, narrow=True) if known else None  # it stands in the narrow column
         return self._page("person.html", person=person, page=page, graph=graph, order=order, onward=onward)
 
-    def post(self, post: FeedPost, thread: Thread, trace: Trace | None) -> str:
-        """A post in its thread, and its trace, if any."""
-        return self._page("post.html", post=post, thread=thread, trace=trace)
+    def post(self, post: FeedPost, thread: Thread, trace: Trace | None, *, earlier: str, later: str) -> str:
+        """A post in its thread, and its trace, if any. ``earlier``, ``later``: the keys of the posts next to it, '' for none."""
+        return self._page("post.html", post=post, thread=thread, trace=trace, earlier=earlier, later=later)
 
     def about(self) -> str:
         """The world's description, history and calendar."""

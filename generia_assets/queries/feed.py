@@ -104,9 +104,8 @@ def feed_page(views: AssetViews, order: FeedOrder = FeedOrder.NEWEST, *, after: 
     In a world without a timeline (of an earlier version) posts are in order of publication, and within a page each person's own in
     the order of their keys.
     """
-    view, direction = views["post_images"], order.direction
-    sort = (("t", direction), ("published_at", direction), ("key", direction))
-    found = list(view.find(PostImage, _beyond(view, after, order), sort=sort, limit=limit + 1))
+    view = views["post_images"]
+    found = list(view.find(PostImage, _beyond(view, after, order), sort=_sort(order), limit=limit + 1))
     page = _page(views, found, limit)
     return page.model_copy(update={"posts": _by_author_in_order(page.posts, order)})
 
@@ -125,6 +124,12 @@ def posts_of(
 def post(views: AssetViews, key: str) -> FeedPost | None:
     """The published post with this key, or None."""
     return next(iter(posts_by_key(views, [key])), None)
+
+
+def next_to(views: AssetViews, key: str, order: FeedOrder) -> str:
+    """The key of the post that follows the one with this key in this order; '' after the last."""
+    view = views["post_images"]
+    return next((one.key for one in view.find(PostImage, _beyond(view, key, order), sort=_sort(order), limit=1)), "")
 
 
 def posts_by_key(views: AssetViews, keys: Collection[str]) -> list[FeedPost]:
@@ -169,6 +174,10 @@ def replies(views: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt
             excerpt = Excerpt(key=text.key, author=author, content=text.content)
             found[text.in_reply_to] = (*found.get(text.in_reply_to, ()), excerpt)
     return found
+
+
+def _sort(order: FeedOrder) -> tuple[tuple[str, int], ...]:
+    return tuple((name, order.direction) for name in ("t", "published_at", "key"))
 
 
 def _beyond(view: AssetView, key: str, order: FeedOrder) -> dict[str, object]:

@@ -5,7 +5,7 @@ Here: characters with their portraits and relations, in order of their keys. Not
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,8 +42,25 @@ class KnownPerson(BaseModel):
     person: PersonCard | None
 
 
+class RelationView(BaseModel):
+    """A relation between two people of one page, by their keys.
+
+    ``other_is``: what the other is to the one; ``one_is``: the reverse. '' where that side does not name the relation.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    one: str
+    other: str
+    other_is: str
+    one_is: str
+
+
 class PersonView(BaseModel):
-    """A person in full. ``brief``: the concept that they were written from, or None."""
+    """A person in full. ``brief``: the concept that they were written from, or None.
+
+    ``relations``: those of the person and their acquaintances among themselves.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,16 +68,7 @@ class PersonView(BaseModel):
     character: Character
     brief: CharacterBrief | None
     known: tuple[KnownPerson, ...]
-
-
-class RelationView(BaseModel):
-    """A relation between two people of one page, by their keys; ``kinds``: the relation as seen from each side."""
-
-    model_config = ConfigDict(frozen=True)
-
-    one: str
-    other: str
-    kinds: tuple[str, ...]
+    relations: tuple[RelationView, ...]
 
 
 class PeoplePage(BaseModel):
@@ -93,7 +101,8 @@ def person(views: AssetViews, key: str) -> PersonView | None:
     character = views["characters"].one(Character, key)
     if character is None:
         return None
-    cards = cards_by_username(views, [relation.username for relation in character.relationships])
+    acquaintances = list(_by_username(views, [relation.username for relation in character.relationships]))
+    cards = {card.username: card for card in _cards(views, acquaintances).values()}
     known = tuple(
         KnownPerson(
             username=relation.username,
@@ -104,17 +113,18 @@ def person(views: AssetViews, key: str) -> PersonView | None:
         for relation in character.relationships
     )
     brief = views["character_briefs"].one(CharacterBrief, key)
-    return PersonView(card=_cards(views, [character])[key], character=character, brief=brief, known=known)
+    return PersonView(
+        card=_cards(views, [character])[key],
+        character=character,
+        brief=brief,
+        known=known,
+        relations=tuple(_relations([character, *acquaintances])),
+    )
 
 
 def cards_by_key(views: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:
     """These people's cards, by key."""
     return _cards(views, views["characters"].by_key(Character, keys).values())
-
-
-def cards_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, PersonCard]:
-    """These people's cards, by username."""
-    return {card.username: card for card in _cards(views, _by_username(views, usernames)).values()}
 
 
 def keys_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, str]:
@@ -146,18 +156,15 @@ def _cards(views: AssetViews, characters: Iterable[Character]) -> dict[str, Pers
     }
 
 
-def _relations(characters: Iterable[Character]) -> Iterable[RelationView]:
+def _relations(characters: Sequence[Character]) -> Iterable[RelationView]:
     """Each pair that knows each other once, in order of their keys."""
     keys = {one.username: one.key for one in characters}
-    kinds: dict[tuple[str, str], list[str]] = {}
-    for one in characters:
-        for relation in one.relationships:
-            other = keys.get(relation.username)
-            if other is None or other == one.key:
-                continue
-            pair = (one.key, other) if one.key < other else (other, one.key)
-            of_pair = kinds.setdefault(pair, [])
-            if relation.relationship_type not in of_pair:
-                of_pair.append(relation.relationship_type)
-    for (one_key, other_key), of_pair in sorted(kinds.items()):
-        yield RelationView(one=one_key, other=other_key, kinds=tuple(of_pair))
+    # By who says it and about whom: what that person is to them.
+    said = {
+        (one.key, keys[relation.username]): relation.relationship_type
+        for one in characters
+        for relation in one.relationships
+        if relation.username in keys
+    }
+    for one, other in sorted({(min(pair), max(pair)) for pair in said if pair[0] != pair[1]}):
+        yield RelationView(one=one, other=other, other_is=said.get((one, other), ""), one_is=said.get((other, one), ""))

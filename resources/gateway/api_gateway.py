@@ -21,8 +21,7 @@ from typing import TypeVar
 
 from resources.gateway.breaker import Breaker, BreakerOpenError, BreakerState
 from resources.gateway.call_queue import Place
-from resources.gateway.call_spans import call_span, describe
-from resources.gateway.calls import CUT_OFF, Answer, Api, Call, CallLedger, CallOutcome, Reservation
+from resources.gateway.calls import CUT_OFF, OK, Answer, Api, Call, CallLedger, CallOutcome, Reservation
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.deadlines import CallWatch, Deadlines
 from resources.gateway.outcomes import (
@@ -185,7 +184,7 @@ class ApiGateway:
                     await place.slot()
                     with policy.breaker.attempt(counts=not suspicion.exists):
                         attempt_id = await reservation.to_send()
-                        with call_span(call) as span:
+                        with call.span() as span:
                             answer = await self._send(attempt_id, call, ledger, policy, stopwatch, span)
             except CallError as error:
                 if error.is_answer and not isinstance(error, RateLimitedError):
@@ -224,7 +223,7 @@ class ApiGateway:
                 with watch or nullcontext():
                     answer = await call.send()
             cost_usd = call.worst_case_usd if answer.cost_usd is None else answer.cost_usd
-            why, error_text = (answer.error.outcome, str(answer.error)) if answer.error else ("ok", None)
+            why, error_text = (answer.error.outcome, str(answer.error)) if answer.error else (OK, None)
             outcome = CallOutcome(why, cost_usd, answer.tokens, answer.data, error_text)
         except CallError as raised:
             error = _outage_after_answers(raised, tally, answered_before=self.has_answered(call.api))
@@ -250,7 +249,7 @@ class ApiGateway:
             tally.limited += outcome.outcome == RateLimitedError.outcome
             outcome = replace(outcome, duration_ms=milliseconds_since(started), waited_ms=waited_ms)
             ledger.finalize(attempt_id, call, outcome)
-            describe(span, outcome)
+            outcome.describe(span)
             stopwatch.lap()
         return answer
 

@@ -1,7 +1,9 @@
 """A call to an external API and what becomes of it: the types that the gateway, the providers and the ledgers share.
 
-Here: the call, its answer, its outcome, the protocol of the ledger that pays for it, and the reservation of an attempt. Not here:
-making calls (api_gateway.py), and the classes of errors (outcomes.py).
+Here: the call, its answer, its outcome, the protocol of the ledger that pays for it, and the reservation of an attempt; the span of
+an attempt. Attributes of models have the names of OpenTelemetry's GenAI conventions (schema gen-ai/1.42.0; none of these names is
+stable yet), ours begin with ``generia.``. They are ids, names and numbers only: neither a request nor an answer, and no error's
+message, which may quote them. Not here: making calls (api_gateway.py), and the classes of errors (outcomes.py).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from enum import StrEnum
 from typing import Generic, Protocol, TypeVar
 
 from resources.gateway.outcomes import CallError
+from resources.tracing import Span, SpanKind
 
 ValueT = TypeVar("ValueT")
 ValueT_co = TypeVar("ValueT_co", covariant=True)
@@ -23,8 +26,12 @@ GEMINI_PROVIDER = "gcp.gemini"
 """Gemini's API in traces."""
 CONTROL = "control"
 """Request type of the control calls, which only find out whether an API answers."""
+OK = "ok"
 CUT_OFF = "cut_off"
 """Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
+
+_OPERATION = "generate_content"
+"""What the conventions call a request for content of several kinds."""
 
 
 class Api(StrEnum):
@@ -110,6 +117,20 @@ class Call(Generic[ValueT_co]):
         """Whether this is such a control itself."""
         return self.request_type == CONTROL
 
+    def span(self) -> Span:
+        """The span of an attempt, which begins now, under that of its task."""
+        asked = {"generia.api": self.api.value, "generia.request_type": self.request_type}
+        if tier := self.labels.get("service_tier"):
+            asked["generia.service_tier"] = tier
+        if not self.provider:
+            return Span(self.request_type, asked, kind=SpanKind.CLIENT)
+        asked["gen_ai.operation.name"] = _OPERATION
+        asked["gen_ai.provider.name"] = self.provider
+        asked["gen_ai.output.type"] = "image" if self.api is Api.IMAGE else "json"
+        if self.model:
+            asked["gen_ai.request.model"] = self.model
+        return Span(f"{_OPERATION} {self.model or self.provider}", asked, kind=SpanKind.CLIENT)
+
 
 @dataclass(frozen=True)
 class CallOutcome:
@@ -136,6 +157,28 @@ class CallOutcome:
     duration_ms: int = 0
     carried_out: bool = True
     waited_ms: int = 0
+
+    def describe(self, span: Span) -> None:
+        """Add to the attempt's span how it ended."""
+        ended: dict[str, str | int | float | bool] = {
+            "generia.outcome": self.outcome,
+            "generia.cost_usd": self.cost_usd,
+            "generia.wait_ms": self.waited_ms,
+        }
+        tokens = self.tokens
+        if tokens.prompt or tokens.output:
+            ended |= {
+                "gen_ai.usage.input_tokens": tokens.prompt,
+                "gen_ai.usage.cache_read.input_tokens": tokens.cached,
+                "gen_ai.usage.output_tokens": tokens.output,
+                "gen_ai.usage.reasoning.output_tokens": tokens.thinking,
+            }
+        for name, known in (("gen_ai.response.model", "model"), ("gen_ai.response.id", "response_id")):
+            if isinstance(value := self.data.get(known), str):
+                ended[name] = value
+        span.set(ended)
+        if self.outcome != OK:
+            span.fail(self.outcome)
 
 
 UNSENT = CallOutcome(CUT_OFF, 0.0, error="the run stopped before the call was sent", carried_out=False)

@@ -93,7 +93,7 @@ class HttpAnswer:
 class _Part(BaseModel):
     text: str | None = None
     thought: bool | None = None
-    inlineData: object = None  # noqa: N815  Google's spelling; of pictures alone (image_answers.py)
+    inlineData: object = None  # noqa: N815  Google's spelling; of pictures alone (images.py)
 
 
 class _Content(BaseModel):

@@ -1,19 +1,19 @@
 """Gemini's models that make pictures (image_models.yaml): what a picture costs, the end of a model and its successor.
 
-Here: the table, prices, aspect ratios. None of it opens a client, so that a quote can ask for a price. Not here: how tables are
-read and checked (tables.py), requests (images.py), and models of text (models.py).
+None of this opens a client, so that a quote can ask for a price. Not here: how a table is read (models.py), and requests
+(images.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 from pydantic import Field
 
-from resources.gemini.tables import DatedPrice, Dollars, TableEntry, entry_of, line_of, read_table
+from resources.gemini.models import RESERVED_AHEAD, DatedPrice, Dollars, TableEntry, dearest, entry_of, line_of, read_table
 
 TABLE = Path(__file__).parent / "image_models.yaml"
 
@@ -25,8 +25,6 @@ MOST_INPUT_TOKENS = 12_000
 REFERENCE_TOKENS = 1_120
 USUAL_INPUT_TOKENS = 1_500
 """A prompt and, often, one reference picture."""
-RESERVED_AHEAD = timedelta(days=1)
-"""A call is reserved at the dearest price until then: it may wait, and be answered after a change."""
 
 ASPECT_RATIOS = ("1:1", "3:2", "2:3", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 """Those that all of these models take."""
@@ -42,16 +40,6 @@ class ImagePrice(DatedPrice):
     def cost_usd(self, *, input_tokens: int, output_tokens: int, image_tokens: int) -> float:
         """What these tokens cost; ``output_tokens`` without those of pictures."""
         return (input_tokens * self.input + output_tokens * self.output + image_tokens * self.image) / 1e6
-
-
-def dearest(prices: Iterable[ImagePrice]) -> ImagePrice:
-    """Of each kind of token the highest price."""
-    every = list(prices)
-    return ImagePrice(
-        input=max(price.input for price in every),
-        output=max(price.output for price in every),
-        image=max(price.image for price in every),
-    )
 
 
 class ImageModel(TableEntry[ImagePrice]):

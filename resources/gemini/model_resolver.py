@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from resources.gateway.outcomes import CallError, FatalCallError, ModelMissingError, ParameterRefusedError
 from resources.gemini import models
-from resources.gemini.models import ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
+from resources.gemini.models import RESERVED_AHEAD, ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
 from resources.gemini.tiers import CallTier, tiers_served
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 RETIRED_FOR = timedelta(days=1)
 """How long a note about a model holds; afterwards one call finds out whether it still applies."""
-RESERVED_AHEAD = timedelta(days=1)
-"""A call is reserved at the dearest price until then: it may wait, and be answered after a change."""
 
 _ID = "models"
 Sending = Literal["thinking", "sampling", "tiers"]

@@ -1,7 +1,6 @@
 """Kafka's address: how every client of this project is made, and the one message for a broker that does not answer.
 
-Here: time-outs, protocol version, TLS and users, connecting without leaks. Not here: reading (reader.py) and sending (producer.py),
-and the words for each refusal (refusals.py).
+Here: time-outs, protocol version, TLS and users, connecting without leaks. Not here: the words for each refusal (network.py).
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ class KafkaAddress:
 
     def unavailable(self, error: BaseException, *, connecting: bool = False) -> KafkaUnavailableError:
         """The error to raise for an address that does not answer, or refuses. ``connecting``: it never has, for this client."""
-        from resources.kafka.refusals import explained  # as below
+        from resources.kafka.network import explained  # as below
 
         what, advice = explained(error, self.settings, connecting=connecting)
         return KafkaUnavailableError(f"Kafka at {self.bootstrap_servers} {what}. {advice}.")

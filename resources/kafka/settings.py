@@ -50,43 +50,50 @@ def _brokers(servers: str) -> str:
 class KafkaSettings(BaseModel):
     """The brokers, how they are reached, and the topics. What decides about a setting stands before it."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, title="Kafka")
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
-        DEFAULT_KAFKA, description="Kafka brokers, host:port[,host:port]"
+        DEFAULT_KAFKA, description="Kafka brokers: host:port[,host:port]"
     )
-    kafka_api_version: str = Field("", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="protocol version; '' asks the broker")
-    kafka_tasks_topic: str = "generia-tasks"
-    kafka_progress_topic: str = "generia-progress"
-    kafka_dead_letters_topic: str = "generia-tasks-dlq"
-    kafka_group_id: str = Field("generia-world-generator", description="group whose offsets lag tools look at")
+    kafka_api_version: str = Field(
+        "", pattern=r"^(\d+\.\d+(\.\d+)?)?$", description="version of the protocol, such as 2.3. Empty: the broker is asked"
+    )
+    kafka_tasks_topic: str = Field("generia-tasks", description="topic of orders")
+    kafka_progress_topic: str = Field("generia-progress", description="topic of events")
+    kafka_dead_letters_topic: str = Field("generia-tasks-dlq", description="topic of invalid messages")
+    kafka_group_id: str = Field("generia-world-generator", description="consumer group whose offsets show the lag")
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="what the brokers' listener speaks"
+        "PLAINTEXT",
+        description="protocol of the brokers' listener: SSL is TLS, SASL is a user (docs/operating.md)",
     )
     kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
-        "", validate_default=True, description="how the brokers learn who this is"
+        "", validate_default=True, description="how the user is checked, with SASL_PLAINTEXT and SASL_SSL"
     )
-    kafka_sasl_username: str = Field("", validate_default=True)
-    kafka_sasl_password: SecretStr = Field(SecretStr(""), validate_default=True, description="secret: environment only")
-    kafka_oauth_token_file: Path | None = Field(None, description="a file with an access token, read for every connection")
+    kafka_sasl_username: str = Field("", validate_default=True, description="user of PLAIN and SCRAM")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), validate_default=True, description="password of PLAIN and SCRAM")
+    kafka_oauth_token_file: Path | None = Field(
+        None, description="OAUTHBEARER: file with an access token, read for every connection"
+    )
     kafka_oauth_token_url: str = Field(
         "",
         pattern=r"^(https?://[^\s/@]+(/\S*)?)?$",
         validate_default=True,
-        description="where client id and secret get an access token",
+        description="OAUTHBEARER: address where client id and secret get an access token",
     )
-    kafka_oauth_client_id: str = Field("", validate_default=True)
-    kafka_oauth_client_secret: SecretStr = Field(SecretStr(""), validate_default=True, description="secret: environment only")
-    kafka_oauth_scope: str = ""
+    kafka_oauth_client_id: str = Field("", validate_default=True, description="OAUTHBEARER: client id")
+    kafka_oauth_client_secret: SecretStr = Field(SecretStr(""), validate_default=True, description="OAUTHBEARER: client secret")
+    kafka_oauth_scope: str = Field("", description="OAUTHBEARER: scope of the token")
     kafka_oauth_extensions: str = Field(
-        "", pattern=r"^([A-Za-z]+=[^\s,]+(,[A-Za-z]+=[^\s,]+)*)?$", description="name=value[,name=value] for the broker"
+        "",
+        pattern=r"^([A-Za-z]+=[^\s,]+(,[A-Za-z]+=[^\s,]+)*)?$",
+        description="OAUTHBEARER: what the brokers get beside the token, name=value[,name=value]",
     )
-    kafka_ssl_ca_file: Path | None = Field(None, description="PEM file of the authorities that are trusted; unset = the system's")
-    kafka_ssl_cert_file: Path | None = Field(None, description="PEM file of the client certificate, with its chain")
-    kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="secret: environment only")
+    kafka_ssl_ca_file: Path | None = Field(None, description="TLS: PEM file of trusted authorities. Empty: those of the system")
+    kafka_ssl_cert_file: Path | None = Field(None, description="TLS: PEM file of the client certificate, with its chain")
+    kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="TLS: password of an encrypted key")
     kafka_ssl_key_file: Path | None = Field(
-        None, validate_default=True, description="PEM file of the certificate's key; unset = in KAFKA_SSL_CERT_FILE"
+        None, validate_default=True, description="TLS: PEM file of the key. Empty: the key is in KAFKA_SSL_CERT_FILE"
     )
 
     @field_validator(*_USED_WITH)

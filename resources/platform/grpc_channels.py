@@ -1,7 +1,8 @@
 """gRPC channels to the platform's services: one for each address, made at its first call.
 
 Here: sending one request, with a deadline and the present trace context (tracing.py), and without retries, which belong to the
-gateway. Not here: what is sent (grpc_platform.py), and the classification of errors (grpc_errors.py).
+gateway; and the one table of gRPC's codes (docs/requirements.md). Not here: what is sent (grpc_platform.py), and errors of the
+object store (object_store.py).
 """
 
 from __future__ import annotations
@@ -15,9 +16,16 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 
 from resources import tracing
-from resources.gateway.outcomes import AmbiguousError, TransientError
+from resources.gateway.outcomes import (
+    AmbiguousError,
+    CallError,
+    FatalCallError,
+    RateLimitedError,
+    RequestRejectedError,
+    TransientError,
+)
 from resources.platform.addresses import ServiceAddresses
-from resources.platform.grpc_errors import classified
+from resources.redaction import kept_line
 
 ResponseT = TypeVar("ResponseT", bound=Message)
 
@@ -33,6 +41,27 @@ OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 5_000),  # time-out of a connection
     ("grpc.max_reconnect_backoff_ms", 2_000),  # the breaker waits longer where that is needed
 )
+
+LONGEST_WORDS = 1_000
+"""Characters kept of a service's message."""
+
+_REJECTED = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+    }
+)
+_AMBIGUOUS = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS})
+_FATAL = {
+    grpc.StatusCode.UNIMPLEMENTED: "Another service answers at this address, or an older version: correct the address",
+    grpc.StatusCode.UNAUTHENTICATED: "It asks for credentials, which services inside the cluster do not: correct the address",
+}
+_NEVER_SENT = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
+"""What gRPC's own message says where no connection was made."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +121,19 @@ class GrpcChannels:
         """Close all channels."""
         for channel in self._channels.values():
             await channel.close()
+
+
+def classified(error: grpc.aio.AioRpcError, call: str) -> CallError:
+    """The outcome of a call that ended with this error. ``call``: service, address and method."""
+    code, words = error.code(), kept_line(error.details() or "", LONGEST_WORDS)
+    message = f"{call}: {code.name}: {words or '(no message)'}"
+    if code in _REJECTED:
+        return RequestRejectedError(message)
+    if code in _AMBIGUOUS:
+        return AmbiguousError(message)
+    if code in _FATAL:
+        return FatalCallError(f"{message}. {_FATAL[code]}.", may_heal=True)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return RateLimitedError(message)
+    never_sent = code is grpc.StatusCode.UNAVAILABLE and any(text in words for text in _NEVER_SENT)
+    return TransientError(message, in_doubt=not never_sent, late=code is grpc.StatusCode.DEADLINE_EXCEEDED)

@@ -1,6 +1,7 @@
 """The platform on this machine: characters, posts and worlds in MongoDB, pictures as files. For development, demos and tests.
 
-Here: the ``Platform`` protocol with the real platform's rules. Not here: files (media_files.py), and the real services.
+Here: the ``Platform`` protocol with the real platform's rules. Not here: writing files (resources/pictures.py), and the real
+services.
 
 Unlike the real platform it has idempotency keys: every id is derived from its key, so the same key twice is the same thing, even
 when two calls race or one was interrupted.
@@ -13,7 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from bson.errors import BSONError
@@ -23,8 +24,7 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
 from resources.gateway.outcomes import FatalCallError, RequestFailedError, RequestRejectedError, TransientError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
-from resources.pictures import MOST_BYTES, place_whole, read_whole
-from resources.platform.media_files import media_path, safe_id
+from resources.pictures import EXTENSIONS, MOST_BYTES, place_whole, read_whole, safe_id
 from resources.platform.protocol import StoredMedia
 
 _IDS = uuid.UUID("5c6b7a3e-3f0c-5e58-9d0e-6a2f6f0f4b11")
@@ -40,6 +40,9 @@ OwnerT = TypeVar("OwnerT")
 
 MOST_REMEMBERED = 2_000
 """Characters, and media, whose owner is remembered: half a megabyte each. Others are read."""
+
+FOLDERS = {1: "header", 2: "icon", 3: "avatars", 4: "posts"}
+"""Folder by the platform's media type (contracts, MediaService)."""
 
 _INDEXED = ("platform_characters", "platform_media", "platform_posts")
 _INDEX = IndexModel([("world_id", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)])
@@ -135,7 +138,7 @@ class LocalPlatform:
         self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
     ) -> StoredMedia:
         """See ``Platform``. ``filename`` is remembered and never part of a path. The file is there before its record is."""
-        kept = media_path(world_id=world_id, media_type=media_type, media_id=id_of(key), content_type=content_type)
+        kept = _media_path(world_id=world_id, media_type=media_type, media_id=id_of(key), content_type=content_type)
         if character_id is not None:
             await self._check_character(character_id, world_id)
         media: MongoDocument = {
@@ -257,3 +260,16 @@ def _check_world(stored: MongoDocument, world_id: str) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _media_path(*, world_id: str, media_type: int, media_id: str, content_type: str) -> PurePosixPath:
+    """The place of a picture below the media root: ``<world>/<folder>/<media id>.<extension>``.
+
+    Made of checked ids only, never of a name that someone chose. Raises ``FatalCallError`` for what is no picture's.
+    """
+    if media_type not in FOLDERS:
+        raise FatalCallError(f"Media type {media_type} is not known; there are {sorted(FOLDERS)}.")
+    if content_type not in EXTENSIONS:
+        raise FatalCallError(f"Content type {content_type!r} is not a picture's; there are {sorted(EXTENSIONS)}.")
+    name = f"{safe_id(media_id, 'The media id')}.{EXTENSIONS[content_type]}"
+    return PurePosixPath(safe_id(world_id, "The world id"), FOLDERS[media_type], name)

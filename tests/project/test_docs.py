@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from generia_assets import reference
 from generia_assets.cli.main import COMMANDS
 from generia_assets.settings import Settings
 
@@ -117,14 +118,19 @@ def test_every_page_that_code_refers_to_exists() -> None:
     assert [(str(path.relative_to(ROOT)), page) for path, page in sorted(named) if not (ROOT / page).exists()] == []
 
 
-def test_every_command_is_documented_and_every_setting_named_exists() -> None:
-    """docs/commands.md has a row for each command; what docs/settings.md calls a setting is one."""
-    documented = set(re.findall(r"`([a-z-]+)", (ROOT / "docs/commands.md").read_text("utf-8")))
-    assert COMMANDS.keys() - documented == set()
-    first_cells = re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE)
-    settings = {name.lower() for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
-    assert settings
-    assert settings - Settings.model_fields.keys() == set()
+@pytest.mark.parametrize("page", [".env", *reference.PAGES])
+def test_what_is_generated_from_the_code_is_as_the_code(page: str) -> None:
+    """Settings, commands and client snippets in .env and pages are those of the code; if not, ``make reference`` writes them."""
+    written = (ROOT / page).read_text("utf-8")
+    assert written == (reference.env_file() if page == ".env" else reference.page(written)), "run make reference"
+
+
+def test_the_reference_has_every_setting_and_every_command() -> None:
+    """docs/settings.md has a row for each setting, docs/commands.md a section for each command."""
+    settings = re.findall(r"^\| `([A-Z_0-9]+)` \|", (ROOT / "docs/settings.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(settings) == sorted(name.upper() for name in Settings.model_fields)
+    commands = re.findall(r"^### ([a-z-]+)$", (ROOT / "docs/commands.md").read_text("utf-8"), re.MULTILINE)
+    assert commands == list(COMMANDS)
 
 
 @pytest.mark.slow

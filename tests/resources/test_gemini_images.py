@@ -22,9 +22,8 @@ from resources.gateway.outcomes import (
     TransientError,
 )
 from resources.gemini.answers import HttpAnswer
-from resources.gemini.image_answers import read_picture
 from resources.gemini.image_models import image_models, worst_case_usd
-from resources.gemini.images import GeminiImages
+from resources.gemini.images import GeminiImages, read_picture
 from resources.images import GeneratedImage, checked, takes_references
 from resources.pictures import PictureError
 from tests.support.gemini_server import as_bytes, failed

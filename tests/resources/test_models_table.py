@@ -11,14 +11,15 @@ import pytest
 from resources.gateway.calls import TokenUsage
 from resources.gemini.models import (
     ModelProfile,
+    ModelTableError,
     asked_at,
     changes,
     dearest,
     model_profiles,
     price_of,
     profile_of,
+    read_table,
 )
-from resources.gemini.tables import ModelTableError, read_table
 
 pytestmark = pytest.mark.case("A20")
 

@@ -16,7 +16,6 @@ from emulators.lifecycle import free_port
 from generia_assets.cli.order import send
 from generia_assets.durable.orders.order import Order, PartParameters
 from resources import tracing
-from resources.gateway.call_spans import call_span, describe
 from resources.gateway.calls import GEMINI_PROVIDER, Answer, Api, Call, CallOutcome, TokenUsage
 from tests.support.kafka_stand_in import kafka_resource
 
@@ -125,9 +124,9 @@ def test_spans_arrive_with_their_parents_and_without_texts(receiver: Receiver) -
         "a secret error",
         waited_ms=9,
     )
-    with tracing.Span("process orders", {}, kind=tracing.SpanKind.CONSUMER, parent=CAME), call_span(CALL) as call:
+    with tracing.Span("process orders", {}, kind=tracing.SpanKind.CONSUMER, parent=CAME), CALL.span() as call:
         assert tracing.headers() == (("traceparent", call.traceparent),)
-        describe(call, outcome)
+        outcome.describe(call)
     tracing.flush(30)
     above, below = receiver.trace(TRACE)
     assert (above.parent_id, above.kind, above.failed, above.service) == (PARENT, "CONSUMER", False, "generia")

@@ -7,17 +7,16 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import httpx2
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from emulators.platform.client import PlatformControl
-from resources.platform.proto import character_pb2, media_pb2, post_pb2
-from resources.platform.proto.character_pb2_grpc import CharacterServiceStub
-from resources.platform.proto.media_pb2_grpc import MediaServiceStub
-from resources.platform.proto.post_pb2_grpc import PostServiceStub
-from resources.platform.proto.world_pb2_grpc import WorldServiceStub
+from resources.platform.proto import character_pb2, media_pb2, post_pb2, world_pb2
 
 PICTURE = b"\x89PNG, or so"
 TIMEOUT_S = 10.0
@@ -33,10 +32,23 @@ class Caller:
     world_id: str
 
     def __post_init__(self) -> None:
-        self.characters: Any = CharacterServiceStub(self.channel)
-        self.medias: Any = MediaServiceStub(self.channel)
-        self.posts: Any = PostServiceStub(self.channel)
-        self.worlds: Any = WorldServiceStub(self.channel)
+        self.characters = self._stub(character_pb2.DESCRIPTOR.services_by_name["CharacterService"])
+        self.medias = self._stub(media_pb2.DESCRIPTOR.services_by_name["MediaService"])
+        self.posts = self._stub(post_pb2.DESCRIPTOR.services_by_name["PostService"])
+        self.worlds = self._stub(world_pb2.DESCRIPTOR.services_by_name["WorldService"])
+
+    def _stub(self, service: ServiceDescriptor) -> Any:
+        """The service's methods as functions."""
+        return SimpleNamespace(
+            **{
+                method.name: self.channel.unary_unary(
+                    f"/{service.full_name}/{method.name}",
+                    request_serializer=GetMessageClass(method.input_type).SerializeToString,
+                    response_deserializer=GetMessageClass(method.output_type).FromString,
+                )
+                for method in service.methods
+            }
+        )
 
     async def character(self, *, key: str = "key", human: bool = False, seconds: float = TIMEOUT_S, **fields: Any) -> str:
         """Create a character; return its id."""

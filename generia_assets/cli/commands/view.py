@@ -55,7 +55,7 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
     from generia_assets.interrupts import interruptible
     from generia_assets.pages.app import Source
     from generia_assets.pages.links import ServedLinks
-    from generia_assets.settings import settings
+    from generia_assets.settings import Settings, settings
 
     chosen = settings()
     with interruptible(), _listening(host, port) as listener, _mongodb(chosen) as uri:
@@ -63,7 +63,8 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
             with database_at(uri, chosen) as database:
                 world = get_world(database, world).world_id
         hosts = (*chosen.known_hosts, host)
-        source = Source(uri, chosen.mongodb_database, chosen.media_dir.absolute(), hosts)
+        public_url = chosen.pages_url if chosen.pages_url != Settings.model_fields["pages_url"].default else ""
+        source = Source(uri, chosen.mongodb_database, chosen.media_dir.absolute(), hosts, public_url)
         named = f"[{host}]" if ":" in host else host
         url = f"http://{named}:{port}{ServedLinks(world).feed() if world else '/'}"
         if json:

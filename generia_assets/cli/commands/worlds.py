@@ -51,7 +51,7 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
 
 
 def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines = False) -> None:
-    """List worlds, those that changed last first: state, people, posts, dollars.
+    """List worlds, those that changed last first.
 
     Worlds of the former worker are listed as history: they can be read, and no run works on them. A status record that cannot be
     read is listed after the others with the reason.

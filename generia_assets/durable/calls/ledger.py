@@ -153,7 +153,7 @@ class BudgetLedger:
             found = await self._commits.retry(look)
             if found is None:
                 raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}; it sends nothing more")
-            if not found["held"]:
+            if not found["held"] and not self.held.is_set():  # it may be set while the record is read
                 break
             self.held.set()
             await asyncio.sleep(HELD_RETRY_SECONDS)

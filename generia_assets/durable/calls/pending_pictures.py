@@ -16,8 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from resources.images import CheckedImage
-from resources.pictures import EXTENSIONS, write_whole
-from resources.platform.media_files import safe_id
+from resources.pictures import EXTENSIONS, safe_id, write_whole
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-// What the pages do beyond being read: a growing world's news come in, further posts follow by themselves, ties light up.
+// What the pages do beyond being read: a growing world's news come in, and further posts follow by themselves.
 // Everything works without it. HTML that arrives was made by the same templates as the page, where all texts are escaped.
 "use strict";
 (() => {
@@ -136,26 +136,5 @@
     if (next) { link.href = next.getAttribute("href"); watch(); }
     else if (missed) goOn();
     else link.parentElement.hidden = true;
-  }
-
-  // --- Who knows whom ------------------------------------------------------------------------------------------------
-  for (const graph of document.querySelectorAll(".graph svg")) {
-    const tied = [...graph.querySelectorAll("[data-ends]")].map((one) => [one, one.dataset.ends.split(" ")]);
-    const nodes = [...graph.querySelectorAll("[data-node]")];
-    const point = (key) => {
-      graph.classList.toggle("pointed", Boolean(key));
-      const near = new Set([key]);
-      for (const [one, ends] of tied) {
-        one.classList.toggle("on", ends.includes(key));
-        if (ends.includes(key)) ends.forEach((end) => near.add(end));
-      }
-      for (const node of nodes) node.classList.toggle("on", near.has(node.dataset.node));
-    };
-    for (const node of nodes) {
-      node.addEventListener("pointerenter", () => point(node.dataset.node));
-      node.addEventListener("pointerleave", () => point(null));
-      node.addEventListener("focus", () => point(node.dataset.node));
-      node.addEventListener("blur", () => point(null));
-    }
   }
 })();
