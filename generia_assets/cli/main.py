@@ -181,7 +181,8 @@ class Commands(DocumentedGroup):
             if not is_interactive(sys.stderr):
                 raise
             columns = shutil.get_terminal_size().columns
-            raise UsageError(wrap_text(error.format_message(), min(columns, WIDEST) - 2), error.ctx) from None
+            wrapped = wrap_text(f"Error: {error.format_message()}", min(columns, WIDEST) - 2)
+            raise UsageError(wrapped.removeprefix("Error: "), error.ctx) from None
 
     def list_commands(self, ctx: Context) -> list[str]:
         """Their names."""

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import addresses
-from generia_assets.cli.console import indented, results, safe_block, safe_line
+from generia_assets.cli.console import indented, labelled, results, safe_block, safe_line
 from generia_assets.cli.options import JsonLines
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.settings import Settings
@@ -90,10 +90,8 @@ def _print(finding: HealthFinding, *, json: bool) -> None:
         return
     console = results()
     mark, style = MARKS[finding.health]
-    line = Line(f"{mark}  ", style)
-    line.append(f"{safe_line(finding.part)}: ", "bold")
-    line.append(safe_block(finding.found), "not bold default")
-    console.print(line)
+    found = Line().append(f"{safe_line(finding.part)}: ", "bold").append(safe_block(finding.found))
+    labelled(console, Line(f"{mark}  ", style), found)
     if finding.advice:
         indented(console, Line(f"→ {safe_line(finding.advice)}", "dim"), 7)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from generia_assets.cli.connections import addresses, database_at, get_world_or_order
-from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
+from generia_assets.cli.console import CommandError, command_name, labels, remarks, results, safe_line
 from generia_assets.cli.options import Images, Json, Log, Texts, World
 from generia_assets.cli.order import (
     DEFAULT_POSTS,
@@ -214,8 +214,7 @@ def quote(
         print_comparison(console, size, quotes, quoted)
         return
     console.print(f"{size}, with {quoted.model} at {quoted.service_tier.value}:")
-    for name, text in _lines(quoted):
-        console.print(f"  {name:12}{text}")
+    labels(console, _lines(quoted))
     console.print(f"To order it: {command_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")
 
 

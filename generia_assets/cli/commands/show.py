@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line
+from generia_assets.cli.console import CommandError, command_name, labelled, remarks, results, safe_block, safe_line
 from generia_assets.cli.options import World
 from generia_assets.cli.parsers import choice, flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, json_default
@@ -94,8 +94,8 @@ def _as_array(found: Iterator[MongoDocument]) -> None:
 
 def _as_text(console: Console, found: Iterator[MongoDocument]) -> None:
     for document in found:
-        console.print(Line("─" * 80, "dim"))
-        console.print(Line(_readable(document)))
+        console.print(Line("─" * min(80, console.width), "dim"))
+        console.print(Line(_readable(document, min(96, console.width - 10))))
 
 
 def _overview(console: Console, database: MongoDatabase, world: str, *, json: bool) -> None:
@@ -107,9 +107,7 @@ def _overview(console: Console, database: MongoDatabase, world: str, *, json: bo
         return
     for name, count in numbers.items():
         kinds = ", ".join(types_of(database, world, name)) if count else ""
-        line = Line(f"{name:14}{count:8}")
-        line.append(f"  {safe_line(kinds)}", "dim")
-        console.print(line)
+        labelled(console, f"{name:17}{count:7,}  ", Line(safe_line(kinds), "dim"))
 
 
 def _check_type(database: MongoDatabase, world: str, section: str, of_type: str | None) -> None:
@@ -123,8 +121,8 @@ def _check_type(database: MongoDatabase, world: str, section: str, of_type: str 
         raise CommandError(f"--type {of_type[:60]!r}: not among this world's {section}; there are {', '.join(there)}", 2)
 
 
-def _readable(document: MongoDocument) -> str:
+def _readable(document: MongoDocument, width: int) -> str:
     import yaml
 
     simple = json_module.loads(json_module.dumps(document, default=json_default))
-    return safe_block(yaml.safe_dump(simple, allow_unicode=True, sort_keys=False, width=96).rstrip())
+    return safe_block(yaml.safe_dump(simple, allow_unicode=True, sort_keys=False, width=width).rstrip())

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import results, safe_line
+from generia_assets.cli.console import labelled, results, safe_line
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, share
 
@@ -149,9 +149,7 @@ def _print_path(console: Console, path: CriticalPath) -> None:
     if path.finishing:
         rows.append(("documents written", path.finishing, ""))
     for what, seconds, spent in (row for row in rows if row[1] > 0):
-        line = Line(f"  {duration(1000 * seconds):>9}  {what:36}  ")
-        line.append(spent, "dim")
-        console.print(line)
+        labelled(console, f"  {duration(1000 * seconds):>9}  {what:36}  ", Line(spent, "dim"))
     for sentence in advice(path, settings().llm_concurrency):
         console.print(sentence)
 

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import command_name, remarks, results, safe_line
+from generia_assets.cli.console import command_name, labels, remarks, results, safe_line
 from generia_assets.cli.options import Json, JsonLines, world_argument
 from generia_assets.cli.parsers import limit_option
 from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, dollars, moment, of_total
@@ -168,10 +168,7 @@ def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
         counts = ", ".join(f"{kind}: {count}" for kind, count in world.superseded.items())
         rows.append(("superseded", f"{counts}, on the platform only: {command_name()} show {world.world_id} superseded"))
     rows += [("failed", safe_line(f"{one.type} {one.key}: {one.error}", 200)) for one in world.failures]
-    for name, text in rows:
-        line = Line(f"  {name:12}", "dim")
-        line.append(text, "not dim")
-        console.print(line)
+    labels(console, rows)
     if world.failures:
         console.print(f"  To try again what failed: {command_name()} resume {world.world_id} --retry-failed")
     elif world.parked is not None and not world.done:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text as Line
 
+from generia_assets.cli.console import labels
 from generia_assets.cli.quotes import Quote
 from generia_assets.cli.rendering.formats import FittedTable, about
 from generia_assets.content.text import plural
@@ -45,8 +46,8 @@ def print_comparison(console: Console, size: str, quotes: Sequence[Quote], confi
     table.print(console)
     between = "19 of 20 bills for texts are there" if configured.learned_worlds else "assumed, until worlds were finished here"
     console.print(f"{TEXTS}: texts alone; {BETWEEN}: {between}; the columns with +: texts and pictures.")
-    for title, quote in zip(titles, providers, strict=True):
-        console.print(f"  {title:12}with pictures of {quote.images}, {_cents(quote.pictures_usd)} of it for these")
+    pictures = (f"with pictures of {quote.images}, {_cents(quote.pictures_usd)} of it for these" for quote in providers)
+    labels(console, zip(titles, pictures, strict=True))
 
 
 def _titles(providers: Sequence[str]) -> list[str]:
