@@ -17,6 +17,8 @@ from resources.explanation import explain
 
 MongoDocument: TypeAlias = dict[str, Any]
 """A raw BSON document, at the border to pymongo only; inside, typed pydantic documents are passed."""
+POINTERS = "materializations"
+"""The collection of the pointers to the visible documents (document_store.py)."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
