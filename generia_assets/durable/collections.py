@@ -1,7 +1,7 @@
 """The collections of the generator's database, by name.
 
-Not here: their indexes (indexes.py), which need pymongo, and their shapes, which are in docs/requirements.md, documents.py and in
-the module that writes each collection.
+Not here: their indexes (indexes.py), and the shapes of documents: docs/requirements.md, documents.py and the module that writes
+each collection.
 """
 
 from __future__ import annotations

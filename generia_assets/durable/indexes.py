@@ -108,6 +108,8 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"in_reply_to": {"$gt": ""}},
         ),
     ],
+    # the list of worlds is filtered by language
+    "world_parameters": [IndexModel([("user_preferences.language", ASCENDING), ("_id", ASCENDING)])],
     "characters": [IndexModel([("world_id", ASCENDING), ("username", ASCENDING)])],
 }
 EXPIRE = {HISTORY: "created_at", WORLD_EVENTS: "at"}

@@ -51,6 +51,12 @@ def direction(text: str) -> str:
     return "rtl" if 2 * sum(kind in ("R", "AL") for kind in letters) > sum(kind in ("L", "R", "AL") for kind in letters) else "ltr"
 
 
+def language_tag(text: str) -> str:
+    """The tag of the language that a text is plainly in; '' in doubt."""
+    plain = languages.plainly(text)
+    return plain.tag if plain else ""
+
+
 def initials(name: str) -> str:
     """One or two letters for a portrait that is not painted."""
     parts = [word for word in words(name) if not word.isdigit()]
@@ -104,7 +110,7 @@ _RIGHT_TO_LEFT = ("Hebrew", "Arabic")
 class Locale:
     """``lang``: the page's own language; ``content``: its content's, '' where unknown; ``dir``: which way the page is read.
 
-    ``content_dir``: which way its content is read, whatever word a text begins with; "auto" where its language is not known.
+    ``content_dir``: which way its content is read, whatever word a text begins with; "auto" where its script is not known.
     """
 
     lang: str
@@ -118,8 +124,9 @@ def locale_of(language: str) -> Locale:
     """The locale for a world in this language (its English name, '' if unknown)."""
     code = languages.tag(language)
     lang = code if code in all_messages() else _ENGLISH
-    direction = "rtl" if languages.checked_script(language) in _RIGHT_TO_LEFT else "ltr"
-    return Locale(lang, code, direction, direction if language else "auto", all_messages()[lang])
+    script = languages.checked_script(language)
+    direction = "rtl" if script in _RIGHT_TO_LEFT else "ltr"
+    return Locale(lang, code, direction, direction if script else "auto", all_messages()[lang])
 
 
 @cache

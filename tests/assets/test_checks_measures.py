@@ -26,6 +26,7 @@ ENGLISH = frozenset({"the", "and", "of", "a", "in"})
         ("3 wedges… 4 pence / none", 5),
         ("हिन्दी में लिखा हुआ", 4),  # vowel signs belong to their words
         ("電車が窓の下で止まった。", 6),  # eleven letters
+        ("人々は", 2),
         ("ฝนตกหนัก", 4),
         ("!!! 🐝 …", 0),
         ("", 0),
@@ -37,6 +38,19 @@ def test_words_are_counted_in_every_script(text: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("«चीज़ें», रोटी!", ["चीज़ें", "रोटी"]),
+        ("שָׁלוֹם. _mira_", ["שָׁלוֹם", "mira"]),
+        ("ที่นี่", ["ที่นี่"]),
+    ],
+)
+def test_a_word_keeps_the_signs_at_its_end(text: str, found: list[str]) -> None:
+    """Vowel signs and points are letters of their word, and no signs around it."""
+    assert words(text) == found
+
+
+@pytest.mark.parametrize(
     ("wish", "text", "shown"),
     [
         ("everyone is in love", "My plumber is in LOVE again.", True),
@@ -45,10 +59,15 @@ def test_words_are_counted_in_every_script(text: str, count: int) -> None:
         ("дождь идёт из книг", "Вышел без книги, вернулся с главой.", True),
         ("дождь идёт из книг", "Вышел без зонта.", False),
         ("本の雨が降る", "今日も本の雨だ", True),
+        ("誰も泳げない", "今日は来ない", False),
+        ("עיירת נמל על לווייתן", "גרים על הלווייתן.", True),
+        ("הלווייתן ישן", "ובלווייתן חם", True),
+        ("البلدة على حوت", "في بلدتنا", False),
+        ("المرفأ بلا ماء", "نزلنا إلى مرفأنا", True),
     ],
 )
 def test_a_wish_shows_by_the_beginning_of_a_word(wish: str, text: str, shown: bool) -> None:
-    """Endings differ, and short words tell nothing."""
+    """Endings differ, short words tell nothing, and Hebrew and Arabic join small words to the next one."""
     assert shows(text, stems(wish, NONE)) is shown
 
 
@@ -84,6 +103,16 @@ def test_a_phrase_of_many_texts_is_named_once_and_the_worlds_own_is_not() -> Non
     assert "would be hurt if" in found
     assert not any("cold" in phrase and "she" not in phrase for phrase in found)
     assert list(repeated_phrases(dict(list(texts.items())[:2]), own, ENGLISH)) == []
+
+
+def test_words_without_spaces_are_named_as_they_are_written() -> None:
+    """What is counted piece by piece is quoted as a reader finds it in the text."""
+    openings = Openings(NONE)
+    for number in range(3):
+        openings.add(str(number), f"自慢ではないが、{number}")
+    assert [opening for opening, _, _ in openings.repeated()] == ["自慢ではないが"]
+    texts = {str(number): f"{number}。二人に聞けば話は三つになる" for number in range(4)}
+    assert next(repeated_phrases(texts, NONE, NONE))[0] in texts["0"]
 
 
 @pytest.mark.parametrize(

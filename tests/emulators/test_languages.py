@@ -48,6 +48,10 @@ def test_the_world_is_in_the_prompts_language(worlds: Worlds, language: WordList
     for text in (description.description, *(one.background_story for one in people), *(one.content for one in posts)):
         assert languages.script_share(text.replace("@", ""), script) > 0.6, text
     assert all(languages.script_share(one.display_name, script) == 1 for one in people)
+    tags = {tag for one in posts for tag in one.hashtags}
+    known = {*description.hashtags, *words_of(language).lists["word"], *HARBOUR[language].replace(",", " ").split()}
+    assert tags
+    assert tags <= known
     failed = {name: check.description for name, check in made.checks.items() if not check.passed}
     assert failed == {}
 
@@ -76,6 +80,7 @@ def test_the_words_are_complete_and_one_script(language: WordList) -> None:
         pytest.param("A town called תל where שלום is all that anybody says to strangers", WordList.ENGLISH, id="P10 a few words"),
         pytest.param("一座没有人会游泳的港口城市", WordList.ENGLISH, id="P10 Chinese has no words here"),
         pytest.param("Город кораблей, где никто не умеет плавать", WordList.RUSSIAN, id="P10 Russian as before"),
+        pytest.param("A harbour on a whale; everything in Hindi please", WordList.HINDI, id="P10 a language that is asked for"),
     ],
 )
 def test_a_language_is_told_by_the_script_of_most_letters(sentence: str, language: WordList) -> None:

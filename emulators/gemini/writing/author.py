@@ -34,7 +34,10 @@ _PART = 4
 _SHORT_RELATION = 4
 _STEM = 5
 _LONG_WORD = 4
-_KIN = re.compile(r"(parent|guardian|elder of)|grown child|grandchild|godchild|ward")
+_IS_WORD = re.compile(r"(?:[^\W\d_]|[\u0591-\u05c7\u064b-\u065f\u0900-\u0963])+")
+"""Letters, with the points of Hebrew and Arabic and the vowel signs of Hindi."""
+_UNEQUAL = {"kin": re.compile(r"(parent\b(?! of)|guardian|elder of)|child\b|\bward\b"), "admired": re.compile("(hero)|shadow")}
+"""Relations with a word for each side, and the list that has both; the first group is the side of the first one."""
 _SENTENCE_ENDS = ".!?。！？؟।"
 _SENTENCE_STARTS = re.compile(r"(^|[.!?]\s+)([^\W\d_])")
 
@@ -157,12 +160,13 @@ class Author:
         return self.sentence("fact")
 
     def relation(self, known: Known | None) -> str:
-        """What somebody is to the person of the text; the same word from both sides, but for kin of two generations."""
+        """What somebody is to the person of the text; the same word from both sides, but for ``_UNEQUAL`` ones."""
         told = known.relation.partition(" or ")[0] if known else ""
         if told and self._language is WordList.ENGLISH and len(told.split()) <= _SHORT_RELATION:
             return told
-        if kin := _KIN.search(told):
-            return self.listed("kin", 0 if kin.group(1) else 1)
+        for name, sides in _UNEQUAL.items():
+            if side := sides.search(told):
+                return self.listed(name, 0 if side.group(1) else 1)
         pair = sorted((self._scene.own_handle, known.username if known else ""))
         return self.listed("relation_type", zlib.crc32("".join(pair).encode()) % (len(self._words.lists["relation_type"]) - 1) + 1)
 
@@ -238,7 +242,7 @@ class Author:
         if self._order is not None and self._order.tags:
             return self._next("tag", self._order.tags)
         words = (word for idea in self._scene.ideas for word in idea.split())
-        own = tuple(word for word in words if len(word) > _LONG_WORD and word.isalpha())
+        own = tuple(word for word in words if len(word) > _LONG_WORD and _IS_WORD.fullmatch(word))
         word = self._next("hashtag", (*own, *self._words.lists["word"])).lower()
         return word if self._scene.bare_hashtags else f"#{word}"
 

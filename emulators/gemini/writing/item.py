@@ -150,7 +150,7 @@ class RequestedItem:
         least, most = _length(self.line("Length"))
         handles, plain, tags = re.findall(r"@\w+", self.line("Names")), self.line("Names without @"), self.line("Hashtags")
         # "one or two, of these or their own: a, b; the other post has c"
-        listed = re.findall(r"[^\W_][\w-]*", tags.partition(": ")[2].replace("the other post has", "").replace("their own", ""))
+        listed = re.split("[,;]", tags.partition(": ")[2].replace("the other post has", "").replace("their own", "").rstrip("."))
         return PostOrder(
             order=order,
             moment=self.line("When"),
@@ -163,7 +163,7 @@ class RequestedItem:
             is_reply=bool(self.block("answered")),
             names=" ".join(handles) or plain,
             heard=tuple(idea for _, _, idea in (line.partition(": ") for line in self.block("heard").splitlines()) if idea),
-            tags=None if tags.startswith("none") or not tags else tuple(listed),
+            tags=None if tags.startswith("none") or not tags else tuple(tag for one in listed if (tag := one.strip())),
             picture=self.line("Picture").partition(" — ")[0],
         )
 

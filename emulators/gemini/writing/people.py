@@ -122,7 +122,7 @@ class WrittenPeople:
         form = rng.randrange(3)
         byname = rng.choice(words_of(self._language).lists["byname"])
         if self._language is WordList.JAPANESE:
-            display = (f"{last} {first}", f"{byname}の{first}", f"{last} {self._language.quoted(byname)} {first}")[form]
+            display = (f"{last} {first}", f"{byname}の{first}", f"{last}{self._language.quoted(byname)}{first}")[form]
         elif form == 0:
             display = f"{first} {rng.choice(names.middle[sex])} {last}"
         elif form == 1:

@@ -24,6 +24,8 @@ _DECKS = {
 }
 """The deck of first sentences for the forms of posts."""
 DECK_OF = {form: deck for deck, forms in _DECKS.items() for form in forms.split("; ")}
+_SCENES = ("tale", "gripe", "glad", "joke")
+"""The decks for a form without a deck of its own."""
 _SHORTEST = 12
 """Words up to which a post has room for one sentence."""
 _TIGHT = 30
@@ -89,14 +91,13 @@ class Posts:
         else:
             lead = author.fitting("lead", 4) if rng.random() < _LEAD_SHARE else ""
             if most > _TIGHT or not named:
-                text.add(DECK_OF.get(order.form, "tale"), keep + _ROOM * named, lead)
+                text.add(DECK_OF.get(order.form) or rng.choice(_SCENES), keep + _ROOM * named, lead)
             if named:
                 text.add("named", keep if most > _SHORTEST else 0, lead)
         if fault == "future_told":
             text.add("future")
         told = text.add("wish") if wish else ""
-        if order.event:
-            text.add("event")
+        late = {told, order.wish.daily, text.add("event") if order.event else ""}
         if order.heard and not answers and rng.random() < _HEARD_SHARE:
             author.given["heard"] = self._quoted(rng.choice(order.heard))
             text.add("heard")
@@ -107,11 +108,11 @@ class Posts:
             pass
         if fault == "same_opening":
             text.sentences.insert(0, author.sentence("opening"))
-        # A reply, and what a lead announces, come first; else anything but the wish, whose words are in every other post, too.
+        # A reply, and what a lead announces, come first; else anything whose words are not in every other post, too.
         first = 1 if answers or lead or fault == "same_opening" else 0
         text.sentences = text.sentences or [author.sentence("more")]
         ordered = text.sentences[:first] + rng.sample(text.sentences[first:], len(text.sentences) - first)
-        if ordered[0] == told:
+        while ordered[0] in late and not late.issuperset(ordered):
             ordered.append(ordered.pop(0))
         return _in_paragraphs(ordered, self._language)
 

@@ -21,6 +21,7 @@ _LANGUAGES = {name: language for language in WordList for name in (language.valu
     "русский": WordList.RUSSIAN,
     "русском": WordList.RUSSIAN,
 }
+_NAMES = "|".join(name for name in _LANGUAGES if len(name) > 2)
 _LETTERS = {
     WordList.RUSSIAN: re.compile("[а-яё]", re.IGNORECASE),
     WordList.HEBREW: re.compile("[\u05d0-\u05ea]"),
@@ -32,7 +33,7 @@ _KANA = re.compile("[\u3041-\u30ff]")
 """What tells Japanese from Chinese, which nobody writes here."""
 _STATED = (
     re.compile(r"content language\W{1,4}(\w+)", re.IGNORECASE),
-    re.compile(r"(?:write|answer|respond)(?: \w+){0,4} in (russian|english|русск\w+)\b(?! \w*(?:prompt|image))", re.IGNORECASE),
+    re.compile(rf"(?:write|answer|respond|all|everything)(?: \w+){{0,4}} in ({_NAMES})\b(?! \w*(?:prompt|image))", re.IGNORECASE),
     re.compile(r"^\W*language\W{1,4}(\w+)", re.IGNORECASE | re.MULTILINE),
 )
 _OWN_WORDS = (
@@ -40,7 +41,7 @@ _OWN_WORDS = (
     re.compile(r'user_prompt"?\s*[:=]\s*"?(?P<own>[^"\n]+)', re.IGNORECASE),
     re.compile(r'"""(?P<own>.*?)"""', re.DOTALL),
 )
-_HANDLE = re.compile(r"""(?:@|username["']?\s*[:=]\s*["']?@?)([A-Za-z0-9_][\w.\-]{2,30}\w)""")
+_HANDLE = re.compile(r"""(?:@|username["']?\s*[:=]\s*["']?@?)(\w[\w.\-]{2,30}\w)""", re.ASCII)
 _PERSON = re.compile(r"<person[\w-]*>\s*([^\n(@<]{2,80}?) \(@(\w+)\)")
 _WORN_NAMES = re.compile(r"^- (?:names|trades and figures): (.+)$", re.MULTILINE)
 _NUMBER = re.compile(r"^Number (\d+)\b", re.MULTILINE)
@@ -169,7 +170,7 @@ def _code(user: str) -> str:
 
 
 def _language(system: str, user: str, own: str) -> WordList:
-    for text in (system, user[-_LOOKED_AT:], user[:_LOOKED_AT]):
+    for text in (own, system, user[-_LOOKED_AT:], user[:_LOOKED_AT]):
         for pattern in _STATED:
             found = pattern.search(text)
             if found and found.group(1).lower() in _LANGUAGES:

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-_KANA_AND_HAN = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
+_KANA_AND_HAN = re.compile("[\u3005\u3040-\u30ff\u3400-\u9fff]+")
 _FOLDER = Path(__file__).parent / "words"
 
 
@@ -48,9 +48,9 @@ class WordList(StrEnum):
 
     def count_words(self, text: str) -> int:
         """How many words a text has; two letters of a script without spaces are one."""
-        letters = len(_KANA_AND_HAN.findall(text))
+        runs = _KANA_AND_HAN.findall(text)
         others = sum(any(sign.isalnum() for sign in word) for word in _KANA_AND_HAN.sub(" ", text).split())
-        return others + (letters + 1) // 2
+        return others + sum((len(run) + 1) // 2 for run in runs)
 
     @property
     def other(self) -> WordList:

@@ -12,6 +12,7 @@ from itertools import islice
 
 from generia_assets.content import languages
 from generia_assets.content.documents import Document
+from generia_assets.content.text import LETTERS, MARKS
 
 OPENING_WORDS = 4
 PHRASE_WORDS = 4
@@ -21,12 +22,19 @@ _LEAST_LETTERS = 4
 """Letters of a word that is specific to its text; shorter ones are in every text."""
 _NAME_LETTERS = 3
 """As above for a name, whose words stand side by side."""
-_CONTINUOUS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_CONTINUOUS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f"
 """Letters of scripts without spaces: Thai, Lao, Burmese, Khmer, kana, Chinese characters. Two of them count as a word."""
 _BREAK = re.compile(r"[\s—–…/|]+")
 _LETTER = re.compile(f"[{_CONTINUOUS}]")
-_PIECES = {size: re.compile(rf"[{_CONTINUOUS}]{{1,{size}}}|[^{_CONTINUOUS}]+") for size in (1, 2)}
-_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+_PIECES = {size: re.compile(rf"(?:[{_CONTINUOUS}][{MARKS}]*){{1,{size}}}|[^{_CONTINUOUS}]+") for size in (1, 2)}
+_EDGES = re.compile(rf"^[\W_]+|(?:_|[^{LETTERS}])+$")
+_GAP = re.compile(rf"(?<=[{_CONTINUOUS}{MARKS}]) (?=[{_CONTINUOUS}])")
+_HIRAGANA = re.compile("[\u3041-\u309f]+")
+"""Endings and small words of Japanese, which stand in every text."""
+_JOINED_BEFORE = re.compile(r"^(?:[وفبك]?ال|لل|[הובכלמש](?=\w{4}))")
+"""Small words that Arabic and Hebrew write as the beginning of the next word: the article, *and*, *in*, *to*."""
+_ANYWHERE = re.compile(f"[{_CONTINUOUS}\u05d0-\u05ea\u0620-\u06d3]")
+"""Letters of the scripts in which a stem does not always stand at the beginning of a word."""
 
 
 def each_word(text: str, size: int = 2) -> Iterator[str]:
@@ -48,17 +56,13 @@ def frequent_words(language: str) -> frozenset[str]:
 
 def stems(text: str, frequent: frozenset[str]) -> tuple[str, ...]:
     """The beginnings of the words that are specific to the text."""
-    specific = (
-        word
-        for word in words(text)
-        if word not in frequent and (len(word) >= _LEAST_LETTERS or (len(word) == 2 and _LETTER.match(word)))
-    )
-    return tuple({word[:STEM] for word in specific})
+    found = (_JOINED_BEFORE.sub("", word) for word in words(_HIRAGANA.sub(" ", text)) if word not in frequent)
+    return tuple({word[:STEM] for word in found if len(word) >= _LEAST_LETTERS or _LETTER.match(word)})
 
 
 def shows(text: str, wanted: tuple[str, ...]) -> bool:
-    """Whether a word of the text begins with one of these stems; where words have no spaces, it may stand anywhere."""
-    return any(word.startswith(wanted) for word in each_word(text)) or any(stem in text for stem in wanted if _LETTER.match(stem))
+    """Whether a word of the text begins with one of these stems; in scripts that join words, one may stand anywhere."""
+    return any(word.startswith(wanted) for word in each_word(text)) or any(stem in text for stem in wanted if _ANYWHERE.match(stem))
 
 
 def phrases(text: str) -> list[str]:
@@ -66,6 +70,11 @@ def phrases(text: str) -> list[str]:
     letters = len(_LETTER.findall(text))
     found, size = (words(text, 1), 2 * PHRASE_WORDS) if 2 * letters > len(text) else (words(text), PHRASE_WORDS)
     return list(dict.fromkeys(" ".join(found[at : at + size]) for at in range(len(found) - size + 1)))
+
+
+def _as_written(words_: str) -> str:
+    """Words with a space between any two, as their script writes them."""
+    return _GAP.sub("", words_)
 
 
 class Openings:
@@ -95,7 +104,7 @@ class Openings:
         for opening, count in self._counts.most_common():
             share, least = (100, 2) if " " in opening else (2 if opening in self._frequent else 5, 3)
             if count > max(least, self.texts // share):
-                yield opening, count, self._keys[opening][-1]
+                yield _as_written(opening), count, self._keys[opening][-1]
 
 
 def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: frozenset[str]) -> Iterator[tuple[str, int, str]]:
@@ -114,7 +123,7 @@ def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: fr
         if count > max(3, len(texts) / 5) and not frequent.issuperset(phrase.split()):
             parts = {phrase.partition(" ")[2], phrase.rpartition(" ")[0]}
             if not parts & reported:
-                yield phrase, count, last[phrase]
+                yield _as_written(phrase), count, last[phrase]
             reported |= parts
 
 

@@ -110,7 +110,7 @@ def _profiles(world: World) -> CheckFinding:
     if found.looked_at < _PROFILES_FROM:
         found.remark = f"too few to compare: judged from {_PROFILES_FROM} people on"
         return found
-    own = frozenset(phrases(prose(world.description)))
+    own = frozenset(phrases(prose(world.description))).union(phrases(world.request.user_prompt))
     for field, of in texts.items():
         openings = Openings(frequent)
         for key, text in of.items():
