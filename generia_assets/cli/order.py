@@ -70,16 +70,8 @@ Seed = Annotated[
         whole(0, LARGEST_SEED),
     ),
 ]
-_OPTION_OF = {
-    "user_prompt": "--prompt",
-    "users_count": "--users",
-    "posts_count": "--posts",
-    "quality": "--quality",
-    "max_cost_usd": "--max-cost-usd",
-    "service_tier": "--service-tier",
-    "seed": "--seed",
-    "priority": "--priority",
-}
+_OPTIONS = {"user_prompt": "prompt", "users_count": "users", "posts_count": "posts"}
+"""Of fields that are called otherwise."""
 
 
 def world_parameters(
@@ -117,8 +109,9 @@ def world_parameters(
         )
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]
-        option = _OPTION_OF[str(problem["loc"][0])]
-        raise CommandError(f"{option} {str(problem['input'])[:60]!r}: {reason_of(problem)}", 2) from None
+        field = str(problem["loc"][0])
+        name = _OPTIONS.get(field, field.replace("_", "-"))
+        raise CommandError(f"--{name} {str(problem['input'])[:60]!r}: {reason_of(problem)}", 2) from None
 
 
 def new_order(parameters: WorldParameters, world_id: str | None = None) -> Order:

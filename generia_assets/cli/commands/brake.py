@@ -7,17 +7,18 @@ that wait in its queue are cancelled, too; elsewhere they end when they begin. N
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from generia_assets.cli.connections import addresses, database_at
 from generia_assets.cli.console import CommandError, ask, command_name, remarks, safe_line
+from generia_assets.cli.dagster_link import cancel_queued, instance_if_known, mark_cancelled
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.cli.selection import Filters, selected
 from generia_assets.content.text import plural
-
-if TYPE_CHECKING:
-    from generia_assets.durable.tasks.control import ResumeOptions
-    from resources.mongodb.connection import MongoDatabase
+from generia_assets.durable.leases import brake
+from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, resume_world
+from generia_assets.queries.worlds import ids_of
+from generia_assets.settings import settings
+from resources.mongodb.connection import MongoDatabase
 
 RUNS_END_S = 25.0
 """How long runs may take to end: they wait for the answers to their calls in flight. Then the worlds are taken from them."""
@@ -26,11 +27,6 @@ POLL_S = 0.3
 
 def stop_many(worlds: list[str], filters: Filters, *, every: bool, dry_run: bool, yes: bool, json: bool) -> None:
     """Stop these worlds, or all, which also stops what is ordered from now on."""
-    from generia_assets.cli.dagster_link import cancel_queued, instance_if_known, mark_cancelled
-    from generia_assets.durable.leases import brake
-    from generia_assets.queries.worlds import ids_of
-    from generia_assets.settings import settings
-
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database:
@@ -76,10 +72,6 @@ def resume_many(
     worlds: list[str], filters: Filters, options: ResumeOptions, *, every: bool, dry_run: bool, yes: bool, json: bool
 ) -> None:
     """Resume these worlds, or all that ``stop --all`` stopped. Filters choose among held worlds."""
-    from generia_assets.durable.leases import brake
-    from generia_assets.queries.worlds import ids_of
-    from generia_assets.settings import settings
-
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         if not every and (since := brake.engaged_since(database)):
@@ -105,8 +97,6 @@ def resume_many(
 
 
 def _refusal(database: MongoDatabase, world_id: str, options: ResumeOptions) -> str:
-    from generia_assets.durable.tasks.control import ResumeError, resume_world
-
     try:
         resume_world(database, world_id, options)
     except ResumeError as error:
@@ -116,8 +106,6 @@ def _refusal(database: MongoDatabase, world_id: str, options: ResumeOptions) -> 
 
 def _await_end(database: MongoDatabase) -> list[str]:
     """Return when no run owns a held world any more; after ``RUNS_END_S`` the runs that still do."""
-    from generia_assets.durable.leases import brake
-
     deadline = time.monotonic() + RUNS_END_S
     while (owners := brake.owners_of_held(database)) and time.monotonic() < deadline:
         time.sleep(POLL_S)

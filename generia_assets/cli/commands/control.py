@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
-from generia_assets.cli.connections import addresses, database_at, get_world, open_database
+from generia_assets.cli.connections import addresses, database_at, get_world, open_world
 from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.options import CountOnly, Json, Yes
 from generia_assets.cli.parsers import dollars, flag, option, whole
@@ -182,8 +182,7 @@ def _resume(world: str, options: ResumeOptions, *, json: bool) -> None:
     from generia_assets.durable.tasks.control import resume_world
     from generia_assets.queries.worlds import over
 
-    with open_database() as database:
-        found = get_world(database, world)
+    with open_world(world) as (database, found):
         world = found.world_id
         if over(found) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
             raise CommandError(f"run {holder} has not ended within {TIDY_S:g} s; see its log in Dagster's pages")

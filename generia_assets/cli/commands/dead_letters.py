@@ -16,10 +16,10 @@ from pydantic import JsonValue
 from generia_assets.cli.connections import addresses, database_at
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES, guarded
-from generia_assets.cli.main import PLAIN, Documented
+from generia_assets.cli.main import PLAIN, Documented, DocumentedGroup
 from generia_assets.cli.options import Json
 from generia_assets.cli.parsers import flag, limit_option, option
-from generia_assets.cli.rendering.formats import as_json, print_result
+from generia_assets.cli.rendering.formats import as_json, print_limit, print_result
 
 if TYPE_CHECKING:
     from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter
@@ -41,7 +41,9 @@ Edit = Annotated[
     list[str] | None, option("--edit", "FIELD=VALUE", "Change a field: parameters.users_count=3. No value takes it out.")
 ]
 
-dead_letters = typer.Typer(name="dead-letters", epilog=EXIT_STATUSES, subcommand_metavar="[COMMAND] [ARGS]...", **PLAIN)
+dead_letters = typer.Typer(
+    name="dead-letters", cls=DocumentedGroup, epilog=EXIT_STATUSES, subcommand_metavar="[COMMAND] [ARGS]...", **PLAIN
+)
 
 
 @dead_letters.callback(invoke_without_command=True)
@@ -84,7 +86,7 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     letters = letters[-most:] if more and most else letters
     console = results()
     if more and most is not None:
-        (remarks() if in_json else console).print(f"The last {most}; --limit {most * 5} shows more.")
+        print_limit(most, json=in_json)
     if in_json:
         for one in (*letters, *held):
             typer.echo(as_json(_as_fields(one)))

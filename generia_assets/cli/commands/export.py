@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import CommandError, remarks, short_path
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import choice, flag, option
@@ -59,8 +59,7 @@ def export(
     from generia_assets.settings import settings
 
     chosen = settings()
-    with open_database() as database:
-        status = get_world(database, world)
+    with open_world(world) as (database, status):
         target = _target(folder or Path(status.world_id), force=force)
         copied = PictureFolder(target / PICTURES, None, chosen.generia_data_dir) if pictures else None
         written: dict[str, int] = {}

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import whole
@@ -40,8 +40,7 @@ def prioritise(world: World, priority: Priority, json: Json = False) -> None:
     """
     from generia_assets.durable.tasks.control import prioritise as set_priority
 
-    with open_database() as database:
-        found = get_world(database, world)
+    with open_world(world) as (database, found):
         if not set_priority(database, found.world_id, priority):
             raise CommandError(f"world {found.world_id} was made by the former worker: it is history, and no run works on it")
     over = " It is over; what is made of it again has this priority." if found.done else ""

@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import CommandError, command_name, labelled, remarks, results, safe_block, safe_line
+from generia_assets.cli.connections import open_world
+from generia_assets.cli.console import CommandError, command_name, labelled, results, safe_block, safe_line
 from generia_assets.cli.options import World
 from generia_assets.cli.parsers import choice, flag, limit_option, option
-from generia_assets.cli.rendering.formats import as_json, json_default
-from generia_assets.queries.sections import RECORDS, SECTIONS
+from generia_assets.cli.rendering.formats import as_json, json_default, print_limit
+from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -55,12 +55,10 @@ def show(
     generia show WORLD characters --id @mira
     generia show WORLD tasks --type generate_post --json | jq '.[].attempt_count'
     """
-    from generia_assets.queries.sections import documents
-
     console = results()
     wanted = None if section is None else choice(SECTIONS)(section)
-    with open_database() as database:
-        world = get_world(database, world).world_id
+    with open_world(world) as (database, status):
+        world = status.world_id
         if wanted is None:
             _overview(console, database, world, json=json)
             return
@@ -74,13 +72,13 @@ def show(
         most = limit if json else limit or SHOWN
         if json:
             _as_array(islice(found, most))
-        else:
-            _as_text(console, islice(found, most))
-        more = next(found, None) is not None
+        for document in () if json else islice(found, most):
+            console.print(Line("─" * min(80, console.width), "dim"))
+            console.print(Line(_readable(document, min(96, console.width - 10))))
+        if most is not None and next(found, None) is not None:
+            print_limit(most, json=json)
     if first is None and not json:
         console.print(f"Nothing in {wanted} yet.")
-    if more and most is not None:
-        (remarks() if json else console).print(f"… and more; --limit {most * 5} shows them.")
 
 
 def _as_array(found: Iterator[MongoDocument]) -> None:
@@ -92,15 +90,7 @@ def _as_array(found: Iterator[MongoDocument]) -> None:
     typer.echo("]" if begin != "[" else "[]")
 
 
-def _as_text(console: Console, found: Iterator[MongoDocument]) -> None:
-    for document in found:
-        console.print(Line("─" * min(80, console.width), "dim"))
-        console.print(Line(_readable(document, min(96, console.width - 10))))
-
-
 def _overview(console: Console, database: MongoDatabase, world: str, *, json: bool) -> None:
-    from generia_assets.queries.sections import counts, types_of
-
     numbers = counts(database, world)
     if json:
         typer.echo(as_json(numbers))
@@ -111,8 +101,6 @@ def _overview(console: Console, database: MongoDatabase, world: str, *, json: bo
 
 
 def _check_type(database: MongoDatabase, world: str, section: str, of_type: str | None) -> None:
-    from generia_assets.queries.sections import types_of
-
     if of_type is None:
         return
     if section not in TYPED:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import labelled, results, safe_line
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, share
@@ -58,8 +58,7 @@ def stats(world: World, json: Json = False) -> None:
     from generia_assets.queries.critical_path import critical_path
     from generia_assets.queries.statistics import world_figures
 
-    with open_database() as database:
-        status = get_world(database, world)
+    with open_world(world) as (database, status):
         figures = world_figures(database, status.world_id)
         path = critical_path(database, status)
     if json:

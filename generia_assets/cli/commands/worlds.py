@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import command_name, labels, remarks, results, safe_line
+from generia_assets.cli.connections import open_database, open_world
+from generia_assets.cli.console import command_name, labels, results, safe_line
 from generia_assets.cli.options import Json, JsonLines, world_argument
 from generia_assets.cli.parsers import limit_option
-from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, dollars, moment, of_total
+from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, dollars, moment, of_total, print_limit
 from generia_assets.cli.selection import StateOption, state_query
 from generia_assets.content.text import plural
 from generia_assets.durable.status import State
@@ -44,8 +44,8 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     if world is None:
         list_worlds(json=json)
         return
-    with open_database() as database:
-        found, chosen = get_world(database, world), settings()
+    chosen = settings()
+    with open_world(world) as (database, found):
         calls = in_flight(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
         _show(found, calls, json=json)
 
@@ -81,7 +81,7 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     else:
         _list(found, unreadable, state)
     if most is not None and len(records) > most:
-        (remarks() if json else results()).print(f"… and more, changed before these; --limit {most * 10} shows them.")
+        print_limit(most, json=json)
 
 
 def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: str | None) -> None:

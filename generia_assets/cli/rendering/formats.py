@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Line
 
-from generia_assets.cli.console import results, safe_json
+from generia_assets.cli.console import remarks, results, safe_json
 from generia_assets.content.text import plural
 
 
@@ -28,6 +28,11 @@ def print_result(fields: Mapping[str, object], text: str, *, json: bool) -> None
         typer.echo(as_json(fields))
     else:
         results().print(text)
+
+
+def print_limit(shown: int, *, json: bool) -> None:
+    """Say that there are more than those that are shown."""
+    (remarks() if json else results()).print(f"There are more; --limit {shown * 10} shows them.")
 
 
 def json_default(value: object) -> object:
