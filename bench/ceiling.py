@@ -46,7 +46,6 @@ class Pace:
 
     @property
     def share(self) -> float:
-        """Seconds taken for each second of the bound."""
         return self.seconds / self.bound
 
 

@@ -35,7 +35,6 @@ class Order:
 
     @property
     def form(self) -> dict[str, object]:
-        """The launch form of the asset ``world_request``."""
         form: dict[str, object] = {"prompt": self.prompt, "users": self.users, "posts": self.posts}
         named = {"max_cost_usd": self.max_cost_usd, "service_tier": self.service_tier, "seed": self.seed}
         return form | {name: value for name, value in named.items() if value is not None}

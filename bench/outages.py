@@ -12,13 +12,10 @@ from rich.console import Console
 
 from bench.outage_cases import Cases, Verdict
 from bench.report import Options, Report, run
-from bench.stack import TestStack, TooLateError
+from bench.stack import IMPATIENT, TestStack, TooLateError
 
 SETTINGS = {
-    "WORLD_LEASE_SECONDS": "2",
-    "SLOT_LEASE_SECONDS": "2",
-    "BREAKER_OPEN_SECONDS": "0.3",
-    "BREAKER_OPEN_MAX_SECONDS": "2",
+    **IMPATIENT,
     "GEMINI_TIMEOUT_SECONDS": "1",
     "LOG_LEVEL": "ERROR",
 }
@@ -44,7 +41,6 @@ FULL = Lengths(gemini=60.0, mongodb=30.0, step_down=10, longest=300.0, calls=240
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Take away, give back, and see."""
     lengths = QUICK if options.quick else FULL
     verdicts: list[Verdict] = []
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:

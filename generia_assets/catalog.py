@@ -151,7 +151,6 @@ class AssetSpec:
 
     @property
     def task_type(self) -> TaskType:
-        """The type of the tasks that make it."""
         return TaskType(self.task_name)
 
     @property
@@ -352,7 +351,6 @@ LLM_CALLS: Mapping[str, LlmCall] = MappingProxyType({call.request_type: call for
 
 @cache
 def asset_of(document: type[Document]) -> AssetSpec:
-    """The asset that holds documents of this class."""
     return next(asset for asset in ASSETS.values() if asset.document is document)
 
 

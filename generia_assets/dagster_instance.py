@@ -105,7 +105,6 @@ class WatchedRunLauncher(TerminatesByStatus, DefaultRunLauncher):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """True: the daemon asks about every started run."""
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:

@@ -54,7 +54,6 @@ class OpenSqliteStorage(DagsterSqliteStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """As dagster.yaml configures it."""
         return cls.from_local(config_value["base_dir"], inst_data)
 
 

@@ -31,7 +31,6 @@ class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # generic o
 
 
 def main() -> None:
-    """Run Dagster's webserver."""
     restore_interrupts()
     dagster_webserver.app.DagsterWebserver = GuardedWebserver  # type: ignore[attr-defined]  # what its command makes
     webserver_main()  # type: ignore[no-untyped-call]

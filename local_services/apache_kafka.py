@@ -57,7 +57,6 @@ class ApacheKafkaError(RuntimeError):
 
 
 def libs_directory() -> Path:
-    """Give the directory that the jars are kept in."""
     return load_settings().generia_kafka_libs or Path.home() / ".cache" / "generia" / "kafka-libs"
 
 

@@ -1,6 +1,7 @@
 """``generia demo``: a whole generator from nothing, one world, and an orderly end.
 
-Here: the order of events. Not here: the services (catalog.py), how progress and summary look (generia_assets/cli/rendering/).
+Here: the order of events, and what the emulators are asked for. Not here: the services (catalog.py), and how progress and summary
+look (generia_assets/cli/rendering/).
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from generia_assets.catalog import ASSETS
 from generia_assets.cli.connections import database_at
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line, short_path
 from generia_assets.cli.options import Images, Json, Latency, Log, PlatformOption, Texts
@@ -52,6 +54,7 @@ Keep = Annotated[bool, flag("--keep", "Leave everything running afterwards, to l
 END_OF_RUN_S = 15.0
 FIRST_LOOK_S, LOOK_S = 10.0, 5.0
 """When Dagster is asked about a world whose run has not begun (that imports Dagster: a second), and how often then."""
+EMULATOR_S = 10.0
 LAST_EVENT_S = 0.2
 """Between the release of a world's lease by its run and Dagster's record of the run's success."""
 
@@ -155,7 +158,6 @@ class _Demo:
         from generia_assets.cli.rendering.summary import print_summary, world_result
         from generia_assets.cli.watching import WatchOptions, watch_world
         from generia_assets.durable.status import State
-        from local_services.emulator_control import add_world, describe_arrived
         from local_services.services import show_services
         from resources.kafka.producer import EventProducer
 
@@ -228,9 +230,9 @@ class _Demo:
             return None
 
     def _bill(self) -> str:
-        if self.catalog.real_model:
+        if self.catalog.gemini_emulator is None:
             return "(Gemini's bill)"
-        if recorded := self.catalog.recorded_answers():
+        if recorded := recorded_answers(self.catalog.gemini_emulator):
             return f"(at Gemini's prices; {plural(recorded, 'recorded answer')}, nothing is billed)"
         return "(at Gemini's prices; the emulator bills nothing)"
 
@@ -276,3 +278,38 @@ def _await_end_of_run(database: MongoDatabase, world_id: str) -> None:
             break
         time.sleep(0.05)
     time.sleep(LAST_EVENT_S)
+
+
+def recorded_answers(gemini: str) -> int:
+    """How many answers of the Gemini emulator at this URL were recorded ones; 0 where it does not say."""
+    with suppress(CommandError):  # no world fails for want of this number
+        return int(_call("GET", f"{gemini}/emulator/stats").get("recorded", 0))
+    return 0
+
+
+def add_world(platform: str, world_id: str) -> None:
+    """The platform emulator at this URL has this world from here on, as a platform that orders it has. Raises ``CommandError``."""
+    _call("POST", f"{platform}/worlds", {"id": world_id})
+
+
+def describe_arrived(platform: str, database: MongoDatabase, world_id: str) -> str:
+    """What has arrived on the platform emulator, and whether its feed has the world's order. Raises ``CommandError``."""
+    there = _call("GET", f"{platform}/emulator/worlds/{world_id}")
+    images = database[ASSETS["post_images"].collection].find({"world_id": world_id}, {"t": 1, "post_id": 1}).sort("t")
+    feed = [post["id"] for post in there["posts"]]
+    order = "in the world's order" if feed == [image["post_id"] for image in images] else "NOT in the world's order"
+    characters, pictures = plural(len(there["characters"]), "character"), plural(len(there["media"]), "picture")
+    return f"on the platform (an emulator, gone when this ends): {characters}, {pictures}, {plural(len(feed), 'post')} {order}"
+
+
+def _call(method: str, url: str, body: object = None) -> Any:  # noqa: ANN401  as JSON
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy stands before an emulator
+        try:
+            answer = session.request(method, url, json=body, timeout=EMULATOR_S)
+            answer.raise_for_status()
+            return answer.json()
+        except requests.RequestException as error:
+            raise CommandError(f"the emulator does not answer as it should: {error}") from error

@@ -74,7 +74,6 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether it can be used."""
         return bool(self.address)
 
 
@@ -88,7 +87,6 @@ class ServiceSet:
         return iter(list(self._services.values()))
 
     def address(self, name: str) -> str:
-        """The address of a service that is ready."""
         return self._services[name].address
 
     def start(self, on_change: Callable[[], None]) -> None:
@@ -158,7 +156,6 @@ _OWNER_STYLE = {Ownership.EMBEDDED: "cyan", Ownership.YOURS: "bold magenta", Own
 
 
 def show_services(display: Display, services: Iterable[Service]) -> None:
-    """Show the services as they are now."""
     now = list(services)
     ready = [f"{one.name} ({one.ownership.value}): {one.address}" for one in now if one.ready]
     display.start(services_panel(now), ready)

@@ -35,7 +35,6 @@ class Work:
 
     @property
     def seconds(self) -> float:
-        """What it takes with free slots."""
         return sum(seconds for _, seconds in self.calls)
 
 

@@ -61,7 +61,6 @@ class Case:
 
     @property
     def answer_seconds(self) -> dict[Api, float]:
-        """What a call takes at the least."""
         return {Api.LLM: self.llm, Api.IMAGE: self.pictures}
 
 

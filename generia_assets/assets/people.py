@@ -154,11 +154,9 @@ class CharacterPool:
         """By the place of a plan's first post."""
 
     async def batch(self, number: int) -> Sequence[CharacterBrief]:
-        """The concepts of ten people."""
         return await self._batches.get(number)
 
     async def person(self, index: int) -> CharacterRun | None:
-        """The person with this index."""
         return await self._persons.get(index)
 
     async def plan(self, index: int, number: int) -> Sequence[PostBrief]:
@@ -166,7 +164,6 @@ class CharacterPool:
         return await self._plans.get(self._run.line.t_of(index, number * BATCH))
 
     async def idea(self, t: int) -> PostBrief | None:
-        """The idea of the post at this place."""
         index, order = self._run.line.people[t], self._run.line.orders[t]
         key = post_key(character_key(index), order)
         if not self._run.selection.makes_idea(key):
@@ -174,7 +171,6 @@ class CharacterPool:
         return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
 
     def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
-        """Record that this person's picture exists."""
         if (person := self._persons.there(index)) is not None:
             person.avatar_url = avatar.avatar.url
 
@@ -218,7 +214,6 @@ class CharacterPool:
         return tuple(briefs)
 
     async def _regenerated_concept(self, previous: PreviousCharacter, again: bool) -> CharacterBrief:
-        """Another concept under the same name."""
         key = previous.brief.key
         parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
         made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None

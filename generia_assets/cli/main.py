@@ -231,7 +231,7 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from generia_assets.version import generia_version
+        from generia_assets import generia_version
 
         typer.echo(f"generia {generia_version()}")
         raise typer.Exit

@@ -23,8 +23,7 @@ from generia_assets.cli.estimates import CallLatency, assumed_latency, count_cal
 from generia_assets.cli.rendering.formats import dollars
 from generia_assets.content import languages
 from generia_assets.content.documents import WorldRequest
-from generia_assets.content.economy import calls_of, tasks_at_standard
-from generia_assets.content.plan import plan
+from generia_assets.content.plan import calls_of, plan, tasks_at_standard
 from generia_assets.durable.calls.usage import Usage
 from generia_assets.durable.orders.order import WorldParameters
 from generia_assets.durable.orders.workload import request_of, workload

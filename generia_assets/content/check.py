@@ -40,7 +40,6 @@ def mistakes() -> list[Mistake]:
 
 
 def files() -> list[Path]:
-    """The templates and data files that are checked."""
     return sorted((*rendering.FOLDER.glob("*.j2"), *yaml_files.FOLDER.rglob("*.yaml")))
 
 

@@ -80,7 +80,6 @@ class PromptDelimiter:
 
     @classmethod
     def of(cls, seed: int) -> PromptDelimiter:
-        """The delimiter of the world with this seed."""
         return cls(seeding.code(seed, "fence"))
 
     def neutral(self, text: str) -> str:
@@ -103,7 +102,6 @@ def _delimited(context: jinja2.runtime.Context, text: str, name: str) -> str:
 
 @cache
 def environment() -> jinja2.Environment:
-    """The environment of all templates."""
     # Plain text for a model: HTML escaping would change what it reads. Material is escaped and delimited.
     result = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),

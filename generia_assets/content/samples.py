@@ -30,8 +30,8 @@ from generia_assets.content.documents import (
 from generia_assets.content.drafts import Draft, in_language
 from generia_assets.content.keys import character_key
 from generia_assets.content.names import CharacterIndex
+from generia_assets.content.prompt import Schema
 from generia_assets.content.rendering import complaint
-from generia_assets.content.schemas import Schema
 from generia_assets.content.shares import shares
 from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import storyline

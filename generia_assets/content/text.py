@@ -112,6 +112,5 @@ def paragraphs(pieces: Iterable[str]) -> tuple[str, ...]:
 
 
 def first_sentences(text: str, count: int) -> str:
-    """The first ``count`` sentences, on one line."""
     found = re.split(r"(?<=[.!?…。！？।])\s+|(?<=[。！？])", one_line(text))
     return " ".join(part for part in found if part) if len(found) <= count else " ".join(found[:count])

@@ -66,16 +66,13 @@ class Timeline:
         return len(self.people)
 
     def t_of(self, index: int, order: int) -> int:
-        """The place of this person's post with this order."""
         return self.places[self.starts[index] + order]
 
     @property
     def count_of_people(self) -> int:
-        """How many people the world has."""
         return len(self.starts) - 1
 
     def count_of(self, index: int) -> int:
-        """How many posts this person writes."""
         return self.starts[index + 1] - self.starts[index]
 
     def joined(self, index: int) -> int:

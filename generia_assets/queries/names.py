@@ -81,7 +81,6 @@ _NEWEST = [("updated_at", -1)]
 
 
 def _written(database: MongoDatabase, world_id: str) -> MongoDocument:
-    """The tasks that wrote a person of this world."""
     return {
         "world_id": world_id,
         "generation": {"$in": generations_of(database, world_id)},

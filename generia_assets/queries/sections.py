@@ -39,7 +39,6 @@ class RecordSection:
     world_field: str = "world_id"
 
     def of(self, world_id: str) -> MongoDocument:
-        """The query for this world."""
         return {self.world_field: world_id, **self.only}
 
 
@@ -82,7 +81,6 @@ def documents(
 
 
 def counts(database: MongoDatabase, world_id: str) -> dict[str, int]:
-    """How many documents each section has."""
     views = _views(database, world_id)
     return {
         section: views.count(ASSET_OF[section].name)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import computed_field
 
 from generia_assets.catalog import TaskType
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.records import OK, WITHOUT_TEXTS, RequestRecord, read_requests, read_tasks
@@ -23,13 +24,11 @@ from resources.mongodb.connection import MongoDatabase
 NumberT = TypeVar("NumberT", int, float)
 
 
-class RequestFigures(BaseModel):
+class RequestFigures(FrozenModel):
     """Requests of one type with one outcome, at one service tier ('' for none).
 
     Durations in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     api: str
     request_type: str
@@ -44,15 +43,13 @@ class RequestFigures(BaseModel):
     p95_ms: int
 
 
-class TaskFigures(BaseModel):
+class TaskFigures(FrozenModel):
     """Tasks of one type and all their calls. Times in milliseconds.
 
     ``p50_ms`` and ``p95_ms`` are of finished tasks, from beginning to end. ``waiting_ms`` is the time before their calls were
     sent (mostly waiting for a slot), ``calling_ms`` the time until the answers: sums over calls, many of which were in flight at
     once.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     task_type: TaskType
     tasks: int
@@ -77,10 +74,8 @@ class TaskFigures(BaseModel):
         return round(self.cached_tokens / self.prompt_tokens, 4) if self.prompt_tokens else 0.0
 
 
-class WorldFigures(BaseModel):
+class WorldFigures(FrozenModel):
     """All figures of a world."""
-
-    model_config = ConfigDict(frozen=True)
 
     tasks: tuple[TaskFigures, ...]
     requests: tuple[RequestFigures, ...]

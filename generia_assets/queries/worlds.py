@@ -13,12 +13,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
 from pymongo import DESCENDING
 
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import languages
-from generia_assets.content.documents import WorldDescription, WorldImages
+from generia_assets.content.documents import FrozenModel, WorldDescription, WorldImages
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import UNFINISHED, SuspendReason, WorldStatus, status_of, statuses
 from generia_assets.queries.asset_views import AssetViews
@@ -34,13 +33,11 @@ DESCRIPTIONS = ASSETS["world_description"].collection
 LANGUAGE = "user_preferences.language"
 
 
-class WorldView(BaseModel):
+class WorldView(FrozenModel):
     """The present state of a world. ``description`` and ``images`` are None until they are made.
 
     ``at_work``: the calls in flight by task type, of a world that is being made.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     status: WorldStatus
     description: WorldDescription | None
@@ -119,13 +116,11 @@ class WorldQuery:
         return wanted
 
 
-class WorldsPage(BaseModel):
+class WorldsPage(FrozenModel):
     """Some worlds, those that changed last first, and the moment to go on before (None: these are the last).
 
     ``unreadable``: records between them that cannot be read.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     worlds: tuple[WorldView, ...]
     unreadable: tuple[UnreadableRecord, ...]

@@ -161,6 +161,5 @@ async def generate_character(
 
 
 def as_published(character: Character) -> NewCharacter:
-    """The character's fields for the platform."""
     meta = character.model_dump(mode="json", include=set(PLATFORM_FIELDS))
     return NewCharacter(display_name=character.display_name, meta=meta)

@@ -64,10 +64,10 @@ class CollectionLike(Protocol):
     """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
 
     @property
-    def collection(self) -> str: ...  # noqa: D102
+    def collection(self) -> str: ...
 
     @property
-    def one_per_world(self) -> bool: ...  # noqa: D102
+    def one_per_world(self) -> bool: ...
 
 
 @dataclass(frozen=True)

@@ -194,10 +194,10 @@ def _print(asked: list[DryRequest], unread: list[str], code: str, *, json: bool)
 
 _TOP = """# A world in prompts and answers
 
-*{sentence}*, {users} people, {posts} posts, seed {seed}: everything the language model was told and answered, in the order of
-work. Every request begins with the same instructions and, from the second on, with the world; both stand here once. Of requests of
-one type the first is shown whole, of the others what differs; a long line that stood on this page before is cut ([as above]). Made
-by `make world-page`; how to change the prompts: [prompts.md](prompts.md)."""
+*{sentence}*, {users} people, {posts} posts, seed {seed}. This page has all requests to the language model and all answers,
+in the order of work. Every request begins with the same instructions; from the second request on, the world follows. This page
+shows both once. It shows the first request of each type whole, and only the differences of the others. A long line that is already
+on the page is cut ([as above]). `make world-page` writes this page; [prompts.md](prompts.md) says how to change the prompts."""
 _LONG, _BEGINNING = 160, 60
 """Characters of a line that is shown once, and of what is shown of it afterwards."""
 
@@ -209,7 +209,7 @@ def written_page(request: WorldRequest, asked: list[DryRequest]) -> str:
     lines: set[str] = set()
     for one in asked:
         prompt = one.prompt
-        for title, text in (("Told first in every request", prompt.system), ("The world, as it is told", prompt.world)):
+        for title, text in (("The beginning of every request", prompt.system), ("The world in requests", prompt.world)):
             if text and title not in shown:
                 shown[title] = text
                 page.append(f"## {title}\n\n{_block(text)}")

@@ -1,7 +1,7 @@
 """``generia rerun`` and ``generia extend``: a part of a world again, or more of it, by Kafka message.
 
 Here: which message that is, what it will cost, and that it fits the world. Not here: what becomes of it (assets/selection.py,
-content/extension.py).
+content/plan.py).
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ from pydantic import BaseModel
 
 from generia_assets.content.documents import Media
 from generia_assets.content.pictures import Shown, with_references
-from generia_assets.content.prompt import Prompt
-from generia_assets.content.schemas import schema_of
+from generia_assets.content.prompt import Prompt, schema_of
 from generia_assets.durable.calls.pictures import PendingPicture, PendingPictures, ReferencePictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.task_calls import TaskCalls

@@ -10,7 +10,7 @@ from functools import partial
 
 from pymongo import AsyncMongoClient
 
-from generia_assets.content.economy import tier_of_calls
+from generia_assets.content.plan import tier_of_calls
 from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
 from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
 from generia_assets.durable.calls.pictures import PendingPictures, ReferencePictures
