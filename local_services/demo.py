@@ -89,11 +89,12 @@ def demo(
     GEMINI_API_KEY=… generia demo --users 25 --posts 150 --max-cost-usd 1
     """
     from generia_assets.cli.data_dir import lock_data_dir
-    from generia_assets.cli.quotes import cap_warning, knowledge, order_quote
+    from generia_assets.cli.order import knowledge
     from generia_assets.cli.watching import WatchOptions
     from generia_assets.content.check import require_good_content
     from generia_assets.durable.status import State
     from generia_assets.interrupts import interruptible, uninterrupted
+    from generia_assets.quotes import cap_warning, order_quote
     from generia_assets.settings import settings
     from local_services.catalog import ServiceCatalog, ServiceChoice
 

@@ -6,10 +6,12 @@ Here: the options that make an order, the order that they make, and its sending.
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ValidationError
 
+from generia_assets.cli.connections import addresses, listens, quick_database
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.parsers import choice, dollars, option, whole
 from generia_assets.content.documents import Quality
@@ -22,6 +24,7 @@ from resources.gemini.tiers import ServiceTier
 from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
 
 if TYPE_CHECKING:
+    from generia_assets.quotes import Knowledge
     from resources.kafka.producer import EventProducer
 
 DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
@@ -112,6 +115,20 @@ def world_parameters(
         field = str(problem["loc"][0])
         name = _OPTIONS.get(field, field.replace("_", "-"))
         raise CommandError(f"--{name} {str(problem['input'])[:60]!r}: {reason_of(problem)}", 2) from None
+
+
+def knowledge(settings: Settings) -> Knowledge:
+    """What MongoDB knows, or assumptions where it does not answer at once."""
+    from generia_assets.estimates import assumed_latency
+    from generia_assets.quotes import Knowledge, knowledge_of
+
+    uri = addresses(settings).mongodb_uri
+    if listens(uri):
+        from pymongo.errors import PyMongoError
+
+        with suppress(PyMongoError), quick_database(uri, settings) as database:
+            return knowledge_of(database, settings)
+    return Knowledge(assumed_latency(settings))
 
 
 def new_order(parameters: WorldParameters, world_id: str | None = None) -> Order:

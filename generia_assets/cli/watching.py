@@ -16,11 +16,11 @@ from pathlib import Path
 
 from generia_assets.catalog import TaskType
 from generia_assets.cli.console import CommandError, command_name, safe_line
-from generia_assets.cli.estimates import CallCounts, CallLatency, count_calls, recent_latency, world_latency
 from generia_assets.cli.texts import WAIT_MS, PictureFolder, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.orders.order import OrderError, parse_stored
 from generia_assets.durable.status import State, WorldStatus
+from generia_assets.estimates import CallCounts, CallLatency, count_calls, recent_latency, world_latency
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.in_flight import in_flight as calls_in_flight
 from generia_assets.queries.log import LogFollower, LogLine

@@ -14,14 +14,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from generia_assets.cli.connections import QUICK_S
-from generia_assets.cli.estimates import assumed_latency
 from generia_assets.cli.main import app
-from generia_assets.cli.order import world_parameters
-from generia_assets.cli.quotes import Knowledge, Quote, cap_warning, compare, knowledge, knowledge_of, order_quote, quote_for
+from generia_assets.cli.order import knowledge, world_parameters
 from generia_assets.cli.rendering.comparison import print_comparison
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.orders.order import parse_stored
+from generia_assets.estimates import assumed_latency
 from generia_assets.queries.learned import FEWEST_WORLDS, finished_worlds
+from generia_assets.quotes import Knowledge, Quote, cap_warning, compare, knowledge_of, order_quote, quote_for
 from generia_assets.settings import Settings
 from resources.gemini.model_resolver import FleetNotes
 from resources.gemini.models import model_profiles, now

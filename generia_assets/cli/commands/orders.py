@@ -32,7 +32,7 @@ from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 
 if TYPE_CHECKING:
-    from generia_assets.cli.quotes import Quote
+    from generia_assets.quotes import Quote
     from resources.mongodb.connection import MongoDatabase
 
 
@@ -83,9 +83,9 @@ def send(
     generia send --users 25 --posts 150 --prompt "a harbour on the back of a whale"
     world=$(generia send --prompt "город, который чинит звёзды" --max-cost-usd 0.5) && generia watch $world
     """
-    from generia_assets.cli.order import new_order, world_parameters
+    from generia_assets.cli.order import knowledge, new_order, world_parameters
     from generia_assets.cli.order import send as send_order
-    from generia_assets.cli.quotes import cap_warning, knowledge, order_quote
+    from generia_assets.quotes import cap_warning, order_quote
     from generia_assets.settings import settings
 
     chosen = settings()
@@ -193,10 +193,10 @@ def quote(
     generia quote --users 25 --posts 150 --compare
     generia quote --users 1000 --posts 10000 --quality high --json | jq .cost_usd
     """
-    from generia_assets.cli.order import world_parameters
-    from generia_assets.cli.quotes import compare as compare_quotes
-    from generia_assets.cli.quotes import knowledge, quote_for
+    from generia_assets.cli.order import knowledge, world_parameters
     from generia_assets.cli.rendering.comparison import print_comparison
+    from generia_assets.quotes import compare as compare_quotes
+    from generia_assets.quotes import quote_for
     from generia_assets.settings import settings
 
     chosen = settings()
@@ -220,8 +220,8 @@ def quote(
 
 def _lines(quoted: Quote) -> Iterator[tuple[str, str]]:
     """The quote, line by line, each with its name."""
-    from generia_assets.cli.quotes import price_sentence
     from generia_assets.queries.learned import FEWEST_WORLDS
+    from generia_assets.quotes import price_sentence
 
     pace = "by the pace of calls made here lately" if quoted.measured else "assumed of a fast model; here nothing was measured yet"
     yield "calls", f"{quoted.llm_calls} of the language model, {plural(quoted.image_calls, 'picture')}"

@@ -38,9 +38,9 @@ from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.text import plural
 
 if TYPE_CHECKING:
-    from generia_assets.cli.dry_run import DryRequest
     from generia_assets.content.drafts import Draft
     from generia_assets.content.prompt import Prompt as Request
+    from generia_assets.dry_run import DryRequest
     from generia_assets.tasks.clients import DraftT
 
 _FILE = re.compile(r"\d{3,}\..+\.txt")
@@ -88,10 +88,10 @@ def prompts(
     generia prompts --out before; vi generia_assets/content/prompts/post.j2; generia prompts --out after; diff -r before after
     generia prompts --users 3 --posts 6 --seed 11 --prompt "город, который чинит звёзды" --answers answers --only-missing --out todo
     """
-    from generia_assets.cli.dry_run import DryRun
     from generia_assets.cli.order import world_parameters
     from generia_assets.content.check import require_good_content
     from generia_assets.content.rendering import PromptDelimiter
+    from generia_assets.dry_run import DryRun
     from generia_assets.settings import settings
 
     if out is None and as_page is None:

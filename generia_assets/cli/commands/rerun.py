@@ -18,13 +18,13 @@ from generia_assets.cli.console import CommandError, command_name, remarks, resu
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import choice, dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import about, as_json
-from generia_assets.cli.rendering.formats import dollars as in_dollars
+from generia_assets.content.text import dollars as in_dollars
 from generia_assets.content.text import plural
 
 if TYPE_CHECKING:
-    from generia_assets.cli.quotes import Quote
     from generia_assets.durable.orders.order import Order, StoredParameters
     from generia_assets.durable.status import WorldStatus
+    from generia_assets.quotes import Quote
     from resources.mongodb.connection import MongoDatabase
 
 PARTS_BY_WORD = {task_type.asset.section: task_type for task_type in PARTS}
@@ -183,7 +183,7 @@ def _quote(
 ) -> Quote:
     """What this work on the world takes. Raises ``OrderError`` where the world was planned by another version."""
     from generia_assets.assets.materialized import refuse_another_plan
-    from generia_assets.cli.quotes import knowledge_of, likely_language, quote_of
+    from generia_assets.quotes import knowledge_of, likely_language, quote_of
     from generia_assets.settings import settings
 
     refuse_another_plan(database, status.world_id, makes, keys)

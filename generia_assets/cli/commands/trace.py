@@ -16,7 +16,8 @@ from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, indented, results, safe_line
 from generia_assets.cli.options import Json, world_argument
 from generia_assets.cli.parsers import choice, flag, option
-from generia_assets.cli.rendering.formats import as_json, dollars, duration
+from generia_assets.cli.rendering.formats import as_json, duration
+from generia_assets.content.text import dollars
 
 if TYPE_CHECKING:
     from generia_assets.cli.rendering.requests import Depth

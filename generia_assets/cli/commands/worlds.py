@@ -12,9 +12,9 @@ from generia_assets.cli.connections import open_database, open_world
 from generia_assets.cli.console import command_name, labels, results, safe_line
 from generia_assets.cli.options import Json, JsonLines, world_argument
 from generia_assets.cli.parsers import limit_option
-from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, dollars, moment, of_total, print_limit
+from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, moment, of_total, print_limit
 from generia_assets.cli.selection import StateOption, state_query
-from generia_assets.content.text import plural
+from generia_assets.content.text import dollars, plural
 from generia_assets.durable.status import State
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """``generia quote --compare`` for people: one row for each model at each service tier, one column for each image provider.
 
-Here: the table, in any width. Not here: the quotes (cli/quotes.py).
+Here: the table, in any width. Not here: the quotes (generia_assets/quotes.py).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.cli.console import labels
-from generia_assets.cli.quotes import Quote
 from generia_assets.cli.rendering.formats import FittedTable, about
 from generia_assets.content.text import plural
+from generia_assets.quotes import Quote
 from resources.gemini.tiers import ServiceTier
 
 MODEL, TIER, TEXTS, BETWEEN, TIME = "model", "tier", "texts", "between", "time"

@@ -73,11 +73,6 @@ def compact(number: int) -> str:
     return f"{number:,}"
 
 
-def dollars(amount: float) -> str:
-    """US dollars, with more digits for small amounts."""
-    return f"${amount:,.2f}" if amount >= 100 else f"${amount:.4f}"
-
-
 def share(part: float) -> str:
     """A share in percent."""
     return f"{100 * part:.0f} %"

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.cli.console import indented, labelled, safe_block, safe_line
-from generia_assets.cli.rendering.formats import clock, compact, dollars, duration
+from generia_assets.cli.rendering.formats import clock, compact, duration
+from generia_assets.content.text import dollars
 from generia_assets.queries.log import LogLine
 from generia_assets.queries.records import OK, RequestRecord
 from resources.gemini.tiers import CallTier
