@@ -67,7 +67,6 @@ def logs(
     """
     from generia_assets.interrupts import interruptible
     from generia_assets.settings import settings
-    from resources.mongodb.connection import MongoSilentError
 
     console = results()
     logs = service_logs(settings().generia_data_dir)
@@ -79,6 +78,8 @@ def logs(
         elif world is None:
             _list_services(console, logs, json=json)
         else:
+            from resources.mongodb.connection import MongoSilentError
+
             try:
                 with open_database() as database:
                     _print_world_log(console, database, world, lines, follow=follow, calls=calls, json=json)
