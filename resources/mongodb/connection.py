@@ -238,7 +238,6 @@ class MongoResource:
 
     @contextmanager
     def connection(self) -> Iterator[MongoDatabase]:
-        """The generator's database through a checked blocking client, closed afterwards."""
         with self.client() as client:
             yield client[self.database]
 
@@ -261,5 +260,4 @@ class KeptMongoResource(MongoResource):
             raise as_forbidden(error, self.uri) or error from None
 
     def close(self) -> None:
-        """Close the client."""
         self._closing.close()
