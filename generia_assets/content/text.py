@@ -93,6 +93,11 @@ def cut(text: str, limit: int) -> str:
     return head.rstrip(" \n,;:–—-") + "…"
 
 
+def dollars(amount: float) -> str:
+    """US dollars, with more digits for small amounts."""
+    return f"${amount:,.2f}" if amount >= 100 else f"${amount:.4f}"
+
+
 def plural(number: int, what: str) -> str:
     """So many of something: 1 call, 2 calls, 3 people. ``what`` is in the singular and ends with its noun."""
     plural = "people" if what == "person" else f"{what}s"
