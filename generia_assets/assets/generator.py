@@ -34,7 +34,8 @@ from generia_assets.content.yaml_files import ContentError
 from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped, is_of_dagsters_storage
 from generia_assets.dagster_internals import PARTITION_NAME_TAG, plan_again
 from generia_assets.durable.calls.publications import require_same_platform
-from generia_assets.durable.collections import GENERATIONS, STATUS, ensure_indexes, indexes_of, once_an_hour
+from generia_assets.durable.collections import GENERATIONS, STATUS
+from generia_assets.durable.indexes import ensure_indexes, indexes_of, once_an_hour
 from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
 from generia_assets.durable.status import State, status_of
 from generia_assets.durable.tasks.control import mark_generation_lost, mark_start_failed, mark_waiting
