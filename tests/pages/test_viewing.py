@@ -166,6 +166,9 @@ def test_arrows_turn_the_way_that_is_read(browser: Browser, site: Site) -> None:
             counts.append(page.locator(".zoom .count").inner_text())
         assert counts == ["2 / 2", "1 / 2"]
         assert page.locator(".zoom .close").evaluate("one => one.getBoundingClientRect().left") < 100
+        page.keyboard.press("Escape")
+        page.keyboard.press("?")
+        expect(page.locator(".keys dt").first).to_have_text("j ←")
 
 
 def test_a_link_is_copied(browser: Browser, site: Site, world: MadeUp) -> None:
