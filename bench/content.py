@@ -25,7 +25,6 @@ from rich.table import Table
 from bench.report import PIPED_WIDTH
 from generia_assets.assets.checks import people, plan, timeline, words
 from generia_assets.assets.checks.finding import World
-from generia_assets.cli.dry_run import Answers, DryRequest, DryRun
 from generia_assets.content import seeding, social
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.drafts import Draft, WorldDraft
@@ -35,6 +34,7 @@ from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import storyline
 from generia_assets.content.timeline import timeline as order_of
+from generia_assets.dry_run import Answers, DryRequest, DryRun
 from generia_assets.durable.collections import HISTORY
 from generia_assets.queries.records import OK, read_requests
 from generia_assets.settings import settings

@@ -22,11 +22,11 @@ from bench.report import Options, Report, run
 from bench.stack import IMPATIENT, TestStack, status_of
 from emulators.gemini.faults import Faults
 from generia_assets.catalog import TaskType
-from generia_assets.cli.quotes import Knowledge, Quote, quote_of
 from generia_assets.durable.calls.usage import Usage
 from generia_assets.durable.collections import GENERATIONS
 from generia_assets.durable.orders.order import parse_stored
 from generia_assets.durable.status import WorldStatus
+from generia_assets.quotes import Knowledge, Quote, quote_of
 from generia_assets.settings import settings
 
 MODEL, OTHER_MODEL = "gemini-3.5-flash-lite", "gemini-2.5-flash-lite"

@@ -19,8 +19,8 @@ from generia_assets.cli.connections import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.dagster_link import refuse_second_daemon
 from generia_assets.cli.data_dir import DataDir, RunningGenerator
-from generia_assets.cli.estimates import CallLatency, emulated_latency
 from generia_assets.code_server import Watch, command
+from generia_assets.estimates import CallLatency, emulated_latency
 from generia_assets.processes import launch, spawn
 from generia_assets.settings import Settings
 from local_services.mongod import MissingServiceError, find_mongod

@@ -10,26 +10,21 @@ import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import requests
 import typer
 from rich.console import Console
 
 from generia_assets.catalog import ASSETS
 from generia_assets.cli.connections import database_at
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line, short_path
-from generia_assets.cli.dagster_link import world_runs
-from generia_assets.cli.data_dir import DataDir, lock_data_dir
-from generia_assets.cli.options import (
+from generia_assets.cli.options import Images, Json, Latency, Log, PlatformOption, Texts
+from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
     DEFAULT_SEED,
     DEFAULT_USERS,
-    Json,
-    Latency,
     MaxCost,
-    PlatformOption,
     Posts,
     PriorityOption,
     Prompt,
@@ -37,26 +32,22 @@ from generia_assets.cli.options import (
     Seed,
     TierOption,
     Users,
+    hand_over,
+    new_order,
+    world_parameters,
 )
-from generia_assets.cli.order import hand_over, new_order, world_parameters
 from generia_assets.cli.parsers import flag
-from generia_assets.cli.quotes import cap_warning, knowledge, order_quote
-from generia_assets.cli.rendering.displays import display_on
-from generia_assets.cli.rendering.summary import WorldResult, print_summary, world_result
-from generia_assets.cli.watching import Images, Log, Snapshot, Texts, WatchOptions, watch_world
-from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
-from generia_assets.durable.orders.order import Order
-from generia_assets.durable.status import State
-from generia_assets.interrupts import interruptible, uninterrupted
-from generia_assets.pages.gallery import write_gallery
-from generia_assets.queries.worlds import world_status
-from generia_assets.settings import Settings, settings
-from local_services.catalog import ServiceCatalog, ServiceChoice
-from local_services.services import show_services
-from resources.kafka.producer import EventProducer
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from generia_assets.cli.data_dir import DataDir
+    from generia_assets.cli.rendering.summary import WorldResult
+    from generia_assets.cli.watching import Snapshot, WatchOptions
+    from generia_assets.durable.orders.order import Order
+    from generia_assets.settings import Settings
+    from local_services.catalog import ServiceCatalog
+    from resources.mongodb.connection import MongoDatabase
 
 Keep = Annotated[bool, flag("--keep", "Leave everything running afterwards, to look around, until Ctrl-C.")]
 
@@ -97,6 +88,16 @@ def demo(
     generia demo --platform grpc
     GEMINI_API_KEY=… generia demo --users 25 --posts 150 --max-cost-usd 1
     """
+    from generia_assets.cli.data_dir import lock_data_dir
+    from generia_assets.cli.order import knowledge
+    from generia_assets.cli.watching import WatchOptions
+    from generia_assets.content.check import require_good_content
+    from generia_assets.durable.status import State
+    from generia_assets.interrupts import interruptible, uninterrupted
+    from generia_assets.quotes import cap_warning, order_quote
+    from generia_assets.settings import settings
+    from local_services.catalog import ServiceCatalog, ServiceChoice
+
     chosen = settings()
     require_good_content()
     if seed is None and (users, posts, prompt) == (DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_PROMPT):
@@ -154,6 +155,13 @@ class _Demo:
 
     def make_world(self, prompt: str, options: WatchOptions, *, full_texts: bool) -> WorldResult:
         """Start the services, order the world, show it until it is over, and print the summary."""
+        from generia_assets.cli.rendering.displays import display_on
+        from generia_assets.cli.rendering.summary import print_summary, world_result
+        from generia_assets.cli.watching import WatchOptions, watch_world
+        from generia_assets.durable.status import State
+        from local_services.services import show_services
+        from resources.kafka.producer import EventProducer
+
         catalog, data_dir = self.catalog, self._data_dir
         with ExitStack() as stack:
             with display_on(self._console, full_texts=full_texts) as display:
@@ -213,6 +221,8 @@ class _Demo:
 
     def _gallery(self, database: MongoDatabase) -> Path | None:
         """Write the world's pages as files; None where the disk refuses them, which takes nothing from the world."""
+        from generia_assets.pages.gallery import write_gallery
+
         data_dir = self._data_dir
         try:
             return write_gallery(database, self._world_id, galleries=data_dir.gallery, media=data_dir.media)
@@ -241,6 +251,9 @@ class _StartCheck:
 
     def check(self) -> None:
         """Raise ``ChildFailedError`` for a service that ended, ``CommandError`` for a run that failed and is not repeated."""
+        from generia_assets.cli.dagster_link import world_runs
+        from generia_assets.queries.worlds import world_status
+
         self._catalog.services.check()
         if self._begun or time.monotonic() < self._next_look:
             return
@@ -257,6 +270,8 @@ class _StartCheck:
 
 def _await_end_of_run(database: MongoDatabase, world_id: str) -> None:
     """Wait until the run has released its world: it still checks what it made, and Dagster would repeat a run cut off in that."""
+    from generia_assets.queries.worlds import world_status
+
     deadline = time.monotonic() + END_OF_RUN_S
     while time.monotonic() < deadline:
         status = world_status(database, world_id)
@@ -289,6 +304,8 @@ def describe_arrived(platform: str, database: MongoDatabase, world_id: str) -> s
 
 
 def _call(method: str, url: str, body: object = None) -> Any:  # noqa: ANN401  as JSON
+    import requests
+
     with requests.Session() as session:
         session.trust_env = False  # no proxy stands before an emulator
         try:

@@ -92,7 +92,7 @@ def _gemini_key(key: SecretStr) -> SecretStr:
 
 
 def _gemini_model(model: str) -> str:
-    from resources.gemini.models import model_profiles  # imports pymongo, which is slow: only where settings are read
+    from resources.gemini.models import model_profiles
 
     if model not in model_profiles():
         raise ValueError(f"must be one of {', '.join(model_profiles())}, or be given a profile in resources/gemini/models.yaml")
@@ -110,9 +110,9 @@ def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
 
 
 def _image_provider(name: str) -> str:
-    from resources.images import provider_class
-
     if name not in (STUB, GEMINI):
+        from resources.images import provider_class  # with Pillow, for which commands need not wait
+
         provider_class(name)
     return name
 

@@ -1,7 +1,6 @@
 """Text functions: cleaning, cutting at a word, counting; letters and words in any script.
 
-Here: functions of strings from users and models. Not here: languages (languages.py), names (names.py), which texts
-are similar (similarity.py).
+Not here: languages (languages.py), names (names.py), which texts are similar (similarity.py).
 """
 
 from __future__ import annotations
@@ -92,6 +91,11 @@ def cut(text: str, limit: int) -> str:
     if not text[limit - 1].isspace() and boundary > limit // 2:
         head = head[:boundary]
     return head.rstrip(" \n,;:–—-") + "…"
+
+
+def dollars(amount: float) -> str:
+    """US dollars, with more digits for small amounts."""
+    return f"${amount:,.2f}" if amount >= 100 else f"${amount:.4f}"
 
 
 def plural(number: int, what: str) -> str:

@@ -19,8 +19,7 @@ from pydantic_core import to_jsonable_python
 
 from generia_assets.durable.collections import STATUS
 from resources.gemini.tiers import ServiceTier
-from resources.mongodb.connection import MongoDocument
-from resources.mongodb.stored import Moment, UnreadableRecord, readable, required
+from resources.mongodb.stored import Moment, MongoDocument, UnreadableRecord, readable, required
 
 
 class State(StrEnum):

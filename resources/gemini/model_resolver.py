@@ -12,16 +12,19 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
-from pymongo.asynchronous.collection import AsyncCollection
 
 from resources.gateway.outcomes import CallError, FatalCallError, ModelMissingError, ParameterRefusedError
 from resources.gemini import models
 from resources.gemini.models import RESERVED_AHEAD, ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
 from resources.gemini.tiers import CallTier, tiers_served
-from resources.mongodb.connection import MongoDocument
+
+if TYPE_CHECKING:
+    from pymongo.asynchronous.collection import AsyncCollection
+
+    from resources.mongodb.stored import MongoDocument
 
 logger = logging.getLogger(__name__)
 

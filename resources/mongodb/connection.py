@@ -33,13 +33,12 @@ from tenacity import (
 )
 
 from resources.gateway.outcomes import OutageTimeoutError
+from resources.mongodb.stored import MongoDocument as MongoDocument
 
 logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
-MongoDocument: TypeAlias = dict[str, Any]
-"""A raw BSON document, at the border to pymongo only; inside, typed pydantic documents are passed."""
 AsyncMongoDatabase: TypeAlias = AsyncDatabase[MongoDocument]
 MongoDatabase: TypeAlias = Database[MongoDocument]
 

@@ -23,12 +23,12 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from resources.mongodb.connection import MongoDatabase, MongoDocument, missing_indexes, retried_on_outage
+from resources.mongodb.stored import POINTERS as POINTERS
 from resources.mongodb.stored import UnreadableRecord, readable, refuse, required
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
 
-POINTERS = "materializations"
 BATCH = 500
 """Documents written at once."""
 TRIES = 5

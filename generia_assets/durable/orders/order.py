@@ -36,7 +36,7 @@ from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.content.text import clean
 from resources.explanation import explain, shortened
 from resources.gemini.tiers import ServiceTier
-from resources.mongodb.connection import MongoDocument
+from resources.mongodb.stored import MongoDocument
 
 WORLD_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """What may name a world: the platform's UUIDs, and short names a person types in the UI. Safe as partition key and folder name."""
