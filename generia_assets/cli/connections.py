@@ -73,8 +73,8 @@ def addresses(settings: Settings) -> Addresses:
     return Addresses(mongodb_uri, kafka, dagster_home, code_server)
 
 
-REFUSED_S, QUICK_S = 0.05, 0.4
-"""How long a server that refuses connections is waited for, and one that is asked for what is not essential."""
+QUICK_S = 0.4
+"""How long a server is waited for that is asked for what is not essential."""
 CANDIDATES = 5
 """Worlds that are named where several, or none, are meant."""
 
@@ -82,10 +82,12 @@ CANDIDATES = 5
 @contextmanager
 def database_at(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]:
     """The generator's database there. Raises ``MongoUnavailableError``, whose message says how to start one, after ``ANSWER_S``."""
-    from resources.mongodb.connection import check_mongo, connect
+    from resources.mongodb.connection import check_mongo, connect, silent
 
+    if not listens(mongodb_uri):
+        raise silent(mongodb_uri, "connection refused")
     with connect(mongodb_uri) as client:
-        check_mongo(client, mongodb_uri, seconds=ANSWER_S if listens(mongodb_uri) else REFUSED_S)
+        check_mongo(client, mongodb_uri, seconds=ANSWER_S)
         yield client[settings.mongodb_database]
 
 

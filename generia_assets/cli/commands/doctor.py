@@ -107,10 +107,13 @@ def check(json: JsonLines = False) -> None:
     generia check
     generia check --json | jq -r '"\\(.file):\\(.line)"'
     """
-    from generia_assets.content.check import files, mistakes
     from generia_assets.settings import settings
 
     settings()
+    if not json:
+        results().print("All settings are allowed values.")
+    from generia_assets.content.check import files, mistakes  # with all templates: the first answer need not wait for them
+
     found = mistakes()
     for one in found:
         if json:
@@ -120,4 +123,4 @@ def check(json: JsonLines = False) -> None:
     if found:
         raise typer.Exit(1)
     if not json:
-        results().print(f"All settings are allowed values; {len(files())} templates and data files have no mistake.")
+        results().print(f"{len(files())} templates and data files have no mistake.")
