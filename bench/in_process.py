@@ -1,7 +1,6 @@
 """Worlds made in this very process, as Dagster makes them: a world costs a harness a second instead of a process.
 
-Here: one run of one world, settings that change from one run to the next. Not here: processes that can be killed (stack.py,
-one_world.py), and what a world must look like afterwards (exact.py).
+Not here: processes that can be killed (stack.py, one_world.py), and what a world must look like afterwards (exact.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Killing parts of a stack, and what a supervisor does about it: start again what ended, and nothing else.
 
-Here: which processes there are to kill (the run's own process too), freezing them so that what is in the air can be counted at the
-very moment of death, and the supervisor. Not here: worlds, and when to kill (kills.py).
+Not here: worlds, and when to kill (kills.py).
 """
 
 from __future__ import annotations

@@ -44,11 +44,7 @@ QUIET_SECONDS = 20.0
 """How long the former world's run may take to end before the next world is ordered."""
 STILL_SECONDS = 0.02
 """What a process sent before it was stopped has arrived by then."""
-SETTINGS = {
-    **SHORT_LEASES,
-    "BREAKER_OPEN_SECONDS": "0.3",
-    "IMAGE_STUB_LATENCY_SECONDS": "0.1",
-}
+SETTINGS = {**SHORT_LEASES, "BREAKER_OPEN_SECONDS": "0.3", "IMAGE_STUB_LATENCY_SECONDS": "0.1"}
 CALLS = 2 + 1 + 2 * USERS + POSTS
 """LLM calls of such a world: description, pictures, one batch of people, each person and their ideas, each post."""
 QUICK = (Kill.RUN, Kill.EVERYTHING)

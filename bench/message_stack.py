@@ -79,11 +79,7 @@ class MessageStack(TestStack):
     def _make_topics(self) -> None:
         with KafkaAdminClient(bootstrap_servers=self.env["KAFKA_BOOTSTRAP_SERVERS"]) as admin:
             admin.create_topics(
-                [
-                    NewTopic(ORDERS, PARTITIONS, 1, topic_configs=GIANTS),
-                    NewTopic(DEAD_LETTERS, 1, 1),
-                    NewTopic(PROGRESS, 1, 1),
-                ]
+                [NewTopic(ORDERS, PARTITIONS, 1, topic_configs=GIANTS), NewTopic(DEAD_LETTERS, 1, 1), NewTopic(PROGRESS, 1, 1)]
             )
             admin.wait_for_topics([ORDERS, DEAD_LETTERS, PROGRESS])
 

@@ -29,11 +29,7 @@ SLOW_SECONDS = 0.4
 CALLS_BEFORE_DEATH = 9
 SENT_SECONDS = 0.2
 """What has ended so long before is sent."""
-SETTINGS = {
-    "OTEL_BSP_SCHEDULE_DELAY": "50",
-    **SHORT_LEASES,
-    "IMAGE_STUB_LATENCY_SECONDS": "0.05",
-}
+SETTINGS = {"OTEL_BSP_SCHEDULE_DELAY": "50", **SHORT_LEASES, "IMAGE_STUB_LATENCY_SECONDS": "0.05"}
 LONGEST_VALUE = 200
 """Characters of an attribute: ids and names are shorter, texts of prompts are longer."""
 SENDER = "00f067aa0ba902b7"

@@ -1,7 +1,6 @@
 """A receiver of traces: OTLP over HTTP on a free port of loopback, as a collector has it; and its spans as a tree of text.
 
-Here: receiving ``ExportTraceServiceRequest``, what a received span says, and how a trace looks. Not here: which spans there must be
-(one_trace.py).
+Not here: which spans there must be (one_trace.py).
 """
 
 from __future__ import annotations

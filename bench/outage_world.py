@@ -1,7 +1,6 @@
 """A world made in this process while a harness takes something away from it, and what its record says meanwhile.
 
-Here: the world's thread, and the look at status, breaker board and emulator while it works. Not here: what is taken away
-(outages.py), and what exact means (exact.py).
+Not here: what is taken away (outages.py), and what exact means (exact.py).
 """
 
 from __future__ import annotations

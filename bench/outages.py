@@ -14,11 +14,7 @@ from bench.outage_cases import Cases, Verdict
 from bench.report import Options, Report, run
 from bench.stack import IMPATIENT, TestStack, TooLateError
 
-SETTINGS = {
-    **IMPATIENT,
-    "GEMINI_TIMEOUT_SECONDS": "1",
-    "LOG_LEVEL": "ERROR",
-}
+SETTINGS = {**IMPATIENT, "GEMINI_TIMEOUT_SECONDS": "1", "LOG_LEVEL": "ERROR"}
 LATENCY_SECONDS = 0.1
 
 
@@ -68,11 +64,7 @@ def cases(all_cases: Cases, lengths: Lengths, *, quick: bool) -> Sequence[Callab
         chosen.append(all_cases.minute_quota)
         chosen.append(all_cases.too_many_requests)
         chosen.append(lambda: all_cases.cost_of_an_outage(lengths.gemini))
-    chosen += [
-        lambda: all_cases.mongodb_stops(lengths.mongodb),
-        all_cases.patience_ends,
-        lambda: all_cases.ceiling(lengths.calls),
-    ]
+    chosen += [lambda: all_cases.mongodb_stops(lengths.mongodb), all_cases.patience_ends, lambda: all_cases.ceiling(lengths.calls)]
     if quick:
         return chosen
     return [

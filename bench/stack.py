@@ -168,15 +168,7 @@ class TestStack:
         api_version = tuple(map(int, version.split("."))) if version else None
         return {"bootstrap_servers": self.env["KAFKA_BOOTSTRAP_SERVERS"], "api_version": api_version}
 
-    def order(
-        self,
-        *,
-        users: int,
-        posts: int,
-        prompt: str = PROMPT,
-        traceparent: str = "",
-        **more: object,
-    ) -> str:
+    def order(self, *, users: int, posts: int, prompt: str = PROMPT, traceparent: str = "", **more: object) -> str:
         """Send one order as the platform does, in the trace of this header, if there is one; return the world's id."""
         world_id = self._new_id()
         if self.platform is not None:

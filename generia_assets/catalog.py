@@ -1,7 +1,6 @@
 """The catalogue: the nine assets and the task types that make them, one row each. Every other table is derived from it.
 
-Here: what an asset is, without Dagster and MongoDB. Not here: how a task makes it (tasks/), what its documents hold
-(content/documents.py), and what its prompts say (content/prompts).
+Not here: how a task makes it (tasks/), what its documents hold (content/documents.py), and what its prompts say (content/prompts).
 """
 
 from __future__ import annotations

@@ -57,18 +57,19 @@ class OpenSqliteStorage(DagsterSqliteStorage):
         return cls.from_local(config_value["base_dir"], inst_data)
 
 
-class _Runs(SqliteRunStorage):
+class _Kept:
+    _conn_string: str
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         with _engine(self._conn_string).begin() as connection:
             yield connection
 
 
-class _Schedules(SqliteScheduleStorage):
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        with _engine(self._conn_string).begin() as connection:
-            yield connection
+class _Runs(_Kept, SqliteRunStorage): ...
+
+
+class _Schedules(_Kept, SqliteScheduleStorage): ...
 
 
 class _Events(SqliteEventLogStorage):

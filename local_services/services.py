@@ -1,7 +1,6 @@
 """The services of a running generator: started all at once, each as soon as what it needs is there, and ended in order.
 
-Here: the machinery, the same for every service, and how the start is shown. Not here: which services there are and how each is
-started (catalog.py), and single processes (generia_assets/processes.py).
+Not here: which services there are and how each is started (catalog.py), and single processes (generia_assets/processes.py).
 """
 
 from __future__ import annotations

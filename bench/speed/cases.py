@@ -1,7 +1,6 @@
 """The cases of ``make bench``, one entry each: what is measured, and against which bound.
 
-Here: the table, and the few measurements that are more than the making of worlds. Not here: making and costs (session.py), the
-arithmetic of bounds (bounds.py).
+Not here: making and costs (session.py), the arithmetic of bounds (bounds.py).
 """
 
 from __future__ import annotations

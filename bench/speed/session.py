@@ -1,7 +1,6 @@
 """A session of measurements: one stack, with the settings of a case, on which worlds are ordered as the platform orders them.
 
-Here: ordering, waiting, stopping, and what worlds that were made so have cost. Not here: which worlds, and what is looked at
-(cases.py).
+Not here: which worlds, and what is looked at (cases.py).
 """
 
 from __future__ import annotations

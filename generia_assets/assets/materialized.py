@@ -103,12 +103,7 @@ PAGE = 200
 
 
 def task_results(
-    database: MongoDatabase,
-    world_id: str,
-    generation: str,
-    asset: AssetSpec,
-    *,
-    patience_seconds: float,
+    database: MongoDatabase, world_id: str, generation: str, asset: AssetSpec, *, patience_seconds: float
 ) -> Iterator[Document]:
     """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time.
 

@@ -1,7 +1,6 @@
 """The people of a world, made on demand and once: concepts, characters and plans of posts.
 
-Here: the dependencies between these, and loading those that the run does not make. Not here: when each is needed
-(orchestrator.py), and how one of them is made (tasks/).
+Not here: when each is needed (orchestrator.py), and how one of them is made (tasks/).
 
 A batch of concepts needs the batch before it, a character the batches of its acquaintances, a plan of ten posts the character and
 that person's plan before it. So each of them waits only for documents that an earlier place of the timeline needs, too.
@@ -24,13 +23,7 @@ from generia_assets.assets.materialized import ItemMissingError
 from generia_assets.assets.selection import PreviousState, WorldRun
 from generia_assets.catalog import TaskType
 from generia_assets.content import social
-from generia_assets.content.documents import (
-    Acquaintance,
-    Character,
-    CharacterAvatar,
-    CharacterBrief,
-    PostBrief,
-)
+from generia_assets.content.documents import Acquaintance, Character, CharacterAvatar, CharacterBrief, PostBrief
 from generia_assets.content.keys import batch_key, character_index, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.shares import BATCH
@@ -242,14 +235,7 @@ class CharacterPool:
         previous, character_id = await self.before.previous_character(brief)
         to_update = await self.before.acquaintances_to_update(previous, acquaintances) if previous is not None else ()
         return await self._run.execute(
-            self._after_character,
-            generate_character,
-            parameters,
-            brief,
-            acquaintances,
-            previous,
-            to_update,
-            character_id,
+            self._after_character, generate_character, parameters, brief, acquaintances, previous, to_update, character_id
         )
 
     async def _avatar_url(self, key: str, again: bool) -> str | None:
@@ -281,12 +267,7 @@ class CharacterPool:
         briefs: tuple[PostBrief, ...] = ()
         try:
             made = await self._run.execute(
-                self._after_ideas,
-                generate_post_batch,
-                parameters,
-                person.character,
-                person.acquaintances,
-                ideas,
+                self._after_ideas, generate_post_batch, parameters, person.character, person.acquaintances, ideas
             )
             briefs = made.briefs
         except TaskFailedError as error:

@@ -1,7 +1,6 @@
 """A run's calls: the API gateway over the resources Gemini, images and platform, opened on the run's event loop.
 
-Here: how they are put together. Not here: which settings decide about an API (resources/providers.py), and how a task calls them
-(durable/calls).
+Not here: which settings decide about an API (resources/providers.py), and how a task calls them (durable/calls).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The items of a run, and the documents that they replace.
 
-Here: ``Selection`` (which items), ``WorldRun`` (the run's work on its world), ``PreviousState`` (the previous documents of
-regenerated people and posts). Not here: the order of the work (orchestrator.py), and how an item is made (tasks/).
+Not here: the order of the work (orchestrator.py), and how an item is made (tasks/).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Requests to the model about people: the concepts of a batch, and one person in full.
 
-Here: which data goes into which template, and the shape of the answer. Not here: the templates (prompts/*.j2), the checks
-    (drafts.py).
+Not here: the templates (prompts/*.j2), the checks (drafts.py).
 """
 
 from __future__ import annotations

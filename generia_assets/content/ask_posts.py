@@ -1,7 +1,6 @@
 """Requests to the model about posts: the ideas of a batch, and one post in full.
 
-Here: which data goes into which template, and the shape of the answer. Not here: the templates (prompts/*.j2), the checks
-    (drafts.py).
+Not here: the templates (prompts/*.j2), the checks (drafts.py).
 """
 
 from __future__ import annotations
@@ -57,10 +56,7 @@ def post_batch(
         "post_batch",
         IdeasDraft,
         _OUTPUT_BATCH + _OUTPUT_IDEA * len(numbers),
-        Shape(
-            items=(("ideas", len(numbers), len(numbers)),),
-            ranges=(("ideas.number", min(numbers), max(numbers)),),
-        ),
+        Shape(items=(("ideas", len(numbers), len(numbers)),), ranges=(("ideas.number", min(numbers), max(numbers)),)),
         wanted=list(zip(numbers, slots, strict=True)),
         wishes=wishes_of(request, world),
         happened=max(slot.after for slot in slots),

@@ -1,7 +1,6 @@
 """Requests to the model about a world: its description, its pictures, and (quality ``high``) better picture prompts.
 
-Here: which data goes into which template, and the shape of the answer. Not here: the templates (prompts/*.j2), the checks
-    (drafts.py).
+Not here: the templates (prompts/*.j2), the checks (drafts.py).
 """
 
 from __future__ import annotations

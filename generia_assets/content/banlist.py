@@ -1,7 +1,6 @@
 """The ban list: overused names, trades, words and phrases, given to the model and searched for in its answers.
 
-Here: the lists for a language, and finding their entries in a text. Not here: the lists (data/banlist/*.yaml), and the consequences
-(the tasks ask for names again and count everything else).
+Not here: the lists (data/banlist/*.yaml), and the consequences (the tasks ask for names again and count everything else).
 """
 
 from __future__ import annotations

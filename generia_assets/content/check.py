@@ -1,7 +1,6 @@
 """Checks templates and data files before any call is paid for.
 
-Here: every data file is read, every template is rendered with sample data, and undefined names are found also in branches that
-no sample takes. Not here: the samples (samples.py), and what a file may hold (data_files.py).
+Not here: the samples (samples.py), and what a file may hold (data_files.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The data files beside the prompts: read once, validated, typed.
 
-Here: what ``content/data/*.yaml`` may hold. Not here: reading YAML (yaml_files.py), the random choices from the data, and when all
-files are validated (check.py).
+Not here: reading YAML (yaml_files.py), the random choices from the data, and when all files are validated (check.py).
 """
 
 from __future__ import annotations

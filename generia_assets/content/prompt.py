@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -24,7 +25,7 @@ from generia_assets.content.text import cut
 
 LONGEST_COMPLAINT = 800
 """Characters of a complaint; it may quote much of an answer."""
-Schema = dict[str, object]
+Schema = dict[str, Any]
 
 _KEPT = ("type", "items", "enum", "minItems", "maxItems", "minimum", "maximum", "anyOf")
 _BAN_TITLES = {
@@ -53,23 +54,17 @@ class Shape:
 AS_IT_IS = Shape()
 
 
-def _object(value: object) -> Schema:
-    if not isinstance(value, dict):
-        raise TypeError(f"not a schema: {value!r}")
-    return value
-
-
-def _inlined(node: object, definitions: Mapping[str, object]) -> object:
+def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401  any part of a schema
     if isinstance(node, list):
         return [_inlined(part, definitions) for part in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        return _inlined(definitions[str(node["$ref"]).rsplit("/", 1)[-1]], definitions)
-    result: Schema = {key: _inlined(node[key], definitions) for key in _KEPT if key in node}
+        return _inlined(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions)
+    result = {key: _inlined(node[key], definitions) for key in _KEPT if key in node}
     if "properties" in node:
         # Names of properties are not keywords: each is kept, whatever it is called.
-        properties = {name: _inlined(part, definitions) for name, part in _object(node["properties"]).items()}
+        properties = {name: _inlined(part, definitions) for name, part in node["properties"].items()}
         # All fields are asked for, defaults or not, and in the order of the class, which is the order of thinking.
         result |= {"properties": properties, "required": list(properties), "propertyOrdering": list(properties)}
     if isinstance(node.get("additionalProperties"), dict):
@@ -81,20 +76,20 @@ def _at(schema: Schema, path: str) -> Schema:
     """The node at a dotted path; steps through arrays by itself."""
     node = schema
     for name in filter(None, path.split(".")):
-        node = _object(_fields(node)[name])
+        node = _entry(node)["properties"][name]
     return node
 
 
-def _fields(node: Schema) -> Schema:
-    """The properties of an object, or of the objects in an array."""
-    return _object(_object(node.get("items", node))["properties"])
+def _entry(node: Schema) -> Schema:
+    """An entry of an array; of anything else the node itself."""
+    entry: Schema = node.get("items", node)
+    return entry
 
 
 def _drop(schema: Schema, path: str) -> None:
     parent, _, name = path.rpartition(".")
-    holder = _at(schema, parent)
-    holder = _object(holder.get("items", holder))
-    properties = _object(holder["properties"])
+    holder = _entry(_at(schema, parent))
+    properties = holder["properties"]
     del properties[name]
     holder |= {"required": list(properties), "propertyOrdering": list(properties)}
 
@@ -110,7 +105,7 @@ def _fill(node: Schema, names: tuple[str, ...]) -> None:
 def schema_of(draft: type[BaseModel], shape: Shape = AS_IT_IS) -> Schema:
     """The schema of this draft with this shape. Cached: the same shape gives the same object, which must not be changed."""
     raw = draft.model_json_schema()
-    schema = _object(_inlined(raw, raw.get("$defs", {})))
+    schema: Schema = _inlined(raw, raw.get("$defs", {}))
     for path in shape.without:
         _drop(schema, path)
     for path, names in shape.slots:
@@ -118,8 +113,7 @@ def schema_of(draft: type[BaseModel], shape: Shape = AS_IT_IS) -> Schema:
     for path, least, most in shape.items:
         _at(schema, path).update(minItems=least, maxItems=most)
     for path, minimum, maximum in shape.ranges:
-        node = _at(schema, path)
-        _object(node.get("items", node)).update(minimum=minimum, maximum=maximum)
+        _entry(_at(schema, path)).update(minimum=minimum, maximum=maximum)
     return schema
 
 
@@ -136,7 +130,7 @@ class Prompt:
     system: str
     world: str
     item: str
-    schema: dict[str, object]
+    schema: Schema
     max_output_tokens: int
     complaints: tuple[str, ...] = field(default=())
 

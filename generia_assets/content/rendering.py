@@ -1,8 +1,7 @@
 """Rendering of templates.
 
-Here: the Jinja environment and its filters, and ``PromptDelimiter``, the tags that separate material (a user's sentence, a world, a
-person) from instructions. Not here: what is put into the templates (ask_*.py), and the templates (prompts/).
-A template that uses a name it was not given fails at once, with its line.
+Not here: what is put into the templates (ask_*.py), and the templates (prompts/). A template that uses a name it was not given
+fails at once, with its line.
 """
 
 from __future__ import annotations

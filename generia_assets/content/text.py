@@ -1,7 +1,6 @@
 """Text functions: cleaning, cutting at a word, counting; letters and words in any script.
 
-Here: functions of strings from users and models. Not here: languages (languages.py), names (names.py), which texts
-are similar (similarity.py).
+Not here: languages (languages.py), names (names.py), which texts are similar (similarity.py).
 """
 
 from __future__ import annotations

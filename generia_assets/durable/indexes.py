@@ -27,90 +27,72 @@ from resources.mongodb.document_store import POINTERS
 
 logger = logging.getLogger(__name__)
 
+
+def _index(*fields: str, **options: object) -> IndexModel:
+    """An index of these fields; those with a minus are in descending order."""
+    return IndexModel(
+        [(field.removeprefix("-"), DESCENDING if field.startswith("-") else ASCENDING) for field in fields], **options
+    )
+
+
 INDEXES: dict[str, list[IndexModel]] = {
     TASKS: [
         # the io manager streams one asset's results of one generation in order of their keys
-        IndexModel([("world_id", ASCENDING), ("generation", ASCENDING), ("type", ASCENDING), ("key", ASCENDING)]),
+        _index("world_id", "generation", "type", "key"),
         # people and checks ask for what failed; the metrics count types by this alone, and time those that ended last
-        IndexModel([("world_id", ASCENDING), ("status", ASCENDING), ("type", ASCENDING), ("updated_at", DESCENDING)]),
+        _index("world_id", "status", "type", "-updated_at"),
         # the pages of a growing world ask which posts reply to those that they show
-        IndexModel(
-            [("world_id", ASCENDING), ("generation", ASCENDING), ("result.in_reply_to", ASCENDING)],
-            partialFilterExpression={"result.in_reply_to": {"$gt": ""}},
-        ),
+        _index("world_id", "generation", "result.in_reply_to", partialFilterExpression={"result.in_reply_to": {"$gt": ""}}),
         # the watchdog asks for the few orders that no run has started
-        IndexModel(
-            [("type", ASCENDING), ("accepted_at", ASCENDING)],
-            partialFilterExpression={"status": "pending", "accepted_at": {"$exists": True}},
-        ),
+        _index("type", "accepted_at", partialFilterExpression={"status": "pending", "accepted_at": {"$exists": True}}),
     ],
     STATUS: [
         # the watchdog asks for worlds in progress whose owner fell silent
-        IndexModel([("status", ASCENDING), ("owner.expires_at", ASCENDING)]),
-        IndexModel([("updated_at", DESCENDING)]),
+        _index("status", "owner.expires_at"),
+        _index("-updated_at"),
         # and for the few worlds whose live events have not all been sent
-        IndexModel([("events_pending", ASCENDING)], partialFilterExpression={"events_pending": True}),
+        _index("events_pending", partialFilterExpression={"events_pending": True}),
     ],
     HISTORY: [
-        IndexModel([("world_id", ASCENDING), ("created_at", ASCENDING)]),
-        IndexModel([("task_id", ASCENDING)]),
+        _index("world_id", "created_at"),
+        _index("task_id"),
         # each asset's and each person's calls, tokens and dollars are added up from this alone: prompts and answers are not read
-        IndexModel(
-            [
-                ("world_id", ASCENDING),
-                ("generation", ASCENDING),
-                ("labels.task_type", ASCENDING),
-                *(
-                    (name, ASCENDING)
-                    for name in ("api_type", "cost_usd", "tokens.prompt", "tokens.cached", "tokens.output", "labels.key")
-                ),
-            ],
+        _index(
+            *("world_id", "generation", "labels.task_type", "api_type", "cost_usd"),
+            *("tokens.prompt", "tokens.cached", "tokens.output", "labels.key"),
             name="spending",
         ),
     ],
     GENERATIONS: [
-        IndexModel([("world_id", ASCENDING), ("started_at", DESCENDING)]),
-        IndexModel([("runs", ASCENDING)]),
+        _index("world_id", "-started_at"),
+        _index("runs"),
         # quotes learn from the worlds that were completed last
-        IndexModel([("updated_at", DESCENDING)], partialFilterExpression={"usage": {"$exists": True}}),
+        _index("-updated_at", partialFilterExpression={"usage": {"$exists": True}}),
     ],
-    # what a process wrote of its breakers (durable/calls/breaker_status.py) and did not take away, because it died
-    FLEET: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
+    # what a process wrote of its breakers (durable/calls/api_status.py) and did not take away, because it died
+    FLEET: [_index("expires_at", expireAfterSeconds=0)],
     # what no tick meets any more goes by itself
-    UNREADABLE_BATCHES: [IndexModel([("expires_at", ASCENDING)], expireAfterSeconds=0)],
-    KEPT_LETTERS: [IndexModel([("at", ASCENDING)])],
-    STEPS: [IndexModel([("task_id", ASCENDING)]), IndexModel([("world_id", ASCENDING)])],
+    UNREADABLE_BATCHES: [_index("expires_at", expireAfterSeconds=0)],
+    KEPT_LETTERS: [_index("at")],
+    STEPS: [_index("task_id"), _index("world_id")],
     PUBLICATIONS: [
-        IndexModel([("world_id", ASCENDING), ("status", ASCENDING)]),
+        _index("world_id", "status"),
         # people ask where a published post came from, by nothing but its id
-        IndexModel([("answer", ASCENDING)], partialFilterExpression={"kind": "post"}),
+        _index("answer", partialFilterExpression={"kind": "post"}),
     ],
-    POINTERS: [IndexModel([("world_id", ASCENDING)])],
+    POINTERS: [_index("world_id")],
     # the relay and the pages read a world's events on from a number
-    WORLD_EVENTS: [IndexModel([("world_id", ASCENDING), ("seq", ASCENDING)])],
+    WORLD_EVENTS: [_index("world_id", "seq")],
     # the pages' feed has the order of the world, from either end; below a post are its replies; mentions and relations name people
     # by username
-    "post_images": [
-        IndexModel(
-            [
-                ("world_id", ASCENDING),
-                ("materialization", ASCENDING),
-                ("t", DESCENDING),
-                ("published_at", DESCENDING),
-                ("key", DESCENDING),
-            ],
-        )
-    ],
+    "post_images": [_index("world_id", "materialization", "-t", "-published_at", "-key")],
     "posts": [
-        IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("t", ASCENDING), ("key", ASCENDING)]),
-        IndexModel(
-            [("world_id", ASCENDING), ("materialization", ASCENDING), ("in_reply_to", ASCENDING)],
-            partialFilterExpression={"in_reply_to": {"$gt": ""}},
-        ),
+        _index("world_id", "materialization", "t", "key"),
+        _index("world_id", "materialization", "in_reply_to", partialFilterExpression={"in_reply_to": {"$gt": ""}}),
     ],
     # the list of worlds is filtered by language
-    "world_parameters": [IndexModel([("user_preferences.language", ASCENDING), ("_id", ASCENDING)])],
-    "characters": [IndexModel([("world_id", ASCENDING), ("username", ASCENDING)])],
+    "world_parameters": [_index("user_preferences.language", "_id")],
+    "characters": [_index("world_id", "username")],
 }
 EXPIRE = {HISTORY: "created_at", WORLD_EVENTS: "at"}
 """Collections that are kept for a while only, and since when."""

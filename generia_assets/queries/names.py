@@ -1,7 +1,6 @@
 """Finding an item of a world by its key, by a username, or by the id it has on the platform.
 
-Here: from what people type (``c0007``, ``@mira``, ``c0007-p0003``, a published id) to an item's key. Not here: the item itself
-(traces.py, people.py, feed.py).
+Not here: the item itself (traces.py, people.py, feed.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Every object that MongoDB keeps of a world, by section and type (R14).
 
-Here: the sections and reading their documents: an asset's through its view (asset_views.py), posts and their pictures in the order
-of the world. Not here: rendering (cli).
+Not here: rendering (cli).
 """
 
 from __future__ import annotations

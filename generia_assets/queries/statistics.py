@@ -1,16 +1,15 @@
 """Figures of a world's work, by task type and by type of request: counts, failures, times, tokens, dollars (R14, R16).
 
-Here: figures over all of a world's generations. Not here: where the time of the last one went (critical_path.py). Requests are
-those of the last HISTORY_TTL_DAYS days.
+Not here: where the time of the last one went (critical_path.py). Requests are those of the last HISTORY_TTL_DAYS days.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import computed_field
 
@@ -100,6 +99,12 @@ class _Calls:
         self.output += call.output_tokens
         self.cost += call.cost_usd
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What figures of requests and of tasks have in common."""
+        tokens = {"prompt_tokens": self.prompt, "cached_tokens": self.cached, "output_tokens": self.output}
+        return {"calls": len(self.durations), **tokens, "cost_usd": round(self.cost, 6)}
+
 
 @dataclass
 class _Tasks:
@@ -141,34 +146,21 @@ def _task_figures(task_type: TaskType, tasks: _Tasks, calls: _Calls) -> TaskFigu
         completed=tasks.states[State.COMPLETED.value],
         failed=tasks.states[State.FAILED.value],
         attempts=tasks.attempts,
-        p50_ms=percentile(tasks.durations, 0.5),
-        p95_ms=percentile(tasks.durations, 0.95),
-        calls=len(calls.durations),
         calls_failed=calls.failed,
         waiting_ms=calls.waited,
         calling_ms=sum(calls.durations),
-        prompt_tokens=calls.prompt,
-        cached_tokens=calls.cached,
-        output_tokens=calls.output,
-        cost_usd=round(calls.cost, 6),
+        **_percentiles(tasks.durations),
+        **calls.figures,
     )
 
 
 def _request_figures(kind: tuple[str, str, str, str], calls: _Calls) -> RequestFigures:
-    api, request_type, outcome, tier = kind
-    return RequestFigures(
-        api=api,
-        request_type=request_type,
-        outcome=outcome,
-        tier=tier,
-        calls=len(calls.durations),
-        prompt_tokens=calls.prompt,
-        cached_tokens=calls.cached,
-        output_tokens=calls.output,
-        cost_usd=round(calls.cost, 6),
-        p50_ms=percentile(calls.durations, 0.5),
-        p95_ms=percentile(calls.durations, 0.95),
-    )
+    named = dict(zip(("api", "request_type", "outcome", "tier"), kind, strict=True))
+    return RequestFigures(**named, **calls.figures, **_percentiles(calls.durations))
+
+
+def _percentiles(durations: Sequence[int]) -> dict[str, int]:
+    return {"p50_ms": percentile(durations, 0.5), "p95_ms": percentile(durations, 0.95)}
 
 
 def percentile(values: Iterable[NumberT], share: float) -> NumberT:

@@ -139,13 +139,7 @@ class PlatformClient(Protocol):
 
 @dataclass(frozen=True)
 class TaskClients:
-    """The clients that a task gets.
-
-    Attributes:
-        text: the language model.
-        images: the image API with the media service.
-        platform: the platform's other services.
-    """
+    """The clients that a task gets."""
 
     text: TextClient
     images: ImageClient

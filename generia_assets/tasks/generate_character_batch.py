@@ -71,12 +71,7 @@ class PreviousCharacter:
 
 
 def fallback_character(
-    request: WorldRequest,
-    world: WorldDescription,
-    index: int,
-    posts_count: int,
-    reason: str,
-    taken: Callable[[str, str], bool],
+    request: WorldRequest, world: WorldDescription, index: int, posts_count: int, reason: str, taken: Callable[[str, str], bool]
 ) -> CharacterBrief:
     """A person made of the program's random choices, where moderation refuses the model's.
 
@@ -259,13 +254,7 @@ async def generate_character_batch(
         known = ask_people.by_index((*characters.latest, *made.values()))
         ties = () if mild else ask_people.ties_to_describe(request, missing, parameters.first, known)
         prompt = ask_people.character_batch(
-            request,
-            world,
-            first=parameters.first,
-            numbers=missing,
-            characters=characters,
-            made=tuple(made.values()),
-            mild=mild,
+            request, world, first=parameters.first, numbers=missing, characters=characters, made=tuple(made.values()), mild=mild
         ).with_complaints(*complaints)
         try:
             draft = await clients.text.write(prompt, in_language(ConceptsDraft, language))

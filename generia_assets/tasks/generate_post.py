@@ -130,10 +130,7 @@ async def generate_post(
         draft, softened = await write_with_fallback(
             clients.text,
             in_language(PostDraft, world.user_preferences.language),
-            [
-                lambda _: ask(),
-                lambda reason: ask(softened=reason),
-            ],
+            [lambda _: ask(), lambda reason: ask(softened=reason)],
         )
     except RefusedError as refusal:
         log.warning("%s was refused twice (%s); a placeholder replaces it", brief.key, refusal.reason)

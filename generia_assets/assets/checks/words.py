@@ -7,16 +7,7 @@ from itertools import islice
 import dagster as dg
 
 from generia_assets.assets.checks.finding import PERSON_AGAIN, POST_AGAIN, CheckFinding, World, check
-from generia_assets.assets.checks.measures import (
-    Openings,
-    frequent_words,
-    phrases,
-    prose,
-    repeated_phrases,
-    shows,
-    stems,
-    words,
-)
+from generia_assets.assets.checks.measures import Openings, frequent_words, phrases, prose, repeated_phrases, shows, stems, words
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE
 from generia_assets.content.documents import Character, Post
 

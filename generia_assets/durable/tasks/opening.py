@@ -153,13 +153,10 @@ async def open_session(
     runner = TaskRunner(
         database,
         commits,
-        generation.id,
+        generation,
         clients,
         stages,
-        adopted=generation.adopted,
-        is_new=not generation.continued,
         task_concurrency=settings.tasks_at_once,
-        planned=None if generation.keys else generation.tasks,
         tier_of=tier_of_calls(request_of(world_id, parameters)),
     )
     return WorldSession(
