@@ -42,6 +42,13 @@ class Addresses:
     code_server: str = ""
 
 
+def settings() -> Settings:
+    """The settings. They are imported, with pydantic, when a command needs them: its help does not."""
+    from generia_assets.settings import settings as read_settings
+
+    return read_settings()
+
+
 def is_set(settings: Settings, field: str) -> bool:
     """Whether this field is set, in the environment or in .env; an empty value sets nothing."""
     return field in settings.model_fields_set
@@ -94,8 +101,6 @@ def database_at(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]
 @contextmanager
 def open_database() -> Iterator[MongoDatabase]:
     """The generator's database, wherever it is now."""
-    from generia_assets.settings import settings
-
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         yield database

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import addresses
+from generia_assets.cli.connections import addresses, settings
 from generia_assets.cli.console import indented, labelled, results, safe_block, safe_line
 from generia_assets.cli.options import JsonLines
 from generia_assets.cli.rendering.formats import as_json
@@ -107,8 +107,6 @@ def check(json: JsonLines = False) -> None:
     generia check
     generia check --json | jq -r '"\\(.file):\\(.line)"'
     """
-    from generia_assets.settings import settings
-
     settings()
     if not json:
         results().print("All settings are allowed values.")
