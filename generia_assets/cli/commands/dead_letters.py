@@ -69,18 +69,16 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     chosen = settings()
     where = addresses(chosen)
     most = limit if in_json else limit or LETTERS
-    waiting: list[StoredDeadLetter] = []
+    letters: list[DeadLetter | StoredDeadLetter] = []
+    letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
     held: list[HeldPartition] = []
     try:
         with database_at(where.mongodb_uri, chosen) as database:
-            waiting = kept(database, 0 if most is None else most + 1, newest=True)
+            letters += kept(database, 0 if most is None else most + 1, newest=True)
             held = held_partitions(database)
     except MongoUnavailableError as error:
         if not in_json:
             remarks().print(f"Letters that MongoDB keeps are not listed: {error}")
-    letters: list[DeadLetter | StoredDeadLetter] = []
-    letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
-    letters += waiting
     more = most is not None and len(letters) > most
     letters = letters[-most:] if more and most else letters
     console = results()
