@@ -29,7 +29,7 @@ MARKS = {"ok": ("ok   ", "green"), "note": ("note ", "yellow"), "wrong": ("WRONG
 
 
 def _checks() -> dict[Check, bool]:
-    """In the order in which they are shown, and whether they only wait for a server. The others import its library: one at a time."""
+    """In the order in which they are shown, and whether they only wait for a server. The others import libraries, one by one."""
     from generia_assets.cli import health
     from generia_assets.cli import health_servers as servers
 
