@@ -7,11 +7,14 @@ needs them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dagster import AssetKey, DagsterEvent, DagsterEventType
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterUserCodeUnreachableError as DagsterUserCodeUnreachableError
+from dagster._core.events import AssetMaterializationPlannedData
+from dagster._core.execution.backfill import BulkActionStatus as BulkActionStatus
 from dagster._core.launcher.base import CheckRunHealthResult as CheckRunHealthResult
 from dagster._core.launcher.base import LaunchRunContext as LaunchRunContext
 from dagster._core.launcher.base import RunLauncher as RunLauncher
@@ -26,6 +29,7 @@ from dagster._core.storage.schedules import SqliteScheduleStorage as SqliteSched
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS as SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite import create_db_conn_string as create_db_conn_string
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage as DagsterSqliteStorage
+from dagster._core.storage.tags import BACKFILL_ID_TAG as BACKFILL_ID_TAG
 from dagster._core.storage.tags import MAX_RETRIES_TAG as MAX_RETRIES_TAG
 from dagster._core.storage.tags import PARTITION_NAME_TAG as PARTITION_NAME_TAG
 from dagster._core.storage.tags import PRIORITY_TAG as PRIORITY_TAG
@@ -33,9 +37,10 @@ from dagster._grpc.types import ExecuteRunArgs as ExecuteRunArgs
 from dagster._serdes import ConfigurableClassData as ConfigurableClassData
 from dagster._serdes import pack_value as pack_value
 from dagster._serdes import unpack_value as unpack_value
+from dagster_shared.error import SerializableErrorInfo
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, DagsterRun
     from dagster._grpc.__generated__.dagster_api_pb2 import ReloadCodeReply
     from dagster._grpc.server import DagsterApiServer as DagsterApiServer
     from dagster._grpc.server import DagsterGrpcServer as DagsterGrpcServer
@@ -125,6 +130,37 @@ def delete_rows_of_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> No
     with runs.connect() as connection:
         connection.execute(db.delete(RunTagsTable).where(RunTagsTable.c.run_id.in_(run_ids)))
         connection.execute(db.delete(RunsTable).where(RunsTable.c.run_id.in_(run_ids)))
+
+
+def plan_again(instance: DagsterInstance, run: DagsterRun, assets: Iterable[str], partition: str) -> None:
+    """Plan these materializations again: until the run makes them, Dagster shows the partition as failed when the run fails."""
+    for name in assets:
+        planned = AssetMaterializationPlannedData(AssetKey(name), partition)
+        event = DagsterEvent(
+            event_type_value=DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value,
+            job_name=run.job_name,
+            event_specific_data=planned,
+            message=f"the world failed: {name} is to be made again",
+        )
+        instance.report_dagster_event(event, run.run_id)
+
+
+def partitions_of_backfill(instance: DagsterInstance, backfill_id: str) -> frozenset[str]:
+    """The partitions that a backfill covers, in any of its assets; none if there is no such backfill."""
+    backfill = instance.get_backfill(backfill_id)
+    if backfill is None:
+        return frozenset()
+    data = backfill.asset_backfill_data
+    subsets = data.target_subset.partitions_subsets_by_asset_key.values() if data else ()
+    return frozenset(backfill.partition_names or ()).union(*(subset.get_partition_keys() for subset in subsets))
+
+
+def fail_backfill(instance: DagsterInstance, backfill_id: str, message: str) -> None:
+    """End a backfill: Dagster cancels its runs, and its page shows the message."""
+    backfill = instance.get_backfill(backfill_id)
+    if backfill is not None and backfill.status is BulkActionStatus.REQUESTED:
+        error = SerializableErrorInfo(message, [], None)
+        instance.update_backfill(backfill.with_status(BulkActionStatus.FAILING).with_error(error))  # type: ignore[no-untyped-call]  # Dagster's own
 
 
 def _pairs(connection: Connection, first: Column[str], second: Column[str]) -> Iterator[tuple[str, str]]:

@@ -10,15 +10,18 @@ import dagster as dg
 
 from generia_assets.assets.checks import CHECKS
 from generia_assets.assets.content import world_content
+from generia_assets.assets.external import external_assets
 from generia_assets.assets.generator import generator_resource
 from generia_assets.assets.jobs import JOBS, world_job
+from generia_assets.assets.new_world import build_new_world
+from generia_assets.assets.source_links import with_source_links
 from generia_assets.assets.world import world_description, world_request
 from generia_assets.content.check import require_good_content
 from generia_assets.settings import Settings, settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoResource
 from resources.mongodb.io_manager import mongo_io_manager
-from resources.providers import GeminiResource, ImagesResource, PlatformResource
+from resources.providers import ApiResource, GeminiResource, ImagesResource, PlatformResource
 from sensors.kafka import build_kafka_sensor
 from sensors.retirement import build_retirement
 from sensors.run_status import build_watchdog
@@ -36,21 +39,31 @@ def build_resources(settings: Settings) -> dict[str, object]:
     return {
         "mongo": mongo,
         "kafka": KafkaResource(settings),
-        "gemini": GeminiResource(settings, settings),
-        "images": ImagesResource(settings, settings, settings),
-        "platform": PlatformResource(settings, settings),
+        "gemini": _limited(GeminiResource(settings, settings), "LLM_CONCURRENCY"),
+        "images": _limited(ImagesResource(settings, settings, settings), "IMAGE_CONCURRENCY"),
+        "platform": _limited(PlatformResource(settings, settings), "PLATFORM_CONCURRENCY"),
         "generator": generator_resource(settings),
         "mongo_io_manager": io_manager,
         "documents": io_manager,
     }
 
 
+def _limited(api: ApiResource, setting: str) -> dg.ResourceDefinition:
+    limit = (
+        f"At most {api.limit} calls at once, over all runs and machines ({setting}). Slots in MongoDB hold this limit, not a pool "
+    )
+    return dg.ResourceDefinition.hardcoded_resource(api, f"{limit}of Dagster: *Pools* is empty on purpose (docs/operating.md).")
+
+
 def build_defs(settings: Settings) -> dg.Definitions:
     """The code location for these settings."""
     return dg.Definitions(
-        assets=[world_request, world_description, world_content],
+        assets=[
+            *(with_source_links(one, settings.source_url) for one in (world_request, world_description, world_content)),
+            *external_assets(settings),
+        ],
         asset_checks=CHECKS,
-        jobs=JOBS,
+        jobs=[*JOBS, build_new_world(settings)],
         sensors=[
             build_kafka_sensor(world_job, settings),
             build_watchdog(world_job, settings),

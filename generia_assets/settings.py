@@ -140,6 +140,12 @@ class PagesSettings(BaseModel):
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$",
         description="address of the worlds' pages, without / at its end. Dagster's pages link there",
     )
+    source_url: str = Field(
+        "",
+        pattern=r"^(https?://[^?#\s]+[^/?#\s])?$",
+        description="address of the source, such as https://git.example.org/generia/blob/main. Assets in Dagster's pages link "
+        "there. Empty: they link to the files of this machine",
+    )
     allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
         "",
         description="host names, separated by commas, by which browsers may ask for the pages, beside loopback "

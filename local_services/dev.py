@@ -23,6 +23,8 @@ Port = Annotated[int, option("--port", "NUMBER", "Port of Dagster's pages on thi
 PagesPort = Annotated[
     int, option("--pages-port", "NUMBER", "Port of the worlds' pages on this machine; 0: a free one.", whole(0, 65_535))
 ]
+LAUNCHPAD = "/locations/generia/jobs/new_world/playground"
+"""The form of job ``new_world``, in Dagster's pages."""
 CHECK_S = 0.5
 
 
@@ -68,7 +70,7 @@ def _print_next_steps(console: Console, catalog: ServiceCatalog) -> None:
         "\nOrder a world, in another terminal:\n"
         f'  {command_name()} send --users 5 --posts 12 --prompt "a harbour on the back of a whale"\n'
         f"  {command_name()} watch WORLD --texts\n"
-        "or in Dagster's pages: Jobs, new_world; its page says where the form is: a name for the world, prompt, users, posts.\n"
+        f"or by a form that is filled in: {catalog.services.address(WEBSERVER)}{LAUNCHPAD}\n"
         "Ctrl-C ends everything."
     )
 

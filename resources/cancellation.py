@@ -1,6 +1,5 @@
 """Reliable cancellation of asyncio tasks.
 
-Here: ``cancel_and_wait`` and ``ReliableTaskGroup`` for the code that cancels tasks, ``raise_if_cancelled`` for the cancelled task.
 On Python 3.11 ``asyncio.wait_for``, which pymongo uses for each write, swallows a cancellation that arrives just as the write is
 done (fixed in 3.12): a caller that cancels once and then awaits the task may wait for ever.
 """

@@ -11,18 +11,10 @@ MISSING = "missing"
 def explain(
     error: ValidationError, *, prefix: str = "", root: str = "", values: bool = False, most: int | None = None, longest: int = 1_000
 ) -> str:
-    """One sentence for each problem: field, value (of those that are there, if ``values``), what is allowed.
+    """One sentence for each problem, separated by semicolons: field, value (if ``values``), what is allowed.
 
-    Args:
-        error: What was found.
-        prefix: Stands before each field.
-        root: Stands for the object itself, where no field of it is wrong.
-        values: Whether the values are named, shortened.
-        most: Problems that are named; the others are counted. None: all.
-        longest: Characters of a sentence at most.
-
-    Returns:
-        The sentences, separated by semicolons.
+    ``prefix`` stands before each field, ``root`` for the object itself. ``most``: problems that are named, the others are counted;
+    None: all. ``longest``: characters of a sentence.
     """
     sentences = [
         f"{prefix}{place_of(problem) or root}{_value(problem) if values else ''}: {reason_of(problem)}"[:longest]

@@ -1,11 +1,8 @@
 """The image API: its protocol, the result of a call and its check, and how a provider is loaded.
 
-Here: ``ImageGenerator``, ``GeneratedImage``, ``open_images``. Not here: the stub that draws without any API (emulators/image_stub),
-Gemini's image models (gemini/images.py), the limits of a call (resources/gateway) and where the picture is stored
-(resources/platform).
-
-A new provider is one class with this protocol, named by IMAGE_PROVIDER (docs/image_provider.py is an example). It turns its own
-errors into ``resources.gateway.outcomes`` and does no retries.
+A new provider is one class with the protocol ``ImageGenerator``, named by IMAGE_PROVIDER (docs/image_provider.py is an example). It
+turns its own errors into ``resources.gateway.outcomes`` and does no retries. The stub that draws without any API is in
+emulators/image_stub, Gemini's image models in gemini/images.py.
 """
 
 from __future__ import annotations

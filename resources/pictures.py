@@ -1,7 +1,6 @@
-"""Pictures as bytes and as files: atomic writing, and reading one that may be damaged.
+"""Pictures as bytes and as files: what is a picture at all, atomic writing, and reading one that may be damaged.
 
-Here: what is a picture at all (media type, size, pixels that decode), and every way in which reading fails as one error. Not here:
-where the platform keeps pictures (platform/local.py), and image providers (images.py).
+Every way in which reading fails is one error.
 """
 
 from __future__ import annotations
@@ -47,7 +46,8 @@ def picture(source: Path | bytes) -> Iterator[Image.Image]:
     """The picture, whose pixels are read within this block. Raises ``PictureError``, within the block too. Blocks."""
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
-            _check_size(*opened.size)
+            if opened.width * opened.height > MOST_PIXELS:
+                raise PictureError(f"is {opened.width}×{opened.height}, more than {MOST_PIXELS:,} pixels")  # noqa: TRY301
             yield opened
     except PictureError:
         raise
@@ -141,8 +141,3 @@ def read_whole(path: Path, most: int) -> bytes:
 
 def _has_bytes(source: Path | bytes) -> bool:
     return bool(source if isinstance(source, bytes) else source.stat().st_size)
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise PictureError(f"is {width}×{height}, more than {MOST_PIXELS:,} pixels")

@@ -1,8 +1,7 @@
 """Gemini, the image API and the platform as Dagster resources: each opens its provider, behind its limit of calls at once.
 
-Here: which settings decide about an API. Plain objects without a config schema: a run's form would hide its one field behind them,
-and a secret that is not config appears in no form, event or document. Not here: how a run puts them together
-(generia_assets/assets/providers.py), and the path of a call (gateway/).
+Plain objects without a config schema: a run's form would hide its one field behind them, and a secret that is not config appears in
+no form, event or document.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The settings of external systems: addresses, secrets, limits and time-outs, one model for each resource.
 
-Here: names, units, defaults and rules of these settings. Field names in capitals are the names of the environment's variables. Not
-here: Kafka's, which are many (kafka/settings.py), where values come from, and the settings of the generator itself
-(generia_assets/settings.py, which inherits these models, so that the one ``Settings`` object can be passed to each resource).
+Field names in capitals are the names of the environment's variables. ``generia_assets.settings.Settings`` inherits these models, so
+that the one object can be passed to each resource.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Recording and sending spans with OpenTelemetry's SDK, over OTLP by HTTP. Imported only where a receiver is named (tracing.py).
 
 The SDK reads its own variables: endpoint, headers, certificates, time-out, sampler, limits of the queue. A receiver that is away
-holds nobody up: spans wait in a queue of bounded length, which drops the oldest, and one warning says so. Not here: which spans
-there are.
+holds nobody up: spans wait in a queue of bounded length, which drops the oldest, and one warning says so.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """One trace from the order's message to the published post, by W3C's trace context and OpenTelemetry.
 
-Here: the trace context of the present work, as the text of the header ``traceparent``, and spans. Spans are recorded and sent only
-where OpenTelemetry's own variables name a receiver (``is_on``). Else nothing of OpenTelemetry is imported, and a trace context that
-came with a message is passed on unchanged. Not here: the SDK and the sending (span_export.py), and the attributes of a call's span
-(gateway/calls.py).
+Spans are recorded and sent only where OpenTelemetry's own variables name a receiver (``is_on``). Else nothing of OpenTelemetry is
+imported, and a trace context that came with a message is passed on unchanged.
 
 Attributes hold ids, names of models and counts; never a text of a user or a model, an error's message, or a secret.
 """

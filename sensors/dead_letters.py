@@ -1,7 +1,7 @@
 """Dead letters: messages that are no orders, kept where people look for them, with the reason.
 
-Here: their form and their sending, and keeping them in MongoDB while their topic cannot be written. Not here: what is wrong with a
-message (messages.py, generia_assets/durable/orders/records.py).
+Here: their form and their sending, and keeping them in MongoDB while their topic cannot be written; also of batches that cannot be
+read. Not here: what is wrong with a message (messages.py, generia_assets/durable/orders/records.py).
 """
 
 from __future__ import annotations
@@ -15,8 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from pymongo.errors import PyMongoError
 
 from generia_assets.durable.figures import count_dead_letters
-from generia_assets.durable.orders.intake import LONGEST_REASON, StoredDeadLetter, forget, keep, kept, place_of
+from generia_assets.durable.orders.intake import (
+    LONGEST_REASON,
+    HeldPartition,
+    StoredDeadLetter,
+    forget,
+    hold,
+    keep,
+    kept,
+    place_of,
+    release,
+)
 from resources.kafka.address import KafkaUnavailableError
+from resources.kafka.batches import UnreadableBatch
 from resources.kafka.producer import Delivery, Event, EventProducer, EventTooLargeError
 from resources.kafka.reader import KafkaRecord
 from resources.kafka.resource import KafkaResource
@@ -131,6 +142,40 @@ def _send_or_keep(kafka: KafkaResource, letters: Sequence[InvalidMessage], datab
         result.kept = left
         result.problems.append(f"{len(left)} dead letters are kept in MongoDB until topic {topic} takes them: {why}")
     return result
+
+
+def pass_skipped(
+    kafka: KafkaResource, database: Callable[[], MongoDatabase], batches: Sequence[UnreadableBatch], offsets: dict[int, int]
+) -> list[str]:
+    """Move ``offsets`` past each batch that a person has let the sensor leave out; its bytes go to the dead letters.
+
+    A partition waits in front of a batch that cannot be read: it may hold good orders, and may become readable (another codec, a
+    replica with the right bytes). Returns the warnings.
+    """
+    return [_pass(kafka, database, batch, offsets) for batch in batches if offsets[batch.partition] == batch.offset]
+
+
+def _pass(kafka: KafkaResource, database: Callable[[], MongoDatabase], batch: UnreadableBatch, offsets: dict[int, int]) -> str:
+    topic = kafka.settings.kafka_tasks_topic
+    held = HeldPartition(topic, batch.partition, batch.offset, batch.next_offset, batch.reason[:500], datetime.now(UTC))
+    try:
+        skipped = hold(database(), held)
+        if skipped:
+            letter = InvalidMessage(
+                KafkaRecord(topic, batch.partition, batch.offset, None, batch.data),
+                f"value: {held.batch}, which could not be read and was left out ({held.reason})",
+            )
+            skipped = bool(send_to_dlq(kafka, [letter], database).done)
+        if skipped:
+            offsets[batch.partition] = batch.next_offset
+            release(database(), held)
+            return f"{held.batch} is left out; its bytes are a dead letter"
+    except (MongoUnavailableError, PyMongoError) as error:
+        return f"{held.batch} cannot be read ({held.reason}); whether it is to be left out is in MongoDB: {error}"
+    return (
+        f"{held.batch} cannot be read ({held.reason}): this partition waits, the others go on. To leave it out: "
+        f"generia dead-letters skip {batch.partition}:{batch.offset}"
+    )
 
 
 def send_kept(database: MongoDatabase, kafka: KafkaResource, seconds: float) -> int:

@@ -1,11 +1,10 @@
 """The sensor that turns orders in Kafka into runs: one tick reads, records, and asks Dagster for one run per order.
 
-Here: the tick's order of steps. Its parts are elsewhere: what a record means (messages.py), where to read on (offsets.py), what
-becomes of a broken one (dead_letters.py), what is asked of Dagster (requests.py), how an unreadable batch is noticed
-(resources/kafka/batches.py).
+Its parts are elsewhere: what a record means (messages.py), where to read on (offsets.py), what becomes of a broken one
+(dead_letters.py), what is asked of Dagster (requests.py).
 
-Nothing is lost, whatever dies when: the cursor moves only with Dagster's own record of the tick, past messages that are recorded
-in MongoDB, safe as dead letters, or not for us. All of it may happen twice; a repeated order makes no second world.
+Nothing is lost, whatever dies when: the cursor moves only with Dagster's own record of the tick, past messages that are recorded in
+MongoDB, safe as dead letters, or not for us. All of it may happen twice; a repeated order makes no second world.
 """
 
 from __future__ import annotations
@@ -21,21 +20,20 @@ import dagster as dg
 from pymongo.errors import PyMongoError
 
 from generia_assets.content.text import plural
+from generia_assets.durable.figures import OrdersRead, record_orders_read
 from generia_assets.durable.leases.brake import engaged_since
-from generia_assets.durable.orders.intake import HeldPartition, RefusedOrder, hold, installed_at, record_refusal, release
+from generia_assets.durable.orders.intake import RefusedOrder, installed_at, record_refusal
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder, record_order
 from generia_assets.settings import Settings
 from resources.kafka.address import KafkaUnavailableError
-from resources.kafka.batches import UnreadableBatch
 from resources.kafka.reader import Fetched, KafkaRecord, TopicLog
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
-from sensors.dead_letters import DlqResult, InvalidMessage, place, send_to_dlq
-from sensors.figures import QUEUED, record_tick
+from sensors.dead_letters import DlqResult, InvalidMessage, pass_skipped, place, send_to_dlq
 from sensors.messages import Skipped, read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, lag, next_offsets, parse_cursor, starting_offsets
-from sensors.requests import partition_request, requested_now, run_requests
+from sensors.requests import QUEUED, partition_request, requested_now, run_requests
 
 logger = logging.getLogger(__name__)
 
@@ -146,10 +144,10 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         try:
             reading = _read(context, kafka, database, settings, deadline=started + settings.sensor_poll_seconds)
         except (KafkaUnavailableError, ReaderBusyError, MongoUnavailableError, PyMongoError) as error:
-            record_tick(context, database, None, queued)
+            _record_tick(context, database, None, queued)
             return dg.SensorResult(skip_reason=str(error))
         if reading is None:
-            record_tick(context, database, {}, queued)
+            _record_tick(context, database, {}, queued)
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
         if reading.fetched.messages and (since := _stopped_since(database)) is not None:
             at = f"{since:%Y-%m-%d %H:%M} UTC"
@@ -170,7 +168,7 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
         waiting = pass_skipped(kafka, database, reading.fetched.unreadable, offsets)
         cursor = reading.cursor.moved(offsets)
-        record_tick(context, database, lag(cursor, reading.log), queued)
+        _record_tick(context, database, lag(cursor, reading.log), queued)
     for warning in (*result.problems, *waiting, *filter(None, [handled.stopped])):
         context.log.warning(warning)
     for broken in result.done:
@@ -194,6 +192,17 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         dynamic_partitions_requests=[partition_request(recorded.order.world_id for recorded in now)],
         cursor=cursor.model_dump_json(),
     )
+
+
+def _record_tick(context: dg.SensorEvaluationContext, database: TickDatabase, unread: dict[int, int] | None, queued: int) -> None:
+    """Record this tick for ``/metrics``, which has neither Kafka nor Dagster's storage. Without MongoDB they see the former one."""
+    first = context.instance.get_run_records(QUEUED, limit=1, ascending=True) if queued else ()
+    oldest = first[0].create_timestamp if first else None
+    tick = OrdersRead(at=datetime.now(UTC), lag=unread, runs_queued=queued, oldest_queued_at=oldest)
+    try:
+        record_orders_read(database(), tick)
+    except (MongoUnavailableError, PyMongoError) as error:
+        context.log.warning(f"this tick is not recorded for monitors: {error}")
 
 
 def _stopped_since(database: TickDatabase) -> datetime | None:
@@ -247,37 +256,3 @@ def _summary(reading: Reading, handled: Handled, result: DlqResult) -> str:
     )
     said = "; ".join(f"{count} {what}" for count, what in counts if count)
     return f"{len(messages)} messages: {'; '.join(filter(None, (said, handled.stopped)))}"
-
-
-def pass_skipped(
-    kafka: KafkaResource, database: Callable[[], MongoDatabase], batches: Sequence[UnreadableBatch], offsets: dict[int, int]
-) -> list[str]:
-    """Move ``offsets`` past each batch that a person has let the sensor leave out; its bytes go to the dead letters.
-
-    A partition waits in front of a batch that cannot be read: it may hold good orders, and may become readable (another codec, a
-    replica with the right bytes). Returns the warnings.
-    """
-    return [_pass(kafka, database, batch, offsets) for batch in batches if offsets[batch.partition] == batch.offset]
-
-
-def _pass(kafka: KafkaResource, database: Callable[[], MongoDatabase], batch: UnreadableBatch, offsets: dict[int, int]) -> str:
-    topic = kafka.settings.kafka_tasks_topic
-    held = HeldPartition(topic, batch.partition, batch.offset, batch.next_offset, batch.reason[:500], datetime.now(UTC))
-    try:
-        skipped = hold(database(), held)
-        if skipped:
-            letter = InvalidMessage(
-                KafkaRecord(topic, batch.partition, batch.offset, None, batch.data),
-                f"value: {held.batch}, which could not be read and was left out ({held.reason})",
-            )
-            skipped = bool(send_to_dlq(kafka, [letter], database).done)
-        if skipped:
-            offsets[batch.partition] = batch.next_offset
-            release(database(), held)
-            return f"{held.batch} is left out; its bytes are a dead letter"
-    except (MongoUnavailableError, PyMongoError) as error:
-        return f"{held.batch} cannot be read ({held.reason}); whether it is to be left out is in MongoDB: {error}"
-    return (
-        f"{held.batch} cannot be read ({held.reason}): this partition waits, the others go on. To leave it out: "
-        f"generia dead-letters skip {batch.partition}:{batch.offset}"
-    )

@@ -1,8 +1,7 @@
 """What a record of the orders' topic means: the one place that decides it.
 
-Here: the envelope (docs/events.md) and strict JSON. Every record is exactly one of three things: an order, not for us, or
-refused with a reason that names the field. Pure functions, no broker and no database. Not here: whether the order fits what MongoDB
-knows already (generia_assets/durable/orders/records.py), and what becomes of a refused record (kafka.py, dead_letters.py).
+The envelope (docs/events.md) is strict JSON. Every record is exactly one of three things: an order, not for us, or refused with a
+reason that names the field. Pure functions, no broker and no database.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Where the sensor reads on: its cursor, and functions over it.
-
-Here: the cursor's form and every decision about an offset. Not here: asking the broker (resources/kafka/reader.py) and the
-tick itself (kafka.py).
-"""
+"""Where the sensor reads on: its cursor, and functions over it, for every decision about an offset."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """What the sensors ask of Dagster for recorded orders: a run and its partition; and again, for an order whose run never came.
 
-Here: which assets a task type makes, and the tags by which a run finds its order. The world tells nothing of an order of one of its
-parts whose run never came, or failed before it began: a finished world looks finished all the same. Only the order's own task
-tells. Not here: orders of new worlds, and those that a run has begun: their world is unfinished, which the watchdog sees
-(run_status.py).
+The world tells nothing of an order of one of its parts whose run never came, or failed before it began: a finished world looks
+finished all the same. Only the order's own task tells. Orders of new worlds, and those that a run has begun, leave the world
+unfinished, which the watchdog sees (run_status.py).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from generia_assets.durable.status import State
 from generia_assets.partitions import worlds
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
+QUEUED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
 GRACE_SECONDS = 60.0
 """A run that has not come by then is lost; one that has failed is followed by another so often."""
 DEFERRED: MongoDocument = {"status": State.PENDING.value, "parked": None, "deferred": True}
@@ -71,7 +71,7 @@ def run_request(order: Order, priority: int = 0) -> dg.RunRequest:
         asset_selection=[dg.AssetKey(name) for name in made] or None,
         tags={
             TASK_TAG: order.task_id,
-            **run_tags.of_run(run_tags.Origin.KAFKA, f"task {order.task_id}"),
+            **run_tags.of_origin(run_tags.Origin.KAFKA),
             **run_tags.of_priority(priority),
         },
     )
@@ -132,6 +132,5 @@ def _request(task: MongoDocument, after: str) -> dg.RunRequest:
     task_type = TaskType(task["type"])
     world, parameters = task["world"][0], parse_parameters(task_type, task["parameters"] or {})
     request = run_request(Order(task["world_id"], parameters, task_type, task["_id"]), world.get("priority", 0))
-    origin = run_tags.of_run(run_tags.Origin.WATCHDOG, f"task {task['_id']} after {after}")
-    tags = {**request.tags, **origin, **run_tags.named(world.get("name", ""))}
+    tags = {**request.tags, **run_tags.of_origin(run_tags.Origin.WATCHDOG), **run_tags.named(world.get("name", ""))}
     return request.with_replaced_attrs(run_key=f"{task['_id']}:after {after}", tags=tags)

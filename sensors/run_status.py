@@ -18,6 +18,7 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
 from generia_assets.assets import run_tags
+from generia_assets.assets.jobs import NEW_WORLD
 from generia_assets.catalog import ASSETS
 from generia_assets.dagster_instance import ACTIVE, was_terminated
 from generia_assets.dagster_internals import PARTITION_NAME_TAG, PRIORITY_TAG, UnresolvedAssetJobDefinition
@@ -25,14 +26,14 @@ from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
 from generia_assets.durable.leases.brake import engaged_since, mark_held_stopped
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION
-from generia_assets.durable.status import OURS, State, SuspendReason, WorldStatus, statuses
+from generia_assets.durable.status import OURS, State, SuspendReason, WorldStatus, statuses, unowned
 from generia_assets.durable.tasks.control import mark_stopped
 from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
-from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
+from resources.mongodb.connection import MongoDatabase, MongoDocument, MongoResource, MongoUnavailableError
 from sensors.dead_letters import send_kept
-from sensors.figures import QUEUED
-from sensors.requests import partition_request, reordered
+from sensors.observations import observe
+from sensors.requests import QUEUED, partition_request, reordered
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ FUTILE_RETRY_SECONDS = 60.0
 """A run that ended before it could take its world (no MongoDB, no image) is followed by another so often."""
 CATCH_UP_SECONDS = 5.0
 """For the live events that ended runs could not send, in one tick."""
+OWNED: MongoDocument = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
+"""Finds worlds that a run works on."""
 MOST = 50
 """Worlds ordered again in one tick at most."""
 
@@ -62,7 +65,8 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
         job=job,
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Orders again what nobody works on although it is not finished, and sends live events left behind.",
+        description="Orders again what nobody works on although it is not finished, sends live events left behind, and observes "
+        "the topic and the platform.",
     )
     def watchdog(
         context: dg.SensorEvaluationContext, mongo: dg.ResourceParam[MongoResource], kafka: dg.ResourceParam[KafkaResource]
@@ -92,9 +96,11 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 parts = [] if full else list(reordered(database, context.instance, on_their_way))
                 if engaged_since(database) is not None:
                     again, parts = [], []
+                observed, cursor = observe(database, settings, context.cursor)
                 if not again and not parts:  # worlds first: Kafka may keep this tick waiting
                     notes = _caught_up(context, database, kafka, settings)
-                    return dg.SkipReason(f"every unfinished world is being worked on{notes}")
+                    reason = f"every unfinished world is being worked on{notes}"
+                    return dg.SensorResult(skip_reason=reason, asset_events=observed, cursor=cursor)
         except (MongoUnavailableError, PyMongoError) as error:
             return dg.SkipReason(str(error))
         for world, last in again:
@@ -104,6 +110,8 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
         return dg.SensorResult(
             run_requests=requests,
             dynamic_partitions_requests=[partition_request(one.partition_key for one in requests)],
+            asset_events=observed,
+            cursor=cursor,
         )
 
     return watchdog
@@ -157,12 +165,8 @@ def abandoned(
 ) -> Iterator[WorldStatus]:
     """Unfinished worlds that look as if nobody worked on them: those that were begun first, then by priority and age.
 
-    Args:
-        database: The generator's database.
-        lease_seconds: Of an owner.
-        outage_retry_seconds: How long a world that an outage has parked is left alone.
-        on_their_way: Worlds that have a run.
-        queue_is_full: Worlds that were never begun wait in MongoDB, but for those with a priority above 0.
+    ``outage_retry_seconds``: how long a world that an outage has parked is left alone. ``on_their_way``: worlds that have a run.
+    ``queue_is_full``: worlds that were never begun wait in MongoDB, but for those with a priority above 0.
     """
     now = datetime.now(UTC)
     silent = now - timedelta(seconds=lease_seconds * SILENCE_LEASES)
@@ -174,7 +178,7 @@ def abandoned(
                 "status": State.IN_PROGRESS.value,
                 "parked": None,
                 "updated_at": {"$lt": silent},
-                "$or": [{"owner.run_id": None}, {"owner.expires_at": {"$lt": silent}}],
+                "$or": unowned(silent),
             },
             {
                 **({"priority": {"$gt": 0}} if queue_is_full else {}),
@@ -198,8 +202,8 @@ def abandoned(
 
 def orphaned(database: MongoDatabase, instance: dg.DagsterInstance) -> Iterator[WorldStatus]:
     """Worlds whose owner Dagster has given up for dead: the code server died, the run's process may live on and hold its lease."""
-    owned = {**OURS, "status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}}
-    owners = {one["owner"]["run_id"]: one["_id"] for one in database[STATUS].find(owned, {"owner.run_id": 1})}
+    owned = database[STATUS].find({**OURS, **OWNED}, {"owner.run_id": 1})
+    owners = {one["owner"]["run_id"]: one["_id"] for one in owned}
     if not owners:
         return
     given_up = dg.RunsFilter(
@@ -230,9 +234,8 @@ def fail_silent_runs(database: MongoDatabase, instance: dg.DagsterInstance) -> N
 
 def _silent_owners(database: MongoDatabase) -> dict[str, datetime]:
     """Runs that own a world and have let its lease run out, with when it did."""
-    over = {"$lt": ["$owner.expires_at", "$$NOW"]}
-    owned = {"status": State.IN_PROGRESS.value, "parked": None, "owner.run_id": {"$ne": None}, "$expr": over}
-    return {one["owner"]["run_id"]: one["owner"]["expires_at"] for one in database[STATUS].find(owned, {"owner": 1})}
+    over = database[STATUS].find({**OWNED, "$expr": {"$lt": ["$owner.expires_at", "$$NOW"]}}, {"owner": 1})
+    return {one["owner"]["run_id"]: one["owner"]["expires_at"] for one in over}
 
 
 def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool:
@@ -268,14 +271,15 @@ def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[
     """The run that takes the world up: it continues the world's generation. One after each run that left it unfinished."""
     after = last.dagster_run.run_id if last is not None else "no run"
     by_hand = world.parked is not None and world.parked.kind == SuspendReason.RESUMED.value
-    origin, ordered_by = (run_tags.Origin.CLI, "generia resume") if by_hand else (run_tags.Origin.WATCHDOG, f"after {after}")
+    by_form = last is None and world.ordered_by == f"job {NEW_WORLD}"
+    origin = run_tags.Origin.CLI if by_hand else run_tags.Origin.UI if by_form else run_tags.Origin.WATCHDOG
     return dg.RunRequest(
         run_key=f"{world.world_id}:{world.generation or 'first'}:after {after}",
         partition_key=world.world_id,
         asset_selection=[dg.AssetKey(name) for name in assets] or None,
         tags={
             GENERATION_TAG: world.generation or PRESENT_GENERATION,
-            **run_tags.of_run(origin, ordered_by),
+            **run_tags.of_origin(origin),
             **run_tags.named(world.name),
             **run_tags.of_priority(world.priority),
         },

@@ -75,7 +75,7 @@ def world_content(
         selected = {key.path[-1] for key in context.selected_asset_keys}
         for name in selected_assets(context):
             if name in selected:
-                yield _output(name, world_id, worker, store, generator)
+                yield _output(name, world_id, world_description.name, worker, store, generator)
         if worker.acquired.generation.keys:
             recounted = store.retry_on_outage(lambda: _recounted(store, world_id))
             worker.record(lambda session: session.commits.commit(recounted))
@@ -99,7 +99,7 @@ def _recounted(store: DocumentStore, world_id: str) -> Change:
 
 
 def _output(
-    name: str, world_id: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
+    name: str, world_id: str, world_name: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
 ) -> dg.Output[DocumentStream[Document]]:
     asset, generation, timeout = ASSETS[name], worker.acquired.generation, generator.settings.patience_seconds
     database, media = store.database, generator.settings.media_dir
@@ -116,4 +116,4 @@ def _output(
         }
     )
     stream = DocumentStream(made(), fence=worker.acquired.commits.token.epoch, staged=True)
-    return dg.Output(stream, output_name=name, metadata={**results_of(world_id, first, media), **counted})
+    return dg.Output(stream, output_name=name, metadata={**results_of(world_id, world_name, first, media), **counted})

@@ -19,7 +19,7 @@ from generia_assets import content
 from generia_assets.catalog import ASSETS, Unit
 
 _GROUPS = {Unit.WORLD: "world", Unit.PERSON: "people", Unit.POST: "posts"}
-_CONTENT = Path(inspect.getfile(content)).parent
+CONTENT_FOLDER = Path(inspect.getfile(content)).parent
 
 
 class Definition(TypedDict):
@@ -52,7 +52,7 @@ def definition_of(name: str) -> Definition:
 
 
 @cache
-def code_version(name: str, content_folder: Path = _CONTENT) -> str:
+def code_version(name: str, content_folder: Path = CONTENT_FOLDER) -> str:
     """Fingerprint of the asset's task, and of the prompts and data it is made with."""
     digest = hashlib.sha256()
     task = inspect.getfile(import_module(f"generia_assets.tasks.{ASSETS[name].task_name}"))

@@ -100,12 +100,24 @@ def banned_terms_in(database: MongoDatabase, world_id: str, generation: str, ass
     return banned_terms({row["_id"]: row["count"] for row in rows})
 
 
-def results_of(world_id: str, documents: Sequence[Document], media_dir: Path | None = None) -> dict[str, dg.MetadataValue]:
-    """The results in Dagster's order: the world's page, previews, a sample; last the table, which is long."""
-    page = f"{settings().pages_url.rstrip('/')}/worlds/{world_id}"
+def page_of(world_id: str) -> str:
+    """The URL of the world's page."""
+    return f"{settings().pages_url.rstrip('/')}/worlds/{world_id}"
+
+
+def world_label(world_id: str, name: str) -> str:
+    """The world's name beside its id; the id alone while it has no name."""
+    return f"{one_line(name)} ({world_id})" if name.strip() else world_id
+
+
+def results_of(
+    world_id: str, name: str, documents: Sequence[Document], media_dir: Path | None = None
+) -> dict[str, dg.MetadataValue]:
+    """The results in Dagster's order: the world, its page, previews, a sample; last the table, which is long."""
     pictures = previews(documents, media_dir) if media_dir else None
     return {
-        "world_page": dg.MetadataValue.url(page),
+        "world": dg.MetadataValue.text(world_label(world_id, name)),
+        "world_page": dg.MetadataValue.url(page_of(world_id)),
         **({"pictures": pictures} if pictures else {}),
         "sample": sample(documents),
         "results": table(documents),

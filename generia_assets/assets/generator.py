@@ -12,7 +12,7 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from importlib import import_module
@@ -24,6 +24,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pymongo.errors import PyMongoError
 from sqlalchemy.exc import SQLAlchemyError
 
+from generia_assets.assets.external import published
 from generia_assets.assets.materialized import mark_superseded
 from generia_assets.assets.providers import API_RESOURCES, ApiResources
 from generia_assets.assets.worker import Worker, record_failure
@@ -31,7 +32,7 @@ from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.check import require_good_content
 from generia_assets.content.yaml_files import ContentError
 from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped, is_of_dagsters_storage
-from generia_assets.dagster_internals import PARTITION_NAME_TAG
+from generia_assets.dagster_internals import PARTITION_NAME_TAG, plan_again
 from generia_assets.durable.calls.publications import require_same_platform
 from generia_assets.durable.collections import STATUS, ensure_indexes, indexes_of, once_an_hour
 from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
@@ -160,16 +161,31 @@ class GeneratorResource:
             try:
                 record_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
             finally:
-                self.report_unchanged(context, assignment.wanted.makes)
+                self.report_outcome(context, assignment.wanted.makes)
             raise
+        if last:
+            self._report_published(context)
 
-    def report_unchanged(self, context: dg.AssetExecutionContext, makes: Iterable[TaskType]) -> None:
-        """Report the assets that this run did not replace as materialized: else Dagster would show the partition as failed."""
+    def _report_published(self, context: dg.AssetExecutionContext) -> None:
+        """Report the completed world as a materialization of the platform. Without MongoDB there is none; the world is complete."""
         with suppress(PyMongoError, MongoUnavailableError), self.mongo.connection() as database:
-            if database[STATUS].count_documents({"_id": context.partition_key, "status": State.COMPLETED.value}):
-                for name in (kind.name for kind in ASSETS.values() if kind.task_type in makes):
+            context.log_event(published(status_of(database[STATUS].find_one({"_id": context.partition_key}))))
+
+    def report_outcome(self, context: dg.AssetExecutionContext, makes: Iterable[TaskType]) -> None:
+        """Report how the world stands after a failed run, by which Dagster colours its partition.
+
+        Assets of a completed world, which this run did not replace, are materialized. Those of a failed world are failed, also the
+        ones that this run had made before.
+        """
+        names = [kind.name for kind in ASSETS.values() if kind.task_type in makes]
+        with suppress(PyMongoError, MongoUnavailableError), self.mongo.connection() as database:
+            state = (database[STATUS].find_one({"_id": context.partition_key}, {"status": 1}) or {}).get("status")
+            if state == State.FAILED.value:
+                plan_again(context.instance, context.run, names, context.partition_key)
+            elif state == State.COMPLETED.value:
+                for name in names:
                     described = "What the world had before stays; this run has made nothing of it."
-                    unchanged = {"unchanged": dg.MetadataValue.bool(True)}
+                    unchanged = {**_former_metadata(context, name), "unchanged": dg.MetadataValue.bool(True)}
                     context.log_event(dg.AssetMaterialization(name, described, unchanged, context.partition_key))
 
     def read(self, question: Callable[[MongoDatabase], ResultT]) -> ResultT:
@@ -221,6 +237,16 @@ class GeneratorResource:
             stack.push_async_callback(self._session.aclose)
             self._closing = stack.pop_all()
         return self._session
+
+
+def _former_metadata(context: dg.AssetExecutionContext, name: str) -> Mapping[str, dg.MetadataValue]:
+    """The metadata of the world's last materialization of this asset by another run; it has the world's name and samples."""
+    of_world = dg.AssetRecordsFilter(dg.AssetKey(name), asset_partitions=[context.partition_key])
+    for record in context.instance.fetch_materializations(of_world, limit=2).records:
+        if record.run_id != context.run.run_id and record.asset_materialization is not None:
+            metadata: Mapping[str, dg.MetadataValue] = record.asset_materialization.metadata
+            return metadata
+    return {}
 
 
 def _forget_staged(settings: Settings, world_id: str, database: MongoDatabase) -> None:

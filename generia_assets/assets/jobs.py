@@ -1,11 +1,11 @@
-"""Jobs and launch forms: a new world, and the three ways to make something of a world again. The sensors start job ``world``.
+"""Jobs and launch forms: a world, and the three ways to make something of a world again. The sensors start job ``world``.
 
 Here: which assets a job selects, the form it opens with, and the forms' fields, which are the ops' config. All are asset jobs over
 the same assets: a run of any of them shows in the lineage, has its checks, is retried and limited like every other. (A job with a
 config of its own, ``character: c0007`` alone, would have to be an op job that starts another run: two runs for one request, and
 none of them in the asset's history until the second ends.) The description is not among the parts: it is a step of its own, and in
 a run that skipped it Dagster would skip everything else. Not here: reading and refusing forms (runs.py), because the first step
-acquires the world, and the form may belong to a later one.
+acquires the world, and the form may belong to a later one; and job ``new_world`` (new_world.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,6 @@ RERUN_POST = "rerun_post"
 
 MADE_BY: Mapping[str, Sequence[str]] = {
     "world": tuple(ASSETS),
-    NEW_WORLD: tuple(ASSETS),
     RERUN_PART: CONTENT,
     RERUN_CHARACTER: with_downstream("character_briefs"),
     RERUN_POST: with_downstream("posts"),
@@ -62,7 +61,7 @@ class WorldRequestConfig(dg.Config):
         "",
         description="The world in a sentence or two, in your language; everything in it will be in that language. "
         "Example: A town on the back of a slow tortoise; trams, bees, no kings. "
-        "Empty: as ordered before (job new_world refuses that).",
+        "Empty: as ordered before.",
     )
     users: int = Field(10, description="How many people: at least 1, at most MAX_USERS (100,000). Exactly so many are made.")
     posts: int = Field(30, description="How many posts: 0 or more, at most MAX_POSTS (1,000,000). Exactly so many are made.")
@@ -153,16 +152,11 @@ def _job(name: str, description: str, form: Mapping[str, Mapping[str, object]] |
 world_job = _job(
     "world",
     "Make a world: description, pictures, people, posts. One run is one world; its partition is the world's id. Sensors start it. "
-    "By hand, for a world that exists: all of it again, as it was ordered.",
+    "By hand, for a world that exists: all of it again, as it was ordered. Limits: `max_concurrent_runs` in dagster.yaml for runs, "
+    "slots in MongoDB for calls (`generia status`); Dagster's *Pools* is empty on purpose.",
 )
 JOBS = [
     world_job,
-    _job(
-        NEW_WORLD,
-        f"A new world by hand, without Kafka. {_FORM}: *Add new partition* (a short name or a UUID), *Save*, fill in `prompt`, "
-        "`users` and `posts`, *Materialize*. `generia quote` shows the price.",
-        {"world_request": {"prompt": "", "users": 10, "posts": 30, "quality": "standard", "max_cost_usd": 0.0}},
-    ),
     _job(
         RERUN_PART,
         f"One part of a world again, for everybody. {_FORM}: choose the world's partition, fill in `part`, *Materialize*. What is "

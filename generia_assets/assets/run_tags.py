@@ -1,8 +1,8 @@
-"""Run tags: the name of a run's world, the run's origin and who ordered it. People filter the list of runs by them.
+"""Run tags: the name of a run's world and the run's origin. People filter the list of runs by them.
 
-The world's id is Dagster's own partition tag. Here: the tags' names, and their completion when a run begins: a sensor's run has
-them already, one that a person launched has not. Not here: the hidden tags by which a run finds its work
-(durable/orders/decisions.py).
+Here: the tags' names, and their completion when a run begins: a sensor's run has them already, one that a person launched has not.
+With the one tag by which a run finds its work (durable/orders/decisions.py, hidden in Dagster's pages) a run has at most three tags
+of ours. The world's id is Dagster's own partition tag; who ordered the work is in the status record (``ordered_by``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from resources.mongodb.connection import MongoDatabase
 
 NAME = "generia/world_name"
 ORIGIN = "generia/origin"
-ORDERED_BY = "generia/ordered_by"
 
 LONGEST_NAME = 80
 _FROM_UI = "dagster/from_ui"
@@ -35,9 +34,9 @@ class Origin(StrEnum):
     WATCHDOG = "watchdog"
 
 
-def of_run(origin: Origin, ordered_by: str) -> dict[str, str]:
-    """The tags of a run that a sensor requests."""
-    return {ORIGIN: origin.value, ORDERED_BY: ordered_by}
+def of_origin(origin: Origin) -> dict[str, str]:
+    """The tag of a run that a sensor requests."""
+    return {ORIGIN: origin.value}
 
 
 def of_priority(priority: int) -> dict[str, str]:
@@ -53,12 +52,21 @@ def named(name: str) -> dict[str, str]:
 def complete(context: dg.AssetExecutionContext, database: MongoDatabase) -> None:
     """Add the tags that the run lacks."""
     has, world_id = context.run.tags, context.partition_key
-    tags = {} if ORIGIN in has else of_run(_origin(has), _ordered_by(context.run))
+    tags = {} if ORIGIN in has else of_origin(_origin(has))
     if NAME not in has:
         status = database[STATUS].find_one({"_id": world_id}, {"name": 1}) or {}
         tags |= named(str(status.get("name", "")))
     if tags:
         context.instance.add_run_tags(context.run.run_id, tags)
+
+
+def ordered_by(run: dg.DagsterRun) -> str:
+    """Who ordered the run's work: a message's task, or the job or button that a person used; '' for a run that continues work."""
+    if TASK_TAG in run.tags:
+        return f"task {run.tags[TASK_TAG]}"
+    if GENERATION_TAG in run.tags:
+        return ""
+    return "materialize" if run.job_name.startswith("__") else f"job {run.job_name}"
 
 
 def _origin(has: Mapping[str, str]) -> Origin:
@@ -67,10 +75,3 @@ def _origin(has: Mapping[str, str]) -> Origin:
     if GENERATION_TAG in has:
         return Origin.WATCHDOG
     return Origin.UI if has.get(_FROM_UI) == "true" else Origin.CLI
-
-
-def _ordered_by(run: dg.DagsterRun) -> str:
-    """Who ordered the run: for a person, the job or the button that they used."""
-    if TASK_TAG in run.tags:
-        return f"task {run.tags[TASK_TAG]}"
-    return "materialize" if run.job_name.startswith("__") else f"job {run.job_name}"

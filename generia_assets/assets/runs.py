@@ -13,8 +13,9 @@ import dagster as dg
 from pydantic import BaseModel
 
 from generia_assets.assets import run_tags
+from generia_assets.assets.backfills import refuse_unconfirmed
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.jobs import MADE_BY, NEW_WORLD, RERUN_CHARACTER, RERUN_PART, RERUN_POST
+from generia_assets.assets.jobs import MADE_BY, RERUN_CHARACTER, RERUN_PART, RERUN_POST
 from generia_assets.assets.materialized import WorldDocuments, refuse_another_plan
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, with_downstream
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
@@ -102,6 +103,7 @@ def assignment_of(
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
 
     def look_up(database: MongoDatabase) -> tuple[tuple[str, ...], WorldParameters | None, OrderError | None]:
+        refuse_unconfirmed(context, database, generator.settings, makes)
         run_tags.complete(context, database)
         keys = keys_of(context, database)
         try:
@@ -113,7 +115,7 @@ def assignment_of(
     try:
         keys, ordered, refusal = generator.read(look_up)
     except OrderError as error:
-        generator.report_unchanged(context, makes)
+        generator.report_outcome(context, makes)
         raise dg.Failure(str(error), allow_retries=False) from None
 
     def new_workload(order: WorldParameters) -> Workload:
@@ -124,7 +126,7 @@ def assignment_of(
 
     return Assignment(
         world_id=world_id,
-        run=RunIdentity(run.run_id, tuple(_ancestors(context)), run.tags),
+        run=RunIdentity(run.run_id, tuple(_ancestors(context)), run.tags, run_tags.ordered_by(run)),
         wanted=RunScope(frozenset(makes), keys, ordered),
         workload=new_workload,
     )
@@ -182,19 +184,6 @@ def _extended(context: dg.AssetExecutionContext, database: MongoDatabase) -> Sto
     extended.require_within(max_users=settings().max_users, max_posts=settings().max_posts)
     request = WorldDocuments(DocumentStore(database), context.partition_key).one(WorldRequest, WORLD_KEY)
     return extended if request is None else extended.model_copy(update={"created_at": request.created_at})
-
-
-def refuse_a_world_that_exists(context: dg.AssetExecutionContext, database: MongoDatabase, prompt: str) -> None:
-    """Raise ``OrderError`` where job ``new_world`` gets an existing world; a retry of its own run continues."""
-    if context.run.job_name != NEW_WORLD or context.run.parent_run_id is not None:
-        return
-    if not prompt:
-        raise OrderError("prompt: empty; describe the new world in a sentence or two")
-    if database[STATUS].find_one({"_id": context.partition_key, "refused": {"$ne": True}}, {"_id": 1}) is not None:
-        raise OrderError(
-            f"partition={context.partition_key!r}: this world exists already; add a partition with another name, or make it again "
-            f"with the job world, {RERUN_PART} or {RERUN_CHARACTER}"
-        )
 
 
 def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:

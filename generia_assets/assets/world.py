@@ -11,12 +11,14 @@ import dagster as dg
 from anyio import to_thread
 
 from generia_assets.assets import run_tags
+from generia_assets.assets.backfills import refuse_unconfirmed
 from generia_assets.assets.definition import definition_of
 from generia_assets.assets.description import banned_terms, figures, results_of
+from generia_assets.assets.external import ORDERS_TOPIC
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import WorldRequestConfig
 from generia_assets.assets.materialized import WorldDocuments
-from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, refuse_a_world_that_exists, selected_assets
+from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, selected_assets
 from generia_assets.catalog import ASSETS
 from generia_assets.content import banlist
 from generia_assets.content.documents import WorldDescription, WorldRequest
@@ -25,6 +27,7 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.orders.order import WORLD_ID_PATTERN, Order, OrderError, WorldParameters
 from generia_assets.durable.orders.records import record_order
+from generia_assets.durable.status import status_of
 from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
@@ -35,18 +38,18 @@ from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore, DocumentStream
 
 
-@dg.asset(name="world_request", partitions_def=worlds, **definition_of("world_request"))
+@dg.asset(name="world_request", partitions_def=worlds, deps=[ORDERS_TOPIC], **definition_of("world_request"))
 def world_request(
     context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: dg.ResourceParam[GeneratorResource]
 ) -> Iterator[dg.Output[DocumentStream[WorldRequest]]]:
     """Check the order and record it; a message's order is read from MongoDB."""
-    world_id = context.partition_key
+    world_id, makes = context.partition_key, [ASSETS[name].task_type for name in selected_assets(context)]
     try:
         with generator.mongo.connection() as database:
-            refuse_a_world_that_exists(context, database, config.prompt)
+            refuse_unconfirmed(context, database, generator.settings, makes)
         given = _order(world_id, config, generator)
     except OrderError as error:
-        generator.report_unchanged(context, [ASSETS[name].task_type for name in selected_assets(context)])
+        generator.report_outcome(context, makes)
         raise dg.Failure(str(error), allow_retries=False) from None
     assignment = assignment_of(context, generator, parameters=given)
     with generator.world(context, assignment, last=is_final_step(context)) as worker:
@@ -65,17 +68,28 @@ def world_request(
         keep_partition(context)
         asset, generation = ASSETS["world_request"], worker.acquired.generation.id
         metadata = generator.read(lambda database: figures(database, world_id, generation, asset))
+        name = generator.read(lambda database: status_of(database[STATUS].find_one({"_id": world_id}))).name
         yield dg.Output(
             DocumentStream([request], fence=worker.acquired.commits.token.epoch, staged=True),
-            metadata={**results_of(world_id, [request]), **metadata, "users": request.users_count, "posts": request.posts_count},
+            metadata={
+                **results_of(world_id, name, [request]),
+                **metadata,
+                "users": request.users_count,
+                "posts": request.posts_count,
+            },
         )
+
+
+def require_world_id(field: str, world_id: str) -> None:
+    """Raise ``OrderError`` for a value of this field that cannot name a world."""
+    if not re.fullmatch(WORLD_ID_PATTERN, world_id):
+        raise OrderError(f"{field}={world_id!r}: name a world by letters, digits, - and _, at most 64")
 
 
 def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResource) -> WorldParameters | None:
     """The new parameters, if the launch form has any; a world without an order is recorded with them. Raises
     ``OrderError``."""
-    if not re.fullmatch(WORLD_ID_PATTERN, world_id):
-        raise OrderError(f"partition {world_id!r}: name a world by letters, digits, - and _, at most 64")
+    require_world_id("partition", world_id)
     given, limits = config.parameters(), {"max_users": settings().max_users, "max_posts": settings().max_posts}
     with generator.mongo.connection() as database:
         known = database[STATUS].find_one({"_id": world_id}, {"refused": 1})
@@ -112,8 +126,7 @@ def world_description(
         yield dg.Output(
             DocumentStream([world], fence=worker.acquired.commits.token.epoch, staged=True),
             metadata={
-                **results_of(world_id, [world]),
-                "name": world.name,
+                **results_of(world_id, world.name, [world]),
                 "paragraphs": len(world.description.split("\n\n")),
                 "events": len(world.calendar),
                 "visual_style": world.visual_style,

@@ -1,7 +1,6 @@
 """The collections of the generator's database, by name, with the indexes that the project's own queries need.
 
-Here: names and indexes, in one place, so that a query without an index shows. The shapes are in docs/requirements.md, documents.py
-and in the module that writes each collection.
+The shapes of documents are in docs/requirements.md, documents.py and the module that writes each collection.
 """
 
 from __future__ import annotations
@@ -115,6 +114,8 @@ INDEXES: dict[str, list[IndexModel]] = {
             partialFilterExpression={"in_reply_to": {"$gt": ""}},
         ),
     ],
+    # the list of worlds is filtered by language
+    "world_parameters": [IndexModel([("user_preferences.language", ASCENDING), ("_id", ASCENDING)])],
     "characters": [IndexModel([("world_id", ASCENDING), ("username", ASCENDING)])],
 }
 EXPIRE = {HISTORY: "created_at", WORLD_EVENTS: "at"}

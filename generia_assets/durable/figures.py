@@ -1,8 +1,6 @@
 """What processes record for monitors alone, one small document each in collection ``fleet``.
 
-Here: how far the sensor has read and what is queued, how many dead letters there were, which asset checks failed. The pages' server
-has neither Kafka nor Dagster's storage, and reads these figures from here (queries/fleet_work.py). Not here: figures that follow
-from documents that exist anyway.
+The pages' server has neither Kafka nor Dagster's storage, and reads these figures from here (queries/fleet_work.py).
 """
 
 from __future__ import annotations
@@ -22,10 +20,12 @@ CHECKS = "checks"
 MOST_OPEN_LETTERS = 1_000
 MOST_FAILED_CHECKS = 10
 
-_STORED = ConfigDict(frozen=True, extra="ignore")
+
+class _Figures(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class OrdersRead(BaseModel):
+class OrdersRead(_Figures):
     """The last tick of the sensor ``kafka_orders``.
 
     Attributes:
@@ -35,39 +35,31 @@ class OrdersRead(BaseModel):
         oldest_queued_at: When the first of them was put there.
     """
 
-    model_config = _STORED
-
     at: Moment
     lag: dict[int, NonNegativeInt] | None
     runs_queued: int
     oldest_queued_at: Moment | None
 
 
-class OpenLetter(BaseModel):
+class OpenLetter(_Figures):
     """A dead letter that was not sent again. ``place``: where the original lies."""
-
-    model_config = _STORED
 
     place: str
     at: Moment
 
 
-class DeadLetterFigures(BaseModel):
+class DeadLetterFigures(_Figures):
     """Dead letters since the installation, and the last ``MOST_OPEN_LETTERS`` of those that were not sent again.
 
     One whose tick died before its end is counted twice.
     """
 
-    model_config = _STORED
-
     total: int = 0
     open: list[OpenLetter] = []
 
 
-class FailedCheck(BaseModel):
+class FailedCheck(_Figures):
     """An asset check that failed. ``severity``: error or warn."""
-
-    model_config = _STORED
 
     world_id: str
     check: str
@@ -75,10 +67,8 @@ class FailedCheck(BaseModel):
     at: Moment
 
 
-class CheckFigures(BaseModel):
+class CheckFigures(_Figures):
     """Failed checks since the installation by severity, and the last ``MOST_FAILED_CHECKS`` errors."""
-
-    model_config = _STORED
 
     error: int = 0
     warn: int = 0

@@ -1,8 +1,7 @@
 """The status record of a world (R2, R11): the one collection that the platform reads, twice a second, for its progress bar.
 
-Here: its shape, how it begins, which stages it goes through, and reading it (``status_of``, ``statuses``: the only ways). Not here:
-who moves it (leases/, calls/ledger.py), always by one atomic update, so that its counters agree with the tasks
-collection at every moment.
+Whoever moves it (leases/, calls/ledger.py) does so by one atomic update, so that its counters agree with the tasks collection at
+every moment. ``status_of`` and ``statuses`` are the only ways of reading it.
 
 The old worker's records are *history*: they lack ``HISTORY_LACKS``, can be read, and are never worked on. Queries that look for
 work add ``OURS``.
@@ -161,6 +160,8 @@ class WorldStatus(BaseModel):
     generation: str | None = None
     unfinished: str | None = None
     """Of a completed world: the generation that was to make something of it again, and was left unfinished (fallback.py)."""
+    ordered_by: str = ""
+    """Who ordered what was made last: a message's task, or the job or button of a person."""
     superseded: dict[str, int] = {}
     """How much the platform still has of what the world no longer consists of, by kind (publications.py)."""
     owner: Owner = Owner()

@@ -1,8 +1,7 @@
 """The Celery app of a worker: ``celery -A generia_assets.fleet.app worker --concurrency WORLDS``.
 
-Here: Dagster's task that executes a run, within the run's lease (run_leases.py), and what a worker does on SIGTERM: its runs are
-interrupted, release their worlds at once and are continued by other workers. The definitions are imported here, before the worker
-forks a process for each run. Not here: the settings of Celery, and the side of the daemon (launcher.py).
+A run is executed within its lease (run_leases.py). On SIGTERM a worker's runs are interrupted, release their worlds at once and are
+continued by other workers. The definitions are imported before the worker forks a process for each run.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The run launcher of a fleet, for dagster.yaml: a run is a task of Celery, and its lease says whether its process is alive.
 
-Here: ``FleetRunLauncher``, which is Dagster's CeleryRunLauncher with three differences, and the settings of Celery that launcher
-and workers share. A message that the broker does not take puts the run back into Dagster's queue. ``terminate`` notes the run as
-canceling, as the launcher of one machine does. The check of a run's worker reads the run's lease (run_leases.py) and not the state
-of the task in a result backend, which knows nothing of a process that was killed. Not here: the workers (app.py).
+Three differences from Dagster's CeleryRunLauncher: a message that the broker does not take puts the run back into Dagster's queue;
+``terminate`` notes the run as canceling, as the launcher of one machine does; the check of a run's worker reads the run's lease
+(run_leases.py) and not the state of the task in a result backend, which knows nothing of a process that was killed.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ from resources.mongodb.connection import KeptMongoResource, MongoUnavailableErro
 
 SECOND_LOOK_SECONDS = RENEW_SECONDS + 1.0
 """A lease that is over is looked at again after this: where MongoDB was away, leases are renewed within it."""
-QUEUE = "dagster"
 NO_RESULTS = "disabled://"
 ANSWER_SECONDS = 2.0
 """MongoDB has so long to answer: the daemon's check of all runs waits for it."""

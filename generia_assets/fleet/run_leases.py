@@ -1,8 +1,7 @@
 """Leases of runs: which worker process executes a run, and that it is alive. In MongoDB, beside the slots of calls.
 
-Here: the lease that a worker's process acquires before it executes a run and renews until the run has ended, and what the daemon
-reads of it. Not here: the lease of the world (durable/leases/ownership.py), which fences the writes. The lease of a run covers the
-whole life of the process, and it is what makes a message of the broker that is delivered twice start one process.
+The lease of the world (durable/leases/ownership.py) fences the writes. The lease of a run covers the whole life of the process, and
+it is what makes a message of the broker that is delivered twice start one process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The server of the worlds' pages: its routes, the queries of each, and the headers of every answer.
+"""The server of the worlds' pages: its routes, and the queries of each.
 
 Here: requests to pages. They are plain functions that Starlette runs on its threads, since reading and rendering block; only the
-live feed (live.py) runs on the event loop. Not here: starting the server (cli/commands/view.py).
+live feed (live.py) runs on the event loop. Not here: headers, files and errors (answers.py), and
+starting the server (cli/commands/view.py).
 """
 
 from __future__ import annotations
@@ -11,56 +12,43 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pymongo
 from pydantic import TypeAdapter, ValidationError
-from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from generia_assets.known_hosts import KnownHosts
 from generia_assets.pages import render
+from generia_assets.pages.answers import ERRORS, HEADERS_OF_ALL, PICTURE_TYPES, STATIC, STATIC_TYPES, file, html
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
-from generia_assets.pages.render import WorldPages
+from generia_assets.pages.render import Search, WorldPages
 from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, next_to, post, posts_of, threads
 from generia_assets.queries.names import UnknownItemError
-from generia_assets.queries.people import NOBODY, people_page, person
+from generia_assets.queries.people import NOBODY, people_found, people_page, person
+from generia_assets.queries.search import LONGEST_QUERY, PostQuery, found_keys, popular_hashtags, terms
 from generia_assets.queries.traces import trace
-from generia_assets.queries.worlds import WorldView, world, worlds_page
+from generia_assets.queries.worlds import WorldQuery, WorldState, WorldView, languages_of_worlds, world, worlds_page
 from resources.gateway.waits import milliseconds_since
 from resources.mongodb.connection import connect, connect_async
-from resources.mongodb.stored import Moment, UnreadableRecordError
-from resources.pictures import EXTENSIONS
+from resources.mongodb.stored import Moment
 
 logger = logging.getLogger(__name__)
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
-STATIC = Path(__file__).with_name("static")
-STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-PICTURE_TYPES = {f".{extension}": mime for mime, extension in EXTENSIONS.items()}
-
-HEADERS = {
-    # Pictures may come from the real platform's servers, everything else from this one; pages contain no inline script or style.
-    "content-security-policy": "default-src 'none'; img-src 'self' https: http:; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
+POPULAR = 24
+"""Hashtags and people that a search suggests."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +83,8 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
     routes = [
         Route("/", _bounded(_worlds)),
         Route("/worlds/{world_id}", _of_world(_feed)),
+        Route("/worlds/{world_id}/search", _of_world(_search)),
+        Route("/worlds/{world_id}/tags/{tag:path}", _of_world(_tag)),
         Route("/worlds/{world_id}/people", _of_world(_people)),
         Route("/worlds/{world_id}/about", _of_world(_about)),
         Route("/worlds/{world_id}/characters/{key}", _of_world(_person, missing="missing_person")),
@@ -105,24 +95,8 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
         Route("/health", _bounded(_health)),
         Route("/metrics", _bounded(_metrics)),
     ]
-    middleware = [Middleware(_Headers), Middleware(KnownHosts, allowed=source.hosts)]
-    errors = {HTTPException: _http_problem, PyMongoError: _outage, UnreadableRecordError: _unreadable}
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=errors, lifespan=connected)
-
-
-class _Headers:
-    """Adds ``HEADERS`` to every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+    middleware = [HEADERS_OF_ALL, Middleware(KnownHosts, allowed=source.hosts)]
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=ERRORS, lifespan=connected)
 
 
 def _bounded(page: Callable[[Request], Response]) -> Callable[[Request], Response]:
@@ -161,8 +135,8 @@ def _of_world(page: Callable[[Request, _World], str | None], *, missing: str = "
             here = f"{request.url.scheme}://{request.headers['host']}"
             links = ServedLinks(views.world_id, source.public_url or here)
             found = _World(views, view, links, WorldPages(view, links, views.unreadable))
-            html = page(request, found)
-            return _html(html) if html is not None else _html(found.pages.missing(missing), 404)
+            body = page(request, found)
+            return html(body) if body is not None else html(found.pages.missing(missing), 404)
 
         return consistent_read(request.app.state.database, request.path_params["world_id"], read)
 
@@ -170,9 +144,13 @@ def _of_world(page: Callable[[Request, _World], str | None], *, missing: str = "
 
 
 def _worlds(request: Request) -> Response:
-    page = worlds_page(request.app.state.database, before=_moment(request.query_params.get("before", "")))
-    older = f"/?before={quote(page.before.isoformat())}" if page.before else None
-    return _html(render.worlds(page, ServedLinks(""), older=older))
+    database, asked = request.app.state.database, request.query_params
+    state = asked.get("state", "")
+    query = WorldQuery(asked.get("q", ""), WorldState(state) if state in set(WorldState) else None, asked.get("language", ""))
+    page = worlds_page(database, query, before=_moment(asked.get("before", "")))
+    given = {name: value for name in ("q", "state", "language") if (value := asked.get(name))}
+    older = f"/?{urlencode({**given, 'before': page.before.isoformat()})}" if page.before else None
+    return html(render.worlds(page, ServedLinks(""), query=query, languages=languages_of_worlds(database), older=older))
 
 
 def _feed(request: Request, found: _World) -> str:
@@ -183,6 +161,31 @@ def _feed(request: Request, found: _World) -> str:
     live = f"{address}/live?after={last}" if found.view.growing and not after else None
     people = NOBODY if after else people_page(found.views)  # new posts are inserted above the first posts only
     return found.pages.feed(page, people, order=order, first=not after, onward=_onward(address, order, page), live=live)
+
+
+def _tag(request: Request, found: _World) -> str:
+    tag = request.path_params["tag"]
+    order, after = _order_and_after(request, found)
+    keys = found_keys(found.views, PostQuery(tag=tag), order.direction)
+    page, count = feed_page(found.views, order, keys=keys, after=after), found.views["post_images"].count_of(keys)
+    return found.pages.tag(tag, page, count=count, order=order, onward=_onward(found.links.tag(tag), order, page))
+
+
+def _search(request: Request, found: _World) -> str:
+    text, by = (request.query_params.get(name, "")[:LONGEST_QUERY].strip() for name in ("q", "by"))
+    order, after = _order_and_after(request, found)
+    views, known = found.views, people_page(found.views).people
+    search = Search(text, by, order, known)
+    if not (terms(text) or by):
+        return found.pages.search(replace(search, hashtags=popular_hashtags(views, POPULAR)))
+    people = people_found(views, by.removeprefix("@") or text, POPULAR)
+    if by and len(people) != 1:
+        return found.pages.search(replace(search, people=people, unclear=True))
+    keys = found_keys(views, PostQuery(text, person=people[0].key if by else ""), order.direction)
+    page = feed_page(views, order, keys=keys, after=after)
+    onward = _onward(found.links.search(q=text, by=by), order, page)
+    count = views["post_images"].count_of(keys)
+    return found.pages.search(replace(search, people=() if by else people, found=page, count=count, onward=onward))
 
 
 def _people(request: Request, found: _World) -> str:
@@ -224,11 +227,11 @@ async def _live(request: Request) -> Response:
 
 def _picture(request: Request) -> Response:
     source: Source = request.app.state.source
-    return _file(source.media, request.path_params["path"], PICTURE_TYPES)
+    return file(source.media, request.path_params["path"], PICTURE_TYPES)
 
 
 def _static(request: Request) -> Response:
-    return _file(STATIC, request.path_params["name"], STATIC_TYPES)
+    return file(STATIC, request.path_params["name"], STATIC_TYPES)
 
 
 def _health(request: Request) -> Response:
@@ -241,43 +244,6 @@ def _metrics(request: Request) -> Response:
     return Response(metrics.text(), media_type=CONTENT_TYPE, headers={"cache-control": "no-store"})
 
 
-def _file(root: Path, name: str, types: dict[str, str]) -> Response:
-    """A file below the folder, if it is of a known type. A symbolic link that leads elsewhere is not followed."""
-    folder = root.resolve()
-    path = (folder / name).resolve() if "\0" not in name else folder
-    if not path.is_relative_to(folder) or path.suffix not in types or not path.is_file():
-        raise HTTPException(404, "This file is not here.")
-    return FileResponse(path, media_type=types[path.suffix], headers={"cache-control": "max-age=3600"})
-
-
-_ADVICE = {
-    404: "Look at the list of all worlds, or ask `generia list` for their ids.",
-    400: "Begin anew with the list of all worlds.",
-}
-
-
-def _http_problem(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    title = str(error.detail) if isinstance(error, HTTPException) and status in _ADVICE else "This cannot be done"
-    return _problem(status, title, _ADVICE.get(status, "Pages can be read, nothing else."))
-
-
-def _outage(request: Request, error: Exception) -> Response:
-    name = type(error).__name__
-    logger.warning("page %s: MongoDB does not answer (%s)", request.url.path, name)
-    advice = f"The pages are here again when it is ({name}). `generia doctor` says what is reachable."
-    return _problem(503, "MongoDB does not answer", advice)
-
-
-def _unreadable(request: Request, error: Exception) -> Response:
-    logger.warning("page %s: %s", request.url.path, error)
-    return _problem(404, "This world cannot be read", str(error))
-
-
-def _problem(status: int, title: str, advice: str) -> Response:
-    return _html(render.problem(ServedLinks(""), status=status, title=title, advice=advice), status)
-
-
 def _order_and_after(request: Request, found: _World) -> tuple[FeedOrder, str]:
     """The order of the posts that the reader asks for (the usual one for any other word), and the key of the post to go after."""
     wanted = request.query_params.get("order", "")
@@ -287,7 +253,8 @@ def _order_and_after(request: Request, found: _World) -> tuple[FeedOrder, str]:
 
 def _onward(address: str, order: FeedOrder, page: FeedPage) -> str | None:
     """The address of the list's next page, in the same order."""
-    return f"{address}?{urlencode({'order': order.value, 'after': page.after})}" if page.after else None
+    separator = "&" if "?" in address else "?"
+    return f"{address}{separator}{urlencode({'order': order.value, 'after': page.after})}" if page.after else None
 
 
 def _moment(text: str) -> datetime | None:
@@ -296,7 +263,3 @@ def _moment(text: str) -> datetime | None:
         return _MOMENT.validate_python(text) if text else None
     except ValidationError:
         raise HTTPException(400, "This link's moment is none: before=… is a date and time with a time zone.") from None
-
-
-def _html(body: str, status: int = 200) -> Response:
-    return HTMLResponse(body, status, headers={"cache-control": "no-store"})

@@ -91,6 +91,7 @@ def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, me
 
 def _write_feed(site: _Site) -> None:
     people = people_page(site.views)
+    tags: dict[str, tuple[str, list[str]]] = {}
     for order in FeedOrder:
         for number, page in enumerate(_all_pages(partial(feed_page, site.views, order)), start=1):
             onward = site.files.numbered("index", order, number + 1) if page.after else None
@@ -98,6 +99,20 @@ def _write_feed(site: _Site) -> None:
             site.write(site.files.numbered("index", order, number), html)
             if order is FeedOrder.NEWEST:
                 _write_posts(site, page.posts)
+                for post in page.posts:
+                    for tag in post.tags:
+                        tags.setdefault(site.files.tag_name(tag), (tag, []))[1].append(post.key)
+    for tag, keys in tags.values():
+        _write_tag(site, tag, keys)
+
+
+def _write_tag(site: _Site, tag: str, keys: Sequence[str]) -> None:
+    name = site.files.tag_name(tag)
+    for order in FeedOrder:
+        for number, page in enumerate(_all_pages(partial(feed_page, site.views, order, keys=keys)), start=1):
+            onward = site.files.numbered(name, order, number + 1) if page.after else None
+            html = site.pages(1).tag(tag, page, count=len(keys), order=order, onward=onward)
+            site.write(f"tags/{site.files.numbered(name, order, number)}", html)
 
 
 def _write_posts(site: _Site, posts: Sequence[FeedPost]) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from hashlib import blake2b
+from urllib.parse import quote, urlencode, urlsplit
 
 from generia_assets.queries.feed import FeedOrder
 
@@ -55,6 +56,18 @@ class Links(ABC):
         """A post's page."""
         return self._page(f"posts/{key}")
 
+    def tag(self, tag: str, order: FeedOrder | None = None) -> str:
+        """The posts with a hashtag, in this order; None: in the usual one."""
+        return self._page(f"tags/{self.tag_name(tag)}", order)
+
+    @abstractmethod
+    def tag_name(self, tag: str) -> str:
+        """A hashtag as the last part of its page's address."""
+
+    @abstractmethod
+    def search(self, **asked: str) -> str | None:
+        """The search in the world with these fields of its form, or None where there is none."""
+
 
 def is_elsewhere(url: str) -> bool:
     """Whether an image is on another server: the real platform's URLs are absolute, the local one's are paths."""
@@ -79,6 +92,15 @@ class ServedLinks(Links):
     def worlds(self) -> str | None:
         """See ``Links``."""
         return "/"
+
+    def tag_name(self, tag: str) -> str:
+        """See ``Links``."""
+        return quote(tag, safe="")
+
+    def search(self, **asked: str) -> str:
+        """See ``Links``."""
+        query = urlencode({name: value for name, value in asked.items() if value})
+        return self._page("search") + (f"?{query}" if query else "")
 
     def absolute(self, address: str) -> str | None:
         """See ``Links``."""
@@ -108,6 +130,14 @@ class FileLinks(Links):
         return url if is_elsewhere(url) else self._file(media_file(url))
 
     def worlds(self) -> str | None:
+        """See ``Links``."""
+        return None
+
+    def tag_name(self, tag: str) -> str:
+        """See ``Links``. A digest, since a hashtag may have signs and capitals that no file's name can have."""
+        return blake2b(tag.casefold().encode(), digest_size=10).hexdigest()
+
+    def search(self, **asked: str) -> str | None:
         """See ``Links``."""
         return None
 

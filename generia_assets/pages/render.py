@@ -6,6 +6,7 @@ Here: the values of each template. Not here: reading them (queries/), and the pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from generia_assets.pages.texts import Locale, locale_of
 from generia_assets.queries.feed import Excerpt, FeedOrder, FeedPage, FeedPost, Thread
 from generia_assets.queries.people import PeoplePage, PersonCard, PersonView
 from generia_assets.queries.traces import Trace
-from generia_assets.queries.worlds import WorldsPage, WorldView
+from generia_assets.queries.worlds import WorldQuery, WorldsPage, WorldState, WorldView
 from resources.mongodb.stored import UnreadableRecord
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -52,6 +53,26 @@ def _environment() -> Environment:
     return environment
 
 
+@dataclass(frozen=True)
+class Search:
+    """What somebody looked for in a world, and what was found; ``found`` None: nothing was asked for.
+
+    ``people``: those whose names have the text; with ``unclear`` those who could be meant by ``by``, and no posts.
+    ``count``: posts of all pages.
+    """
+
+    text: str
+    by: str
+    order: FeedOrder
+    known: Sequence[PersonCard]
+    people: Sequence[PersonCard] = ()
+    unclear: bool = False
+    found: FeedPage | None = None
+    count: int = 0
+    onward: str | None = None
+    hashtags: Sequence[tuple[str, int]] = ()
+
+
 class WorldPages:
     """The pages of the world of ``view``, with these addresses."""
 
@@ -70,6 +91,14 @@ class WorldPages:
         ``onward``: address of the next page; ``live``: address of a growing world's live feed.
         """
         return self._page("feed.html", page=page, people=people, order=order, first=first, onward=onward, live=live)
+
+    def tag(self, tag: str, page: FeedPage, *, count: int, order: FeedOrder, onward: str | None) -> str:
+        """The posts with a hashtag; ``count``: of all pages."""
+        return self._page("tag.html", tag=tag, page=page, count=count, order=order, onward=onward)
+
+    def search(self, search: Search) -> str:
+        """The search in the world: its form, and what it found."""
+        return self._page("search.html", search=search)
 
     def people(self, people: PeoplePage, *, onward: str | None) -> str:
         """The people: the graph of their relations, and all cards."""
@@ -133,12 +162,18 @@ class WorldPages:
         return _render(template, self._links, self._locale, {"world": self._view, "unreadable": self._unreadable, **values})
 
 
-def worlds(page: WorldsPage, links: Links, *, older: str | None) -> str:
-    """All worlds."""
-    locales = [locale_of(view.language) for view in page.worlds]
-    return _render(
-        "worlds.html", links, locale_of(""), {"page": page, "unreadable": page.unreadable, "locales": locales, "older": older}
-    )
+def worlds(page: WorldsPage, links: Links, *, query: WorldQuery, languages: Sequence[str], older: str | None) -> str:
+    """The worlds that the query found. ``languages``: those that can be chosen."""
+    values = {
+        "page": page,
+        "unreadable": page.unreadable,
+        "locales": [locale_of(view.language) for view in page.worlds],
+        "query": query,
+        "states": list(WorldState),
+        "languages": languages,
+        "older": older,
+    }
+    return _render("worlds.html", links, locale_of(""), values)
 
 
 def problem(links: Links, *, status: int, title: str, advice: str) -> str:

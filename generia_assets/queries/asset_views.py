@@ -63,7 +63,10 @@ class AssetView:
         sort: Sequence[tuple[str, int]] = (("key", 1),),
         limit: int = 0,
     ) -> Iterator[DocumentT]:
-        """The documents whose fields are as ``wanted`` (operators and ``$or`` as in MongoDB), in order, one at a time; 0 = all."""
+        """The documents whose fields are as ``wanted`` (operators, ``$and`` and ``$or`` as in MongoDB), in order, one at a time.
+
+        ``limit``: 0 = all.
+        """
         query = {**self.filter, **self._with_paths(wanted or {})}
         order = [(self.field(name), direction) for name, direction in sort]
         found: Iterable[MongoDocument] = (
@@ -72,6 +75,12 @@ class AssetView:
         if self.batched:
             found = ({**record, "result": brief} for record in found for brief in record["result"]["briefs"])
         return readable(model, found, self.collection, self.on_unreadable, at=self._document)
+
+    def keys(self, wanted: MongoDocument, *, sort: Sequence[tuple[str, int]], limit: int) -> list[str]:
+        """The keys of the documents whose fields are as ``wanted``, of an asset that is not batched."""
+        order = [(self.field(name), direction) for name, direction in sort]
+        found = self.database[self.collection].find({**self.filter, **self._with_paths(wanted)}, {"_id": 0, "key": 1})
+        return [str(record["key"]) for record in found.sort(order).limit(limit).batch_size(limit)]
 
     def by_key(self, model: type[DocumentT], keys: Collection[str]) -> dict[str, DocumentT]:
         """The documents with these keys, by key; those that do not exist are left out."""
@@ -83,6 +92,10 @@ class AssetView:
     def one(self, model: type[DocumentT], key: str) -> DocumentT | None:
         """The document with this key, or None."""
         return self.by_key(model, [key]).get(key)
+
+    def count_of(self, keys: Collection[str]) -> int:
+        """How many of the documents with these keys there are, of an asset that is not batched."""
+        return self.database[self.collection].count_documents({**self.filter, "key": {"$in": list(keys)}}) if keys else 0
 
     def count(self) -> int:
         """How many documents there are."""
@@ -98,7 +111,7 @@ class AssetView:
     def _with_paths(self, wanted: Mapping[str, object]) -> MongoDocument:
         query: MongoDocument = {}
         for name, value in wanted.items():
-            if name == "$or" and isinstance(value, list):
+            if name in ("$and", "$or") and isinstance(value, list):
                 query[name] = [self._with_paths(choice) for choice in value]
             else:
                 query[self.field(name)] = value

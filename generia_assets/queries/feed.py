@@ -79,6 +79,11 @@ class FeedPost(BaseModel):
     replies: tuple[Excerpt, ...] = ()
     """The published posts that reply to it, in the order of the world."""
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The hashtags that are shown, without #."""
+        return () if self.deleted else tuple(filter(None, (tag.lstrip("#") for tag in self.hashtags)))
+
 
 class FeedPage(BaseModel):
     """Some posts in order, and the key to go on after (None: these are the last)."""
@@ -98,14 +103,22 @@ class Thread(BaseModel):
     below: tuple[FeedPost, ...] = ()
 
 
-def feed_page(views: AssetViews, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE) -> FeedPage:
-    """The posts after the one with this key; '' or an unknown key begins with the first.
+def feed_page(
+    views: AssetViews,
+    order: FeedOrder = FeedOrder.NEWEST,
+    *,
+    keys: Collection[str] | None = None,
+    after: str = "",
+    limit: int = POSTS_PAGE,
+) -> FeedPage:
+    """The posts after the one with this key; '' or an unknown key begins with the first. ``keys``: of these posts only.
 
     In a world without a timeline (of an earlier version) posts are in order of publication, and within a page each person's own in
     the order of their keys.
     """
     view = views["post_images"]
-    found = list(view.find(PostImage, _beyond(view, after, order), sort=_sort(order), limit=limit + 1))
+    wanted = _beyond(view, after, order) | ({} if keys is None else {"key": {"$in": list(keys)}})
+    found = list(view.find(PostImage, wanted, sort=_sort(order), limit=limit + 1))
     page = _page(views, found, limit)
     return page.model_copy(update={"posts": _by_author_in_order(page.posts, order)})
 

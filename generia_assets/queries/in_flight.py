@@ -7,10 +7,12 @@ breakers' states are those that all processes report (durable/calls/api_status.p
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.api_status import BREAKER
 from generia_assets.durable.collections import FLEET, STATUS
 from resources.gateway.breaker import BreakerState
@@ -53,6 +55,12 @@ def _view(api: str, entries: list[MongoDocument]) -> BreakerView:
     )
 
 
+def calls_by_task_type(database: MongoDatabase, world_id: str) -> tuple[tuple[TaskType, int], ...]:
+    """How many calls of each task type of this world are in flight now, in the order of the work."""
+    counts = Counter((note.get("labels") or {}).get("task_type") for note in _notes(database, world_id))
+    return tuple((task_type, counts[task_type.value]) for task_type in TaskType if counts[task_type.value])
+
+
 class InFlightCalls(BaseModel):
     """Calls of one world in flight, and the fleet's limit of calls at once: the configured one, or less after a 429.
 
@@ -70,8 +78,7 @@ class InFlightCalls(BaseModel):
 
 def in_flight(database: MongoDatabase, world_id: str, *, llm_limit: int, image_limit: int) -> InFlightCalls:
     """The calls of this world that are in flight now. The limits are the configured ones, for a fleet that has not called yet."""
-    status = database[STATUS].find_one({"_id": world_id}, {"in_flight": 1}) or {}
-    calls = Counter(str(note.get("api_type")) for note in (status.get("in_flight") or {}).values())
+    calls = Counter(str(note.get("api_type")) for note in _notes(database, world_id))
     slots = {f"slots:{api.value}": limit for api, limit in ((Api.LLM, llm_limit), (Api.IMAGE, image_limit))}
     for shares in database[FLEET].find({"_id": {"$in": list(slots)}}, {"limit": 1, "ceiling": 1}):
         slots[shares["_id"]] = int(shares["limit"] if shares.get("ceiling") is None else min(shares["limit"], shares["ceiling"]))
@@ -83,3 +90,9 @@ def in_flight(database: MongoDatabase, world_id: str, *, llm_limit: int, image_l
         image_ceiling=images,
         breakers=breakers_not_closed(database),
     )
+
+
+def _notes(database: MongoDatabase, world_id: str) -> Collection[MongoDocument]:
+    status = database[STATUS].find_one({"_id": world_id}, {"in_flight": 1}) or {}
+    notes: MongoDocument = status.get("in_flight") or {}
+    return notes.values()

@@ -13,6 +13,7 @@ from generia_assets.content.documents import Character, CharacterAvatar, Charact
 from generia_assets.content.keys import WORLD_KEY, character_index
 from generia_assets.content.shares import shares
 from generia_assets.queries.asset_views import AssetViews
+from generia_assets.queries.search import text_in
 
 PEOPLE_PAGE = 100
 
@@ -120,6 +121,15 @@ def person(views: AssetViews, key: str) -> PersonView | None:
         known=known,
         relations=tuple(_relations([character, *acquaintances])),
     )
+
+
+def people_found(views: AssetViews, name: str, limit: int) -> list[PersonCard]:
+    """Some people who are named so, or in part, in order of their keys; of one with exactly this username nobody else."""
+    found = list(_by_username(views, {name})) if name else []
+    by_name = text_in(("username", "display_name"), name)
+    if not found and by_name:
+        found = list(views["characters"].find(Character, by_name, limit=limit))
+    return list(_cards(views, found).values())
 
 
 def cards_by_key(views: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:

@@ -7,30 +7,41 @@ Here: finished and growing worlds (asset_views.py finds the documents). Not here
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 from pymongo import DESCENDING
 
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import languages
 from generia_assets.content.documents import WorldDescription, WorldImages
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.status import SuspendReason, WorldStatus, status_of, statuses
+from generia_assets.durable.status import UNFINISHED, SuspendReason, WorldStatus, status_of, statuses
 from generia_assets.queries.asset_views import AssetViews
+from generia_assets.queries.in_flight import calls_by_task_type
+from generia_assets.queries.search import terms, text_in
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import UnreadableRecord
 
 WORLDS_PAGE = 24
+DESCRIPTIONS = ASSETS["world_description"].collection
+LANGUAGE = "user_preferences.language"
 
 
 class WorldView(BaseModel):
-    """The present state of a world. ``description`` and ``images`` are None until they are made."""
+    """The present state of a world. ``description`` and ``images`` are None until they are made.
+
+    ``at_work``: the calls in flight by task type, of a world that is being made.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     status: WorldStatus
     description: WorldDescription | None
     images: WorldImages | None
+    at_work: tuple[tuple[TaskType, int], ...] = ()
 
     @property
     def world_id(self) -> str:
@@ -56,9 +67,52 @@ class WorldView(BaseModel):
         return guessed.name if guessed else ""
 
     @property
+    def state(self) -> WorldState:
+        """Its state as the list of worlds shows it."""
+        if self.status.done:
+            return WorldState(self.status.status.value)
+        return WorldState.STOPPED if stopped(self.status) else WorldState.IN_PROGRESS
+
+    @property
     def growing(self) -> bool:
         """Whether more may come: neither finished nor stopped by a person, nor history."""
         return not over(self.status)
+
+
+class WorldState(StrEnum):
+    """The state of a world as the list of worlds shows it and can be filtered by."""
+
+    IN_PROGRESS = "in_progress"
+    STOPPED = "stopped"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    def query(self) -> MongoDocument:
+        """Finds the worlds in this state."""
+        if self in (WorldState.COMPLETED, WorldState.FAILED):
+            return {"status": self.value}
+        stopped = SuspendReason.STOPPED.value
+        return {"status": UNFINISHED, "parked.kind": stopped if self is WorldState.STOPPED else {"$ne": stopped}}
+
+
+@dataclass(frozen=True)
+class WorldQuery:
+    """The worlds that somebody looks for: by words of name, sentence or id, by state, by language; '' and None = any."""
+
+    text: str = ""
+    state: WorldState | None = None
+    language: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(terms(self.text) or self.state or self.language)
+
+    def conditions(self, database: MongoDatabase) -> MongoDocument:
+        """The fields of the status records that are wanted."""
+        wanted = text_in(("name", "parameters.user_prompt", "_id"), self.text) | (self.state.query() if self.state else {})
+        if self.language:
+            found = database[DESCRIPTIONS].find({LANGUAGE: self.language}, {"_id": 1})
+            wanted["_id"] = {"$in": [one["_id"] for one in found]}
+        return wanted
 
 
 class WorldsPage(BaseModel):
@@ -76,8 +130,12 @@ class WorldsPage(BaseModel):
 
 def over(status: WorldStatus) -> bool:
     """Whether nothing more comes: finished, stopped by a person, or history. (A world suspended by an outage resumes by itself.)"""
-    stopped = status.parked is not None and status.parked.kind == SuspendReason.STOPPED.value
-    return status.done or stopped or status.history
+    return status.done or stopped(status) or status.history
+
+
+def stopped(status: WorldStatus) -> bool:
+    """Whether a person stopped it."""
+    return status.parked is not None and status.parked.kind == SuspendReason.STOPPED.value
 
 
 def ids_of(database: MongoDatabase, query: MongoDocument) -> list[str]:
@@ -104,10 +162,18 @@ def world(views: AssetViews) -> WorldView | None:
     return None if status is None else view_of(views, status)
 
 
-def worlds_page(database: MongoDatabase, *, before: datetime | None = None, limit: int = WORLDS_PAGE) -> WorldsPage:
-    """The worlds that changed last before this moment."""
-    # Not $lt: a record without a date of change is older than all that have one.
-    wanted = {} if before is None else {"updated_at": {"$not": {"$gte": before}}}
+def languages_of_worlds(database: MongoDatabase) -> list[str]:
+    """The languages of the worlds that have a description, by their English names."""
+    return sorted(language for language in database[DESCRIPTIONS].distinct(LANGUAGE) if isinstance(language, str) and language)
+
+
+def worlds_page(
+    database: MongoDatabase, query: WorldQuery | None = None, *, before: datetime | None = None, limit: int = WORLDS_PAGE
+) -> WorldsPage:
+    """The worlds that the query finds (all without one) and that changed last before this moment."""
+    wanted = (query or WorldQuery()).conditions(database)
+    if before is not None:  # not $lt: a record without a date of change is older than all that have one
+        wanted["updated_at"] = {"$not": {"$gte": before}}
     records = list(database[STATUS].find(wanted).sort("updated_at", DESCENDING).limit(limit + 1))
     unreadable: list[UnreadableRecord] = []
     shown = list(statuses(records[:limit], unreadable.append))
@@ -133,4 +199,5 @@ def view_of(views: AssetViews, status: WorldStatus) -> WorldView:
         status=status,
         description=next(views["world_description"].find(WorldDescription, limit=1), None),
         images=next(views["world_images"].find(WorldImages, limit=1), None),
+        at_work=() if over(status) else calls_by_task_type(views.database, status.world_id),
     )

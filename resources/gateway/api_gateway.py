@@ -1,12 +1,11 @@
 """The API gateway: budget → slot → breaker → call → classify → record, for every call of LLM, images and platform.
 
-Here: the order of these steps, and the handling of each outcome. Only the few calls that are next reserve their budget before they
-have a slot, so that no slot is idle meanwhile, and a crash costs little for calls that wait. What is reserved and not sent is given
-back. While the breaker is not closed, or the wait for a slot is long, the budget is reserved last. Every attempt is reserved before
-it is made and recorded after it; an attempt that a crash interrupts stays counted as spent.
+Only the few calls that are next reserve their budget before they have a slot, so that no slot is idle meanwhile, and a crash costs
+little for calls that wait. What is reserved and not sent is given back. While the breaker is not closed, or the wait for a slot is
+long, the budget is reserved last. Every attempt is reserved before it is made and recorded after it; an attempt that a crash
+interrupts stays counted as spent.
 
-Not here: the rule for poisonous calls and outages (poison.py), how a provider is called (``Call.send``), and where money and
-records are stored (the world's ``CallLedger``, generia_assets/durable/calls/ledger.py).
+Not here: the rule for poisonous calls and outages (poison.py), and where money and records are stored (durable/calls/ledger.py).
 """
 
 from __future__ import annotations
@@ -133,8 +132,8 @@ class ApiGateway:
                 shed += MOST_SHED if useless else isinstance(error, ShedError)
                 if call.fallback is not None and shed >= MOST_SHED:
                     return await self.call(call.fallback, ledger)
-                if self._too_far_away(error):
-                    raise OutageTimeoutError(f"{call.api}: {error}", retry_after=_named_end(error)) from error
+                if isinstance(error, RateLimitedError) and self._too_far_away(error):
+                    raise OutageTimeoutError(f"{call.api}: {error}", retry_after=error.retry_after) from error
                 if (since := outage.worth_reporting(error)) is not None:
                     ledger.waiting(call.api, str(error), since)
                 if isinstance(error, ShedError):
@@ -219,7 +218,8 @@ class ApiGateway:
         outcome = CallOutcome(CUT_OFF, call.worst_case_usd, error="the run stopped before the answer came")
         try:
             async with asyncio.timeout(call.timeout_seconds) as limit:
-                watch = policy.deadlines.watch(call.request_type, limit, stopwatch.abandoned) if policy.deadlines else None
+                known = policy.deadlines
+                watch = CallWatch(known, call.request_type, limit, stopwatch.abandoned) if known else None
                 with watch or nullcontext():
                     answer = await call.send()
             cost_usd = call.worst_case_usd if answer.cost_usd is None else answer.cost_usd
@@ -228,9 +228,8 @@ class ApiGateway:
         except CallError as raised:
             error = _outage_after_answers(raised, tally, answered_before=self.has_answered(call.api))
             outcome = _failed(error, call)
-            if isinstance(error, RateLimitedError) and not self._too_far_away(
-                error
-            ):  # other calls must not keep a slot while they wait
+            # other calls must not keep a slot while they wait
+            if isinstance(error, RateLimitedError) and not self._too_far_away(error):
                 policy.limiter.limited(started_at=started, retry_after=error.retry_after)
             if error is not raised:
                 raise error from raised
@@ -253,9 +252,9 @@ class ApiGateway:
             stopwatch.lap()
         return answer
 
-    def _too_far_away(self, error: CallError) -> bool:
+    def _too_far_away(self, error: RateLimitedError) -> bool:
         """Whether the end that the provider named (a day's quota, an hour's pause) is beyond the outage timeout."""
-        return isinstance(error, RateLimitedError) and (error.daily or (error.retry_after or 0.0) > self._outage_timeout)
+        return error.daily or (error.retry_after or 0.0) > self._outage_timeout
 
     def has_answered(self, api: Api) -> bool:
         """Whether this API has answered before, so that its configuration was right."""
@@ -297,7 +296,3 @@ def _outage_after_answers(error: CallError, tally: Tally, *, answered_before: bo
 
 def _poisonous(call: Call[ValueT], last: CallError) -> RequestFailedError:
     return RequestFailedError(f"{call.api} answers other calls, and failed this one each time; the last time: {last}")
-
-
-def _named_end(error: CallError) -> float | None:
-    return error.retry_after if isinstance(error, RateLimitedError) else None

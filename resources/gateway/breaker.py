@@ -45,13 +45,7 @@ class Breaker:
     """One API's breaker in this process."""
 
     def __init__(self, name: str, settings: GatewaySettings, on_change: Callable[[BreakerState, float], None]) -> None:
-        """Closed at first.
-
-        Args:
-            name: The API, for messages.
-            settings: Thresholds and open times (``breaker_…``).
-            on_change: Called with every new state, and for OPEN with the seconds until a probe may go, else 0.
-        """
+        """``on_change`` is called with every new state, and for OPEN with the seconds until a probe may go, else 0."""
         self._name = name
         self._settings = settings
         self._on_change = on_change
@@ -70,13 +64,9 @@ class Breaker:
 
     @contextmanager
     def attempt(self, *, counts: bool = True) -> Iterator[None]:
-        """The context of one call: the error that it raises, or none, is the evidence.
+        """The context of one call: the error that it raises, or none, is the evidence. Raises ``BreakerOpenError``.
 
-        Args:
-            counts: False if the call itself may be the cause of a failure.
-
-        Raises:
-            BreakerOpenError: The call must not be made.
+        ``counts`` is False if the call itself may be the cause of a failure.
         """
         self._let_through()
         era, self._probing = self._era, self._state is BreakerState.HALF_OPEN

@@ -1,10 +1,8 @@
 """The calls of one process that wait for its slots, by priority.
 
-Here: the order in which calls come near and get a slot. A call first comes **near**, and prepares itself (it reserves its budget);
-then it gets a **slot**. The calls that are near are those with a slot and the next few, so that a slot is used as soon as it is
-free. A call with a higher priority that arrives waits for none but those few.
-
-Not here: how many slots the process may use (concurrency.py), and what a call does in its place (api_gateway.py).
+A call first comes **near**, and prepares itself (it reserves its budget); then it gets a **slot**. The calls that are near are
+those with a slot and the next few, so that a slot is used as soon as it is free. A call with a higher priority that arrives waits
+for none but those few. Not here: how many slots the process may use (concurrency.py).
 """
 
 from __future__ import annotations
@@ -96,12 +94,7 @@ class CallQueue:
     """
 
     def __init__(self, is_open: Callable[[], bool], on_change: Callable[[], None]) -> None:
-        """A queue without slots.
-
-        Args:
-            is_open: Whether calls may be sent now; while not, no call comes near or gets a slot.
-            on_change: Called after each arrival and each end of a call.
-        """
+        """While ``is_open`` is false no call comes near or gets a slot; ``on_change``: a call has arrived or ended."""
         self._is_open = is_open
         self._on_change = on_change
         self._order = count()

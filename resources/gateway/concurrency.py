@@ -1,12 +1,11 @@
 """The limit of concurrent calls to one API, over all runs, processes and machines (R17), with its rate control (AIMD).
 
-Here: the renewer, a task that leases slots from the fleet, renews the lease and gives slots back. It makes one small update a
-second, so that the number of database calls does not grow with the number of slots; it asks more often only while processes
-compete.
+The renewer, a task, leases slots from the fleet, renews the lease and gives slots back. It makes one small update a second, so that
+the number of database calls does not grow with the number of slots; it asks more often only while processes compete.
 
-Not here: which call of this process is next (call_queue.py), fairness between processes (slot_shares.py). Invariant: the shares in
-the document never add up to more than the limit, except for calls in flight when the limit falls, or when a process was silent for
-longer than its lease. A dead process's share comes back when its lease ends, by the server's clock.
+Invariant: the shares in the document (slot_shares.py) never add up to more than the limit, except for calls in flight when the
+limit falls, or when a process was silent for longer than its lease. A dead process's share comes back when its lease ends, by the
+server's clock.
 """
 
 from __future__ import annotations
@@ -68,16 +67,9 @@ class ConcurrencyLimiter:
         rise_seconds: float = RISE_SECONDS,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
-        """A limiter without slots; the first ``slot`` leases some.
+        """``limit``: calls at once over all processes; a process that is silent for ``lease_seconds`` loses its slots.
 
-        Args:
-            collection: The fleet's; one document for each API.
-            kind: The API.
-            limit: Calls at once over all processes.
-            lease_seconds: A process that is silent for so long loses its slots.
-            holder: This process's name; '' = a random one.
-            rise_seconds: See ``RISE_SECONDS``.
-            hold_seconds: See ``HOLD_SECONDS``.
+        ``holder``: this process's name; '' = a random one.
         """
         self._collection = collection
         self._id = f"slots:{kind}"
@@ -123,13 +115,9 @@ class ConcurrencyLimiter:
         return self._queue.place(priority)
 
     def limited(self, *, started_at: float, retry_after: float | None) -> None:
-        """The provider answered 429: lower the fleet's ceiling.
+        """The provider answered 429: lower the fleet's ceiling, unless the call was in flight at the last lowering.
 
-        A 429 for a call that was in flight at the last lowering lowers nothing.
-
-        Args:
-            started_at: When the call was sent (``time.monotonic``).
-            retry_after: Seconds in which no process of the fleet calls; None: the provider named none.
+        ``started_at``: when it was sent (``time.monotonic``). ``retry_after``: seconds in which no process of the fleet calls.
         """
         # Until the fleet's document is read again: one more call than those in flight here would get a 429, too.
         others = self._queue.in_use - 1

@@ -53,10 +53,6 @@ class Deadlines:
         for request_type, seconds in known.items():
             self._seconds[request_type].extend(seconds)
 
-    def watch(self, request_type: str, limit: asyncio.Timeout, abandoned: int) -> CallWatch:
-        """The context of one call, which is sent now; ``abandoned``: attempts at it that were abandoned before."""
-        return CallWatch(self, request_type, limit, abandoned)
-
     def sent(self) -> float:
         """A call is sent. Returns when."""
         self._last_sent = time.monotonic()
@@ -82,7 +78,10 @@ class Deadlines:
 
 
 class CallWatch:
-    """Ends one call by its time-out when it is overtaken at its deadline. ``abandoned`` says whether it did."""
+    """The context of one call: ends it by its time-out when it is overtaken at its deadline. ``abandoned`` says whether it did.
+
+    It is given how many attempts at the call were abandoned before.
+    """
 
     def __init__(self, deadlines: Deadlines, request_type: str, limit: asyncio.Timeout, abandoned: int) -> None:
         self._deadlines = deadlines

@@ -1,7 +1,6 @@
 """How a call to an external API can end, as exceptions, the same for the language model, the image API and the platform.
 
-Here: the outcome classes, so that a task may catch a refusal without knowing the provider. Not here: the classification of a
-provider's errors (each provider's module), and their handling (api_gateway.py).
+A task may catch a refusal without knowing the provider: each provider's module classifies its errors, api_gateway.py handles them.
 """
 
 from __future__ import annotations

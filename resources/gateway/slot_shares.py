@@ -26,6 +26,7 @@ LEAST = 0.5
 """Part of the ceiling that the 429s of calls that were in flight together leave at least."""
 SUCCESSES_PER_INCREASE = 25
 """Calls of the whole fleet that raise a lowered ceiling by one, if time has not raised it before."""
+_IS_LOWERED = {"$ne": [{"$ifNull": ["$ceiling", None]}, None]}
 ROUNDS = 4
 """Times that what satisfied processes do not want is divided among the others. Each round satisfies more of them; what is left
 after the last one stays free until a process wants less or more."""
@@ -105,22 +106,21 @@ class SlotShares(BaseModel):
 
 def share_update(request: SlotRequest) -> list[MongoDocument]:
     """The update, to be made with upsert on the document of the kind."""
+    mine = {"$filter": {"input": {"$ifNull": ["$holders", []]}, "cond": {"$eq": ["$$this.id", request.holder]}}}
+    slots = {"$floor": {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}}
+    wanting = {"$concatArrays": ["$holders", [{"wants": request.wants, "weight": request.weight}]]}
+    had_none = {"$eq": ["$before.share", 0]}  # and wanted a slot, when it last asked
     return [
-        {"$set": {"before": _own_entry(request), "holders": _others(request), "limit": request.limit, **_pace(request)}},
-        {"$set": {"slots": _slots(request), "level": 0, "wanting": {"$concatArrays": ["$holders", [_wanting(request)]]}}},
+        {"$set": {"before": {"$first": mine}, "holders": _others(request), "limit": request.limit, **_pace(request)}},
+        {"$set": {"slots": slots, "level": 0, "wanting": wanting}},
         {"$set": {"free": {"$max": [0, {"$subtract": ["$slots", {"$sum": "$holders.share"}]}]}}},
         *[{"$set": {"level": _level()}}] * ROUNDS,
         {"$set": {"fair": {"$multiply": ["$level", request.weight]}}},
-        {"$set": {"without_since": {"$cond": [_had_none(), "$before.without_since", "$$NOW"]}}},
+        {"$set": {"without_since": {"$cond": [had_none, "$before.without_since", "$$NOW"]}}},
         {"$set": {"grant": {"$toInt": {"$min": [request.wants, "$free", _cap(request)]}}}},
         {"$set": {"holders": {"$concatArrays": ["$holders", [_entry(request)] if request.wants else []]}}},
         {"$unset": ["before", "slots", "level", "wanting", "free", "fair", "without_since", "grant"]},
     ]
-
-
-def _own_entry(request: SlotRequest) -> MongoDocument:
-    mine = {"$filter": {"input": {"$ifNull": ["$holders", []]}, "cond": {"$eq": ["$$this.id", request.holder]}}}
-    return {"$first": mine}
 
 
 def _others(request: SlotRequest) -> MongoDocument:
@@ -148,7 +148,7 @@ def _pace(request: SlotRequest) -> MongoDocument:
 def _lowered(request: SlotRequest, refused_ago: int) -> MongoDocument:
     began = {"$subtract": ["$$NOW", refused_ago]}
     news = {"$or": [{"$eq": [{"$ifNull": ["$lowered_at", None]}, None]}, {"$gte": [began, "$lowered_at"]}]}
-    found = {"$and": [news, {"$gt": ["$lifted_at", "$lowered_at"]}, _is_lowered()]}
+    found = {"$and": [news, {"$gt": ["$lifted_at", "$lowered_at"]}, _IS_LOWERED]}
     most: MongoDocument = {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}
     before = {"$cond": [news, most, {"$ifNull": ["$lowered_from", most]}]}
     less = {"$cond": [news, {"$multiply": [most, DECREASE]}, most]}
@@ -169,29 +169,17 @@ def _lifted(request: SlotRequest) -> MongoDocument:
     successes = {"$cond": [held, 0, {"$add": [{"$ifNull": ["$successes", 0]}, request.succeeded]}]}
     rested = {"$gte": [{"$subtract": ["$$NOW", {"$max": ["$lowered_at", "$lifted_at"]}]}, request.rise]}
     enough = {"$or": [{"$gte": [successes, SUCCESSES_PER_INCREASE]}, {"$and": [request.in_use > 0, rested]}]}
-    lift = {"$and": [_is_lowered(), {"$not": [held]}, enough]}
+    lift = {"$and": [_IS_LOWERED, {"$not": [held]}, enough]}
     return {
         "ceiling": {"$cond": [lift, {"$add": ["$ceiling", 1]}, {"$ifNull": ["$ceiling", request.limit]}]},
         "lifted_at": {"$cond": [lift, "$$NOW", {"$ifNull": ["$lifted_at", None]}]},
-        "successes": {"$cond": [{"$or": [lift, {"$not": [_is_lowered()]}]}, 0, successes]},
+        "successes": {"$cond": [{"$or": [lift, {"$not": [_IS_LOWERED]}]}, 0, successes]},
     }
-
-
-def _is_lowered() -> MongoDocument:
-    return {"$ne": [{"$ifNull": ["$ceiling", None]}, None]}
 
 
 _WEIGHT = {"$ifNull": ["$$this.weight", 1.0]}
 _PART = {"$multiply": ["$level", _WEIGHT]}
 """A process's part of the slots, not rounded."""
-
-
-def _slots(request: SlotRequest) -> MongoDocument:
-    return {"$floor": {"$min": [request.limit, {"$ifNull": ["$ceiling", request.limit]}]}}
-
-
-def _wanting(request: SlotRequest) -> MongoDocument:
-    return {"wants": request.wants, "weight": request.weight}
 
 
 def _level() -> MongoDocument:
@@ -201,11 +189,6 @@ def _level() -> MongoDocument:
     others = {"$sum": {"$map": {"input": "$wanting", "in": {"$cond": [satisfied, 0, _WEIGHT]}}}}
     left = {"$subtract": ["$slots", given]}
     return {"$let": {"vars": {"others": others}, "in": {"$cond": ["$$others", {"$divide": [left, "$$others"]}, "$level"]}}}
-
-
-def _had_none() -> MongoDocument:
-    """Whether the process was without any slot, and wanted one, when it last asked."""
-    return {"$eq": ["$before.share", 0]}
 
 
 def _cap(request: SlotRequest) -> MongoDocument:

@@ -1,7 +1,4 @@
-"""The waiting times of one call, between its attempts and in an outage.
-
-Here: the clocks of one call. Not here: its path (api_gateway.py), and waits of the whole fleet (concurrency.py, breaker.py).
-"""
+"""The waiting times of one call, between its attempts and in an outage."""
 
 from __future__ import annotations
 

@@ -50,6 +50,8 @@ LONGEST_ANSWER = 1_000_000
 """Characters; a longer text is not an answer to any of our requests."""
 LONGEST_NAME = 300
 """Characters kept of a model's version, an id, a reason."""
+MOST_PROBLEMS = 8
+"""Problems of an answer that are named."""
 MOST_PROMPT_TOKENS = 1_048_576
 """The input limit of every model there is."""
 LONGEST_TOKEN = 32
@@ -144,7 +146,7 @@ def read_answer(
         text, finish = page, "UNREADABLE"
         failure = unreadable(unreadable_body, http, LONGEST_BODY)
     else:
-        text, finish = _text_and_finish(read)
+        text, finish = "".join(part.text for part in read.parts if part.text and not part.thought), read.finish
         value, failure = _judged(read, text, finish, request.answer)
     usage = fields.get("usageMetadata")
     tokens = read_usage(usage, text, request, profile)
@@ -210,9 +212,11 @@ def repeats_itself(text: str) -> bool:
     return len(text) >= _SHORTEST_LOOP and len(zlib.compress(end)) * _LOOP_RATIO < len(end)
 
 
-def explain_invalid(error: ValidationError, limit: int = 8) -> str:
+def explain_invalid(error: ValidationError) -> str:
     """The reason why an answer is invalid, as a sentence for the model and for people."""
-    return kept_line(explain(error, root="the answer", most=limit, longest=LONGEST_NAME), (limit + 1) * LONGEST_NAME)
+    return kept_line(
+        explain(error, root="the answer", most=MOST_PROBLEMS, longest=LONGEST_NAME), (MOST_PROBLEMS + 1) * LONGEST_NAME
+    )
 
 
 def _json(page: str) -> object:
@@ -234,12 +238,6 @@ def unreadable(error: ValidationError, http: HttpAnswer, longest_body: int) -> I
     if len(http.body) > longest_body:
         return InvalidAnswerError(f"the answer was longer than {longest_body} bytes; it was read no further", chance=True)
     return InvalidAnswerError(f"the answer cannot be read: {explain_invalid(error)}", chance=True)
-
-
-def _text_and_finish(body: AnswerBody) -> tuple[str, str]:
-    """The first candidate's text, all parts but thoughts, and why it stopped."""
-    text = "".join(part.text for part in body.parts if part.text and not part.thought)
-    return text, body.finish
 
 
 def stopped(body: AnswerBody, *, empty: bool) -> CallError | None:

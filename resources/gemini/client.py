@@ -1,8 +1,4 @@
-"""Texts of Gemini: building a request and sending it.
-
-Not here: the way through the SDK (transport.py), judging the answer (answers.py), limits and retries (resources/gateway), which
-model (models.py), the prompt (the caller).
-"""
+"""Texts of Gemini: building a request and sending it (transport.py), with its answer judged (answers.py)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Classifies errors of the Gemini API, and calls without an answer. Messages quote Google's and add advice.
-
-Here: errors. Not here: answers (answers.py, which calls this module).
-"""
+"""Classifies errors of the Gemini API, and calls without an answer. Messages quote Google's and add advice."""
 
 from __future__ import annotations
 

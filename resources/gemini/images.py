@@ -83,13 +83,12 @@ class GeminiImages:
 
     @property
     def cost_per_image_usd(self) -> float:
-        """See ``ImageGenerator``."""
         return worst_case_usd(self._model, models.now())
 
     async def generate(
         self, *, prompt: str, width: int, height: int, seed: int, references: Sequence[bytes], idempotency_key: str
     ) -> GeneratedImage:
-        """See ``ImageGenerator``. The API has neither seeds for pictures nor idempotency keys."""
+        """The API has neither seeds for pictures nor idempotency keys."""
         from google.genai import types
 
         from resources.gemini.sdk_types import Config, Content, Part

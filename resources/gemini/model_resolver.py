@@ -225,7 +225,7 @@ class ModelResolver:
             self._answered.discard(note.model)  # whenever it is tried again, one call finds out
         self._notes = notes = self._notes or FleetNotes()
         there: Sequence[Note] = getattr(notes, field)
-        if not any(_same(note, other) for other in _holding(there)):
+        if not any(_key(note) == _key(other) for other in _holding(there)):
             setattr(notes, field, [*_holding(there), note])
             self._unwritten.append((field, note, warning))
 
@@ -238,10 +238,6 @@ def _holding(notes: Sequence[NoteT]) -> list[NoteT]:
 def _key(note: Note) -> dict[str, str]:
     """The subject of a note: one note is kept for each."""
     return note.model_dump(include={"model", "field", "version"})
-
-
-def _same(note: Note, other: Note) -> bool:
-    return _key(note) == _key(other)
 
 
 def _update(field: str, note: Note) -> list[MongoDocument]:

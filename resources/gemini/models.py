@@ -54,9 +54,11 @@ PriceT = TypeVar("PriceT", bound=DatedPrice)
 
 def dearest(prices: Iterable[PriceT]) -> PriceT:
     """Of each kind of token the highest price."""
-    every = list(prices)
-    kinds = type(every[0]).model_fields.keys() - {"since"}
-    return type(every[0])(**{kind: max(getattr(price, kind) for price in every) for kind in kinds})
+    first, *others = prices
+    if not others:
+        return first
+    kinds = type(first).model_fields.keys() - {"since"}
+    return first.model_copy(update={kind: max(getattr(price, kind) for price in (first, *others)) for kind in kinds})
 
 
 class TableEntry(BaseModel, Generic[PriceT]):

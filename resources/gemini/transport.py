@@ -1,12 +1,11 @@
 """The way of a request through google-genai to the Gemini API and back (facts measured 2026-11 with google-genai 3.4.0).
 
-Here: one HTTP call for each request, for texts (client.py) and pictures (images.py). The SDK makes the request and sends it, once:
-its retries are off, since they ignore RetryInfo and Retry-After; its transport is httpx2, chosen by passing our own client, so that
-an installed aiohttp changes nothing (it takes 0.8 ms less of a call's 2 ms, but knows neither ALL_PROXY nor proxies over TLS, and
-sends what .netrc has for the API's host); and that client intercepts each response before the SDK reads it, so that there is one
-HTTP call for each reservation whatever the SDK would do with the answer. Variables of the environment that the SDK would read
-(another address, another key, Vertex AI) are hidden from it: only our own settings count. Not here: judging the answer
-(answers.py), limits and retries (resources/gateway).
+One HTTP call for each request. The SDK makes the request and sends it, once: its retries are off, since they ignore RetryInfo and
+Retry-After; its transport is httpx2, chosen by passing our own client, so that an installed aiohttp changes nothing (it takes 0.8
+ms less of a call's 2 ms, but knows neither ALL_PROXY nor proxies over TLS, and sends what .netrc has for the API's host); and that
+client intercepts each response before the SDK reads it, so that there is one HTTP call for each reservation whatever the SDK would
+do with the answer. Variables of the environment that the SDK would read (another address, another key, Vertex AI) are hidden from
+it: only our own settings count.
 """
 
 from __future__ import annotations

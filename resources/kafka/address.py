@@ -1,7 +1,4 @@
-"""Kafka's address: how every client of this project is made, and the one message for a broker that does not answer.
-
-Here: time-outs, protocol version, TLS and users, connecting without leaks. Not here: the words for each refusal (network.py).
-"""
+"""Kafka's address: how every client of this project is made, and the one message for a broker that does not answer."""
 
 from __future__ import annotations
 

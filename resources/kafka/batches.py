@@ -1,8 +1,7 @@
 """Record batches that kafka-python cannot unpack: each becomes a value, ``UnreadableBatch``, in place of an exception.
 
 kafka-python raises such an error from ``poll()``: no partition gets its records, and the error does not say which partition it is
-about. Here: the class that ``PartitionRecords`` of a consumer is replaced by, and header names that are not UTF-8. Not here: what
-becomes of an unreadable batch (sensors/kafka.py).
+about. Not here: what becomes of an unreadable batch (sensors/dead_letters.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Reading the dead-letter topic: its present messages, without a group and without committing offsets.
-
-Here: a letter, all of them, one by its place. Not here: how a message becomes one (sensors/dead_letters.py), and the commands for
-people (generia_assets/cli/commands/dead_letters.py).
-"""
+"""Reading the dead-letter topic: its present messages, without a group and without committing offsets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Sending events to Kafka, so that the sender knows whether they arrived.
-
-Here: an event, its delivery, the producer. Not here: the content of events (dead letters: sensors/dead_letters.py).
-"""
+"""Sending events to Kafka, so that the sender knows whether they arrived."""
 
 from __future__ import annotations
 
@@ -85,15 +82,8 @@ class EventProducer:
         try:
             sent = self._producer.send(event.topic, key=event.key, value=event.value, headers=headers)
         except KafkaError as error:
-            return Delivery(self._address, event, error)
+            sent = error
         return Delivery(self._address, event, sent)
-
-    def flush(self, seconds: float = REQUEST_TIMEOUT_S) -> None:
-        """Wait until nothing is on its way. Raises ``KafkaUnavailableError`` when that takes longer."""
-        try:
-            self._producer.flush(timeout=seconds)
-        except KafkaError as error:
-            raise self._address.unavailable(error) from None
 
     def close(self) -> None:
         """Wait for events on their way until their time-out, then end the connection. Logs events that remain unsent."""

@@ -1,8 +1,4 @@
-"""Reading a Kafka topic from offsets that the caller keeps: no group membership, no rebalance, no commit that decides anything.
-
-Here: one topic's partitions, their bounds, a bounded read, and the reader that stays connected between two calls. Not here: which
-offsets to read from, and what the messages mean (sensors/).
-"""
+"""Reading a Kafka topic from offsets that the caller keeps: no group membership, no rebalance, no commit that decides anything."""
 
 from __future__ import annotations
 
@@ -221,7 +217,8 @@ class TopicReader:
             until = max(deadline, time.monotonic() + _BACKLOG_S) if backlog else deadline
             going_on = True
             while going_on:
-                polled = self._poll(until, max_messages - len(fetched.messages))
+                timeout_ms = max(0.0, until - time.monotonic()) * 1000
+                polled = self._consumer.poll(timeout_ms, max_records=max_messages - len(fetched.messages))
                 for name, records in polled.items():
                     self._sort(name, records, fetched)
                     ends[name.partition] = max(ends[name.partition], self._consumer.highwater(name) or 0)
@@ -236,11 +233,6 @@ class TopicReader:
         except KafkaError as error:
             raise self._address.unavailable(error) from None
         return fetched
-
-    def _poll(self, until: float, records: int) -> dict[TopicPartition, list[ConsumerRecord | UnreadableBatch]]:
-        timeout_ms = max(0.0, until - time.monotonic()) * 1000
-        polled: dict[TopicPartition, list[ConsumerRecord | UnreadableBatch]] = self._consumer.poll(timeout_ms, max_records=records)
-        return polled
 
     def _sort(self, name: TopicPartition, records: list[ConsumerRecord | UnreadableBatch], into: Fetched) -> None:
         for one in records:

@@ -1,8 +1,4 @@
-"""Kafka as a Dagster resource: a reader that stays connected between two ticks, and a producer for events.
-
-Here: the resource and the one kept connection. Not here: connecting to Kafka (address.py), reading (reader.py) and writing
-(producer.py), the content of messages (sensors/messages.py) and when they are read (sensors/kafka.py).
-"""
+"""Kafka as a Dagster resource: a reader that stays connected between two ticks, and a producer for events."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""MongoDB: how this project connects to it.
-
-Here: clients with time-outs, ``MongoResource``, and the messages for a server that does not answer or refuses a right. Not here:
-    the collections (generia_assets/durable/collections.py).
-"""
+"""MongoDB: clients with time-outs, ``MongoResource``, and the messages for a server that does not answer or refuses a right."""
 
 from __future__ import annotations
 
@@ -160,12 +156,6 @@ def missing_rights(database: Database[MongoDocument], wanted: Iterable[str]) -> 
     return [] if "anyAction" in given else [right for right in wanted if right not in given]
 
 
-def check_rights(database: Database[MongoDocument], uri: str) -> None:
-    """Raise ``MongoForbiddenError`` if its user lacks one of ``NEEDED_RIGHTS``."""
-    if missing := missing_rights(database, NEEDED_RIGHTS):
-        raise _forbidden(f"MongoDB at {mongo_address(uri)}", database.name, missing)
-
-
 def missing_indexes(existing: Mapping[str, Any], wanted: Iterable[IndexModel]) -> list[IndexModel]:
     """Those that are not among ``existing`` (``index_information``): where all exist the user needs no right to make them."""
     return [one for one in wanted if existing.get(one.document["name"], {}).get("key") != list(one.document["key"].items())]
@@ -241,7 +231,8 @@ class MongoResource:
         with connect(self.uri) as client:
             check_mongo(client, self.uri)
             try:
-                check_rights(client[self.database], self.uri)
+                if missing := missing_rights(client[self.database], NEEDED_RIGHTS):
+                    raise _forbidden(f"MongoDB at {mongo_address(self.uri)}", self.database, missing)
                 yield client
             except OperationFailure as error:
                 raise as_forbidden(error, self.uri) or error from None

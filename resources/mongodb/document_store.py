@@ -1,8 +1,6 @@
 """The document store: an asset's documents in MongoDB, one collection an asset, the world's id as the partition.
 
-Here: ``DocumentStore``, a plain object that replaces and reads a world's documents in a stream; it knows no Dagster, so that the
-command line and the pages start at once. Not here: the Dagster io manager over it (io_manager.py), the documents' classes
-(the asset's annotation), and how they are made.
+It knows no Dagster, so that the command line and the pages start at once; the io manager over it is in io_manager.py.
 
 Readers never see half of an old and half of a new materialization: new documents are written beside the old ones, one pointer
 (collection ``materializations``) is switched, then the old ones are deleted. A reader follows the pointer and checks the count, so
@@ -100,17 +98,8 @@ class DocumentStore:
     def replace(self, spec: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
         """Replace the world's documents by these, visible all at once, or later if they are ``staged``.
 
-        Args:
-            spec: Where the asset's documents are.
-            world_id: The world.
-            materialization: Names this set of documents: the run's id.
-            stream: The documents, written in batches; memory does not grow with their number.
-
-        Returns:
-            The number of documents.
-
-        Raises:
-            FencedOffError: A later owner was faster; nothing visible has changed.
+        ``materialization`` names this set of documents: the run's id. Returns their number. Raises ``FencedOffError`` when a later
+        owner was faster; then nothing visible has changed.
         """
         collection = self.database[spec.collection]
         now = datetime.now(UTC)
@@ -209,9 +198,6 @@ class DocumentStore:
         """The documents of the world, one at a time.
 
         Args:
-            spec: Where the asset's documents are.
-            world_id: The world.
-            model: Their class.
             prefix: Only those whose keys begin with it.
             staged: Those that are staged, where there are any.
             order: The fields to sort by.

@@ -1,8 +1,4 @@
-"""The io manager: stores an asset's output in MongoDB, and loads it by the input's annotation.
-
-Here: the Dagster io manager. Not here: how a world's documents are replaced and read (document_store.py), the documents' classes
-(the asset's annotation), and how they are made.
-"""
+"""The io manager: stores an asset's output in MongoDB (document_store.py), and loads it by the input's annotation."""
 
 from __future__ import annotations
 
@@ -59,9 +55,7 @@ class MongoIOManager(dg.IOManager):
 def mongo_io_manager(mongo: MongoResource, *, patience_seconds: float = 0.0) -> dg.IOManagerDefinition:
     """The io manager as a resource: it connects once for each run, never at import, since a client does not survive a fork.
 
-    Args:
-        mongo: Where the documents are.
-        patience_seconds: How long an operation is retried through an outage of MongoDB.
+    ``patience_seconds``: how long an operation is retried through an outage of MongoDB.
     """
 
     @contextmanager

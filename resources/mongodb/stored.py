@@ -1,7 +1,6 @@
 """Parsing of stored documents: a record of MongoDB becomes an object.
 
-Here: reading one record, or many of which some cannot be read. A record that lacks a field, or has one of another type, is reported
-with its id and the reason, and the others are read. Not here: the models (durable/status.py, content/documents.py, queries/), which
+A record that lacks a field, or has one of another type, is reported with its id and the reason, and the others are read. The models
 have defaults for fields that former versions did not write.
 """
 
@@ -99,6 +98,6 @@ def refuse(unreadable: UnreadableRecord) -> None:
     raise UnreadableRecordError(unreadable)
 
 
-def required(model: type[ModelT], record: object, collection: str, *, at: Callable[[MongoDocument], object] = dict) -> ModelT:
+def required(model: type[ModelT], record: object, collection: str) -> ModelT:
     """The record as an object. Raises ``UnreadableRecordError``."""
-    return next(readable(model, [record], collection, refuse, at=at))
+    return next(readable(model, [record], collection, refuse))

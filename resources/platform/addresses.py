@@ -1,7 +1,4 @@
-"""Where the platform's services are: at a fixed address, or where Consul says.
-
-Here: the addresses. Not here: connections (grpc_channels.py).
-"""
+"""Where the platform's services are: at a fixed address, or where Consul says."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""The platform's services over gRPC: what is sent to each, and what comes back.
+"""The platform's services over gRPC: the calls of the ``Platform`` protocol as requests of the four services.
 
-Here: the calls of the ``Platform`` protocol as requests of the four services. Not here: channels (grpc_channels.py), addresses
-(addresses.py), the object store (object_store.py), and what happens in doubt: this platform has no idempotency keys
-(generia_assets/durable/calls/platform_client.py).
+This platform has no idempotency keys; what happens in doubt is decided in generia_assets/durable/calls/platform_client.py.
 """
 
 from __future__ import annotations
@@ -65,21 +63,19 @@ class GrpcPlatform:
     async def update_world_params(
         self, *, world_id: str, params: Mapping[str, object], name: str, users_count: int, posts_count: int
     ) -> None:
-        """See ``Platform``."""
         request = world_pb2.UpdateWorldParamsRequest(
             world_id=world_id, params=_json(params), name=fit(name), users_count=users_count, posts_count=posts_count
         )
         await self._update_world(WORLD_PARAMS, request, world_id)
 
     async def update_world_image(self, *, world_id: str, image_uuid: str, icon_uuid: str) -> None:
-        """See ``Platform``."""
         request = world_pb2.UpdateWorldImageRequest(
             world_id=world_id, image_uuid=_dashed(image_uuid, "image_uuid"), icon_uuid=_dashed(icon_uuid, "icon_uuid")
         )
         await self._update_world(WORLD_IMAGE, request, world_id)
 
     async def create_character(self, *, key: str, world_id: str, display_name: str, meta: Mapping[str, object]) -> str:
-        """See ``Platform``. The key goes into ``meta``, by which an operator finds what was created twice."""
+        """The key goes into ``meta``, by which an operator finds what was created twice."""
         request = character_pb2.CreateCharacterRequest(
             world_id=world_id, display_name=fit(display_name), meta=_json({**meta, "generator_key": key})
         )
@@ -93,7 +89,6 @@ class GrpcPlatform:
         meta: Mapping[str, object] | None = None,
         avatar_media_id: str | None = None,
     ) -> None:
-        """See ``Platform``."""
         request = character_pb2.UpdateCharacterRequest(
             character_id=character_id,
             display_name=None if display_name is None else fit(display_name),
@@ -105,7 +100,7 @@ class GrpcPlatform:
     async def upload_media(
         self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
     ) -> StoredMedia:
-        """See ``Platform``. The extension of the name is that of the content type: the store's name of the object has it."""
+        """The extension of the name is that of the content type: the store's name of the object has it."""
         if content_type not in EXTENSIONS:
             raise FatalCallError(f"Content type {content_type!r} is not a picture's; there are {sorted(EXTENSIONS)}.")
         request = media_pb2.GetPresignedUploadURLRequest(
@@ -126,7 +121,6 @@ class GrpcPlatform:
     async def create_post(
         self, *, key: str, world_id: str, character_id: str, caption: str, media_id: str, tags: Sequence[str]
     ) -> str:
-        """See ``Platform``."""
         request = post_pb2.CreateAIPostRequest(
             character_id=character_id,
             caption=fit(caption),
@@ -137,7 +131,7 @@ class GrpcPlatform:
         return _dashed((await self._call(CREATE_POST, request)).post_id, "CreateAIPost's post_id")
 
     async def find_posts(self, *, world_id: str, character_id: str, caption: str) -> list[str]:
-        """See ``Platform``. Reads page by page; a service that tells no total is asked until a page brings nothing new."""
+        """Reads page by page; a service that tells no total is asked until a page brings nothing new."""
         wanted, seen, found, more = fit(caption), set[str](), list[tuple[str, str]](), True
         while more:
             request = post_pb2.GetCharacterPostsRequest(character_id=character_id, limit=PAGE, offset=len(seen), world_id=world_id)
@@ -149,7 +143,6 @@ class GrpcPlatform:
         return [_dashed(post_id, "post_id") for _, post_id in sorted(found)]
 
     async def download_media(self, *, media_id: str) -> bytes:
-        """See ``Platform``."""
         return await object_store.get(self._http, await self._url(_dashed(media_id, "media_id"), 600), MOST_BYTES)
 
     async def aclose(self) -> None:

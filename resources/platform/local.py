@@ -1,10 +1,7 @@
 """The platform on this machine: characters, posts and worlds in MongoDB, pictures as files. For development, demos and tests.
 
-Here: the ``Platform`` protocol with the real platform's rules. Not here: writing files (resources/pictures.py), and the real
-services.
-
-Unlike the real platform it has idempotency keys: every id is derived from its key, so the same key twice is the same thing, even
-when two calls race or one was interrupted.
+The real platform's rules hold. Unlike the real platform it has idempotency keys: every id is derived from its key, so the same key
+twice is the same thing, even when two calls race or one was interrupted.
 """
 
 from __future__ import annotations
@@ -94,18 +91,16 @@ class LocalPlatform:
     async def update_world_params(
         self, *, world_id: str, params: Mapping[str, object], name: str, users_count: int, posts_count: int
     ) -> None:
-        """See ``Platform``."""
         values = {"params": dict(params), "name": name, "users_count": users_count, "posts_count": posts_count}
         await self._update_world(world_id, values)
 
     async def update_world_image(self, *, world_id: str, image_uuid: str, icon_uuid: str) -> None:
-        """See ``Platform``. Both must be media of this world."""
+        """Both must be media of this world."""
         for media_id in (image_uuid, icon_uuid):
             await self._check_media(media_id, world_id=world_id, character_id=None)
         await self._update_world(world_id, {"image_uuid": image_uuid, "icon_uuid": icon_uuid})
 
     async def create_character(self, *, key: str, world_id: str, display_name: str, meta: Mapping[str, object]) -> str:
-        """See ``Platform``."""
         safe_id(world_id, "The world id")
         character = {"display_name": display_name, "meta": dict(meta), "is_ai": True, "avatar_media_id": None}
         created = await self._create(self._characters, key, world_id, character)
@@ -121,7 +116,6 @@ class LocalPlatform:
         meta: Mapping[str, object] | None = None,
         avatar_media_id: str | None = None,
     ) -> None:
-        """See ``Platform``."""
         character = await self._ai_character(character_id)
         if avatar_media_id is not None:
             await self._check_media(avatar_media_id, world_id=character["world_id"], character_id=character_id)
@@ -137,7 +131,7 @@ class LocalPlatform:
     async def upload_media(
         self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
     ) -> StoredMedia:
-        """See ``Platform``. ``filename`` is remembered and never part of a path. The file is there before its record is."""
+        """``filename`` is remembered and never part of a path. The file is there before its record is."""
         kept = _media_path(world_id=world_id, media_type=media_type, media_id=id_of(key), content_type=content_type)
         if character_id is not None:
             await self._check_character(character_id, world_id)
@@ -156,7 +150,6 @@ class LocalPlatform:
     async def create_post(
         self, *, key: str, world_id: str, character_id: str, caption: str, media_id: str, tags: Sequence[str]
     ) -> str:
-        """See ``Platform``."""
         if not media_id:
             raise FatalCallError("A post without media is refused: upload its image first.")
         await self._check_character(character_id, world_id)
@@ -165,14 +158,12 @@ class LocalPlatform:
         return str((await self._create(self._posts, key, world_id, post))["_id"])
 
     async def find_posts(self, *, world_id: str, character_id: str, caption: str) -> list[str]:
-        """See ``Platform``."""
         wanted = {"world_id": world_id, "character_id": character_id, "caption": caption}
         with _database_errors():
             found = self._posts.find(wanted, {"_id": 1}).sort([("created_at", ASCENDING), ("_id", ASCENDING)])
             return [str(post["_id"]) async for post in found]
 
     async def download_media(self, *, media_id: str) -> bytes:
-        """See ``Platform``."""
         with _database_errors():
             media = await self._media.find_one({"_id": media_id}, {"path": 1})
         if media is None:

@@ -1,7 +1,6 @@
 """Pictures to and from the object store, by the presigned URLs that the media service gives.
 
-Here: PUT and GET, streamed, and the store's errors. Not here: where the URLs come from (grpc_platform.py). A URL holds a signature:
-none is logged or put into an error.
+A URL holds a signature: none is logged or put into an error.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
 """The platform: its four services as one protocol, a method for each call.
 
-Here: ``Platform`` and ``StoredMedia``. Not here: the local fake (local.py), the real services, and publishing exactly once
-(generia_assets/durable): the real platform has no idempotency keys.
-
-The order of a world's calls: world params as soon as the description exists, a character before its media, media before
-what shows it, a post last and never without its image.
+The order of a world's calls: world params as soon as the description exists, a character before its media, media before what shows
+it, a post last and never without its image.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from generia_assets.assets.checks import ALL
+from generia_assets.catalog import ASSETS
 from generia_assets.definitions import build_defs
 from generia_assets.partitions import worlds
 from generia_assets.settings import Settings
@@ -39,15 +40,17 @@ def test_there_are_the_nine_assets_with_the_lineage_of_the_design(defs: dg.Defin
     """Exactly nine, each hanging on exactly what it is made of, all partitioned by world."""
     graph = defs.resolve_asset_graph()
     found = {key.path[-1]: {parent.path[-1] for parent in graph.get(key).parent_keys} for key in graph.get_all_asset_keys()}
-    assert found == LINEAGE
-    assert {graph.get(key).partitions_def for key in graph.get_all_asset_keys()} == {worlds}
+    outside = {"platform": {"world_images", "character_avatars", "post_images"}, "orders_topic": set[str]()}
+    assert found == LINEAGE | outside | {"world_request": {"orders_topic"}}
+    assert {key.path[-1] for key in graph.executable_asset_keys} == set(LINEAGE)
+    assert {graph.get(key).partitions_def for key in graph.executable_asset_keys} == {worlds}
 
 
 def test_every_asset_says_what_it_is(defs: dg.Definitions) -> None:
     """Group, owner, kinds, description, code version and storage are there for each of the nine."""
     graph = defs.resolve_asset_graph()
     groups = {"world": set[str](), "people": set[str](), "posts": set[str]()}
-    for key in graph.get_all_asset_keys():
+    for key in graph.executable_asset_keys:
         node = graph.get(key)
         groups[node.group_name].add(key.path[-1])
         assert node.owners == ["team:generia"]
@@ -72,7 +75,6 @@ def test_the_checks_the_jobs_and_the_two_sensors_are_there(defs: dg.Definitions)
     person = set(LINEAGE) - {"world_request", "world_description", "world_images"}
     makes = {
         "world": set(LINEAGE),
-        "new_world": set(LINEAGE),
         "rerun_world_part": person | {"world_images"},
         "rerun_character": person,
         "rerun_post": {"posts", "post_images"},
@@ -86,6 +88,26 @@ def test_the_checks_the_jobs_and_the_two_sensors_are_there(defs: dg.Definitions)
     repository = defs.get_repository_def()
     assert len(repository.sensor_defs) == 2
     assert repository.has_sensor_def("watchdog")
+
+
+@pytest.mark.parametrize("source_url", ["", "https://git.example.org/generia/blob/main"])
+def test_every_asset_links_to_its_task_its_step_and_its_prompts(source_url: str) -> None:
+    """The linked files exist in this checkout, and the links to code name the line where the function begins."""
+    graph = build_defs(Settings(_env_file=None, source_url=source_url)).resolve_asset_graph()
+    for name in LINEAGE:
+        found = graph.get(dg.AssetKey(name)).metadata["dagster/code_references"].code_references
+        labels = [link.label for link in found]
+        assert labels[:2] == [f"task {ASSETS[name].task_name}", "asset"]
+        assert all(label.startswith("prompt ") and label.endswith(".j2") for label in labels[2:])
+        assert len(labels) > 2 or name == "world_request"
+        for link in found:
+            if source_url:
+                path, _, line = link.url.removeprefix(f"{source_url}/").partition("#L")
+            else:
+                path, line = link.file_path, link.line_number
+            lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+            if link.label.startswith("task"):
+                assert any(f"def {ASSETS[name].task_name}" in text for text in lines[int(line) - 1 : int(line) + 1])
 
 
 @pytest.mark.servers  # another interpreter loads the code location
@@ -102,5 +124,5 @@ def test_the_code_location_loads_in_a_fresh_interpreter_without_servers_and_envi
         check=False,
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout.strip().splitlines()[-1] == "9"
+    assert loaded.stdout.strip().splitlines()[-1] == "11"
     assert list(tmp_path.iterdir()) == []

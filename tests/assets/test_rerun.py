@@ -18,7 +18,7 @@ from generia_assets.durable.status import State
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
 from tests.support.durable_world import order_of
-from tests.support.worlds_in_process import PROMPT, Made, Worlds
+from tests.support.worlds_in_process import Made, Worlds
 
 WITH_CHECKS = True
 PEOPLE, POSTS = 4, 8
@@ -289,8 +289,6 @@ def test_texts_ordered_by_message_are_the_ones_the_platform_shows(worlds: Worlds
         ("rerun_post", {}, "post: empty; name one post of this world"),
         ("rerun_post", {"post": "c0000"}, "post='c0000': no post of this world. Name one by key (such as c000"),
         ("rerun_world_part", {}, "part: empty; name one of world_images, character_briefs"),
-        ("new_world", {}, "prompt: empty"),
-        ("new_world", {"prompt": PROMPT}, "this world exists already"),
     ],
 )
 def test_a_form_that_its_job_cannot_carry_out_is_refused_before_anything_is_touched(
@@ -309,7 +307,7 @@ def test_a_form_that_its_job_cannot_carry_out_is_refused_before_anything_is_touc
 
 @pytest.mark.parametrize(
     ("job", "form"),
-    [("rerun_world_part", {"part": "everything"}), ("new_world", {"quality": "supreme"}), ("new_world", {"users": "many"})],
+    [("rerun_world_part", {"part": "everything"}), ("rerun_character", {"keys": "c0000"})],
 )
 def test_a_value_that_no_form_allows_does_not_even_start_a_run(worlds: Worlds, job: str, form: dict[str, Any]) -> None:
     """Dagster's own look at the form says which value is wrong, before there is a run."""
@@ -319,28 +317,12 @@ def test_a_value_that_no_form_allows_does_not_even_start_a_run(worlds: Worlds, j
     assert worlds.instance.get_runs_count() == runs
 
 
-def test_a_new_world_by_the_form_is_made_and_its_run_says_whose_it_is(worlds: Worlds) -> None:
-    """Job ``new_world`` makes a world without Kafka.
-
-    Its run carries the world's id and name, where it comes from and who ordered it.
-    """
-    made = worlds.launch("new_world", "by-hand", prompt=PROMPT, users=1, posts=1, quality="high", max_cost_usd=1.0)
-    assert made.success, made.failure
-    tags = worlds.made(made.run_id).run.tags
-    told = {"world_name": worlds.status("by-hand").name, "origin": "ui", "ordered_by": "job new_world"}
-    assert {name: value for name, value in tags.items() if "generia" in name} == {
-        f"generia/{name}": one for name, one in told.items()
-    }
-    assert worlds.status("by-hand").parameters["quality"] == "high"
-
-
 def test_the_launchpads_open_with_every_field_a_person_has_to_fill_in(worlds: Worlds) -> None:
     """Each job's form is valid as far as it can be known before, and each of its fields has a help text."""
     opened = {
         name: worlds.defs.resolve_job_def(name).get_run_config_for_partition_key("a-world")["ops"]
-        for name in ("new_world", "rerun_world_part", "rerun_character", "rerun_post")
+        for name in ("rerun_world_part", "rerun_character", "rerun_post")
     }
-    assert set(opened["new_world"]["world_request"]["config"]) == {"prompt", "users", "posts", "quality", "max_cost_usd"}
     assert opened["rerun_character"] == {"world_content": {"config": {"character": ""}}}
     assert opened["rerun_post"] == {"world_content": {"config": {"post": ""}}}
     for op in ("world_request", "world_content"):

@@ -52,13 +52,12 @@ def test_a_worlds_cap_stays_as_a_person_has_set_it(worlds: Worlds, ordered: floa
 
 
 @pytest.mark.case("P1")
-@pytest.mark.parametrize("job", ["world", "new_world"])
-def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a_world(worlds: Worlds, job: str) -> None:
+def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a_world(worlds: Worlds) -> None:
     """The record of the refusal gives way to the world; the mended message finds a world that exists, and changes nothing of it."""
-    world_id, task_id = f"refused-{job}", str(uuid.uuid4())
+    world_id, task_id = "refused", str(uuid.uuid4())
     record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, task_id, TaskType.INIT_WORLD_CREATION))
     form: dict[str, Any] = {"prompt": PROMPT, "users": 1, "posts": 0}
-    made = worlds.run(world_id, form=form) if job == "world" else worlds.launch(job, world_id, **form)
+    made = worlds.run(world_id, form=form)
     assert made.success, made.failure
     before = worlds.raw_status(world_id)
     assert (before["status"], before["refused"], before["llm_cost_total"] > 0) == ("completed", False, True)

@@ -196,5 +196,5 @@ def tick(worlds: Worlds, kafka: KafkaResource) -> str | None:
     sensor: Any = build_watchdog(world_job, worlds.settings)
     mongo = MongoResource(uri=worlds.settings.mongodb_uri.get_secret_value(), database=worlds.settings.mongodb_database)
     result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo, kafka=kafka)
-    assert isinstance(result, dg.SkipReason)
-    return result.skip_message
+    assert isinstance(result, dg.SensorResult)
+    return result.skip_reason.skip_message if result.skip_reason else None

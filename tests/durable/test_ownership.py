@@ -12,7 +12,7 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.pending_pictures import PendingPictures
+from generia_assets.durable.calls.pictures import PendingPictures
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.events.relay import Relay, Sender
 from generia_assets.durable.leases.changes import Change

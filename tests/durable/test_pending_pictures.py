@@ -16,10 +16,9 @@ from generia_assets.content.documents import Media
 from generia_assets.content.pictures import FRIEND, Shown
 from generia_assets.durable.calls.clients import MOST_REPAINTS, TaskImageClient
 from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.pending_pictures import PendingPictures
+from generia_assets.durable.calls.pictures import PendingPictures, ReferencePictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.publications import Publications
-from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import HISTORY, PUBLICATIONS, STATUS, STEPS
 from generia_assets.tasks.clients import ImageRequest, MediaType

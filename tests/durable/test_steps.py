@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.publications import Doubt, Publications
-from generia_assets.durable.calls.task_calls import Checkpoints
+from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import PUBLICATIONS, STEPS
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.support.durable_world import DurableWorld, Outside, Run, durable_world
 
-KEY = "task-1:post"
+
+def task(task_id: str = "task-1", *, resumed: bool = False) -> TaskContext:
+    return TaskContext(task_id, TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
 
 
 @pytest.fixture
@@ -103,7 +106,7 @@ async def published(
     run: Run, send: Callable[[str, Doubt], Awaitable[str]], *, resumed: bool, log: Checkpoints | None = None
 ) -> str:
     publications = Publications(run.database, run.commits, "local")
-    answer = await publications.once(KEY, "post", "task-1", log or steps(run), resumed=resumed, send=send)
+    answer = await publications.once(task(resumed=resumed), log or steps(run), "post", send)
     await run.commits.flush()
     return answer
 
@@ -134,9 +137,7 @@ async def test_what_failed_before_it_was_sent_is_not_in_doubt(world: DurableWorl
         raise RuntimeError("too many wait")
 
     with pytest.raises(RuntimeError):
-        await Publications(run.database, run.commits, "local").once(
-            KEY, "post", "task-1", steps(run), resumed=False, send=platform.send, turn=postponed
-        )
+        await Publications(run.database, run.commits, "local").once(task(), steps(run), "post", platform.send, turn=postponed)
     await run.commits.flush()
     await published(run, platform.send, resumed=True)
     assert platform.in_doubt == [False]
@@ -150,9 +151,9 @@ async def test_an_answer_that_is_not_written_yet_is_known(world: DurableWorld) -
     async def send(key: str, _: Doubt) -> str:
         return f"post of {key}"
 
-    answer = await publications.once("first", "post", "task-1", steps(run), resumed=False, send=send)
-    assert await publications.not_of_others("second", [answer, "another"]) == ["another"]
-    assert await publications.not_of_others("first", [answer]) == [answer]
+    answer = await publications.once(task("first"), steps(run), "post", send)
+    assert await publications.not_of_others("second:post", [answer, "another"]) == ["another"]
+    assert await publications.not_of_others("first:post", [answer]) == [answer]
 
 
 async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld) -> None:

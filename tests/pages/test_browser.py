@@ -134,12 +134,12 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, site: str, world: 
         expect(page.locator(".skip")).to_be_in_viewport()
         page.keyboard.press("Enter")
         expect(page.locator("#main")).to_be_focused()
-        page.keyboard.press("Tab")  # the graph, which can be scrolled
         page.keyboard.press("Tab")
         node = page.locator("[data-node]:focus")
         expect(node).to_have_attribute("data-node", "c0000")
         assert "tortoise Person 1" in (node.get_attribute("aria-label") or "")
         expect(page.locator(".graph svg.pointed line.on")).to_have_count(1)
+        expect(page.locator(".ties li")).to_have_text(f"tortoise Person 1neighbour {SCRIPT}")
         page.keyboard.press("Enter")
         expect(page.locator("h1")).to_have_text("tortoise Person 0")
         page.keyboard.press("Tab")

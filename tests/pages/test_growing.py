@@ -163,13 +163,99 @@ def test_a_reader_of_older_posts_keeps_them(browser: Browser, site: Site) -> Non
         )
         expect(page.locator("#progress")).to_contain_text("quota")  # so both are told
         expect(page.locator(".news span")).to_have_text("1")
-        expect(page.locator("[data-post-id]")).to_have_count(last)
+        expect(page.locator("[data-post-id]")).to_have_count(last - 1)
         page.evaluate("scrollTo(0, 0)")
         expect(page.locator(".news")).to_be_hidden()
         publish(world, last)
+        expect(page.locator(f"[data-key={world.post_key(last)}]")).to_be_visible()
         expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
         go_to_the_end(page, world.posts)
         assert len(set(shown(page))) == world.posts
+
+
+def on_screen(page: Page, key: str) -> float:
+    """How far below the top of the screen the post begins, in pixels."""
+    top: float = page.locator(f"[data-key={key}]").evaluate("post => post.getBoundingClientRect().top")
+    return top
+
+
+@pytest.mark.parametrize("anchors", [True, False], ids=["Chromium", "Safari"])
+def test_nothing_moves_under_the_eyes_of_a_reader(browser: Browser, site: Site, anchors: bool) -> None:
+    """While somebody reads, new posts, people, the world's name and what is waited for move nothing, whether the browser sees to it
+    or not. The posts wait; a key shows them all in their order, with the focus on the first of them."""
+    world = site.world(users=3, posts=40)
+    documents = dict(world.documents())
+    with a_page(browser) as page:
+        if not anchors:
+            page.add_init_script("CSS.supports = () => false")
+        world.say(State.IN_PROGRESS, name="")
+        for asset in ("characters", "posts", "post_images"):
+            world.keep(asset, [one for one in documents[asset] if getattr(one, "t", 0) < 30])
+        page.goto(site.page_of(world))
+        if not anchors:
+            page.evaluate(
+                "() => { const one = new CSSStyleSheet(); one.replaceSync('html { overflow-anchor: none }');"
+                " document.adoptedStyleSheets = [one] }"
+            )
+        read = world.post_key(27)
+        page.locator(f"[data-key={read}]").scroll_into_view_if_needed()
+        page.wait_for_timeout(300)  # until the pictures that came into sight have their place
+        before = on_screen(page, read)
+        for index in (31, 30, 32):
+            publish(world, index, made=index)
+        world.keep("world_description", [world.description()])
+        world.tell(character_created(world.character(0)), users_created=1, name="tortoise town")
+        waiting = {"api": "llm", "reason": "quota " * 30, "since": "2026-01-01T00:00:00Z"}
+        world.tell(Waiting(api="llm", reason="quota"), waiting_for=waiting)
+        expect(page.locator("#progress")).to_contain_text("quota")
+        expect(page.locator(".world-name")).to_have_text("tortoise town")
+        expect(page.locator(".news")).to_have_text("New posts: 3")
+        assert abs(on_screen(page, read) - before) < 2
+        assert shown(page)[0] == world.post_key(29)
+        page.locator(".news a").press("Enter")
+        expect(page.locator(".news")).to_be_hidden()
+        assert shown(page)[:4] == [world.post_key(index) for index in (32, 31, 30, 29)]
+        expect(page.locator(f"[data-key={world.post_key(32)}] h2 a")).to_be_focused()
+        expect(page.locator(f"[data-key={world.post_key(32)}]")).to_be_in_viewport()
+
+
+def test_more_new_posts_than_a_page_keeps_leave_no_gap(browser: Browser, site: Site) -> None:
+    """Whoever reads while more posts come than the page keeps gets the newest, and behind them every other one, each once."""
+    world = site.world(users=3, posts=MOST_POSTS + 100)
+    with a_page(browser) as page:
+        grown(page, site, world, held_back=MOST_POSTS + 50)
+        page.locator(f"[data-key={world.post_key(40)}]").scroll_into_view_if_needed()
+        for index in range(50, world.posts):
+            publish(world, index)
+        expect(page.locator(".news span")).to_have_text(str(MOST_POSTS + 50))
+        page.locator(".news a").click()
+        expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
+        go_to_the_end(page, world.posts)
+        assert shown(page) == [world.post_key(index) for index in reversed(range(world.posts))]
+
+
+def test_a_reader_who_comes_back_is_where_they_were(browser: Browser, site: Site) -> None:
+    """Back from a post and after a reload the post that somebody was at stands where it stood, though it is far down and others
+    came above it meanwhile."""
+    world = site.world(users=3, posts=160).make(State.IN_PROGRESS)
+    world.keep("post_images", [world.published(world.post_key(index), index) for index in range(150)])
+    with a_page(browser) as page:
+        page.goto(site.page_of(world))
+        read = world.post_key(75)
+        while page.locator(f"[data-key={read}]").count() == 0:
+            page.locator(".onward").scroll_into_view_if_needed()
+        page.locator(f"[data-key={read}] .trace-link").scroll_into_view_if_needed()
+        page.wait_for_timeout(300)  # until the pictures that came into sight have their place
+        before = on_screen(page, read)
+        page.locator(f"[data-key={read}] .trace-link").click()
+        expect(page.locator("article.alone")).to_be_visible()
+        world.keep("post_images", [world.published(world.post_key(index), index) for index in range(world.posts)])
+        page.go_back()
+        expect(page.locator(f"[data-key={read}]")).to_be_in_viewport()
+        page.wait_for_timeout(300)
+        assert abs(on_screen(page, read) - before) < 40
+        page.reload()
+        expect(page.locator(f"[data-key={read}]")).to_be_in_viewport()
 
 
 def test_a_page_shows_no_more_people_than_it_opens_with(browser: Browser, site: Site) -> None:

@@ -70,10 +70,12 @@ def test_every_page_of_a_language_is_read_its_way(
     (description,) = worlds.documents("world_description", world_id)
     assert description.user_preferences.language == language
     messages, direction = all_messages()[lang], "rtl" if lang in ("he", "ar") else "ltr"
-    reply = next((post.key for post in worlds.documents("posts", world_id) if post.in_reply_to), "c0001-p0000")
+    posts = worlds.documents("posts", world_id)
+    reply = next((post.key for post in posts if post.in_reply_to), "c0001-p0000")
+    tag = next(tag for post in posts for tag in post.hashtags)
     address = f"{site}/worlds/{world_id}"
     with a_page(browser, width=width, scheme=scheme) as page:
-        for path in ("", "/people", "/characters/c0001", "/about", f"/posts/{reply}"):
+        for path in ("", "/people", "/characters/c0001", "/about", f"/posts/{reply}", f"/tags/{tag}", f"/search?q={tag}"):
             page.goto(f"{address}{path}")
             _is_read_its_way(page, lang, direction, script, width)
             expect(page.locator(".tabs a").first).to_have_text(messages["feed"])

@@ -96,6 +96,9 @@ def test_axe_finds_nothing_serious(
     """
     posts = [f"/posts/{key}" for key in (DELETED_KEY, world.post_key(3), world.post_key(5), "x")]
     own = [site.page_of(world, path) for path in ("", "?order=oldest", "/people", "/characters/c0001", "/about", *posts)]
+    own += [
+        site.page_of(world, path) for path in ("/search", "/search?q=tortoise&by=person0", "/search?by=person", "/tags/tortoise")
+    ]
     others = [site.page_of(growing), site.page_of(failed), site.page_of(hebrew), site.page_of(hebrew, "/characters/c0001")]
     barriers: list[tuple[object, ...]] = []
     context = browser.new_context(reduced_motion="reduce")
@@ -153,7 +156,7 @@ def test_one_word_does_not_turn_a_line_around(browser: Browser, site: Site) -> N
     world = site.world(users=2, posts=2, word="سلحفاة").make()
     with a_page(browser) as page:
         page.goto(site.page_of(world, "/characters/c0000"))
-        for items in (".tags span", ".profile .facts li"):
+        for items in (".tags a", ".profile .facts li"):
             assert left_of(page, f"{items}:nth-child(1)") <= left_of(
                 page, f"{items}:nth-child(2)"
             )  # or the second is on its next line

@@ -72,19 +72,22 @@ anything = st.text(max_size=40) | st.sampled_from(
 
 
 @settings(max_examples=50, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.sampled_from(["before", "after", "x"]), anything, anything)
+@given(st.sampled_from(["before", "after", "order", "q", "by", "state", "language", "x"]), anything, anything)
 @example("before", "9999-12-31T23:59:59-12:00", "c0001")
 @example("after", "²", "c0001")
+@example("q", "(" * 200, "[a")
+@example("q", "a" * 200, "a" * 2000)
 @pytest.mark.case("S13")
 def test_no_text_in_an_address_breaks_a_page(app: TestClient, world: MadeUp, name: str, value: str, part: str) -> None:
     """Whatever stands in a query or a path, every page answers 200, 204, 400, 404 or a redirect, and never 500."""
-    pages = ("", "/people", "/about", "/characters/c0001", "/posts/c0001-p0001", "/live")
+    pages = ("", "/people", "/about", "/search", "/tags/a", "/characters/c0001", "/posts/c0001-p0001", "/live")
     addresses = ["/", *(f"/worlds/{world.world_id}{page}" for page in pages)]
     part = quote(part, safe="", errors="replace")
     odd = [
         f"/worlds/{part}",
         f"/worlds/{world.world_id}/characters/{part}",
         f"/worlds/{world.world_id}/posts/{part}",
+        f"/worlds/{world.world_id}/tags/{part}",
         f"/media/{part}",
     ]
     for address in [*(f"{one}?{name}={quote(value, safe='', errors='replace')}" for one in addresses), *odd]:

@@ -13,7 +13,7 @@ from resources.gateway.api_gateway import ApiGateway, ApiPolicy
 from resources.gateway.breaker import Breaker
 from resources.gateway.calls import Answer, Api, Call
 from resources.gateway.concurrency import ConcurrencyLimiter
-from resources.gateway.deadlines import FACTOR, LEAST_ANSWERS, SHORTEST_SECONDS, Deadlines
+from resources.gateway.deadlines import FACTOR, LEAST_ANSWERS, SHORTEST_SECONDS, CallWatch, Deadlines
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
 from tests.resources.test_outside import RecordingAccount
@@ -39,7 +39,7 @@ async def ended(made: Deadlines, seconds: float, *, abandoned: int = 0) -> str:
     """How a call ends that would be answered after so long: answered, abandoned, late."""
     try:
         async with asyncio.timeout(TIME_OUT) as limit:
-            with made.watch("post", limit, abandoned) as watch:
+            with CallWatch(made, "post", limit, abandoned) as watch:
                 await asyncio.sleep(seconds)
     except TimeoutError:
         return "abandoned" if watch.abandoned else "late"

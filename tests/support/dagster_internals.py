@@ -12,6 +12,7 @@ from dagster._core.code_pointer import ModuleCodePointer as ModuleCodePointer
 from dagster._core.definitions.job_base import InMemoryJob as InMemoryJob
 from dagster._core.definitions.sensor_definition import SensorExecutionData as SensorExecutionData
 from dagster._core.execution.api import execute_run as execute_run
+from dagster._core.execution.backfill import PartitionBackfill as PartitionBackfill
 from dagster._core.execution.plan.resume_retry import ReexecutionStrategy as ReexecutionStrategy
 from dagster._core.instance.ref import InstanceRef as InstanceRef
 from dagster._core.launcher.base import LaunchRunContext as LaunchRunContext

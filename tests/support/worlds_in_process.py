@@ -81,11 +81,13 @@ class Made:
 
     @property
     def metadata(self) -> dict[str, dict[str, Any]]:
-        """What each materialization told, by asset."""
+        """What each materialization of the nine assets told, by asset."""
         return {
             event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
             for event in self.events
-            if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key is not None
+            if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION
+            and event.asset_key is not None
+            and event.asset_key.path[-1] in ASSETS
         }
 
     @property
@@ -166,14 +168,13 @@ class Worlds:
         return self.made(run.run_id)
 
     def launch(self, job: str, world_id: str, *, tags: Mapping[str, str] | None = None, **form: Any) -> Made:
-        """One run of a job as its launchpad starts it: no selection, the form's entries for the job's first op."""
+        """One run of a job as its launchpad starts it: no selection, the form's entries for ``world_content``."""
         self.instance.add_dynamic_partitions("worlds", [world_id])
-        op = "world_request" if job == "new_world" else "world_content"
         definition = self.defs.resolve_job_def(job)
         run = self.instance.create_run_for_job(
             definition,
             run_config={
-                "ops": {op: {"config": form}} if form else {},
+                "ops": {"world_content": {"config": form}} if form else {},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             tags={"dagster/partition": world_id, "dagster/from_ui": "true", **(tags or {})},

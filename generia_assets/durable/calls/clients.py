@@ -1,8 +1,7 @@
 """A task's language model and image API, each call of them a checkpoint and made through the gateway.
 
-Here: asking again after an answer that cannot be used, and asking another way when a model turned out to be gone or changed; a
-picture, which is made, waits in a file (pending_pictures.py) and is uploaded. Not here: the protocols of Gemini and of image
-providers (resources/gemini/, resources/images.py), and what is wrong with an answer (resources/gemini/answers.py).
+Here: asking again after an answer that cannot be used, and asking another way when a model turned out to be gone or changed. Not
+here: what is wrong with an answer (resources/gemini/answers.py).
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ from generia_assets.content.documents import Media
 from generia_assets.content.pictures import Shown, with_references
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.schemas import schema_of
-from generia_assets.durable.calls.pending_pictures import PendingPicture, PendingPictures
+from generia_assets.durable.calls.pictures import PendingPicture, PendingPictures, ReferencePictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
-from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.tasks.clients import DraftT, ImageRequest
 from resources.gateway.calls import CONTROL, GEMINI_PROVIDER, Answer, Api, Call

@@ -1,7 +1,4 @@
-"""The record of one attempt to make a call: its note while it is in flight, its document afterwards, and its line in the log.
-
-Here: what they contain (R5). Not here: when they are written (ledger.py).
-"""
+"""The record of one attempt at a call (R5): its note while it is in flight, its document afterwards, and its line in the log."""
 
 from __future__ import annotations
 

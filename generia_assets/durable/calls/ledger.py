@@ -84,16 +84,10 @@ class BudgetLedger:
         item_limits: Mapping[Api, int] | None = None,
         held: asyncio.Event | None = None,
     ) -> None:
-        """Make the ledger of one generation.
+        """``lost_call_allowance``: how often the generation's limits may be raised; ``lost_calls``: how often they were before.
 
-        Args:
-            database: The generator's database.
-            commits: The world's writer in this process.
-            generation: The generation's id.
-            lost_call_allowance: How often the generation's limits may be raised (``lost_call_allowance``).
-            lost_calls: How often they were raised before.
-            item_limits: Answered calls that one item may have (``item_limits``); None: as many as the limits allow.
-            held: Is set when a call is held, because a person stops the world.
+        ``item_limits``: answered calls that one item may have; None: as many as the limits allow. ``held`` is set when a call is
+        held, because a person stops the world.
         """
         self._database = database
         self._commits = commits
@@ -113,21 +107,10 @@ class BudgetLedger:
             await asyncio.wait_for(self._all_answered.wait(), seconds)
 
     async def reserve(self, call: Call[ValueT]) -> str:
-        """Count the attempt and its worst case before it is made. See ``resources.gateway.calls.CallLedger``.
+        """See ``CallLedger``; the attempt's id is the ``_id`` of its record.
 
         Calls of the platform cost nothing and have no limit: what they create is guarded by its publication and by ``confirm``.
-
-        Args:
-            call: The call that is about to be sent.
-
-        Returns:
-            The attempt's id: ``_id`` of its record.
-
-        Raises:
-            BudgetExhaustedError: The limit of calls or of dollars (``cost_limit_usd``) is reached.
-            LostCallAllowanceError: The item that makes the call has used up its part of the spare.
-            LeaseLostError: Another run owns the world.
-            OutageTimeoutError: MongoDB does not answer, or no call in flight ends, for too long.
+        Raises also ``OutageTimeoutError``: MongoDB does not answer, or no call in flight ends, for too long.
         """
         attempt_id, most, mine = uuid.uuid4().hex, self._item_limits.get(call.api), call.item_calls
         if most is not None and mine is not None and not call.is_control and mine.answered[call.api] >= most:
@@ -140,10 +123,7 @@ class BudgetLedger:
         return attempt_id
 
     async def confirm(self, attempt_id: str, call: Call[ValueT]) -> None:
-        """Make sure that this run owns the world now, since the call may have waited long for its turn. See ``CallLedger``.
-
-        A fenced write of the last moment has shown it (``Commits.owned_recently``); without one the status record is read.
-        """
+        """See ``CallLedger``. A write of the last moment shows it (``Commits.owned_recently``); else the status record is read."""
         token = self._commits.token
         if (rest := token.sends_from - time.monotonic()) > 0:
             await asyncio.sleep(rest)
@@ -161,15 +141,10 @@ class BudgetLedger:
         self._all_answered.clear()
 
     def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
-        """Record the attempt's end and exchange its worst case for its cost; durable with the world's next transaction.
+        """See ``CallLedger``. Durable with the world's next transaction.
 
         An attempt that the provider did not carry out (a 429, a 503) is given back to the limit of calls. One that was answered
         waits for the transaction that makes its answer durable: until then it counts as in flight for the world's next owner.
-
-        Args:
-            attempt_id: The id that ``reserve`` returned.
-            call: The call.
-            outcome: How the attempt ended; ``outcome.cost_usd`` in US dollars.
         """
         self._sent.discard(attempt_id)
         if not self._sent:

@@ -18,8 +18,8 @@ from pydantic import TypeAdapter
 
 from generia_assets.content.documents import Media
 from generia_assets.content.text import cut
-from generia_assets.durable.calls.pending_pictures import PendingPicture, PendingPictures
-from generia_assets.durable.calls.publications import Doubt, Publications
+from generia_assets.durable.calls.pictures import PendingPicture, PendingPictures
+from generia_assets.durable.calls.publications import Doubt, Publications, key_of
 from generia_assets.durable.calls.task_calls import TaskCalls
 from generia_assets.tasks.clients import ImageRequest, NewCharacter, NewPost
 from resources.gateway.calls import Answer, Api
@@ -96,7 +96,7 @@ class TaskPlatformClient:
             data = {"key": key, "display_name": character.display_name}
             return await self._create("create_character", data, create, doubt, resolve)
 
-        return await self._once("character", send)
+        return await self._publications.once(self._calls.task, self._calls.checkpoints, "character", send)
 
     async def character_changed(self, character_id: str, character: NewCharacter) -> None:
         """Update the character; repeating it changes nothing."""
@@ -136,11 +136,11 @@ class TaskPlatformClient:
 
             return await self._create("create_post", data, create, doubt, resolve)
 
-        return await self._once("post", send, turn=turn)
+        return await self._publications.once(self._calls.task, self._calls.checkpoints, "post", send, turn=turn)
 
     async def has_media(self, picture: ImageRequest, made: PendingPicture) -> bool:
         """Whether the upload of this picture is recorded."""
-        return await self._publications.is_answered(self._key(_media_kind(picture, made)))
+        return await self._publications.is_answered(key_of(self._calls.task, _media_kind(picture, made)))
 
     async def media(
         self, picture: ImageRequest, made: PendingPicture, pending: PendingPictures, character_id: str | None
@@ -162,33 +162,11 @@ class TaskPlatformClient:
             media = await self._call("upload_media", {"key": key, "kind": kind, "bytes": made.size}, upload)
             return _STORED.dump_json(media).decode()
 
-        recorded = partial(pending.remove, made)
-        return _STORED.validate_json(await self._once(_media_kind(picture, made), send, repeatable=True, recorded=recorded))
-
-    def _key(self, kind: str) -> str:
-        return f"{self._calls.task.task_id}:{kind}"
-
-    async def _once(
-        self,
-        kind: str,
-        send: Callable[[str, Doubt], Awaitable[str]],
-        *,
-        repeatable: bool = False,
-        turn: Callable[[], Awaitable[None]] | None = None,
-        recorded: Callable[[], None] | None = None,
-    ) -> str:
-        task, checkpoints = self._calls.task, self._calls.checkpoints
-        return await self._publications.once(
-            self._key(kind),
-            kind,
-            task.task_id,
-            checkpoints,
-            resumed=task.resumed,
-            repeatable=repeatable,
-            send=send,
-            turn=turn,
-            recorded=recorded,
+        task, checkpoints, recorded = self._calls.task, self._calls.checkpoints, partial(pending.remove, made)
+        stored = await self._publications.once(
+            task, checkpoints, _media_kind(picture, made), send, repeatable=True, recorded=recorded
         )
+        return _STORED.validate_json(stored)
 
     async def _create(
         self,

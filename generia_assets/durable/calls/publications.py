@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from pymongo import UpdateOne
 
-from generia_assets.durable.calls.task_calls import Checkpoints
+from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import PUBLICATIONS
 from generia_assets.durable.leases.changes import Change, WriteOperation
 from generia_assets.durable.leases.commits import Commits
@@ -33,6 +33,11 @@ class Doubt:
     late: bool = False
 
 
+def key_of(task: TaskContext, kind: str) -> str:
+    """The id of what a task publishes: of each kind one thing."""
+    return f"{task.task_id}:{kind}"
+
+
 class Publications:
     """The publications of one world for the run that owns it."""
 
@@ -44,32 +49,30 @@ class Publications:
 
     async def once(
         self,
-        key: str,
-        kind: str,
-        task_id: str,
+        task: TaskContext,
         checkpoints: Checkpoints,
-        *,
-        resumed: bool,
-        repeatable: bool = False,
+        kind: str,
         send: Callable[[str, Doubt], Awaitable[str]],
+        *,
+        repeatable: bool = False,
         turn: Callable[[], Awaitable[None]] | None = None,
         recorded: Callable[[], None] | None = None,
     ) -> str:
-        """The platform's answer for ``key``: as recorded, or by ``send``, which is given the key and resolves what is in doubt.
+        """The platform's answer: as recorded, or by ``send``, which is given the publication's key and resolves what is in doubt.
 
         What ``checkpoints`` has not written yet becomes durable with the intent, before anything is sent; where sending again does
         no harm (``repeatable``) nobody waits for it. ``turn`` is awaited between the intent and the sending: what an earlier post
         has in doubt is resolved then. ``recorded`` is called when the answer is durable.
         """
-        doubt = Doubt(exists=False)
-        if resumed:
+        key, doubt = key_of(task, kind), Doubt(exists=False)
+        if task.resumed:
             known = await self._known(key)
             if known is not None and (answer := known.get("answer")) is not None:
                 self._answered(key, answer, recorded)
                 return str(answer)
             doubt.exists = known is not None and known["status"] == _SENT
-        intent: dict[str, list[WriteOperation]] = {PUBLICATIONS: [self._intent(key, kind, task_id)]}
-        enqueued = self._commits.enqueue(Change(records=checkpoints.unwritten() | intent, releases=task_id))
+        intent: dict[str, list[WriteOperation]] = {PUBLICATIONS: [self._intent(key, kind, task.task_id)]}
+        enqueued = self._commits.enqueue(Change(records=checkpoints.unwritten() | intent, releases=task.task_id))
         if not repeatable:
             await self._commits.written(enqueued)
         try:

@@ -1,7 +1,6 @@
 """The calls of one task: who is called, in whose name, and the checkpoints that keep the outcomes.
 
-A task that is resumed after a death repeats only the call that was in flight. Not here: what is asked of each API (clients.py,
-platform_client.py), and how a call passes limits and outages (resources/gateway/).
+A task that is resumed after a death repeats only the call that was in flight.
 """
 
 from __future__ import annotations
@@ -114,18 +113,9 @@ class Checkpoints:
     ) -> ValueT:
         """The outcome of the task's next call: as it was recorded, or by making the call now.
 
-        Args:
-            call: Makes the call.
-            dump: The value as it is stored.
-            load: The value of what was stored.
-            usable: Whether a stored value is of use yet. If not, the call is made again, and its outcome replaces the stored one.
-
-        Returns:
-            The value, made now or by an earlier run.
-
-        Raises:
-            RefusedError, InvalidAnswerError: Recorded outcomes, too; they are raised again by a resumed task.
-            CallError: Any other failure of ``call``; nothing is recorded then.
+        ``usable``: whether a stored value is of use yet. If not, the call is made again, and its outcome replaces the stored one.
+        ``RefusedError`` and ``InvalidAnswerError`` are recorded outcomes, too, which a resumed task raises again; nothing is
+        recorded of any other failure of ``call``.
         """
         number, self._number = self._number, self._number + 1
         if self._known is None:

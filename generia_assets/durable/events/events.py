@@ -1,11 +1,8 @@
-"""Live events (R12): the messages of the topic ``generia-progress``, one pydantic class an event.
+"""Live events (R12): the messages of the topic ``generia-progress``, one pydantic class an event, version 1 (docs/events.md).
 
-Here: the shape of every event, version 1 (``docs/events.md`` explains them, ``docs/schemas/`` holds their JSON Schemas). Not here:
-how an event becomes durable together with the change that it describes (commits.py, outbox.py) and how it is sent (relay.py).
-Fields may be added within a version, and a reader ignores what it does not know; anything else is a new version.
-
-Texts of users and models are data: cleaned of control characters, and cut with an ellipsis at a generous length, so that every
-event stays far below the largest message that Kafka takes by default (1 MB).
+Fields may be added within a version, and a reader ignores what it does not know; anything else is a new version. Texts of users and
+models are data: cleaned of control characters, and cut with an ellipsis at a generous length, so that every event stays far below
+the largest message that Kafka takes by default (1 MB).
 """
 
 from __future__ import annotations
@@ -27,25 +24,17 @@ LONGEST_LABEL = 200
 MOST_LABELS = 50
 
 
-def _text(value: object) -> object:
-    return cut(clean(value), LONGEST_TEXT) if isinstance(value, str) else value
-
-
-def _line(value: object) -> object:
-    return cut(clean(value), LONGEST_LINE) if isinstance(value, str) else value
-
-
-def _label(value: object) -> object:
-    return cut(clean(value), LONGEST_LABEL) if isinstance(value, str) else value
+def _cut_at(longest: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: cut(clean(value), longest) if isinstance(value, str) else value)
 
 
 def _few(values: object) -> object:
     return tuple(values)[:MOST_LABELS] if isinstance(values, Sequence) else values
 
 
-Text = Annotated[str, BeforeValidator(_text), Field(max_length=LONGEST_TEXT)]
-Line = Annotated[str, BeforeValidator(_line), Field(max_length=LONGEST_LINE)]
-Label = Annotated[str, BeforeValidator(_label), Field(max_length=LONGEST_LABEL)]
+Text = Annotated[str, _cut_at(LONGEST_TEXT), Field(max_length=LONGEST_TEXT)]
+Line = Annotated[str, _cut_at(LONGEST_LINE), Field(max_length=LONGEST_LINE)]
+Label = Annotated[str, _cut_at(LONGEST_LABEL), Field(max_length=LONGEST_LABEL)]
 Labels = Annotated[tuple[Label, ...], BeforeValidator(_few), Field(max_length=MOST_LABELS)]
 
 

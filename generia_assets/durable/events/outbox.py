@@ -1,11 +1,8 @@
 """The outbox: live events become durable in the same transaction as the change that they describe.
 
-Here: an event's place in its world's order, and how the status record remembers what is still to be sent. Not here: what events
-contain (events.py), the writer of a run (commits.py), and their sending (relay.py).
-
 Three fields of the status record: ``events_seq`` (the last number given), ``events_sent`` (the last one that arrived), and
-``events_pending``, there while the two differ, so that an index finds the few worlds that owe something. A number is given by
-the database with the change itself; a transaction that is undone takes its number back, so numbers have no gaps.
+``events_pending``, there while the two differ, so that an index finds the few worlds that owe something. A number is given by the
+database with the change itself; a transaction that is undone takes its number back, so numbers have no gaps.
 """
 
 from __future__ import annotations

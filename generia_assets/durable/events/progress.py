@@ -1,7 +1,4 @@
-"""Progress: how the status record moves with the work (R11), as changes to be committed together with the task that causes them.
-
-Here: stages, and what each task type counts. Not here: writing (commits.py).
-"""
+"""Progress: how the status record moves with the work (R11), as changes to be committed together with the task that causes them."""
 
 from __future__ import annotations
 
@@ -53,7 +50,8 @@ class StageTracker:
 
     def started(self, task_type: TaskType) -> dict[str, object]:
         """What changes when a task of this type begins."""
-        return self._moved(STAGE_OF[task_type], State.IN_PROGRESS) if self._is(task_type, State.PENDING) else {}
+        stage = STAGE_OF[task_type]
+        return self._moved(stage, State.IN_PROGRESS) if self.states[stage] is State.PENDING else {}
 
     def task_ended(self, task_type: TaskType) -> dict[str, object]:
         """What changes when a task of this type has ended, well or for good."""
@@ -80,9 +78,6 @@ class StageTracker:
         stage = self._current()
         self._move(stage, State.FAILED)
         return self._all() | {"current_stage": stage.value}
-
-    def _is(self, task_type: TaskType, state: State) -> bool:
-        return self.states[STAGE_OF[task_type]] is state
 
     def _moved(self, stage: Stage, state: State) -> dict[str, object]:
         self._move(stage, state)

@@ -1,8 +1,7 @@
 """The relay: takes a world's live events from the outbox to Kafka, in order, at least once, without holding up a run.
 
-Here: the relay of a run, and ``catch_up``, by which the watchdog sensor sends what ended runs had to leave behind. A run is given
-the events of each transaction that it has made, and reads only those that it has not: of earlier runs, or too many while Kafka was
-away. Not here: what events contain (events.py) and how they get into the outbox (outbox.py).
+A run is given the events of each transaction that it has made, and reads only those that it has not: of earlier runs, or too many
+while Kafka was away. ``catch_up`` sends what ended runs had to leave behind.
 
 Whoever sends begins at or before the first event that is not marked as sent, and sends the next one when the one before it has
 arrived. So two at once (a run that lost its world, the watchdog) do no harm: whoever reads and skips the numbers they have seen

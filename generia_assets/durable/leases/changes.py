@@ -1,8 +1,4 @@
-"""Changes: what becomes true together, and how many changes become one update of the world's status record.
-
-Here: ``Change``, the bounds that a change must keep, and the fencing token that each update has in its filter. Not here: the queue
-and the transactions in which changes are written (commits.py).
-"""
+"""Changes: what becomes true together, and how many changes become one update of the world's status record."""
 
 from __future__ import annotations
 

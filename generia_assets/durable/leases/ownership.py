@@ -58,11 +58,8 @@ async def acquire_lease(
     """Own the world: at once if no run does, or its owner is over or silent; else wait one lease at most.
 
     Args:
-        database: The generator's database.
-        world_id: The world.
-        run_id: The run that is to own it.
-        session: The session in which the new owner will write. The former owner's is ended, since a transaction that a killed
-            process left open would block the status record for a minute.
+        session: In which the new owner will write. The former owner's is ended, since a transaction that a killed process left
+            open would block the status record for a minute.
         lease_seconds: Seconds of silence after which an owner has lost its world, by the server's clock.
         run_is_over: Asks Dagster whether this run, the present owner, has ended.
         outage_timeout: Seconds that an outage of MongoDB is waited out.
@@ -164,10 +161,7 @@ async def renew_lease(
 ) -> None:
     """Renew the lease, three times in each ``lease_seconds``, until cancelled; ``on_priority`` hears the world's each second.
 
-    ``held`` is set when the world's calls are held.
-
-    Raises:
-        LeaseLostError: Another run owns the world.
+    ``held`` is set when the world's calls are held. Raises ``LeaseLostError``.
     """
     between = lease_seconds / 3
     look = pause = min(LOOK_SECONDS, between)

@@ -1,11 +1,8 @@
 """What a run does with its world: begin a new generation, go on with one, store its results again, or nothing at all.
 
-Here: the one table that decides (``RULES``), what a run asks for and how its world stands, read from MongoDB.
-docs/runs-and-states.md tells people the same, action by action and state by state; tests/durable/test_ways_and_states.py compares
-the two. Not here: how a generation begins, continues and ends (generations.py).
-
-The rule behind the table: what is unfinished is finished before anything else is made of the world, or given up by a person who
-says so; what is completed is paid for again only by a run that somebody launched for that.
+One table decides (``RULES``). docs/runs-and-states.md tells people the same, action by action and state by state;
+tests/durable/test_ways_and_states.py compares the two. What is unfinished is finished before anything else is made of the world, or
+given up by a person who says so; what is completed is paid for again only by a run that somebody launched for that.
 """
 
 from __future__ import annotations
@@ -103,6 +100,8 @@ class RunIdentity:
     ancestors: tuple[str, ...] = ()
     """The runs that this one re-executes, the nearest first."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    ordered_by: str = ""
+    """Who ordered its work, for the status record; '' for a run that continues work."""
 
     @property
     def order(self) -> str | None:

@@ -1,9 +1,8 @@
 """What the intake of orders keeps in MongoDB: refused messages, dead letters that their topic has not taken, batches that hold up a
 partition, and since when this installation exists.
 
-Here: those documents. A message that was refused and names a world has a failed task and status record (``refused:
-true``), so that nobody waits for it. They touch nothing that exists: no world, and no task that was accepted before. A right order
-takes their place (records.py). Not here: reading and writing Kafka (resources/kafka/), and when either happens (sensors/).
+A message that was refused and names a world has a failed task and status record (``refused: true``), so that nobody waits for it.
+They touch nothing that exists: no world, and no task that was accepted before. A right order takes their place (records.py).
 """
 
 from __future__ import annotations

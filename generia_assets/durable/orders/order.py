@@ -1,8 +1,7 @@
 """The order: what somebody wants made, as a typed object, with every rule that needs neither MongoDB nor the installation's limits.
 
-Here: the parameters' models, for messages, launch forms, commands and MongoDB's documents alike; each door parses once
-(``parse_parameters``) and passes an ``Order`` on. Not here: the message's envelope (sensors/messages.py), and recording
-(records.py).
+One model for messages, launch forms, commands and MongoDB's documents; each door parses once (``parse_parameters``) and passes an
+``Order`` on. Not here: the message's envelope (sensors/messages.py).
 """
 
 from __future__ import annotations
@@ -118,10 +117,16 @@ ItemKey = Annotated[
 ]
 
 
-class WorldParameters(BaseModel):
-    """The parameters of ``init_world_creation``. A count is a whole number, not a text that looks like one."""
-
+class _OrderParameters(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    def document(self) -> MongoDocument:
+        """The parameters as messages and MongoDB's tasks have them."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class WorldParameters(_OrderParameters):
+    """The parameters of ``init_world_creation``. A count is a whole number, not a text that looks like one."""
 
     user_prompt: Annotated[str, AfterValidator(_prompt)] = Field(
         description="the world in a sentence or two, in the user's language; at least one letter, at most 4000 characters"
@@ -153,7 +158,7 @@ class WorldParameters(BaseModel):
     )
 
     def document(self) -> MongoDocument:
-        """The parameters as messages and MongoDB's tasks have them."""
+        """As of every order, with the defaults."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def at_tier(self, installed: ServiceTier) -> WorldParameters:
@@ -185,15 +190,10 @@ class StoredParameters(WorldParameters):
         return self.model_copy(update=new)
 
 
-class ExtensionParameters(BaseModel):
+class ExtensionParameters(_OrderParameters):
     """The parameters of ``init_world_creation`` for a world that is completed: what it gets more of."""
 
-    model_config = ConfigDict(
-        strict=True,
-        extra="ignore",
-        frozen=True,
-        json_schema_extra={"anyOf": [{"required": ["add_users"]}, {"required": ["add_posts"]}]},
-    )
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["add_users"]}, {"required": ["add_posts"]}]})
 
     add_users: Count = Field(0, ge=0, description="characters who join; what there is stays as it is")
     add_posts: Count = Field(0, ge=0, description="posts that come after all others, by old and new characters")
@@ -207,15 +207,9 @@ class ExtensionParameters(BaseModel):
             raise ValueError("add_users and add_posts: 0; an extension adds one or more of something")
         return self
 
-    def document(self) -> MongoDocument:
-        """The parameters as messages and MongoDB's tasks have them."""
-        return self.model_dump(mode="json", exclude_defaults=True)
 
-
-class PartParameters(BaseModel):
+class PartParameters(_OrderParameters):
     """The parameters of the other eight task types, which make a part of a world again."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     keys: Annotated[tuple[ItemKey, ...], Field(strict=False), FailFast()] = Field(
         (), max_length=MOST_KEYS, description="these items only; none: all of them"
@@ -223,10 +217,6 @@ class PartParameters(BaseModel):
     with_what_follows: bool = Field(
         True, description="also everything that is made of it; false: that part alone, and what was made of it may no longer fit"
     )
-
-    def document(self) -> MongoDocument:
-        """The parameters as messages and MongoDB's tasks have them."""
-        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 Parameters: TypeAlias = WorldParameters | ExtensionParameters | PartParameters

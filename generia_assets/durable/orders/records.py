@@ -1,17 +1,17 @@
 """Recording orders in MongoDB before any run exists, exactly once whoever asks and however often; and the states of their tasks.
 
-Here: an order's task document, the status record of a new world, and the states of the task of an order for a world that exists,
-which makes a part of it again or extends it. Such a task stands beside those that its run makes: it has no generation, and no
-counter counts it. Not here: what an order may say (order.py), how it arrives (sensors/kafka.py, the asset ``world_request``, the
-command line), and the task of a new world, which is its generation's first one (tasks/runner.py).
+The task of an order for a world that exists, which makes a part of it again or extends it, stands beside those that its run makes:
+it has no generation, and no counter counts it. Not here: the task of a new world, which is its generation's first one
+(tasks/runner.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import cast
+from functools import partial
+from typing import TypeAlias, cast
 
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
@@ -42,6 +42,7 @@ OF_EXISTING_WORLD: MongoDocument = {
     "$or": [{"type": {"$ne": TaskType.INIT_WORLD_CREATION.value}}, {"parameters.user_prompt": {"$exists": False}}]
 }
 """Finds the tasks of orders for worlds that exist."""
+_Limits: TypeAlias = Callable[[WorldParameters], None]
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,8 @@ def record_order(
     """Record the order's task and a new world's status record, once; a repetition finds what the first one wrote.
 
     Args:
-        database: The generator's database.
         order: The order; where it has no parameters, those of its task in MongoDB count.
-        max_users: Users of a world that this installation accepts at most (MAX_USERS).
-        max_posts: Posts, likewise (MAX_POSTS).
+        max_users, max_posts: Of a world that this installation accepts at most.
         service_tier: Of a new world whose order names none (SERVICE_TIER). Its status record keeps it.
 
     Returns:
@@ -80,21 +79,16 @@ def record_order(
     Raises:
         OrderError: MongoDB and the order do not fit together; nothing has been recorded. The message names the field.
     """
+    within_limits = partial(WorldParameters.require_within, max_users=max_users, max_posts=max_posts)
     task = _task(database, order)
     content = order.parameters.document() if order.parameters else (task or {}).get("parameters")
     if order.task_type is TaskType.INIT_WORLD_CREATION and not is_extension(order.task_type, content):
-        return _record_world(database, order, task, max_users=max_users, max_posts=max_posts, service_tier=service_tier)
-    return _record_for_existing(database, order, task, max_users=max_users, max_posts=max_posts)
+        return _record_world(database, order, task, within_limits, service_tier)
+    return _record_for_existing(database, order, task, within_limits)
 
 
 def _record_world(
-    database: MongoDatabase,
-    order: Order,
-    task: MongoDocument | None,
-    *,
-    max_users: int,
-    max_posts: int,
-    service_tier: ServiceTier,
+    database: MongoDatabase, order: Order, task: MongoDocument | None, within_limits: _Limits, service_tier: ServiceTier
 ) -> RecordedOrder:
     offered, new = cast("WorldParameters | None", order.parameters), False
     if task is None:
@@ -102,15 +96,13 @@ def _record_world(
             raise OrderError(
                 f"parameters: absent from the message, and MongoDB has no task {order.task_id}; send them with the message"
             )
-        offered.require_within(max_users=max_users, max_posts=max_posts)
+        within_limits(offered)
         _status(database, order)  # history is refused before anything is written
         task, new = _insert_task(database, order, offered.document())
     _require_same(order, task)
     stored = parse_stored(task["parameters"])
-    stored.require_within(max_users=max_users, max_posts=max_posts)
-    named = (
-        offered.model_fields_set - {"created_at"} if offered else set()
-    )  # when it was ordered may differ: both sides took the time
+    within_limits(stored)
+    named = offered.model_fields_set - {"created_at"} if offered else set()  # both sides took the time
     overruled = _accept(database, order, task, offered or stored, stored, named)
     finished = task["status"] == State.COMPLETED.value
     ordered_by = order.task_id if finished else _ordered_by(database, order, stored.at_tier(service_tier))
@@ -124,7 +116,7 @@ def _record_world(
 
 
 def _record_for_existing(
-    database: MongoDatabase, order: Order, task: MongoDocument | None, *, max_users: int, max_posts: int
+    database: MongoDatabase, order: Order, task: MongoDocument | None, within_limits: _Limits
 ) -> RecordedOrder:
     status, new = _status(database, order), False
     if status is None:
@@ -132,7 +124,7 @@ def _record_for_existing(
 
     def require_fit(parameters: Parameters) -> None:
         if isinstance(parameters, ExtensionParameters):
-            parse_stored(status.parameters).extended(parameters, None).require_within(max_users=max_users, max_posts=max_posts)
+            within_limits(parse_stored(status.parameters).extended(parameters, None))
         elif isinstance(parameters, PartParameters):
             _require_items(status, order.task_type, parameters.keys)
 

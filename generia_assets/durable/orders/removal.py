@@ -1,8 +1,7 @@
 """Deleting a world: every document that MongoDB keeps of it, and its files.
 
-Here: the order of the work, which makes it safe to die in the middle. The world's status record is marked first, so that no run and
-no order works on the world any more, and goes last, so that the same command finds what is left and finishes it. Not here:
-Dagster's runs and partition (cli/dagster_link.py), and who is asked first (cli/removal.py).
+The order of the work makes it safe to die in the middle. The world's status record is marked first, so that no run and no order
+works on the world any more, and goes last, so that the same command finds what is left and finishes it.
 """
 
 from __future__ import annotations

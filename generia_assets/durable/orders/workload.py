@@ -1,7 +1,6 @@
 """The workload of an order: what its keys name in a world, how many tasks and calls it takes, and the limits that follow (R13).
 
-Here: what can be computed from the world's parameters, before any call is made. Not here: which of the items a run makes
-(assets/selection.py), by the same rules.
+All of it is computed from the world's parameters, before any call is made.
 """
 
 from __future__ import annotations

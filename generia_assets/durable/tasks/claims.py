@@ -1,7 +1,4 @@
-"""The tasks of one generation in the collection ``tasks``: which exist, and the operations that list, claim and move them.
-
-Here: the operations as parts of a ``Change``, and what this run knows without reading. Not here: doing a task (runner.py).
-"""
+"""The tasks of one generation in the collection ``tasks``: which exist, and the operations that list, claim and move them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """What changes a world that no run works on: a person resumes it, stops it, gives it up; its run could not even begin.
 
-Here: each change as one transaction on the status record, with the generation, its tasks and its orders. Not here: who reads the
-note that a world is to go on (the watchdog sensor, sensors/run_status.py, orders it again), and how its run continues
-(generations.py).
+Each is one transaction on the status record, with the generation, its tasks and its orders.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Generations: one making of a world or of parts of it, over all the runs that work on it. It is named by the run that started it.
 
-Here: how a generation begins, continues and ends; and the fields of the status record that belong to one generation. Of a world
-that was completed before, the generation's record keeps two such sets: ``before``, the world as it was completed, and ``left``, the
-generation where it stopped, while the status record shows ``before`` again. Not here: which generation a run belongs to, and
-whether it may begin one (decisions.py); what changes a world that no run works on (control.py).
+Of a world that was completed before, the generation's record keeps two sets of the status record's fields: ``before``, the world as
+it was completed, and ``left``, the generation where it stopped, while the status record shows ``before`` again.
 """
 
 from __future__ import annotations
@@ -124,6 +122,7 @@ async def begin(
         "unfinished": None,
         "refused": False,
         "deferred": False,
+        **({"ordered_by": run.ordered_by} if run.ordered_by else {}),
     }
     transitions: list[UpdateOne] = []
     orders: list[WriteOperation] = [mark_started(order, run.run_id) for order in generation.orders]

@@ -1,8 +1,4 @@
-"""Opening a session: a run acquires its world, continues its generation or starts one, and is ready to work.
-
-Here: how lease, generation, commits, ledger and runner come together, and how often a world is resumed after its run died. Not
-here: the work itself and its end (session.py), and Dagster (assets/generator.py opens sessions).
-"""
+"""Opening a session: a run acquires its world, continues its generation or starts one, and is ready to work."""
 
 from __future__ import annotations
 
@@ -17,10 +13,9 @@ from pymongo import AsyncMongoClient
 from generia_assets.content.economy import tier_of_calls
 from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
 from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
-from generia_assets.durable.calls.pending_pictures import PendingPictures
+from generia_assets.durable.calls.pictures import PendingPictures, ReferencePictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.publications import Publications
-from generia_assets.durable.calls.reference_pictures import ReferencePictures
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
@@ -70,15 +65,12 @@ async def open_session(
 
     Args:
         client: The client of ``database``; the session writes in a client session of its own.
-        database: The generator's database.
-        providers: Who is called.
         assignment: The run, and what it is to do.
         settings: Lease, outage timeout, limits.
         run_is_over: Asks Dagster whether a run has ended.
         connect_events: Connects to the topic of live events.
         forget_staged: Deletes documents that another generation has staged: done before this one begins, so that no death can
             leave them to it.
-
         end_run: Terminates this run, as a person does in Dagster's pages.
 
     Returns:
@@ -125,7 +117,8 @@ async def open_session(
             workload = await _workload(commits, assignment, status)
             generation = await commits.retry(partial(new_generation, database, choice, run, workload, wanted.keys))
         providers.gateway.weigh(status.priority)
-        span = _span(assignment, generation)
+        about = {"generia.world.id": world_id, "generia.run.id": run.run_id, "generia.generation.id": generation.id}
+        span = tracing.Span("run", {**about, "generia.generation.continued": generation.continued}, parent=generation.traceparent)
         generation = replace(generation, traceparent=generation.traceparent or span.traceparent)
         commits.traceparent = relay.traceparent = span.traceparent
         logger.debug("world %s: the trace context of this run is %s", world_id, span.traceparent or "none")
@@ -192,17 +185,6 @@ async def _end_when_held(ledger: BudgetLedger, end_run: Callable[[], Awaitable[N
     await ledger.held.wait()
     await ledger.await_answers(LAST_ANSWERS_SECONDS)
     await end_run()
-
-
-def _span(assignment: Assignment, generation: Generation) -> tracing.Span:
-    """The span of this run. A run that continues a generation continues its trace."""
-    about: dict[str, str | bool] = {
-        "generia.world.id": assignment.world_id,
-        "generia.run.id": assignment.run.run_id,
-        "generia.generation.id": generation.id,
-        "generia.generation.continued": generation.continued,
-    }
-    return tracing.Span("run", about, parent=generation.traceparent)
 
 
 async def _choose(database: AsyncMongoDatabase, assignment: Assignment, settings: Settings) -> Choice:

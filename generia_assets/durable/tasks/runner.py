@@ -1,10 +1,9 @@
 """The runner of durable tasks, which read like ordinary calls.
 
-Here: ``execute``, which claims a task, does it at most as often as its attempts allow, and commits its result, its follow-ups and
-the status record's counters in one transaction; a task that is already completed returns its result without any call. After a death
-only the calls in flight are repeated (calls/task_calls.py). Claims and completions are enqueued (leases/commits.py) and nobody
-waits for them: the reservation of the next call comes after them in the queue, and no call is sent before it is durable. Not here:
-what a task does (tasks/), and in which order (assets/).
+A task is done at most as often as its attempts allow; its result, its follow-ups and the status record's counters are one
+transaction. After a death only the calls in flight are repeated (calls/task_calls.py). Claims and completions are enqueued
+(leases/commits.py) and nobody waits for them: the reservation of the next call comes after them in the queue, and no call is sent
+before it is durable.
 """
 
 from __future__ import annotations
@@ -114,11 +113,9 @@ class TaskRunner:
         planned: Mapping[TaskType, int] | None = None,
         tier_of: Callable[[TaskType, str], CallTier] = lambda task_type, key: CallTier.STANDARD,
     ) -> None:
-        """``clients`` makes a task's clients, whose calls are recorded under the task and in its checkpoints.
+        """``adopted`` and ``is_new``: see ``GenerationTasks``. ``task_concurrency``: tasks at once in this process.
 
-        ``adopted`` and ``is_new``: see ``GenerationTasks``. ``task_concurrency``: tasks at once in this process.
         ``planned``: how many tasks of each type there will be; None where these are some items of a world that exists.
-        ``tier_of``: the service tier of a task's calls, by its type and key.
         """
         self.generation = generation
         self._database = database
@@ -252,8 +249,8 @@ class TaskRunner:
         )
 
     async def _stop_a_rejected_type(self, task_type: TaskType, key: str, error: RequestRejectedError) -> None:
-        """One rejected request is its task's failure. Where all tasks of a type are rejected, or the first ``MOST_REJECTED`` and
-        none was ever done, it is not the items: raise ``FatalCallError``, which stops the world before all of them are tried.
+        """Where all tasks of a type are rejected, or the first ``MOST_REJECTED`` and none was ever done, it is not the items: raise
+        ``FatalCallError``, which stops the world before all of them are tried.
         """
         rejected = self._rejected[task_type]
         rejected.add(key)

@@ -1,8 +1,4 @@
-"""A session: one run's work on one world, from acquiring its lease to releasing it.
-
-Here: how work stops when the lease is lost, and how the run ends. Not here: how a session begins (opening.py), and what is made
-(assets/orchestrator.py).
-"""
+"""A session: one run's work on one world, from acquiring its lease to releasing it."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ from typing import TypeVar
 from pymongo import UpdateOne
 
 from generia_assets.catalog import TaskType
-from generia_assets.durable.calls.pending_pictures import PendingPictures
+from generia_assets.durable.calls.pictures import PendingPictures
 from generia_assets.durable.calls.usage import usage_of
 from generia_assets.durable.collections import GENERATIONS, STATUS, STEPS
 from generia_assets.durable.events.progress import StageTracker

@@ -5,7 +5,7 @@
   const MOST_POSTS = 300;   // in a page that only grows
   const MOST_PEOPLE = 100;  // above it, as many as a page opens with (queries/people.py)
   const MOST_PAGES = 8;     // that follow by themselves; then the reader asks
-  const AT_THE_TOP = 900;   // pixels from it, in which news are seen as they come
+  const AT_THE_TOP = 40;    // pixels from it: nobody has begun to read, and new posts are shown as they come
   const posts = document.getElementById("posts");
   const oldestFirst = posts?.dataset.order === "oldest";
 
@@ -23,20 +23,19 @@
   function follow(address) {
     const source = new EventSource(address);
     const people = document.getElementById("people");
-    const on = (kind, act) => source.addEventListener(kind, (event) => act(JSON.parse(event.data)));
+    const on = (kind, act) => source.addEventListener(kind, (event) => inPlace(() => act(JSON.parse(event.data))));
 
     on("progress", ({ html }) => replace("progress", html));
     on("masthead", ({ html, title }) => { replace("masthead", html); document.title = title; });
     on("side", ({ html }) => replace("side", html));
     on("post", ({ key, html }) => {
       document.getElementById("empty")?.remove();
-      const post = made(html), known = shownPost(key), next = nextTo(post);
-      if (!known && !next && wayOn()) { missed = true; return; }   // it follows with those that the way on leads to
-      if (!arrived(posts, known, post, next)) return;
-      if (scrollY > AT_THE_TOP && !oldestFirst) announce();
-      if (scrollY <= AT_THE_TOP || !followed) letGo();   // never what a reader loaded and may be reading
+      const post = made(html), known = shownPost(key);
+      if (!known && !nextTo(post) && wayOn()) { missed = true; return; }   // it follows with those that the way on leads to
+      if (!known && !oldestFirst && reading()) return hold(key, post);
+      if (arrived(posts, known, post, nextTo(post)) && (scrollY <= AT_THE_TOP || !followed)) letGo();   // never what is read
     });
-    on("replied", ({ key, html }) => shownPost(key)?.querySelector(".replies")?.replaceWith(made(html)));
+    on("replied", ({ key, html }) => (shownPost(key) ?? held.get(key))?.querySelector(".replies")?.replaceWith(made(html)));
     on("person", ({ key, html }) => {
       const known = people?.querySelector(`[data-character="${CSS.escape(key)}"]`);
       if (!people || !arrived(people, known, made(html), people.firstElementChild)) return;
@@ -46,7 +45,8 @@
       people.lastElementChild.hidden = false;   // the way to everybody
     });
     on("portrait", ({ key, html }) => {
-      for (const old of document.querySelectorAll(`[data-avatar-of="${CSS.escape(key)}"]`)) {
+      const painted = `[data-avatar-of="${CSS.escape(key)}"]`;
+      for (const old of [document, ...held.values()].flatMap((part) => [...part.querySelectorAll(painted)])) {
         const portrait = made(html);
         portrait.className = old.className;
         old.replaceWith(portrait);
@@ -58,11 +58,20 @@
     });
   }
 
+  // Whatever changes above what somebody reads, that stays where it is. Safari does not see to this by itself.
+  function inPlace(change) {
+    const read = scrollY > AT_THE_TOP && !CSS.supports("overflow-anchor", "auto") && atTheTop();
+    const top = read && read.getBoundingClientRect().top;
+    change();
+    if (read?.isConnected) scrollBy({ top: read.getBoundingClientRect().top - top, behavior: "instant" });
+  }
+
   function replace(id, html) {
     const place = document.getElementById(id);
     if (place && !place.contains(document.activeElement)) place.innerHTML = html;
   }
 
+  const atTheTop = () => [...posts.children].find((post) => post.getBoundingClientRect().bottom > 0);
   const shownPost = (key) => posts.querySelector(`[data-key="${CSS.escape(key)}"]`);
 
   // The shown post before which this one belongs, in the order that the reader chose; undefined: behind all.
@@ -86,14 +95,37 @@
     goOn();
   }
 
+  // New posts wait while somebody reads, so that nothing moves under their eyes. They are shown when the reader wants them, or is
+  // back at the top. At most MOST_POSTS wait, the newest: more the page would not keep (letGo).
   const news = document.querySelector(".news");
+  const held = new Map();   // by key
   let unseen = 0;
-  function announce() {
-    unseen += 1;
+  const reading = () => scrollY > AT_THE_TOP || held.size > 0;
+
+  function hold(key, post) {
+    if (!held.has(key)) unseen += 1;
+    held.set(key, post);
+    if (held.size > MOST_POSTS) held.delete([...held.keys()].reduce((one, other) =>
+      (Number(held.get(one).dataset.t) < Number(held.get(other).dataset.t) ? one : other)));
     news.hidden = false;
     news.querySelector("span").textContent = unseen;
   }
-  if (news) addEventListener("scroll", () => { if (scrollY <= AT_THE_TOP) { unseen = 0; news.hidden = true; } }, { passive: true });
+
+  function showHeld() {
+    for (const [key, post] of held) arrived(posts, shownPost(key), post, nextTo(post));
+    held.clear();
+    unseen = 0;
+    news.hidden = true;
+    letGo();
+  }
+
+  news?.addEventListener("click", (event) => {
+    event.preventDefault();
+    showHeld();
+    posts.scrollIntoView();
+    posts.querySelector("h2 a")?.focus({ preventScroll: true });
+  });
+  if (news) addEventListener("scroll", () => { if (held.size && scrollY <= AT_THE_TOP) showHeld(); }, { passive: true });
 
   // --- Further posts -------------------------------------------------------------------------------------------------
   let followed = 0;
@@ -112,7 +144,7 @@
   function goOn() {
     const way = document.querySelector(".onward");
     const asked = new URLSearchParams({ order: posts.dataset.order, after: posts.lastElementChild.dataset.key });
-    way.firstElementChild.href = `${location.pathname}?${asked}`;
+    way.firstElementChild.href = `?${asked}`;
     way.hidden = false;
     followed = 0;
     watch();
@@ -136,5 +168,28 @@
     if (next) { link.href = next.getAttribute("href"); watch(); }
     else if (missed) goOn();
     else link.parentElement.hidden = true;
+  }
+
+  // --- The place where somebody was ------------------------------------------------------------------------------------
+  // Whoever comes back to a list finds the post that they were at where it was, also if others came above it meanwhile.
+  const place = `place ${location.pathname}${location.search}`;
+  if (posts) addEventListener("pagehide", () => {
+    const at = scrollY > AT_THE_TOP && atTheTop();
+    if (at) sessionStorage.setItem(place, JSON.stringify([at.dataset.key, at.getBoundingClientRect().top]));
+    else sessionStorage.removeItem(place);
+  });
+  const came = performance.getEntriesByType("navigation")[0]?.type;
+  const left = (came === "back_forward" || came === "reload") && posts && sessionStorage.getItem(place);
+  if (left) goBackTo(...JSON.parse(left));
+
+  async function goBackTo(key, top) {
+    history.scrollRestoration = "manual";
+    while (nearEnd && !shownPost(key) && wayOn() && followed < MOST_PAGES) await further();
+    for (let frame = 0; frame < 4; frame += 1) {   // posts get their height when they come into sight
+      const post = shownPost(key);
+      if (!post) return;
+      scrollBy({ top: post.getBoundingClientRect().top - top, behavior: "instant" });
+      await new Promise(requestAnimationFrame);
+    }
   }
 })();

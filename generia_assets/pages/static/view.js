@@ -27,7 +27,7 @@
     link.href = postOf(about) ?? location.href;
     link.replaceChildren(Object.assign(document.createElement("b"), { textContent: name.textContent }), text && ` ${text}`);
     link.dir = name.dir;
-    link.lang = name.lang;
+    link.lang = name.lang || document.documentElement.lang;
     zoom.querySelector(".described").textContent = source.lang === "en" || document.documentElement.lang === "en" ? source.alt : "";
     zoom.querySelector(".count").textContent = all.length > 1 ? `${at + 1} / ${all.length}` : "";
     zoom.querySelector(".previous").hidden = at < 1;
@@ -38,7 +38,7 @@
   }
 
   const turn = (by) => { const all = pictures(), next = all[all.indexOf(shown) + by]; if (next) show(next); };
-  const postOf = (item) => item.querySelector(".trace-link, h2 a")?.href;
+  const postOf = (item) => item.querySelector(item.matches(".post") ? ".trace-link" : "h2 a")?.href;
 
   document.addEventListener("click", (event) => {
     const picture = event.target.closest("a.picture");
@@ -110,6 +110,7 @@
   }
 
   const acts = {
+    "/": () => document.querySelector("[role=search] input")?.focus(),
     o: () => { const address = current() && postOf(current()); if (address) location.assign(address); },
     p: () => current()?.querySelector(".by a, h2 a")?.click(),
     e: () => current()?.querySelector("a.picture")?.click(),

@@ -1,8 +1,9 @@
-"""Pictures that wait for their upload: their bytes are files of this machine, their checkpoints say which files.
+"""Pictures that a run keeps: those that wait for their upload, as files, and avatars as reference pictures, in memory.
 
-Here: the folder of one world's pictures. A picture is paid for when it is made, and a death before its upload must not lose it; the
-database keeps no bytes. A task that is resumed on another machine, or after the folder was lost, makes its picture again, which
-counts and costs as a lost call does. Not here: the checkpoints (task_calls.py), and the upload (platform_client.py).
+A picture is paid for when it is made, and a death before its upload must not lose it; the database keeps no bytes. So its bytes are
+a file of this machine, and its checkpoint says which. A task that is resumed on another machine, or after the folder was lost,
+makes its picture again, which counts and costs as a lost call does. Not here: the checkpoints (task_calls.py), the upload
+(platform_client.py), and which pictures show whom (tasks/generate_post.py).
 """
 
 from __future__ import annotations
@@ -11,14 +12,24 @@ import asyncio
 import hashlib
 import logging
 import shutil
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from generia_assets.content.pictures import Shown
+from generia_assets.durable.calls.task_calls import TaskCalls
+from resources.gateway.calls import Answer, Api
+from resources.gateway.outcomes import RequestFailedError
 from resources.images import CheckedImage
-from resources.pictures import EXTENSIONS, safe_id, write_whole
+from resources.pictures import EXTENSIONS, PictureError, as_jpeg, safe_id, write_whole
 
 logger = logging.getLogger(__name__)
+
+REFERENCES = 100
+"""Reference pictures in memory, up to 300 KB each."""
 
 
 class PendingPicture(BaseModel):
@@ -92,3 +103,41 @@ class PendingPictures:
             pass
         except OSError as error:
             logger.warning("%s cannot be removed: %s", self.folder, error)
+
+
+class ReferencePictures:
+    """The avatars that a run has downloaded from the platform, the latest ones of them."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._missing: set[str] = set()
+        """Media ids of those that cannot be had: no later picture waits for them again."""
+
+    async def load(self, calls: TaskCalls, people: Sequence[Shown]) -> list[tuple[Shown, bytes]]:
+        """The pictures of these people; one that cannot be had is left out, since the look in words still says who it is."""
+        found = []
+        for one in people:
+            if one.media_id in self._missing:
+                continue
+            try:
+                data = self._kept.get(one.media_id) or await self._download(calls, one.media_id)
+            except (RequestFailedError, PictureError) as error:
+                logger.warning("pictures are made without the reference picture %s: %s", one.media_id, error)
+                self._missing.add(one.media_id)
+                continue
+            self._kept[one.media_id] = data
+            self._kept.move_to_end(one.media_id)
+            found.append((one, data))
+        while len(self._kept) > REFERENCES:
+            self._kept.popitem(last=False)
+        return found
+
+    async def _download(self, calls: TaskCalls, media_id: str) -> bytes:
+        download = partial(calls.providers.platform.download_media, media_id=media_id)
+
+        async def send() -> Answer[bytes]:
+            data = await download()
+            return Answer(data, {"bytes": len(data)})
+
+        call = calls.new(Api.PLATFORM, "download_media", {"media_id": media_id}, send)
+        return await asyncio.to_thread(as_jpeg, await calls.providers.gateway.call(call, calls.ledger))
