@@ -81,6 +81,9 @@ def test_every_page_of_a_language_is_read_its_way(
             expect(page.locator(".tabs a").first).to_have_text(messages["feed"])
             first, second = left_of(page, ".tabs a:nth-child(1)"), left_of(page, ".tabs a:nth-child(2)")
             assert (first < second) is (direction == "ltr")
+        page.goto(f"{address}/about")
+        slanted = page.locator("blockquote").first.evaluate("one => getComputedStyle(one).fontStyle") == "italic"
+        assert slanted is (lang == "ru")  # the other scripts have no italics
         growing: dict[str, Any] = {"status": "in_progress", "current_stage": "posts"}
         worlds.database[STATUS].update_one({"_id": world_id}, {"$set": growing})
         page.goto(address)
