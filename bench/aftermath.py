@@ -42,7 +42,6 @@ class Moment:
 
     @property
     def stage(self) -> str:
-        """Where the world was."""
         if self.status is None:
             return "ordered"
         return self.status.current_stage.value if self.status.status is State.IN_PROGRESS else self.status.status.value
@@ -75,7 +74,6 @@ class Stale:
         self._lost_at: datetime | None = None
 
     def lost(self) -> None:
-        """Another run owns the world now."""
         self._lost_at = datetime.now(UTC)
 
     def complaints(self, database: MongoDatabase) -> list[str]:
@@ -111,7 +109,6 @@ def judge(
     complete: float,
     complaints: Sequence[str],
 ) -> Outcome:
-    """The verdict, once the world has had its last word."""
     findings = exactness(stack, database, moment.world_id)
     calls, asked = call_counts(database, moment.world_id), stack.gemini.stats()
     repeated = asked.calls - calls.planned_llm - calls.asked_again + calls.images - calls.planned_images

@@ -1,7 +1,6 @@
 """The pace of calls where the provider allows fewer at once than we are configured for, on the real path to the outside.
 
-Here: so many calls through slots, breaker and client against the emulator's hard ceiling, the time they took, and the time until
-all slots are in use again when the ceiling is gone. Not here: worlds.
+Not here: worlds.
 """
 
 from __future__ import annotations
@@ -46,7 +45,6 @@ class Pace:
 
     @property
     def share(self) -> float:
-        """Seconds taken for each second of the bound."""
         return self.seconds / self.bound
 
 

@@ -25,7 +25,6 @@ from rich.table import Table
 from bench.report import PIPED_WIDTH
 from generia_assets.assets.checks import people, plan, timeline, words
 from generia_assets.assets.checks.finding import World
-from generia_assets.cli.dry_run import Answers, DryRequest, DryRun
 from generia_assets.content import seeding, social
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.drafts import Draft, WorldDraft
@@ -35,6 +34,7 @@ from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import storyline
 from generia_assets.content.timeline import timeline as order_of
+from generia_assets.dry_run import Answers, DryRequest, DryRun
 from generia_assets.durable.collections import HISTORY
 from generia_assets.queries.records import OK, read_requests
 from generia_assets.settings import settings
@@ -61,7 +61,6 @@ class _Answers(Answers):
     """Sample answers, as long as real ones."""
 
     def to(self, name: str, prompt: Prompt, draft: type[DraftT]) -> DraftT | None:
-        """The answer to this request."""
         sample = sample_answer(cast("type[Draft]", draft), prompt.schema, name, "English")
         return cast("DraftT", type(sample).model_validate(_lengthened(sample.model_dump(), "")))
 
@@ -85,7 +84,6 @@ class _Requests:
         self.wishes = 0
 
     def add(self, kind: str, prefix: str, item: str, answer: str) -> None:
-        """One more."""
         self.calls[kind] += 1
         texts = zip(self.tokens[kind], (prefix, item, answer), strict=True)
         prefixes, own, answers = (tokens + len(text) // _CHARACTERS_A_TOKEN for tokens, text in texts)
@@ -107,7 +105,6 @@ class _Requests:
 
 
 def main() -> None:
-    """Measure and show it."""
     parser = argparse.ArgumentParser(prog="python -m bench.content", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, metavar="N", help="worlds of each size")
     parser.add_argument("--world", metavar="ID", help="a made world instead")
@@ -149,7 +146,6 @@ def of_size(users: int, posts: int, seeds: int, console: Console) -> dict[str, A
 
 
 def the_request(name: str, users: int, posts: int) -> WorldRequest:
-    """The order of a world whose seed is drawn from this name."""
     began = datetime(2026, 11, 1, tzinfo=UTC)
     return WorldRequest(user_prompt=SENTENCE, users_count=users, posts_count=posts, seed=world_seed(name), created_at=began)
 
@@ -169,7 +165,6 @@ class _Drawn:
 
     @classmethod
     def of(cls, request: WorldRequest) -> _Drawn:
-        """Draw it, and make all its requests."""
         asked: list[DryRequest] = []
         asyncio.run(DryRun(request, _Answers(), asked.append).run())
         if unusable := next((one for one in asked if one.answer is None), None):
@@ -194,7 +189,6 @@ class _Drawn:
 
     @property
     def returned(self) -> float:
-        """Share of the mentions that are returned."""
         return sum((other, one) in self.pairs for one, other in self.pairs) / max(1, len(self.pairs))
 
 

@@ -16,7 +16,7 @@ import dagster as dg
 from rich.console import Console
 
 from bench.report import Options, Report, run
-from bench.stack import TestStack, status_of, wait_for
+from bench.stack import TestStack, await_end, known_status, wait_for
 from generia_assets.durable.collections import HISTORY
 
 MOST_TIMES_THE_BOUND = 2.5
@@ -34,7 +34,6 @@ class Way:
 
     @property
     def legs(self) -> Iterator[float]:
-        """Seconds from one station to the next."""
         before = 0.0
         for station in self.stations:
             yield station - before
@@ -47,12 +46,12 @@ def way_of(stack: TestStack) -> Way:
     world_id = stack.order(users=1, posts=0)
     with stack.database() as database, stack.instance() as instance:
         call = wait_for("the first call", lambda: database[HISTORY].find_one({"world_id": world_id, "api_type": "llm"}), seconds=60)
-        status = status_of(database, world_id)
+        status = known_status(database, world_id)
         (record,) = instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": world_id}), limit=1)
         steps = instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.STEP_START)
-        wait_for("the world's end", lambda: (now := status_of(database, world_id)) and (now.done or None), seconds=60)
-    if status is None or record.start_time is None:
-        raise RuntimeError(f"world {world_id} has no record, or its run no start")
+        await_end(database, world_id, seconds=60)
+    if record.start_time is None:
+        raise RuntimeError(f"the run of world {world_id} has no start")
     moments = (
         status.created_at.timestamp(),
         record.create_timestamp.timestamp(),

@@ -69,22 +69,18 @@ class Trial:
     """What ends a fault, and when."""
 
     def order(self, share: float) -> None:
-        """Order this part of the worlds."""
         users, posts = self.scenario.users, self.scenario.posts
         self.worlds += [self.stack.order(users=users, posts=posts) for _ in range(round(share * self.scenario.worlds))]
 
     def kill_worker(self) -> None:
-        """A worker's machine dies; another comes."""
         self.stack.kill(worker(1))
         self._in(REPLACED_SECONDS, "worker 1 is replaced", partial(self.stack.spawn_worker, 1))
 
     def freeze_worker(self) -> None:
-        """A worker's machine stands still for a while."""
         self.stack.signal(worker(2), signal.SIGSTOP)
         self._in(FROZEN_SECONDS, "worker 2 goes on", partial(self.stack.signal, worker(2), signal.SIGCONT))
 
     def restart_daemon(self) -> None:
-        """The daemon dies and is started again."""
         self.stack.kill("daemon")
         self.stack.start_daemon()
 
@@ -181,13 +177,11 @@ def judge(trial: Trial, database: MongoDatabase) -> Verdict:
 
 
 def active_runs(stack: TestStack) -> int:
-    """Runs that have not ended."""
     with stack.instance() as instance:
         return len(instance.get_run_records(dg.RunsFilter(statuses=ACTIVE)))
 
 
 def under_faults(scenario: Scenario, seed: int, console: Console) -> tuple[float, Verdict]:
-    """The trial, and what became of its worlds."""
     with FleetStack(seed=seed, runs=scenario.runs) as stack:
         stack.start_servers(latency=LATENCY_SECONDS)
         stack.start_fleet(scenario.workers)
@@ -216,7 +210,6 @@ class Load:
 
     @property
     def row(self) -> Sequence[str]:
-        """As the table shows it."""
         return (self.launcher, self.what, *(f"{one:.2f}" for one in (self.seconds, self.starts, self.run_cpu, self.all_cpu)))
 
 
@@ -259,7 +252,6 @@ def loads(seed: int) -> list[Load]:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Break the fleet and look at its worlds; measure."""
     if reason := fleet.available():
         sys.exit(f"bench.fleet cannot run: {reason}")
     scenario = QUICK if options.quick else FULL

@@ -65,18 +65,15 @@ class FleetStack(TestStack):
         self.start_server(name, port)
 
     def spawn_worker(self, number: int) -> None:
-        """A worker; return at once."""
         celery = str(Path(sys.executable).with_name("celery"))
         options = ("--concurrency", str(self.runs), "--hostname", f"{number}@%h", "--loglevel", "INFO")
         self.parts[worker(number)] = self._spawn(worker(number), [celery, "-A", "generia_assets.fleet.app", "worker", *options])
 
     def await_worker(self, number: int) -> None:
-        """Return when it takes tasks."""
         part = self.parts[worker(number)]
         part.wait_until(lambda: READY in part.log_path.read_bytes() or None, 60)
 
     def kill(self, name: str) -> None:
-        """``kill -9`` of a part with all its processes, as when its machine dies."""
         self.signal(name, signal.SIGKILL)
         self.forget(name)
 
@@ -86,19 +83,16 @@ class FleetStack(TestStack):
 
 
 def send(pids: Sequence[int], number: signal.Signals) -> None:
-    """Send a signal to these processes."""
     for pid in pids:
         with suppress(ProcessLookupError):  # it has ended by itself
             os.kill(pid, number)
 
 
 def worker(number: int) -> str:
-    """The name of a worker's part."""
     return f"worker {number}"
 
 
 def tree(part: Child) -> Sequence[int]:
-    """All processes of a part, parents first."""
     children: defaultdict[int, list[int]] = defaultdict(list)
     for pid, parent in processes():
         children[parent].append(pid)

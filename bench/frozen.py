@@ -26,7 +26,7 @@ from rich.console import Console
 
 from bench.killing import CODE_SERVER, alive, run_processes
 from bench.report import Options, Report, run
-from bench.stack import TestStack, TooLateError, status_of, wait_for
+from bench.stack import TestStack, TooLateError, await_end, status_of, wait_for
 from generia_assets.code_server import starts_runs
 from generia_assets.dagster_instance import ACTIVE
 from generia_assets.durable.status import State
@@ -137,9 +137,8 @@ class Tries:
             os.kill(pid, signal.SIGCONT)
         wait_for("the end of the old process", lambda: not alive(pid) or None, seconds=LIFE_SECONDS)
         ended = time.monotonic() - woken
-        self._until("the end of the world", lambda: bool((found := status_of(self._database, world)) and found.done))
-        status = status_of(self._database, world)
-        outcome = Nap(taken, ended, status is not None and status.status is State.COMPLETED and status.posts_created == 3)
+        status = await_end(self._database, world, seconds=120)
+        outcome = Nap(taken, ended, status.status is State.COMPLETED and status.posts_created == 3)
         self._console.print(f"asleep: another run after {taken:.1f} s, the old one ended {ended:.1f} s after waking")
         self._until("quiet", lambda: not run_processes(self._stack) and not self._active())
         return outcome
@@ -198,7 +197,6 @@ class Tries:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Freeze and kill, terminate, and see."""
     tries = options.tries or (QUICK_TRIES if options.quick else TRIES)
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:
         stack.start_servers(latency=LATENCY_SECONDS)

@@ -1,7 +1,6 @@
 """Worlds made in this very process, as Dagster makes them: a world costs a harness a second instead of a process.
 
-Here: one run of one world, settings that change from one run to the next. Not here: processes that can be killed (stack.py,
-one_world.py), and what a world must look like afterwards (exact.py).
+Not here: processes that can be killed (stack.py, one_world.py), and what a world must look like afterwards (exact.py).
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ class Order:
 
     @property
     def form(self) -> dict[str, object]:
-        """The launch form of the asset ``world_request``."""
         form: dict[str, object] = {"prompt": self.prompt, "users": self.users, "posts": self.posts}
         named = {"max_cost_usd": self.max_cost_usd, "service_tier": self.service_tier, "seed": self.seed}
         return form | {name: value for name, value in named.items() if value is not None}

@@ -1,7 +1,6 @@
 """Killing parts of a stack, and what a supervisor does about it: start again what ended, and nothing else.
 
-Here: which processes there are to kill (the run's own process too), freezing them so that what is in the air can be counted at the
-very moment of death, and the supervisor. Not here: worlds, and when to kill (kills.py).
+Not here: worlds, and when to kill (kills.py).
 """
 
 from __future__ import annotations
@@ -31,17 +30,14 @@ class Kill(StrEnum):
 
     @property
     def signal(self) -> signal.Signals:
-        """What is sent."""
         return signal.SIGTERM if self in (Kill.STOP_RUN, Kill.STOP_CODE_SERVER) else signal.SIGKILL
 
     @property
     def hits_run(self) -> bool:
-        """Whether the run's own process gets the signal."""
         return self in (Kill.RUN, Kill.EVERYTHING, Kill.STOP_RUN)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts of the stack that get it."""
         return {
             Kill.CODE_SERVER: (CODE_SERVER,),
             Kill.STOP_CODE_SERVER: (CODE_SERVER,),
@@ -74,7 +70,6 @@ class Supervisor:
         return "\n".join(f"{name}:\n{last_lines(self._stack.parts[name].log_path)}" for name in self._starts)
 
     def clean_up(self) -> None:
-        """End what killed parts left behind."""
         for part in self._ended:
             part.stop(grace=0.0)
         self._ended.clear()
@@ -108,7 +103,6 @@ def frozen(pids: Sequence[int]) -> Iterator[None]:
 
 
 def send(kill: Kill, stack: TestStack, runs: Sequence[int]) -> None:
-    """Send the signal to everybody who is to get it."""
     pids = [stack.parts[name].pid for name in kill.parts]
     _send([*pids, *(runs if kill.hits_run else ())], kill.signal)
 
@@ -120,7 +114,6 @@ def _send(pids: Sequence[int], number: signal.Signals) -> None:
 
 
 def processes() -> Iterator[tuple[int, int]]:
-    """Every process with its parent."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with suppress(OSError):  # it has ended meanwhile

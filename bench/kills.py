@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import dagster as dg
@@ -18,7 +18,7 @@ from rich.console import Console
 from bench.aftermath import Death, Moment, Outcome, Stale, judge
 from bench.killing import Kill, Supervisor, frozen, run_processes, send
 from bench.report import Options, Report, run
-from bench.stack import TestStack, TooLateError, status_of, wait_for
+from bench.stack import SHORT_LEASES, TestStack, TooLateError, status_of, wait_for
 from generia_assets.dagster_instance import ACTIVE
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import WorldStatus
@@ -44,12 +44,7 @@ QUIET_SECONDS = 20.0
 """How long the former world's run may take to end before the next world is ordered."""
 STILL_SECONDS = 0.02
 """What a process sent before it was stopped has arrived by then."""
-SETTINGS = {
-    "WORLD_LEASE_SECONDS": "2",
-    "SLOT_LEASE_SECONDS": "2",
-    "BREAKER_OPEN_SECONDS": "0.3",
-    "IMAGE_STUB_LATENCY_SECONDS": "0.1",
-}
+SETTINGS = {**SHORT_LEASES, "BREAKER_OPEN_SECONDS": "0.3", "IMAGE_STUB_LATENCY_SECONDS": "0.1"}
 CALLS = 2 + 1 + 2 * USERS + POSTS
 """LLM calls of such a world: description, pictures, one batch of people, each person and their ideas, each post."""
 QUICK = (Kill.RUN, Kill.EVERYTHING)
@@ -68,13 +63,14 @@ class Harness:
 
     def meet(self, death: Death) -> Outcome:
         """Make a world and let it meet this death."""
-        self._until_quiet()
+        self._wait("quiet", self._is_quiet, seconds=QUIET_SECONDS, every=0.1)
         world_id = self._order()
         began = time.monotonic()
         if death.call is not None:
-            self._until_owned(world_id)
+            self._wait("a run of the world", lambda: self._is_owned(world_id))
             began = time.monotonic()
-            self._until_asked(death.call)
+            calls = death.call
+            self._wait(f"call {calls} of the world", lambda: self._stack.gemini.stats().calls >= calls, every=0.005)
         self._sleep(death.delay)
         moment, stale = self._kill(death, world_id, began)
         complaints: list[str] = []
@@ -90,12 +86,11 @@ class Harness:
         return outcome
 
     def clean_up(self) -> None:
-        """End what killed parts left behind."""
         self._supervisor.clean_up()
 
     def _kill(self, death: Death, world_id: str, began: float) -> tuple[Moment, Stale]:
         if death.call is None and death.kill.hits_run and not death.kill.parts:  # its run may still be on its way
-            self._until_running()
+            self._wait("a run's process", lambda: run_processes(self._stack))
         runs = run_processes(self._stack)
         with frozen(runs):
             time.sleep(STILL_SECONDS)
@@ -113,58 +108,43 @@ class Harness:
         again: float | None = None
         epoch = 0 if moment.status is None else moment.status.owner.epoch
 
-        def finished() -> bool | None:
+        def finished() -> bool:
             nonlocal again
-            self._supervisor.look()
             status = status_of(self._database, world_id)
             if status is None:
-                return None
+                return False
             if again is None and status.owner.epoch > epoch:
                 again = time.monotonic() - moment.died
                 stale.lost()
                 self._stack.gemini.set_faults(latency=LATENCY_SECONDS)
-            return status.done or None
+            return status.done
 
-        wait_for(f"the end of world {world_id}", finished, seconds=self._recovery_seconds, every=0.02)
+        self._wait(f"the end of world {world_id}", finished, seconds=self._recovery_seconds, every=0.02)
         return again
 
     def _order(self) -> str:
         self._stack.gemini.reset()
         return self._stack.order(users=USERS, posts=POSTS)
 
-    def _until_running(self) -> None:
-        def running() -> bool | None:
+    def _wait(self, what: str, probe: Callable[[], object], *, seconds: float = LIFE_SECONDS, every: float = 0.01) -> None:
+        """Wait until the probe finds something, while the supervisor is at work."""
+
+        def looked() -> bool | None:
             self._supervisor.look()
-            return bool(run_processes(self._stack)) or None
+            return bool(probe()) or None
 
-        wait_for("a run's process", running, seconds=LIFE_SECONDS, every=0.01)
+        wait_for(what, looked, seconds=seconds, every=every)
 
-    def _until_owned(self, world_id: str) -> None:
-        def owned() -> bool | None:
-            self._supervisor.look()
-            status = status_of(self._database, world_id)
-            return (status is not None and status.owner.run_id is not None) or None
+    def _is_owned(self, world_id: str) -> bool:
+        status = status_of(self._database, world_id)
+        return status is not None and status.owner.run_id is not None
 
-        wait_for("a run of the world", owned, seconds=LIFE_SECONDS, every=0.01)
-
-    def _until_quiet(self) -> None:
-        """Let the former world's run end (its checks come after the world's last word), and a retry of it, if there is one."""
-
-        def quiet() -> bool | None:
-            self._supervisor.look()
-            if run_processes(self._stack):
-                return None
-            with self._stack.instance() as instance:
-                return not instance.get_run_records(dg.RunsFilter(statuses=ACTIVE), limit=1) or None
-
-        wait_for("quiet", quiet, seconds=QUIET_SECONDS, every=0.1)
-
-    def _until_asked(self, calls: int) -> None:
-        def asked() -> bool | None:
-            self._supervisor.look()
-            return self._stack.gemini.stats().calls >= calls or None
-
-        wait_for(f"call {calls} of the world", asked, seconds=LIFE_SECONDS, every=0.005)
+    def _is_quiet(self) -> bool:
+        """Whether the former world's run has ended (its checks come after the world's last word), and a retry of it, if any."""
+        if run_processes(self._stack):
+            return False
+        with self._stack.instance() as instance:
+            return not instance.get_run_records(dg.RunsFilter(statuses=ACTIVE), limit=1)
 
     def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -196,7 +176,6 @@ def _death(dice: random.Random, kill: Kill) -> Death:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Kill, and see."""
     outcomes: list[Outcome] = []
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:
         stack.start_servers(latency=LATENCY_SECONDS)

@@ -26,7 +26,6 @@ class Kind:
 
 
 def order(random: Random, *, users: int = 3, posts: int = 9, prompt: str = "a harbour town under a glacier") -> Body:
-    """A right message."""
     return {
         "event_type": "task_created",
         "task_id": str(uuid.UUID(int=random.getrandbits(128), version=4)),
@@ -37,7 +36,6 @@ def order(random: Random, *, users: int = 3, posts: int = 9, prompt: str = "a ha
 
 
 def encoded(body: Body) -> bytes:
-    """A message's bytes."""
     return json.dumps(body).encode()
 
 

@@ -30,7 +30,6 @@ class MessageStack(TestStack):
     apache: bool = True
 
     def start_all(self) -> None:
-        """Everything but the sending."""
         self.start_mongod()
         if self.apache:
             self.env["KAFKA_API_VERSION"] = ""
@@ -56,7 +55,6 @@ class MessageStack(TestStack):
         self.start_kafka(port=int(part.ready_value.rpartition(":")[2]))
 
     def restart_daemon(self) -> None:
-        """``kill -9`` of the daemon, and a new one."""
         os.kill(self.parts["daemon"].pid, signal.SIGKILL)
         self.forget("daemon")
         self.start_daemon()
@@ -68,7 +66,6 @@ class MessageStack(TestStack):
         self.start_code_server()
 
     def spawn_code_server(self) -> Child:
-        """A code server with the stand-in."""
         port = self.env["CODE_SERVER_PORT"]
         argv = [sys.executable, "-m", "generia_assets.warm_start", "-m", "bench.stand_in", "-h", "127.0.0.1", "-p", port]
         return self._spawn("code server", argv)
@@ -82,15 +79,10 @@ class MessageStack(TestStack):
     def _make_topics(self) -> None:
         with KafkaAdminClient(bootstrap_servers=self.env["KAFKA_BOOTSTRAP_SERVERS"]) as admin:
             admin.create_topics(
-                [
-                    NewTopic(ORDERS, PARTITIONS, 1, topic_configs=GIANTS),
-                    NewTopic(DEAD_LETTERS, 1, 1),
-                    NewTopic(PROGRESS, 1, 1),
-                ]
+                [NewTopic(ORDERS, PARTITIONS, 1, topic_configs=GIANTS), NewTopic(DEAD_LETTERS, 1, 1), NewTopic(PROGRESS, 1, 1)]
             )
             admin.wait_for_topics([ORDERS, DEAD_LETTERS, PROGRESS])
 
 
 def apache_kafka_here() -> bool:
-    """Whether Apache Kafka can be started on this machine."""
     return apache_kafka.available() is None

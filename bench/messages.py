@@ -57,13 +57,7 @@ class Sender:
 
     def __init__(self, stack: MessageStack, random: Random) -> None:
         self._random = random
-        version = stack.env["KAFKA_API_VERSION"]
-        self._producer = KafkaProducer(
-            bootstrap_servers=stack.env["KAFKA_BOOTSTRAP_SERVERS"],
-            api_version=tuple(int(part) for part in version.split(".")) if version else None,
-            acks="all",
-            max_request_size=LARGEST_REQUEST,
-        )
+        self._producer = KafkaProducer(**stack.kafka, acks="all", max_request_size=LARGEST_REQUEST)
         self.sent = Sent()
 
     def send(self, *, good: int, repeated: int, broken: int) -> None:
@@ -90,7 +84,6 @@ class Sender:
         self.sent.good.update({str(message["task_id"]): message for message in fresh})
 
     def close(self) -> None:
-        """End the connection."""
         self._producer.close(timeout=5)
 
 
@@ -99,7 +92,6 @@ _AFTER = {"an id used with other parameters", "a world ordered twice", "a task o
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Send, break, count."""
     apache = apache_kafka_here()
     # Dagster takes up to a second to make a run, so it is the repetitions that a quick round has many of.
     good, repeated, broken = (15, 150, len(KINDS)) if options.quick else (1_000, 1_000, 200)
@@ -192,20 +184,16 @@ def _judge(stack: MessageStack, sent: Sent) -> tuple[list[str], Counter[Place]]:
     return wrong, letters
 
 
-def _as_kept(message: Body) -> dict[str, object]:
+def _as_kept(message: Body) -> Body:
     """An order's parameters as MongoDB has them."""
-    parameters = _dict(message["parameters"])
+    parameters = message["parameters"]
+    assert isinstance(parameters, dict)
     return {**parameters, "user_prompt": parse_world(parameters).user_prompt}
 
 
 def _dead_letters(stack: MessageStack, expected: int) -> tuple[Counter[Place], dict[Place, str]]:
     """The dead letters' original places, and the reasons."""
-    version = stack.env["KAFKA_API_VERSION"]
-    consumer = KafkaConsumer(
-        bootstrap_servers=stack.env["KAFKA_BOOTSTRAP_SERVERS"],
-        api_version=tuple(int(part) for part in version.split(".")) if version else None,
-        max_partition_fetch_bytes=LARGEST_REQUEST,
-    )
+    consumer = KafkaConsumer(**stack.kafka, max_partition_fetch_bytes=LARGEST_REQUEST)
     places: Counter[Place] = Counter()
     reasons: dict[Place, str] = {}
     with closing(consumer):
@@ -223,10 +211,6 @@ def _dead_letters(stack: MessageStack, expected: int) -> tuple[Counter[Place], d
                 places[place] += 1
                 reasons[place] = headers["reason"]
     return places, reasons
-
-
-def _dict(value: object) -> Body:
-    return value if isinstance(value, dict) else {}
 
 
 if __name__ == "__main__":

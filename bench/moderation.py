@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bench.published import PLATFORM_DATABASE
+from bench.exact import PLATFORM_DATABASE
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import languages
 from generia_assets.content.documents import (

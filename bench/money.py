@@ -22,7 +22,7 @@ from rich.console import Console
 from bench.exact import exactness
 from bench.in_process import Made, Order, change_settings, make
 from bench.report import Options, Report, run
-from bench.stack import ROOT, TestStack, status_of, wait_for
+from bench.stack import IMPATIENT, PROMPT, ROOT, TestStack, known_status, status_of, wait_for
 from bench.watching import CENT_FRACTION, Watch
 from emulators.gemini.faults import FaultName, Faults
 from emulators.gemini.spoil import ILL_WRITTEN
@@ -35,10 +35,7 @@ from resources.gateway.calls import Api, TokenUsage
 from resources.gemini.models import asked_at, now
 
 SETTINGS = {
-    "WORLD_LEASE_SECONDS": "2",
-    "SLOT_LEASE_SECONDS": "2",
-    "BREAKER_OPEN_SECONDS": "0.3",
-    "BREAKER_OPEN_MAX_SECONDS": "2",
+    **IMPATIENT,
     "GEMINI_TIMEOUT_SECONDS": "3",
     "PATIENCE_SECONDS": "90",
     "MAX_TAKEOVERS": "100",
@@ -53,7 +50,6 @@ DECLINED = frozenset(
 """What the provider has not carried out, and so is no call made."""
 NOT_HERE = frozenset({"no_credit", "error_in_200", "hostile_error"})
 """Faults that stop a world for good, and those of which the emulator does not count whether they were declined."""
-PROMPT = "a city where dreams turn solid until dawn"
 HEADINGS = ("scenario", "people/posts", "looks", "made/limit", "emulator", "cost $", "cap $", "ended", "wrong")
 
 
@@ -71,7 +67,6 @@ class Scenario:
     wrong: list[str] = field(default_factory=list)
 
     def row(self) -> tuple[object, ...]:
-        """For the table."""
         status, cap = self.status, self.status.cost_limit_usd
         made = f"{status.api_calls_made_LLM}/{status.api_call_limits_LLM}"
         size = f"{self.order.users}/{self.order.posts}"
@@ -89,7 +84,6 @@ class Money:
         self._random = random.Random(options.seed)
 
     def scenarios(self) -> Iterator[Scenario]:
-        """All of them, each judged."""
         yield from self.deaths_and_mistakes()
         yield self.crowd()
         yield from self.cap()
@@ -256,10 +250,7 @@ class Money:
 
     def _status(self, order: Order) -> WorldStatus:
         with self._stack.database() as database:
-            status = status_of(database, order.world_id)
-        if status is None:
-            raise RuntimeError(f"world {order.world_id} has no status record")
-        return status
+            return known_status(database, order.world_id)
 
     def _order(self, *, users: int, posts: int, max_cost_usd: float | None = None) -> Order:
         return Order(str(uuid.UUID(int=self._random.getrandbits(128), version=4)), users, posts, PROMPT, max_cost_usd)
@@ -283,7 +274,6 @@ def _hits(stats: Stats) -> int:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Run every scenario."""
     logging.disable(logging.WARNING)
     rows, wrong, looks = [], [], 0
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer, TopicPartition
@@ -16,7 +17,7 @@ from rich.console import Console
 from bench.killing import Kill, frozen, run_processes, send
 from bench.otlp import ReceivedSpan, Receiver, tree
 from bench.report import Options, Report, run
-from bench.stack import MOCK_BROKER_VERSION, TestStack, status_of, wait_for
+from bench.stack import SHORT_LEASES, TestStack, await_end, wait_for
 from generia_assets.durable.collections import HISTORY
 from resources import tracing
 
@@ -28,12 +29,7 @@ SLOW_SECONDS = 0.4
 CALLS_BEFORE_DEATH = 9
 SENT_SECONDS = 0.2
 """What has ended so long before is sent."""
-SETTINGS = {
-    "OTEL_BSP_SCHEDULE_DELAY": "50",
-    "WORLD_LEASE_SECONDS": "2",
-    "SLOT_LEASE_SECONDS": "2",
-    "IMAGE_STUB_LATENCY_SECONDS": "0.05",
-}
+SETTINGS = {"OTEL_BSP_SCHEDULE_DELAY": "50", **SHORT_LEASES, "IMAGE_STUB_LATENCY_SECONDS": "0.05"}
 LONGEST_VALUE = 200
 """Characters of an attribute: ids and names are shorter, texts of prompts are longer."""
 SENDER = "00f067aa0ba902b7"
@@ -49,10 +45,7 @@ class SentEvent:
 
 
 def events_of(stack: TestStack, world_id: str) -> list[SentEvent]:
-    """All live events of the world so far."""
-    version = tuple(map(int, MOCK_BROKER_VERSION.split(".")))
-    consumer = KafkaConsumer(bootstrap_servers=stack.env["KAFKA_BOOTSTRAP_SERVERS"], api_version=version, enable_auto_commit=False)
-    try:
+    with closing(KafkaConsumer(**stack.kafka, enable_auto_commit=False)) as consumer:
         place = TopicPartition("generia-progress", 0)
         consumer.assign([place])
         consumer.seek_to_beginning()
@@ -63,8 +56,6 @@ def events_of(stack: TestStack, world_id: str) -> list[SentEvent]:
                     kind = record.value.decode().partition('"event_type": "')[2].partition('"')[0]
                     found.append(SentEvent(kind, tracing.received(record.headers)))
         return found
-    finally:
-        consumer.close()
 
 
 def wrong_with(
@@ -123,20 +114,18 @@ def make(stack: TestStack, receiver: Receiver, trace_id: str, *, kill: bool) -> 
             runs = run_processes(stack)
             with frozen(runs):
                 send(Kill.RUN, stack, runs)
-        wait_for("the world's end", lambda: (now := status_of(database, world_id)) and (now.done or None), seconds=120)
+        status = await_end(database, world_id, seconds=120)
         wait_for("the run's span", lambda: any(one.name == "run" for one in receiver.trace(trace_id)) or None, seconds=30)
-        requests, status = database[HISTORY].count_documents({"world_id": world_id}), status_of(database, world_id)
-    spans, platform = receiver.trace(trace_id), stack.platform
-    if status is None or platform is None:
-        raise RuntimeError(f"world {world_id} has no record")
-    with platform as control:
+        requests = database[HISTORY].count_documents({"world_id": world_id})
+    spans = receiver.trace(trace_id)
+    assert stack.platform is not None
+    with stack.platform as control:
         traceparents = control.stats().traceparents
     cost_usd = status.llm_cost_total + status.image_cost_total
     return spans, list(wrong_with(spans, events_of(stack, world_id), traceparents, requests, cost_usd, killed=kill))
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Make both worlds."""
     with Receiver() as receiver:
         settings = {**SETTINGS, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
         with TestStack(seed=options.seed, settings=settings) as stack:

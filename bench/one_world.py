@@ -11,18 +11,18 @@ import time
 from pathlib import Path
 
 from bench.in_process import Order, make
+from bench.stack import PROMPT
 from generia_assets.durable.collections import STATUS
 from generia_assets.settings import settings
 from resources.mongodb.connection import connect
 
 
 def main() -> None:
-    """Make the world."""
     parser = argparse.ArgumentParser(prog="python -m bench.one_world", description=__doc__)
     parser.add_argument("world")
     parser.add_argument("--users", type=int, required=True)
     parser.add_argument("--posts", type=int, required=True)
-    parser.add_argument("--prompt", default="a city where dreams turn solid until dawn")
+    parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--after", type=Path, help="wait until this file is there, so that several begin at one moment")
     arguments = parser.parse_args()
     while arguments.after and not arguments.after.exists():

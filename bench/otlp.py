@@ -1,7 +1,6 @@
 """A receiver of traces: OTLP over HTTP on a free port of loopback, as a collector has it; and its spans as a tree of text.
 
-Here: receiving ``ExportTraceServiceRequest``, what a received span says, and how a trace looks. Not here: which spans there must be
-(one_trace.py).
+Not here: which spans there must be (one_trace.py).
 """
 
 from __future__ import annotations
@@ -52,7 +51,6 @@ class ReceivedSpan:
 
     @classmethod
     def of(cls, span: Span, service: str) -> Self:
-        """The span of the message."""
         return cls(
             span.trace_id.hex(),
             span.span_id.hex(),
@@ -113,18 +111,15 @@ class Receiver:
 
     @property
     def endpoint(self) -> str:
-        """Value of OTEL_EXPORTER_OTLP_ENDPOINT."""
         return f"http://127.0.0.1:{self.port}"
 
     def take(self, request: ExportTraceServiceRequest) -> None:
-        """Keep the spans of a request."""
         for resource in request.resource_spans:
             named = {one.key: one.value.string_value for one in resource.resource.attributes}
             for scope in resource.scope_spans:
                 self.spans += [ReceivedSpan.of(span, named.get("service.name", "")) for span in scope.spans]
 
     def trace(self, trace_id: str) -> list[ReceivedSpan]:
-        """The spans of this trace so far, in the order of their beginning."""
         return sorted((span for span in self.spans if span.trace_id == trace_id), key=lambda span: span.started)
 
 

@@ -177,7 +177,6 @@ class Cases:
         return Verdict("429: the day's quota", time.monotonic() - began, f"parked after {refused} refusals", complaints)
 
     def minute_quota(self) -> Verdict:
-        """A quota of calls in a minute (here a short one) is waited out."""
         return self._paced("429: a minute's quota", {"requests_per_minute": 8, "minute": 4.0}, "quota_minute")
 
     def too_many_requests(self) -> Verdict:
@@ -186,7 +185,6 @@ class Cases:
         return self._paced("429: RetryInfo, Retry-After, neither", rates, *list(rates)[:3])
 
     def ceiling(self, calls: int) -> Verdict:
-        """A hard ceiling below the configured limit is found and kept."""
         pace = measure(self._stack, calls)
         complaints = [] if pace.share < SLOW_PACE else [f"{pace.seconds:.1f} s for a bound of {pace.bound:.1f} s"]
         seen = f"{calls} calls of 0.5 s, ceiling {CEILING}: bound {pace.bound:.1f} s, {pace.refused} refused"
@@ -277,7 +275,6 @@ class Cases:
         return world.complaints()
 
     def _abandoned(self, world: World) -> WorldStatus | None:
-        """The world as the watchdog finds it."""
         found = abandoned(self._database, lease_seconds=2.0, outage_retry_seconds=0.0)
         return next((status for status in found if status.world_id == world.order.world_id), None)
 

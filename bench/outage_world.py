@@ -1,7 +1,6 @@
 """A world made in this process while a harness takes something away from it, and what its record says meanwhile.
 
-Here: the world's thread, and the look at status, breaker board and emulator while it works. Not here: what is taken away
-(outages.py), and what exact means (exact.py).
+Not here: what is taken away (outages.py), and what exact means (exact.py).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from bench.exact import exactness
 from bench.in_process import Made, Order, make
-from bench.stack import TestStack, status_of, wait_for
+from bench.stack import PROMPT, TestStack, status_of, wait_for
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import WorldStatus
 from generia_assets.queries.in_flight import breakers_not_closed
@@ -23,7 +22,6 @@ from resources.gateway.breaker import BreakerState
 from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase
 
-PROMPT = "a city where dreams turn solid until dawn"
 START_SECONDS = 60.0
 SAMPLE_SECONDS = 0.02
 
@@ -53,12 +51,10 @@ class World:
 
     @property
     def status(self) -> WorldStatus:
-        """Its record."""
         return wait_for("the world's record", lambda: status_of(self._database, self.order.world_id), seconds=START_SECONDS)
 
     @property
     def running(self) -> bool:
-        """Whether its run has not ended."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, *, calls: int = 0, generation: str | None = None) -> None:
@@ -77,7 +73,6 @@ class World:
         )
 
     def end(self, *, seconds: float) -> Made:
-        """Wait for the run's end."""
         wait_for("the end of the world's run", lambda: not self.running or None, seconds=seconds, every=SAMPLE_SECONDS)
         if self._made is None:
             raise RuntimeError("the world's run broke off; its traceback stands above")

@@ -12,16 +12,9 @@ from rich.console import Console
 
 from bench.outage_cases import Cases, Verdict
 from bench.report import Options, Report, run
-from bench.stack import TestStack, TooLateError
+from bench.stack import IMPATIENT, TestStack, TooLateError
 
-SETTINGS = {
-    "WORLD_LEASE_SECONDS": "2",
-    "SLOT_LEASE_SECONDS": "2",
-    "BREAKER_OPEN_SECONDS": "0.3",
-    "BREAKER_OPEN_MAX_SECONDS": "2",
-    "GEMINI_TIMEOUT_SECONDS": "1",
-    "LOG_LEVEL": "ERROR",
-}
+SETTINGS = {**IMPATIENT, "GEMINI_TIMEOUT_SECONDS": "1", "LOG_LEVEL": "ERROR"}
 LATENCY_SECONDS = 0.1
 
 
@@ -44,7 +37,6 @@ FULL = Lengths(gemini=60.0, mongodb=30.0, step_down=10, longest=300.0, calls=240
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Take away, give back, and see."""
     lengths = QUICK if options.quick else FULL
     verdicts: list[Verdict] = []
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:
@@ -72,11 +64,7 @@ def cases(all_cases: Cases, lengths: Lengths, *, quick: bool) -> Sequence[Callab
         chosen.append(all_cases.minute_quota)
         chosen.append(all_cases.too_many_requests)
         chosen.append(lambda: all_cases.cost_of_an_outage(lengths.gemini))
-    chosen += [
-        lambda: all_cases.mongodb_stops(lengths.mongodb),
-        all_cases.patience_ends,
-        lambda: all_cases.ceiling(lengths.calls),
-    ]
+    chosen += [lambda: all_cases.mongodb_stops(lengths.mongodb), all_cases.patience_ends, lambda: all_cases.ceiling(lengths.calls)]
     if quick:
         return chosen
     return [

@@ -66,12 +66,10 @@ class Look:
 
     @property
     def own_bytes(self) -> int:
-        """HTML, style and script."""
         return sum(self.weight[kind] for kind in ("document", "stylesheet", "script"))
 
     @property
     def paint_s(self) -> float:
-        """The median of its loads."""
         return median(self.painted_s)
 
 
@@ -131,7 +129,6 @@ def sights(page: Page, world: MadeUp, address: str, numbers: Sequence[int]) -> l
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Make the worlds, look at their pages in turn, then publish into two open pages."""
     random.seed(options.seed)
     loads, published = (5, 8) if options.quick else (15, 40)
     try:

@@ -18,7 +18,7 @@ from rich.console import Console
 from bench.exact import Findings, exactness
 from bench.in_process import Order, change_settings, make
 from bench.report import Options, Report, run
-from bench.stack import TestStack, status_of
+from bench.stack import IMPATIENT, PROMPT, TestStack, known_status
 from emulators.platform.client import PlatformControl
 from emulators.platform.faults import CODES, PlatformFaults
 from generia_assets.catalog import TaskType
@@ -29,10 +29,7 @@ from resources.mongodb.connection import MongoDatabase
 from resources.settings import SERVICE_NAMES
 
 SETTINGS = {
-    "WORLD_LEASE_SECONDS": "2",
-    "SLOT_LEASE_SECONDS": "2",
-    "BREAKER_OPEN_SECONDS": "0.3",
-    "BREAKER_OPEN_MAX_SECONDS": "2",
+    **IMPATIENT,
     "PLATFORM_TIMEOUT_SECONDS": "1",
     "IMAGE_STUB_REFUSED_WORDS": "",
     "BUDGET_SPARE": "9",  # an item that is rejected is painted again
@@ -41,7 +38,6 @@ SLOW_SECONDS = 2.0
 """A slow call ends, or commits, a second after its deadline."""
 RATE, CONSUL_RATE = 0.2, 0.6
 """Consul is asked a few times in a world, and has to meet its faults."""
-PROMPT = "a city where dreams turn solid until dawn"
 MOST_RUNS = 3
 CONSUL = frozenset({"no_instance", "consul_500"})
 REJECTIONS = frozenset(
@@ -84,7 +80,6 @@ class PlatformTrial:
 
     @property
     def row(self) -> Sequence[object]:
-        """Its row in the table."""
         status, found = self.status, self.findings
         ended = f"{status.status.value}{f', {status.tasks_failed} failed' if status.tasks_failed else ''}"
         counts = (f"{status.users_created}/{status.users_predicted}", f"{status.posts_created}/{status.posts_predicted}", self.runs)
@@ -113,11 +108,11 @@ class PlatformTrials:
         began = time.monotonic()
         made = make(order)
         seconds = time.monotonic() - began
-        first, stats = self._status(order, made.failure), self._control.stats()
+        first, stats = known_status(self._database, order.world_id, made.failure), self._control.stats()
         met = sum(stats.outcomes.get(fault, 0) for fault in rates)
         trial = PlatformTrial(name, sum(stats.calls.values()), met, seconds, first, runs=1, feed=self._feed(order.world_id))
         self._control.set_faults(rates={})
-        while trial.runs < MOST_RUNS and not _whole(status := self._status(order, made.failure)):
+        while trial.runs < MOST_RUNS and not _whole(status := known_status(self._database, order.world_id, made.failure)):
             resume_world(self._database, order.world_id, ResumeOptions(retry_failed=True))
             made = make(order, generation=status.generation)
             trial.runs += 1
@@ -136,19 +131,12 @@ class PlatformTrials:
             **dict.fromkeys(map(str.upper, SERVICE_NAMES), ""),
         }
 
-    def _status(self, order: Order, failure: str) -> WorldStatus:
-        status = status_of(self._database, order.world_id)
-        if status is None:
-            raise RuntimeError(f"world {order.world_id} has no status record: {failure}")
-        return status
-
 
 def _whole(status: WorldStatus) -> bool:
     return status.status is State.COMPLETED and not status.tasks_failed
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Make the worlds, and see."""
     logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
     each = {fault: {fault: CONSUL_RATE if fault in CONSUL else RATE} for fault in FAULTS}
     wanted = {"several": QUICK} if options.quick else {"none": {}, **each}

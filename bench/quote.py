@@ -19,15 +19,14 @@ from rich.console import Console
 
 from bench.in_process import Order, change_settings, make
 from bench.report import Options, Report, run
-from bench.stack import TestStack, status_of
-from bench.trials import SETTINGS
+from bench.stack import IMPATIENT, TestStack, status_of
 from emulators.gemini.faults import Faults
 from generia_assets.catalog import TaskType
-from generia_assets.cli.quotes import Knowledge, Quote, quote_of
 from generia_assets.durable.calls.usage import Usage
 from generia_assets.durable.collections import GENERATIONS
 from generia_assets.durable.orders.order import parse_stored
 from generia_assets.durable.status import WorldStatus
+from generia_assets.quotes import Knowledge, Quote, quote_of
 from generia_assets.settings import settings
 
 MODEL, OTHER_MODEL = "gemini-3.5-flash-lite", "gemini-2.5-flash-lite"
@@ -66,7 +65,6 @@ class Comparison:
     inside: int = 0
 
     def add(self, bill: float, quoted: Quote) -> bool:
-        """Compare one; True inside the interval."""
         low, high = quoted.texts_interval_usd
         self.errors.append(bill / quoted.texts_usd - 1)
         self.widths.append((high - low) / quoted.texts_usd)
@@ -75,16 +73,13 @@ class Comparison:
 
     @property
     def off(self) -> float:
-        """The median error."""
         return median(map(abs, self.errors))
 
     @property
     def share_inside(self) -> float:
-        """The share of bills in their interval."""
         return self.inside / len(self.errors)
 
     def row(self) -> tuple[object, ...]:
-        """For the table."""
         return self.name, len(self.errors), f"{self.share_inside:.0%}", f"{self.off:.1%}", f"{median(self.widths):.0%}"
 
 
@@ -132,10 +127,9 @@ class Quotes:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Make the worlds, and compare their bills with their quotes."""
     logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
     numbers = (20, 8, 8) if options.quick else (60, 30, 12)
-    with TestStack(settings=SETTINGS, seed=options.seed) as stack:
+    with TestStack(settings=IMPATIENT, seed=options.seed) as stack:
         stack.start_servers()
         change_settings({**stack.env, "BUDGET_SPARE": "1"})
         quotes = Quotes(stack, options.seed, console)

@@ -30,7 +30,7 @@ from sqlalchemy.engine import Connection
 
 from bench.first_call import way_of
 from bench.report import Options, Report, run
-from bench.stack import ROOT, TestStack, status_of, wait_for
+from bench.stack import ROOT, TestStack, await_end, wait_for
 from emulators.lifecycle import accepts_connections, free_port
 from generia_assets.durable.collections import STATUS
 from generia_assets.retirement import WORLD_TAG, in_batches
@@ -167,7 +167,6 @@ def fill(stack: TestStack, world: str, worlds: int) -> None:
 
 
 def _rows(connection: Connection, table: str, column: str, value: str) -> list[dict[str, Any]]:
-    """The rows without their own ids."""
     found = db.text(f"SELECT * FROM {table} WHERE {column} = :value ORDER BY id")
     return [
         {name: one for name, one in row.items() if name != "id"} for row in connection.execute(found, {"value": value}).mappings()
@@ -203,14 +202,13 @@ def _link(instance: dg.DagsterInstance, model: str, run_id: str, logs: Path) -> 
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Measure with one world, with all, and after they are retired."""
     many = QUICK if options.quick else options.tries or MANY
     with TestStack(seed=options.seed) as stack:
         stack.start_servers()
         stack.start_dagster()
         world = stack.order(users=1, posts=1)
         with stack.database() as database:
-            wait_for("the model", lambda: (now := status_of(database, world)) and (now.done or None), seconds=120)
+            await_end(database, world, seconds=120)
         with stack.instance() as instance:
             ended = dg.RunsFilter(tags={WORLD_TAG: world}, statuses=[dg.DagsterRunStatus.SUCCESS])
             wait_for("the end of its run", lambda: instance.get_runs(ended) or None, seconds=60)

@@ -42,7 +42,6 @@ class SpanCost:
 
 
 def measure() -> SpanCost:
-    """Measure, in this process."""
     with (
         tracing.within(f"00-{1:032x}-{1:016x}-01"),
         subprocess.Popen([sys.executable, "-c", RECEIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as receiver,

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import dagster as dg
 from kafka import KafkaProducer
@@ -38,6 +38,10 @@ FoundT = TypeVar("FoundT")
 
 ROOT = Path(__file__).resolve().parents[1]
 MOCK_BROKER_VERSION = "2.3"
+PROMPT = "a city where dreams turn solid until dawn"
+SHORT_LEASES = {"WORLD_LEASE_SECONDS": "2", "SLOT_LEASE_SECONDS": "2"}
+IMPATIENT = {**SHORT_LEASES, "BREAKER_OPEN_SECONDS": "0.3", "BREAKER_OPEN_MAX_SECONDS": "2"}
+"""Settings with which a world comes back soon after a death or an outage."""
 
 
 class TooLateError(TimeoutError):
@@ -77,7 +81,6 @@ class TestStack:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_servers(self, *, latency: float = 0.0) -> None:
-        """MongoDB, the small broker and the Gemini emulator."""
         self.start_mongod()
         broker = ("-m", "local_services.broker", "--topics", "generia-tasks:3,generia-tasks-dlq:1,generia-progress:1")
         self.env["KAFKA_BOOTSTRAP_SERVERS"] = self._start("broker", *broker)
@@ -96,7 +99,6 @@ class TestStack:
         self.env["MONGODB_URI"] = self._start("mongod", *argv)
 
     def start_dagster(self) -> None:
-        """Code server and daemon on a fresh instance."""
         self.prepare_dagster()
         self.start_code_server()
         self.start_daemon()
@@ -119,15 +121,12 @@ class TestStack:
         child.wait_until(lambda: accepts_connections(port) or None, 60)
 
     def spawn_code_server(self) -> Child:
-        """A code server on that port; return at once."""
         return self._spawn("code server", command("127.0.0.1", int(self.env["CODE_SERVER_PORT"])))
 
     def start_daemon(self) -> None:
-        """The daemon; return at once."""
         self.parts["daemon"] = self.spawn_daemon()
 
     def spawn_daemon(self) -> Child:
-        """A daemon; return at once."""
         program = str(Path(sys.executable).with_name("dagster-daemon"))
         return self._spawn("daemon", [program, "run", "-w", str(self.folder / "workspace.yaml")])
 
@@ -145,36 +144,31 @@ class TestStack:
 
     @contextmanager
     def instance(self) -> Iterator[dg.DagsterInstance]:
-        """The Dagster instance."""
         os.environ["DAGSTER_HOME"] = self.env["DAGSTER_HOME"]  # its settings refer to it
         with dg.DagsterInstance.from_config(self.env["DAGSTER_HOME"]) as instance:
             yield instance
 
     @contextmanager
     def database(self) -> Iterator[MongoDatabase]:
-        """The generator's database."""
         with connect(self.env["MONGODB_URI"]) as client:
             yield client["generia_ai_worker"]
 
     @property
     def platform(self) -> PlatformControl | None:
-        """The platform emulator's control plane; None: worlds are published on the local platform."""
         return PlatformControl(self._platform_url) if self._platform_url else None
 
     @property
     def gemini(self) -> EmulatorControl:
-        """The emulator's control plane."""
         return EmulatorControl(self.env["GEMINI_BASE_URL"])
 
-    def order(
-        self,
-        *,
-        users: int,
-        posts: int,
-        prompt: str = "a city where dreams turn solid until dawn",
-        traceparent: str = "",
-        **more: object,
-    ) -> str:
+    @property
+    def kafka(self) -> dict[str, Any]:
+        """What a client of kafka-python has to be told of the broker."""
+        version = self.env["KAFKA_API_VERSION"]
+        api_version = tuple(map(int, version.split("."))) if version else None
+        return {"bootstrap_servers": self.env["KAFKA_BOOTSTRAP_SERVERS"], "api_version": api_version}
+
+    def order(self, *, users: int, posts: int, prompt: str = PROMPT, traceparent: str = "", **more: object) -> str:
         """Send one order as the platform does, in the trace of this header, if there is one; return the world's id."""
         world_id = self._new_id()
         if self.platform is not None:
@@ -187,8 +181,7 @@ class TestStack:
             "world_id": world_id,
             "parameters": {"user_prompt": prompt, "users_count": users, "posts_count": posts, **more},
         }
-        version = tuple(int(part) for part in self.env["KAFKA_API_VERSION"].split(".")) if self.env["KAFKA_API_VERSION"] else None
-        producer = KafkaProducer(bootstrap_servers=self.env["KAFKA_BOOTSTRAP_SERVERS"], api_version=version, acks="all")
+        producer = KafkaProducer(**self.kafka, acks="all")
         try:
             headers = [("traceparent", traceparent.encode())] if traceparent else []
             producer.send("generia-tasks", json.dumps(message).encode(), key=world_id.encode(), headers=headers).get(timeout=10)
@@ -216,6 +209,13 @@ def status_of(database: MongoDatabase, world_id: str) -> WorldStatus | None:
     return None if found is None else WorldStatus.model_validate(found)
 
 
+def known_status(database: MongoDatabase, world_id: str, failure: str = "") -> WorldStatus:
+    """The world's status record. Raises ``RuntimeError`` if there is none."""
+    if (status := status_of(database, world_id)) is None:
+        raise RuntimeError(f"world {world_id} has no status record: {failure}")
+    return status
+
+
 def wait_for(what: str, probe: Callable[[], FoundT | None], *, seconds: float, every: float = 0.05) -> FoundT:
     """What ``probe`` finds, as soon as it finds something. Raises ``TooLateError`` after ``seconds``."""
     deadline = time.monotonic() + seconds
@@ -227,6 +227,10 @@ def wait_for(what: str, probe: Callable[[], FoundT | None], *, seconds: float, e
     raise TooLateError(f"{what} did not come within {seconds:.0f} s")
 
 
-def in_process_settings(env: dict[str, str]) -> None:
-    """Make these the settings of this process, for a harness that runs worlds itself; call it before the definitions load."""
-    os.environ.update(env)
+def await_end(database: MongoDatabase, world_id: str, *, seconds: float) -> WorldStatus:
+    """The world's status record when it is over."""
+    return wait_for(
+        f"the end of world {world_id}",
+        lambda: status if (status := status_of(database, world_id)) is not None and status.done else None,
+        seconds=seconds,
+    )

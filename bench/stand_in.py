@@ -21,7 +21,6 @@ def _asset(name: str) -> dg.AssetsDefinition:
 
 @dg.definitions
 def stand_in() -> dg.Definitions:
-    """The sensor, its job, and the two resources it needs."""
     job = dg.define_asset_job("world", selection=list(ASSETS))
     resources = build_resources(settings())
     return dg.Definitions(

@@ -15,20 +15,19 @@ from rich.console import Console
 
 from bench.in_process import Order, change_settings, make
 from bench.report import Options, Report, run
-from bench.stack import TestStack, status_of
+from bench.stack import PROMPT, TestStack, known_status
 from generia_assets.durable.collections import HISTORY
 from resources.gemini.tiers import ServiceTier
 
 MODEL = "gemini-3.5-flash-lite"
 """What is asked from 2026-12-01 on where nothing is set."""
 LATENCY_S, FLEX_SLOWER, SHED = 0.3, 10.0, 0.1
-PROMPT = "a city where dreams turn solid until dawn"
 TIERS = (ServiceTier.STANDARD, ServiceTier.FLEX, ServiceTier.ECONOMY)
 MOST_OF_BILL = {ServiceTier.STANDARD: 1.0, ServiceTier.FLEX: 0.52, ServiceTier.ECONOMY: 0.55}
 """Part of the standard bill. Cached input costs at flex as much as at standard, which is why flex may take more than a half."""
 MOST_OF_FIRST_POST = 1.1
 ENOUGH_POSTS = 100
-"""In a smaller world the first post alone takes more than economy's share (content/economy.py)."""
+"""In a smaller world the first post alone takes more than economy's share (content/plan.py)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ class World:
 
 
 def harness(options: Options, console: Console) -> Report:
-    """Make the worlds, and compare each with the same one at standard."""
     sizes = ((3, 12),) if options.quick else ((25, 150), (10, 30))
     seeds = range(options.seed, options.seed + (1 if options.quick else options.tries or 2))
     rows: list[tuple[object, ...]] = []
@@ -77,10 +75,10 @@ def _world(stack: TestStack, users: int, posts: int, tier: ServiceTier, seed: in
     world_id = str(uuid.UUID(int=random.Random(f"{users}/{posts}/{tier}/{seed}").getrandbits(128), version=4))
     made = make(Order(world_id, users, posts, PROMPT, service_tier=tier.value, seed=seed))
     with stack.database() as database:
-        status = status_of(database, world_id)
+        status = known_status(database, world_id)
         first_call = database[HISTORY].find_one({"world_id": world_id, "api_type": "llm"}, sort=[("created_at", 1)])
         shed = database[HISTORY].count_documents({"world_id": world_id, "outcome": "shed"})
-    if not made.success or status is None or first_call is None or status.first_post_at is None or status.finished_at is None:
+    if not made.success or first_call is None or status.first_post_at is None or status.finished_at is None:
         raise RuntimeError(f"world {world_id} was not made: {made.failure}")
     began = first_call["created_at"].replace(tzinfo=status.first_post_at.tzinfo)
     return World(

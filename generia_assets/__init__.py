@@ -3,3 +3,17 @@ durable execution (durable), the command line (cli).
 
 Imports resources/ and nothing of sensors/ or emulators/; only definitions.py, the composition root, knows the sensors.
 """
+
+from pathlib import Path
+
+
+def generia_version() -> str:
+    """The installed version; in an image, where no package is installed, that of its pyproject.toml."""
+    import tomllib
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("generia")
+    except PackageNotFoundError:
+        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+        return str(project["project"]["version"])

@@ -1,7 +1,6 @@
 """The catalogue: the nine assets and the task types that make them, one row each. Every other table is derived from it.
 
-Here: what an asset is, without Dagster and MongoDB. Not here: how a task makes it (tasks/), what its documents hold
-(content/documents.py), and what its prompts say (content/prompts).
+Not here: how a task makes it (tasks/), what its documents hold (content/documents.py), and what its prompts say (content/prompts).
 """
 
 from __future__ import annotations
@@ -151,7 +150,6 @@ class AssetSpec:
 
     @property
     def task_type(self) -> TaskType:
-        """The type of the tasks that make it."""
         return TaskType(self.task_name)
 
     @property
@@ -352,7 +350,6 @@ LLM_CALLS: Mapping[str, LlmCall] = MappingProxyType({call.request_type: call for
 
 @cache
 def asset_of(document: type[Document]) -> AssetSpec:
-    """The asset that holds documents of this class."""
     return next(asset for asset in ASSETS.values() if asset.document is document)
 
 

@@ -45,7 +45,6 @@ def ask(address: str, *, timeout: float = ASK_SECONDS) -> bytes:
 
 
 def starts_runs(address: str, *, timeout: float = ASK_SECONDS) -> bool:
-    """Whether the code server at this address answers ``ask``."""
     try:
         ask(address, timeout=timeout)
     except ConnectionError:
@@ -77,7 +76,6 @@ class Watch:
         self._stuck_after = 0.0
 
     def begin(self) -> None:
-        """Note that a server starts now."""
         with self._lock:
             self._begun += 1
             self._answered = False

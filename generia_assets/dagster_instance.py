@@ -105,7 +105,6 @@ class WatchedRunLauncher(TerminatesByStatus, DefaultRunLauncher):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """True: the daemon asks about every started run."""
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
@@ -179,9 +178,8 @@ def is_being_stopped(instance: DagsterInstance, run_id: str) -> bool:
     except Exception as error:
         if not is_of_dagsters_storage(error):
             raise
-        return (
-            False  # no user can have terminated the run through this storage; the failure before this question is the one to report
-        )
+        # No user can have terminated the run through this storage; the failure before this question is the one to report.
+        return False
     return run is not None and run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
 
 

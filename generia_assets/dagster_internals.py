@@ -75,7 +75,6 @@ def code_server_classes() -> CodeServerClasses:
 
 
 def daemon_command() -> Callable[[], object]:
-    """The command ``dagster-daemon``, imported."""
     from dagster._daemon.cli import main
 
     return main

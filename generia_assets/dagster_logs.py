@@ -24,7 +24,6 @@ class MirroringComputeLogManager(LocalComputeLogManager):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """As dagster.yaml configures it."""
         return cls(base_dir=str(Path(config_value["base_dir"], "storage")), inst_data=inst_data)
 
     @contextmanager

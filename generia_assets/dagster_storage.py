@@ -54,22 +54,22 @@ class OpenSqliteStorage(DagsterSqliteStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """As dagster.yaml configures it."""
         return cls.from_local(config_value["base_dir"], inst_data)
 
 
-class _Runs(SqliteRunStorage):
+class _Kept:
+    _conn_string: str
+
     @contextmanager
     def connect(self) -> Iterator[Connection]:
         with _engine(self._conn_string).begin() as connection:
             yield connection
 
 
-class _Schedules(SqliteScheduleStorage):
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        with _engine(self._conn_string).begin() as connection:
-            yield connection
+class _Runs(_Kept, SqliteRunStorage): ...
+
+
+class _Schedules(_Kept, SqliteScheduleStorage): ...
 
 
 class _Events(SqliteEventLogStorage):

@@ -1,6 +1,5 @@
 """Child processes: of the ``generia`` command, of the embedded servers and of the tests.
 
-Here: starting one, waiting until it is ready, keeping its log, and stopping it together with its own children.
 Not here: which processes a command starts (cli, local_services), and what the embedded servers do when they are started
 (emulators/lifecycle.py reads the options ``--ready-file`` and ``--parent-pid``).
 """

@@ -53,7 +53,6 @@ class PartAgain(_Order):
 
 
 def schemas() -> Mapping[str, dict[str, JsonValue]]:
-    """The schemas by file name."""
     orders: TypeAdapter[NewWorld | Extension | PartAgain] = TypeAdapter(NewWorld | Extension | PartAgain)
     headers = TypeAdapter(DeadLetterHeaders)
     return {
@@ -64,7 +63,6 @@ def schemas() -> Mapping[str, dict[str, JsonValue]]:
 
 
 def text(schema: Mapping[str, JsonValue]) -> str:
-    """The text of a schema's file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

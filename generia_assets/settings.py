@@ -138,7 +138,7 @@ class PagesSettings(BaseModel):
     pages_url: str = Field(
         "http://127.0.0.1:3001",
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*[^/?#\s])?$",
-        description="address of the worlds' pages, without / at its end. Dagster's pages link there",
+        description="address of the worlds' pages, without / at its end. Dagster's pages and shared links lead there",
     )
     source_url: str = Field(
         "",

@@ -86,7 +86,6 @@ class Starts:
             self._began.pop(threading.get_ident(), None)
 
     def overdue(self, seconds: float) -> bool:
-        """Whether one of them has taken longer than this."""
         return any(time.monotonic() - began > seconds for began in list(self._began.values()))
 
 
@@ -146,7 +145,6 @@ def _report_overdue(starts: Starts, servicer: health.HealthServicer) -> None:
 
 
 def main() -> None:
-    """Run Dagster's code server."""
     spare_loopback()
     extend_code_server()
     sys.argv = ["dagster", "api", "grpc", *sys.argv[1:]]

@@ -12,13 +12,12 @@ import base64
 import os
 import shutil
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 from emulators import lifecycle
 from generia_assets.processes import Child, ChildFailedError, spawn
 from generia_assets.settings import load_settings
+from local_services import keep
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 # Sixteen bytes, as Kafka writes them. Every embedded cluster has the same id: they never meet.
@@ -57,7 +56,6 @@ class ApacheKafkaError(RuntimeError):
 
 
 def libs_directory() -> Path:
-    """Give the directory that the jars are kept in."""
     return load_settings().generia_kafka_libs or Path.home() / ".cache" / "generia" / "kafka-libs"
 
 
@@ -132,27 +130,18 @@ def _run(argv: list[str | Path], timeout: float) -> None:
         raise ApacheKafkaError(f"{tool} did not end within {timeout:g} s") from error
 
 
+def _start(options: argparse.Namespace) -> Child:
+    return start(options.data, options.port, options.properties.read_text(encoding="utf-8") if options.properties else "")
+
+
 def main() -> None:
-    """Run until told to end, until the parent is gone, or until the broker ends by itself (exit code 1)."""
     parser = argparse.ArgumentParser(
         prog="python -m local_services.apache_kafka", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="data directory, made if it is not there")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--properties", type=Path, help="a file of more properties, such as listeners with TLS and passwords")
-    lifecycle.add_arguments(parser)
-    options = parser.parse_args()
-    lifecycle.exit_on_signals()
-    lifecycle.end_with_parent(options.parent_pid)
-    try:
-        more = options.properties.read_text(encoding="utf-8") if options.properties else ""
-        with start(options.data, options.port, more) as kafka:
-            lifecycle.announce("kafka", kafka.ready_value, options.ready_file)
-            while True:
-                kafka.check()
-                time.sleep(0.2)
-    except (ApacheKafkaError, ChildFailedError, lifecycle.PortTakenError) as error:
-        sys.exit(str(error))
+    keep(parser, "kafka", _start, ApacheKafkaError)
 
 
 if __name__ == "__main__":

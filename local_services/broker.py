@@ -7,8 +7,7 @@ librdkafka's own mock cluster, the one its authors test their client with: real 
 - The admin API is not there: topics are named at the start, or made with four partitions when they are first asked for.
 - kafka-python must be told the protocol: ``api_version=(2, 3)``. Its probing finds newer requests the mock cluster half knows.
 
-Here: that process. Not here: Apache Kafka itself (apache_kafka.py), and what is sent (resources/kafka/resource.py,
-sensors/kafka.py).
+Not here: Apache Kafka itself (apache_kafka.py), and what is sent (resources/kafka/resource.py, sensors/kafka.py).
 """
 
 from __future__ import annotations

@@ -19,11 +19,10 @@ from generia_assets.cli.connections import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.dagster_link import refuse_second_daemon
 from generia_assets.cli.data_dir import DataDir, RunningGenerator
-from generia_assets.cli.estimates import CallLatency, emulated_latency
 from generia_assets.code_server import Watch, command
+from generia_assets.estimates import CallLatency, emulated_latency
 from generia_assets.processes import launch, spawn
 from generia_assets.settings import Settings
-from local_services.emulator_control import recorded_answers
 from local_services.mongod import MissingServiceError, find_mongod
 from local_services.services import Ownership, Probe, Service, ServiceSet, ready_value
 from resources.kafka.address import KafkaAddress
@@ -84,7 +83,6 @@ class ServiceCatalog:
 
     @property
     def mongodb_uri(self) -> str:
-        """Where MongoDB is, or will be."""
         if is_set(self._settings, "mongodb_uri"):
             return self._settings.mongodb_uri.get_secret_value()
         return f"mongodb://{LOOPBACK}:{self._mongodb_port}/?directConnection=true"
@@ -99,7 +97,6 @@ class ServiceCatalog:
 
     @property
     def code_server(self) -> str:
-        """Where the code server is, or will be."""
         return f"{LOOPBACK}:{self._code_server_port}"
 
     @property
@@ -112,9 +109,10 @@ class ServiceCatalog:
         """How long calls of the model take, where that is known."""
         return None if self.real_model else emulated_latency(self._latency)
 
-    def recorded_answers(self) -> int:
-        """How many answers of the embedded Gemini emulator were recorded ones; 0 for a real model, and where it does not say."""
-        return 0 if self.real_model else recorded_answers(f"http://{LOOPBACK}:{self._gemini_port}")
+    @property
+    def gemini_emulator(self) -> str | None:
+        """URL of the Gemini emulator; None for a real model."""
+        return None if self.real_model else f"http://{LOOPBACK}:{self._gemini_port}"
 
     @property
     def platform_is_local(self) -> bool:
@@ -135,7 +133,6 @@ class ServiceCatalog:
         self.services.start(on_change)
 
     def running(self, command: str) -> RunningGenerator:
-        """What other commands need to know of these services."""
         return RunningGenerator(
             command=command,
             pid=os.getpid(),
@@ -264,8 +261,8 @@ class ServiceCatalog:
             environment["PAGES_URL"] = f"http://{LOOPBACK}:{self._pages_port}"
         if self.platform_emulator is not None:
             environment |= dict.fromkeys(map(str.upper, SERVICE_NAMES), f"{LOOPBACK}:{self._platform_port}")
-        if not self.real_model:
-            environment["GEMINI_BASE_URL"] = f"http://{LOOPBACK}:{self._gemini_port}"
+        if self.gemini_emulator is not None:
+            environment["GEMINI_BASE_URL"] = self.gemini_emulator
         return environment
 
     def _prepare_dagster(self) -> None:

@@ -1,6 +1,7 @@
 """``generia demo``: a whole generator from nothing, one world, and an orderly end.
 
-Here: the order of events. Not here: the services (catalog.py), how progress and summary look (generia_assets/cli/rendering/).
+Here: the order of events, and what the emulators are asked for. Not here: the services (catalog.py), and how progress and summary
+look (generia_assets/cli/rendering/).
 """
 
 from __future__ import annotations
@@ -9,24 +10,21 @@ import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from generia_assets.catalog import ASSETS
 from generia_assets.cli.connections import database_at
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line, short_path
-from generia_assets.cli.dagster_link import world_runs
-from generia_assets.cli.data_dir import DataDir, lock_data_dir
-from generia_assets.cli.options import (
+from generia_assets.cli.options import Images, Json, Latency, Log, PlatformOption, Texts
+from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
     DEFAULT_SEED,
     DEFAULT_USERS,
-    Json,
-    Latency,
     MaxCost,
-    PlatformOption,
     Posts,
     PriorityOption,
     Prompt,
@@ -34,33 +32,29 @@ from generia_assets.cli.options import (
     Seed,
     TierOption,
     Users,
+    hand_over,
+    new_order,
+    world_parameters,
 )
-from generia_assets.cli.order import hand_over, new_order, world_parameters
 from generia_assets.cli.parsers import flag
-from generia_assets.cli.quotes import cap_warning, knowledge, order_quote
-from generia_assets.cli.rendering.displays import display_on
-from generia_assets.cli.rendering.summary import WorldResult, print_summary, world_result
-from generia_assets.cli.watching import Images, Log, Snapshot, Texts, WatchOptions, watch_world
-from generia_assets.content.check import require_good_content
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
-from generia_assets.durable.orders.order import Order
-from generia_assets.durable.status import State
-from generia_assets.interrupts import interruptible, uninterrupted
-from generia_assets.pages.gallery import write_gallery
-from generia_assets.queries.worlds import world_status
-from generia_assets.settings import Settings, settings
-from local_services.catalog import ServiceCatalog, ServiceChoice
-from local_services.emulator_control import add_world, describe_arrived
-from local_services.services import show_services
-from resources.kafka.producer import EventProducer
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from generia_assets.cli.data_dir import DataDir
+    from generia_assets.cli.rendering.summary import WorldResult
+    from generia_assets.cli.watching import Snapshot, WatchOptions
+    from generia_assets.durable.orders.order import Order
+    from generia_assets.settings import Settings
+    from local_services.catalog import ServiceCatalog
+    from resources.mongodb.connection import MongoDatabase
 
 Keep = Annotated[bool, flag("--keep", "Leave everything running afterwards, to look around, until Ctrl-C.")]
 
 END_OF_RUN_S = 15.0
 FIRST_LOOK_S, LOOK_S = 10.0, 5.0
 """When Dagster is asked about a world whose run has not begun (that imports Dagster: a second), and how often then."""
+EMULATOR_S = 10.0
 LAST_EVENT_S = 0.2
 """Between the release of a world's lease by its run and Dagster's record of the run's success."""
 
@@ -94,6 +88,16 @@ def demo(
     generia demo --platform grpc
     GEMINI_API_KEY=… generia demo --users 25 --posts 150 --max-cost-usd 1
     """
+    from generia_assets.cli.data_dir import lock_data_dir
+    from generia_assets.cli.order import knowledge
+    from generia_assets.cli.watching import WatchOptions
+    from generia_assets.content.check import require_good_content
+    from generia_assets.durable.status import State
+    from generia_assets.interrupts import interruptible, uninterrupted
+    from generia_assets.quotes import cap_warning, order_quote
+    from generia_assets.settings import settings
+    from local_services.catalog import ServiceCatalog, ServiceChoice
+
     chosen = settings()
     require_good_content()
     if seed is None and (users, posts, prompt) == (DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_PROMPT):
@@ -151,6 +155,13 @@ class _Demo:
 
     def make_world(self, prompt: str, options: WatchOptions, *, full_texts: bool) -> WorldResult:
         """Start the services, order the world, show it until it is over, and print the summary."""
+        from generia_assets.cli.rendering.displays import display_on
+        from generia_assets.cli.rendering.summary import print_summary, world_result
+        from generia_assets.cli.watching import WatchOptions, watch_world
+        from generia_assets.durable.status import State
+        from local_services.services import show_services
+        from resources.kafka.producer import EventProducer
+
         catalog, data_dir = self.catalog, self._data_dir
         with ExitStack() as stack:
             with display_on(self._console, full_texts=full_texts) as display:
@@ -210,6 +221,8 @@ class _Demo:
 
     def _gallery(self, database: MongoDatabase) -> Path | None:
         """Write the world's pages as files; None where the disk refuses them, which takes nothing from the world."""
+        from generia_assets.pages.gallery import write_gallery
+
         data_dir = self._data_dir
         try:
             return write_gallery(database, self._world_id, galleries=data_dir.gallery, media=data_dir.media)
@@ -218,9 +231,9 @@ class _Demo:
             return None
 
     def _bill(self) -> str:
-        if self.catalog.real_model:
+        if self.catalog.gemini_emulator is None:
             return "(Gemini's bill)"
-        if recorded := self.catalog.recorded_answers():
+        if recorded := recorded_answers(self.catalog.gemini_emulator):
             return f"(at Gemini's prices; {plural(recorded, 'recorded answer')}, nothing is billed)"
         return "(at Gemini's prices; the emulator bills nothing)"
 
@@ -238,6 +251,9 @@ class _StartCheck:
 
     def check(self) -> None:
         """Raise ``ChildFailedError`` for a service that ended, ``CommandError`` for a run that failed and is not repeated."""
+        from generia_assets.cli.dagster_link import world_runs
+        from generia_assets.queries.worlds import world_status
+
         self._catalog.services.check()
         if self._begun or time.monotonic() < self._next_look:
             return
@@ -254,6 +270,8 @@ class _StartCheck:
 
 def _await_end_of_run(database: MongoDatabase, world_id: str) -> None:
     """Wait until the run has released its world: it still checks what it made, and Dagster would repeat a run cut off in that."""
+    from generia_assets.queries.worlds import world_status
+
     deadline = time.monotonic() + END_OF_RUN_S
     while time.monotonic() < deadline:
         status = world_status(database, world_id)
@@ -261,3 +279,38 @@ def _await_end_of_run(database: MongoDatabase, world_id: str) -> None:
             break
         time.sleep(0.05)
     time.sleep(LAST_EVENT_S)
+
+
+def recorded_answers(gemini: str) -> int:
+    """How many answers of the Gemini emulator at this URL were recorded ones; 0 where it does not say."""
+    with suppress(CommandError):  # no world fails for want of this number
+        return int(_call("GET", f"{gemini}/emulator/stats").get("recorded", 0))
+    return 0
+
+
+def add_world(platform: str, world_id: str) -> None:
+    """The platform emulator at this URL has this world from here on, as a platform that orders it has. Raises ``CommandError``."""
+    _call("POST", f"{platform}/worlds", {"id": world_id})
+
+
+def describe_arrived(platform: str, database: MongoDatabase, world_id: str) -> str:
+    """What has arrived on the platform emulator, and whether its feed has the world's order. Raises ``CommandError``."""
+    there = _call("GET", f"{platform}/emulator/worlds/{world_id}")
+    images = database[ASSETS["post_images"].collection].find({"world_id": world_id}, {"t": 1, "post_id": 1}).sort("t")
+    feed = [post["id"] for post in there["posts"]]
+    order = "in the world's order" if feed == [image["post_id"] for image in images] else "NOT in the world's order"
+    characters, pictures = plural(len(there["characters"]), "character"), plural(len(there["media"]), "picture")
+    return f"on the platform (an emulator, gone when this ends): {characters}, {pictures}, {plural(len(feed), 'post')} {order}"
+
+
+def _call(method: str, url: str, body: object = None) -> Any:  # noqa: ANN401  as JSON
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy stands before an emulator
+        try:
+            answer = session.request(method, url, json=body, timeout=EMULATOR_S)
+            answer.raise_for_status()
+            return answer.json()
+        except requests.RequestException as error:
+            raise CommandError(f"the emulator does not answer as it should: {error}") from error

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 
 from generia_assets.cli.console import command_name, results
-from generia_assets.cli.data_dir import lock_data_dir
 from generia_assets.cli.options import Latency, PlatformOption
 from generia_assets.cli.parsers import option, whole
-from generia_assets.cli.rendering.displays import display_on
-from generia_assets.content.check import require_good_content
-from generia_assets.interrupts import interruptible, uninterrupted
-from generia_assets.settings import settings
-from local_services.catalog import MONGODB, PAGES, WEBSERVER, ServiceCatalog, ServiceChoice
-from local_services.services import show_services
-from resources.kafka.address import KafkaAddress
+
+if TYPE_CHECKING:
+    from local_services.catalog import ServiceCatalog
+    from resources.kafka.address import KafkaAddress
 
 Port = Annotated[int, option("--port", "NUMBER", "Port of Dagster's pages on this machine; 0: a free one.", whole(0, 65_535))]
 PagesPort = Annotated[
@@ -39,6 +35,14 @@ def dev(latency: Latency = 0.0, platform: PlatformOption = None, port: Port = 30
     generia dev --latency 0.5
     GEMINI_API_KEY=… generia dev
     """
+    from generia_assets.cli.data_dir import lock_data_dir
+    from generia_assets.cli.rendering.displays import display_on
+    from generia_assets.content.check import require_good_content
+    from generia_assets.interrupts import interruptible, uninterrupted
+    from generia_assets.settings import settings
+    from local_services.catalog import ServiceCatalog, ServiceChoice
+    from local_services.services import show_services
+
     chosen = settings()
     require_good_content()
     console = results()
@@ -62,6 +66,8 @@ def dev(latency: Latency = 0.0, platform: PlatformOption = None, port: Port = 30
 
 
 def _print_next_steps(console: Console, catalog: ServiceCatalog) -> None:
+    from local_services.catalog import MONGODB, PAGES, WEBSERVER
+
     console.print(f"\nDagster's pages   {catalog.services.address(WEBSERVER)}")
     console.print(f"Worlds' pages     {catalog.services.address(PAGES)}")
     console.print(f"MongoDB           {catalog.services.address(MONGODB)}")

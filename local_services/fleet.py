@@ -12,14 +12,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from emulators import lifecycle
-from generia_assets.processes import Child, ChildFailedError, spawn
+from generia_assets.processes import Child, spawn
+from local_services import keep
 from local_services.mongod import MissingServiceError
 
 Server = Callable[[Path, int], AbstractContextManager[Child]]
@@ -137,23 +136,11 @@ SERVERS: dict[str, Server] = {"postgresql": postgresql, "rabbitmq": rabbitmq}
 
 
 def main() -> None:
-    """Run until told to end, until the parent is gone, or until the server ends by itself (exit code 1)."""
     parser = argparse.ArgumentParser(prog="python -m local_services.fleet", description=__doc__)
     parser.add_argument("server", choices=SERVERS)
     parser.add_argument("--data", type=Path, required=True, help="data directory, made if it is not there")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    lifecycle.add_arguments(parser)
-    options = parser.parse_args()
-    lifecycle.exit_on_signals()
-    lifecycle.end_with_parent(options.parent_pid)
-    try:
-        with SERVERS[options.server](options.data.absolute(), options.port) as child:
-            lifecycle.announce(options.server, child.ready_value, options.ready_file)
-            while True:
-                child.check()
-                time.sleep(0.2)
-    except (MissingServiceError, ChildFailedError, lifecycle.PortTakenError) as error:
-        sys.exit(str(error))
+    keep(parser, "", lambda options: SERVERS[options.server](options.data.absolute(), options.port), MissingServiceError)
 
 
 if __name__ == "__main__":

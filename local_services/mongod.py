@@ -1,8 +1,7 @@
 """``python -m local_services.mongod``: a real MongoDB server as a process, a replica set of one, so that transactions work.
 
-Here: finding the program, starting it, making it a primary, ending it, and why it could not start, read out of its log. Not here:
-what is stored in it (resources/, generia_assets/durable). Its data directory may be used again, on another port too. Its own log
-is ``mongod.log`` in that directory.
+Not here: what is stored in it (resources/, generia_assets/durable). Its data directory may be used again, on another port too. Its
+own log is ``mongod.log`` in that directory.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ import os
 import platform
 import resource
 import shutil
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +20,7 @@ from typing import TYPE_CHECKING
 from emulators import lifecycle
 from generia_assets.processes import Child, ChildFailedError, ProcessError, spawn
 from generia_assets.settings import load_settings
+from local_services import keep
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -208,25 +206,17 @@ def _allow_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most), most))
 
 
+def _start(options: argparse.Namespace) -> Child:
+    _allow_open_files()
+    return start(options.dbpath, options.port, options.set_parameter)
+
+
 def main() -> None:
-    """Run until told to end, until the parent is gone, or until mongod ends by itself (exit code 1)."""
     parser = argparse.ArgumentParser(prog="python -m local_services.mongod", description=__doc__)
     parser.add_argument("--dbpath", type=Path, required=True, help="data directory, made if it is not there")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--set-parameter", action="append", default=[], metavar="NAME=VALUE", help="a server parameter of mongod")
-    lifecycle.add_arguments(parser)
-    options = parser.parse_args()
-    lifecycle.exit_on_signals()
-    lifecycle.end_with_parent(options.parent_pid)
-    _allow_open_files()
-    try:
-        with start(options.dbpath, options.port, options.set_parameter) as mongod:
-            lifecycle.announce("mongod", mongod.ready_value, options.ready_file)
-            while True:
-                mongod.check()
-                time.sleep(0.2)
-    except (MongodError, MissingServiceError, ChildFailedError, lifecycle.PortTakenError) as error:
-        sys.exit(str(error))
+    keep(parser, "mongod", _start, MongodError, MissingServiceError)
 
 
 if __name__ == "__main__":

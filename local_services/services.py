@@ -1,7 +1,6 @@
 """The services of a running generator: started all at once, each as soon as what it needs is there, and ended in order.
 
-Here: the machinery, the same for every service, and how the start is shown. Not here: which services there are and how each is
-started (catalog.py), and single processes (generia_assets/processes.py).
+Not here: which services there are and how each is started (catalog.py), and single processes (generia_assets/processes.py).
 """
 
 from __future__ import annotations
@@ -74,7 +73,6 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether it can be used."""
         return bool(self.address)
 
 
@@ -88,7 +86,6 @@ class ServiceSet:
         return iter(list(self._services.values()))
 
     def address(self, name: str) -> str:
-        """The address of a service that is ready."""
         return self._services[name].address
 
     def start(self, on_change: Callable[[], None]) -> None:
@@ -158,7 +155,6 @@ _OWNER_STYLE = {Ownership.EMBEDDED: "cyan", Ownership.YOURS: "bold magenta", Own
 
 
 def show_services(display: Display, services: Iterable[Service]) -> None:
-    """Show the services as they are now."""
     now = list(services)
     ready = [f"{one.name} ({one.ownership.value}): {one.address}" for one in now if one.ready]
     display.start(services_panel(now), ready)

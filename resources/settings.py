@@ -66,7 +66,6 @@ def _mongodb_uri(uri: SecretStr) -> SecretStr:
 
 
 def is_host_and_port(address: str) -> bool:
-    """Whether the address has this form."""
     found = _HOST_AND_PORT.fullmatch(address)
     return found is not None and 0 < int(found[2]) < 65_536
 
@@ -92,7 +91,7 @@ def _gemini_key(key: SecretStr) -> SecretStr:
 
 
 def _gemini_model(model: str) -> str:
-    from resources.gemini.models import model_profiles  # imports pymongo, which is slow: only where settings are read
+    from resources.gemini.models import model_profiles
 
     if model not in model_profiles():
         raise ValueError(f"must be one of {', '.join(model_profiles())}, or be given a profile in resources/gemini/models.yaml")
@@ -110,9 +109,9 @@ def _gemini_timeout(seconds: float, info: ValidationInfo) -> float:
 
 
 def _image_provider(name: str) -> str:
-    from resources.images import provider_class
-
     if name not in (STUB, GEMINI):
+        from resources.images import provider_class  # with Pillow, for which commands need not wait
+
         provider_class(name)
     return name
 
@@ -231,12 +230,10 @@ class PlatformSettings(_Settings):
 
     @property
     def media_dir(self) -> Path:
-        """Where the local platform keeps pictures."""
         return self.generia_data_dir / "media"
 
     @property
     def pending_dir(self) -> Path:
-        """Where pictures wait for their upload."""
         return self.generia_data_dir / "pending"
 
 

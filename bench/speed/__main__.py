@@ -27,7 +27,6 @@ STACK_SECONDS = 20.0
 
 
 def main() -> None:
-    """Measure, print, and keep the results if that is asked for."""
     restore_interrupts()
     options = _options()
     if sys.platform != "linux":

@@ -1,7 +1,6 @@
 """The bounds of a measurement: what its calls take at the least, from the world's own dependency graph and the limits of calls.
 
-Here: the graph of a world's tasks, computed from its parameters as the generator computes them; its longest path; a schedule of it
-with limited slots; and the slots that were idle while calls waited. Not here: the measured times (session.py).
+Not here: the measured times (session.py).
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ class Work:
 
     @property
     def seconds(self) -> float:
-        """What it takes with free slots."""
         return sum(seconds for _, seconds in self.calls)
 
 

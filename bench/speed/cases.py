@@ -1,7 +1,6 @@
 """The cases of ``make bench``, one entry each: what is measured, and against which bound.
 
-Here: the table, and the few measurements that are more than the making of worlds. Not here: making and costs (session.py), the
-arithmetic of bounds (bounds.py).
+Not here: making and costs (session.py), the arithmetic of bounds (bounds.py).
 """
 
 from __future__ import annotations
@@ -61,7 +60,6 @@ class Case:
 
     @property
     def answer_seconds(self) -> dict[Api, float]:
-        """What a call takes at the least."""
         return {Api.LLM: self.llm, Api.IMAGE: self.pictures}
 
 

@@ -59,7 +59,6 @@ class Meter:
         self._thread.join()
 
     def spent(self) -> Spent:
-        """What was spent until now."""
         cpu, commands = self._cpu_now(), self._commands_now()
         commands.subtract(self._commands)
         commands["find"] -= self.own_finds

@@ -62,7 +62,6 @@ class Entry(BaseModel):
 
 
 def summary(case: Case, runs: Sequence[Measured]) -> CaseResult:
-    """The medians of these runs of a case."""
     lines = [_value(of_runs) for of_runs in zip(*(run.lines for run in runs), strict=True)]
     costs = [run.costs for run in runs if run.costs is not None]
     return CaseResult(what=case.what, runs=len(runs), values=lines, costs=_median_costs(costs) if costs else None)
@@ -81,14 +80,12 @@ def present_commit() -> str:
 
 
 def keep(measured: Entry, file: Path = FILE) -> None:
-    """Add it to the file."""
     file.parent.mkdir(exist_ok=True)
     with file.open("a") as lines:
         lines.write(measured.model_dump_json() + "\n")
 
 
 def earlier(file: Path = FILE) -> list[Entry]:
-    """The entries of the file, the oldest first."""
     return [Entry.model_validate_json(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 

@@ -1,7 +1,6 @@
 """A session of measurements: one stack, with the settings of a case, on which worlds are ordered as the platform orders them.
 
-Here: ordering, waiting, stopping, and what worlds that were made so have cost. Not here: which worlds, and what is looked at
-(cases.py).
+Not here: which worlds, and what is looked at (cases.py).
 """
 
 from __future__ import annotations
@@ -48,12 +47,10 @@ class Costs(BaseModel):
 
     @property
     def run_ms(self) -> float:
-        """Of the run's process alone."""
         return self.cpu_ms[RUN]
 
     @property
     def all_ms(self) -> float:
-        """Of all processes."""
         return sum(self.cpu_ms.values())
 
 
@@ -85,12 +82,10 @@ class Made:
     costs: Costs
 
     def of(self, api: Api) -> list[RequestRecord]:
-        """The calls of this API."""
         return [call for call in self.calls if call.api == api.value]
 
     @property
     def span(self) -> float:
-        """Seconds from the first outside call to the end of the last one."""
         return bounds.span(self.calls)
 
 
@@ -98,12 +93,10 @@ Until = Callable[[WorldStatus], bool]
 
 
 def is_over(status: WorldStatus) -> bool:
-    """Whether nothing more comes."""
     return status.done
 
 
 def has_post(status: WorldStatus) -> bool:
-    """Whether its first post is published."""
     return status.first_post_at is not None
 
 
@@ -169,11 +162,9 @@ class Session:
         self.wait_for_runs()
 
     def wait_for_runs(self, seconds: float = 60.0) -> None:
-        """Return when no process of a run is left."""
         wait_for("the end of the runs' processes", lambda: not run_processes(self.stack) or None, seconds=seconds, every=0.1)
 
     def calls(self, *world_ids: str) -> list[RequestRecord]:
-        """The recorded outside calls of these worlds, every attempt."""
         made = {"world_id": {"$in": world_ids}, "api_type": {"$in": [api.value for api in OUTSIDE]}}
         return list(read_requests(self.database[HISTORY].find(made, WITHOUT_TEXTS)))
 

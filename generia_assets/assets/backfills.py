@@ -46,7 +46,7 @@ def refuse_unconfirmed(
 
 def price_of(database: MongoDatabase, settings: Settings, worlds: Collection[str], makes: Collection[TaskType]) -> str:
     """What these assets of these worlds cost, in words."""
-    from generia_assets.cli.quotes import knowledge_of, price_sentence, quote_of  # only a refusal needs it
+    from generia_assets.quotes import knowledge_of, price_sentence, quote_of  # only a refusal needs it
 
     query: MongoDocument = {"_id": {"$in": list(worlds)}}
     known = knowledge_of(database, settings)

@@ -24,7 +24,7 @@ from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.assets.worker import Worker
 from generia_assets.catalog import ASSETS, CONTENT
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
-from generia_assets.content.extension import Extension
+from generia_assets.content.plan import Extension
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.partitions import worlds

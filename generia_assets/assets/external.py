@@ -7,6 +7,8 @@ Not here: the observations of their health (sensors/observations.py).
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import dagster as dg
 
 from generia_assets.assets.description import page_of, world_label
@@ -42,9 +44,9 @@ def external_assets(settings: Settings) -> list[dg.AssetSpec]:
     ]
 
 
-def published(world: WorldStatus) -> dg.AssetMaterialization:
-    """What the platform has of a world that was just completed."""
-    seconds = ((world.finished_at or world.updated_at) - world.created_at).total_seconds()
+def published(world: WorldStatus, started_at: datetime) -> dg.AssetMaterialization:
+    """What the platform has of a world that was just completed. ``started_at``: of the generation that completed it."""
+    seconds = ((world.finished_at or world.updated_at) - started_at).total_seconds()
     return dg.AssetMaterialization(
         PLATFORM,
         description=f"World {world_label(world.world_id, world.name)} is complete",
@@ -54,7 +56,7 @@ def published(world: WorldStatus) -> dg.AssetMaterialization:
             "people": world.users_created,
             "posts": world.posts_created,
             "cost_usd": dg.MetadataValue.float(round(world.cost_usd, 6)),
-            "seconds_since_the_order": dg.MetadataValue.float(round(seconds, 1)),
+            "seconds": dg.MetadataValue.float(round(seconds, 1)),
             "superseded": dg.MetadataValue.int(sum(world.superseded.values())),
         },
     )

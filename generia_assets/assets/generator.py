@@ -34,7 +34,8 @@ from generia_assets.content.yaml_files import ContentError
 from generia_assets.dagster_instance import ended_by_dagster, is_being_stopped, is_of_dagsters_storage
 from generia_assets.dagster_internals import PARTITION_NAME_TAG, plan_again
 from generia_assets.durable.calls.publications import require_same_platform
-from generia_assets.durable.collections import STATUS, ensure_indexes, indexes_of, once_an_hour
+from generia_assets.durable.collections import GENERATIONS, STATUS
+from generia_assets.durable.indexes import ensure_indexes, indexes_of, once_an_hour
 from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
 from generia_assets.durable.status import State, status_of
 from generia_assets.durable.tasks.control import mark_generation_lost, mark_start_failed, mark_waiting
@@ -169,7 +170,9 @@ class GeneratorResource:
     def _report_published(self, context: dg.AssetExecutionContext) -> None:
         """Report the completed world as a materialization of the platform. Without MongoDB there is none; the world is complete."""
         with suppress(PyMongoError, MongoUnavailableError), self.mongo.connection() as database:
-            context.log_event(published(status_of(database[STATUS].find_one({"_id": context.partition_key}))))
+            world = status_of(database[STATUS].find_one({"_id": context.partition_key}))
+            generation = database[GENERATIONS].find_one({"_id": world.generation}, {"started_at": 1}) or {}
+            context.log_event(published(world, generation.get("started_at", world.created_at)))
 
     def report_outcome(self, context: dg.AssetExecutionContext, makes: Iterable[TaskType]) -> None:
         """Report how the world stands after a failed run, by which Dagster colours its partition.

@@ -54,11 +54,9 @@ class WorldDocuments:
     world_id: str
 
     def stream(self, model: type[DocumentT]) -> Iterator[DocumentT]:
-        """The documents in order of their keys, one at a time."""
         return self.store.stream(asset_of(model), self.world_id, model)
 
     def one(self, model: type[DocumentT], key: str) -> DocumentT | None:
-        """The document with this key, or None."""
         return self.store.one(asset_of(model), self.world_id, model, key)
 
     def count(self, model: type[Document]) -> int | None:
@@ -93,8 +91,6 @@ class Materialized:
         return found
 
     async def each(self, model: type[DocumentT], use: Callable[[DocumentT], None]) -> None:
-        """Call ``use`` with each document, in order of their keys."""
-
         def every() -> None:
             for document in self._documents.stream(model):
                 use(document)
@@ -107,12 +103,7 @@ PAGE = 200
 
 
 def task_results(
-    database: MongoDatabase,
-    world_id: str,
-    generation: str,
-    asset: AssetSpec,
-    *,
-    patience_seconds: float,
+    database: MongoDatabase, world_id: str, generation: str, asset: AssetSpec, *, patience_seconds: float
 ) -> Iterator[Document]:
     """The documents this generation's completed tasks made for an asset, in order of their keys, one at a time.
 

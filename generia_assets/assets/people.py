@@ -1,7 +1,6 @@
 """The people of a world, made on demand and once: concepts, characters and plans of posts.
 
-Here: the dependencies between these, and loading those that the run does not make. Not here: when each is needed
-(orchestrator.py), and how one of them is made (tasks/).
+Not here: when each is needed (orchestrator.py), and how one of them is made (tasks/).
 
 A batch of concepts needs the batch before it, a character the batches of its acquaintances, a plan of ten posts the character and
 that person's plan before it. So each of them waits only for documents that an earlier place of the timeline needs, too.
@@ -24,13 +23,7 @@ from generia_assets.assets.materialized import ItemMissingError
 from generia_assets.assets.selection import PreviousState, WorldRun
 from generia_assets.catalog import TaskType
 from generia_assets.content import social
-from generia_assets.content.documents import (
-    Acquaintance,
-    Character,
-    CharacterAvatar,
-    CharacterBrief,
-    PostBrief,
-)
+from generia_assets.content.documents import Acquaintance, Character, CharacterAvatar, CharacterBrief, PostBrief
 from generia_assets.content.keys import batch_key, character_index, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.shares import BATCH
@@ -154,11 +147,9 @@ class CharacterPool:
         """By the place of a plan's first post."""
 
     async def batch(self, number: int) -> Sequence[CharacterBrief]:
-        """The concepts of ten people."""
         return await self._batches.get(number)
 
     async def person(self, index: int) -> CharacterRun | None:
-        """The person with this index."""
         return await self._persons.get(index)
 
     async def plan(self, index: int, number: int) -> Sequence[PostBrief]:
@@ -166,7 +157,6 @@ class CharacterPool:
         return await self._plans.get(self._run.line.t_of(index, number * BATCH))
 
     async def idea(self, t: int) -> PostBrief | None:
-        """The idea of the post at this place."""
         index, order = self._run.line.people[t], self._run.line.orders[t]
         key = post_key(character_key(index), order)
         if not self._run.selection.makes_idea(key):
@@ -174,7 +164,6 @@ class CharacterPool:
         return next((brief for brief in await self.plan(index, order // BATCH) if brief.order == order), None)
 
     def show_avatar(self, index: int, avatar: CharacterAvatar) -> None:
-        """Record that this person's picture exists."""
         if (person := self._persons.there(index)) is not None:
             person.avatar_url = avatar.avatar.url
 
@@ -218,7 +207,6 @@ class CharacterPool:
         return tuple(briefs)
 
     async def _regenerated_concept(self, previous: PreviousCharacter, again: bool) -> CharacterBrief:
-        """Another concept under the same name."""
         key = previous.brief.key
         parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
         made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
@@ -247,14 +235,7 @@ class CharacterPool:
         previous, character_id = await self.before.previous_character(brief)
         to_update = await self.before.acquaintances_to_update(previous, acquaintances) if previous is not None else ()
         return await self._run.execute(
-            self._after_character,
-            generate_character,
-            parameters,
-            brief,
-            acquaintances,
-            previous,
-            to_update,
-            character_id,
+            self._after_character, generate_character, parameters, brief, acquaintances, previous, to_update, character_id
         )
 
     async def _avatar_url(self, key: str, again: bool) -> str | None:
@@ -286,12 +267,7 @@ class CharacterPool:
         briefs: tuple[PostBrief, ...] = ()
         try:
             made = await self._run.execute(
-                self._after_ideas,
-                generate_post_batch,
-                parameters,
-                person.character,
-                person.acquaintances,
-                ideas,
+                self._after_ideas, generate_post_batch, parameters, person.character, person.acquaintances, ideas
             )
             briefs = made.briefs
         except TaskFailedError as error:

@@ -1,7 +1,6 @@
 """A run's calls: the API gateway over the resources Gemini, images and platform, opened on the run's event loop.
 
-Here: how they are put together. Not here: which settings decide about an API (resources/providers.py), and how a task calls them
-(durable/calls).
+Not here: which settings decide about an API (resources/providers.py), and how a task calls them (durable/calls).
 """
 
 from __future__ import annotations
@@ -66,9 +65,8 @@ class ApiResources:
         async def note_trust() -> None:
             with suppress(PyMongoError):  # a later run notes it
                 for api, name in names.items():
-                    if any(
-                        policy.tally.answered for policy in policies[api].every
-                    ):  # also when it was trusted before: trust ends a month after the last answer
+                    # Also when it was trusted before: trust ends a month after the last answer.
+                    if any(policy.tally.answered for policy in policies[api].every):
                         deadlines = policies[api].deadlines
                         await trust(fleet, name, deadlines.known if deadlines is not None else {})
 

@@ -91,7 +91,6 @@ class PublicationOrder:
             self.first_settled.set()
 
     def has_come(self, t: int) -> bool:
-        """Whether it is the turn of this place, or was."""
         return t <= self._next
 
     async def turn(self, t: int) -> None:

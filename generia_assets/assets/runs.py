@@ -187,7 +187,6 @@ def _extended(context: dg.AssetExecutionContext, database: MongoDatabase) -> Sto
 
 
 def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:
-    """The runs that this one re-executes, the nearest first."""
     parent = context.run.parent_run_id
     while parent is not None:
         yield parent
@@ -196,6 +195,5 @@ def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:
 
 
 def selected_types(context: dg.AssetExecutionContext) -> frozenset[TaskType]:
-    """The task types that this step makes."""
     made = set(selected_assets(context))
     return frozenset(ASSETS[key.path[-1]].task_type for key in context.selected_asset_keys if key.path[-1] in made)

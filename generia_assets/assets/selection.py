@@ -1,7 +1,6 @@
 """The items of a run, and the documents that they replace.
 
-Here: ``Selection`` (which items), ``WorldRun`` (the run's work on its world), ``PreviousState`` (the previous documents of
-regenerated people and posts). Not here: the order of the work (orchestrator.py), and how an item is made (tasks/).
+Not here: the order of the work (orchestrator.py), and how an item is made (tasks/).
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
-from generia_assets.content.extension import Extension
 from generia_assets.content.keys import author_of, batch_key, character_index, character_key
+from generia_assets.content.plan import Extension
 from generia_assets.content.timeline import Timeline, timeline
 from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.tasks.claims import TaskSpec
@@ -56,13 +55,11 @@ class Selection:
     """The run extends the world, and makes what is new of these types."""
 
     def makes(self, task_type: TaskType, key: str) -> bool:
-        """Whether this run makes this item."""
         if self.extension is not None:
             return task_type in self.types and self.extension.has(task_type.asset.unit, key)
         return task_type in self.types and (not self.keys or key in self.keys or key.split("-")[0] in self.keys)
 
     def makes_idea(self, post: str) -> bool:
-        """Whether this run makes the idea of this post."""
         return self.makes(TaskType.GENERATE_POST_BATCH, post if self.extension is not None else author_of(post))
 
     def tasks(self, task_type: TaskType, keys: Iterable[str]) -> list[TaskSpec]:
@@ -97,7 +94,6 @@ class WorldRun:
 
     @cached_property
     def line(self) -> Timeline:
-        """The world's timeline."""
         return timeline(self.request.seed, *self.request.size)
 
     @property
@@ -106,11 +102,9 @@ class WorldRun:
         return 0 if self.selection.extension is None else self.selection.extension.people.start
 
     def acquaintances(self, index: int) -> tuple[social.SeededRelation, ...]:
-        """Whom this person knows."""
         return social.acquaintances(self.request.seed, self.request.users_count, index, self.request.size.former)
 
     def makes(self, task_type: TaskType, key: str) -> bool:
-        """Whether this run makes this item."""
         return self.selection.makes(task_type, key)
 
     async def execute(

@@ -7,25 +7,27 @@ the usual addresses. Not here: starting anything (local_services).
 from __future__ import annotations
 
 import os
-import re
+import socket
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pymongo import DESCENDING
 
 from generia_assets.cli.console import CommandError, command_name, safe_line
 from generia_assets.cli.data_dir import ENV_FILE, running_generator
-from generia_assets.cli.options import LAST
-from generia_assets.durable.collections import STATUS
-from generia_assets.durable.status import WorldStatus
-from generia_assets.queries.worlds import world_status
-from generia_assets.settings import Settings, settings
-from resources.kafka.address import KafkaAddress
-from resources.mongodb.connection import MongoDatabase, check_mongo, connect
+
+if TYPE_CHECKING:
+    from generia_assets.durable.status import WorldStatus
+    from generia_assets.queries.worlds import NamedWorld
+    from generia_assets.settings import Settings
+    from resources.kafka.address import KafkaAddress
+    from resources.mongodb.connection import MongoDatabase
 
 ANSWER_S = 1.0
 """A server that does not answer within this time is unavailable: a person waits about two seconds in all."""
@@ -41,6 +43,13 @@ class Addresses:
     code_server: str = ""
 
 
+def settings() -> Settings:
+    """The settings. They are imported, with pydantic, when a command needs them: its help does not."""
+    from generia_assets.settings import settings as read_settings
+
+    return read_settings()
+
+
 def is_set(settings: Settings, field: str) -> bool:
     """Whether this field is set, in the environment or in .env; an empty value sets nothing."""
     return field in settings.model_fields_set
@@ -54,6 +63,8 @@ def set_dagster_home() -> Path | None:
 
 def addresses(settings: Settings) -> Addresses:
     """The addresses for these settings."""
+    from resources.kafka.address import KafkaAddress
+
     dagster_home = set_dagster_home()
     mongodb_uri = settings.mongodb_uri.get_secret_value()
     kafka = KafkaAddress(settings, connect_s=ANSWER_S)
@@ -70,16 +81,23 @@ def addresses(settings: Settings) -> Addresses:
     return Addresses(mongodb_uri, kafka, dagster_home, code_server)
 
 
+QUICK_S = 0.4
+"""How long a server is waited for that is asked for what is not essential."""
+CANDIDATES = 5
+"""Worlds that are named where several, or none, are meant."""
+
+
 @contextmanager
 def database_at(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]:
     """The generator's database there. Raises ``MongoUnavailableError``, whose message says how to start one, after ``ANSWER_S``."""
+    from resources.mongodb.connection import check_mongo, connect, silent
+
+    began = time.monotonic()
+    if not listens(mongodb_uri):
+        raise silent(mongodb_uri, "connection refused")
     with connect(mongodb_uri) as client:
-        check_mongo(client, mongodb_uri, seconds=ANSWER_S)
+        check_mongo(client, mongodb_uri, seconds=ANSWER_S - min(QUICK_S, time.monotonic() - began))
         yield client[settings.mongodb_database]
-
-
-CANDIDATES = 5
-"""Worlds that are named where several match."""
 
 
 @contextmanager
@@ -90,48 +108,86 @@ def open_database() -> Iterator[MongoDatabase]:
         yield database
 
 
+@contextmanager
+def quick_database(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]:
+    """The generator's database for what is not essential: each query has ``QUICK_S``, then pymongo raises."""
+    from pymongo import MongoClient
+
+    from resources.mongodb.connection import MongoDocument
+
+    milliseconds = int(QUICK_S * 1000)
+    with MongoClient[MongoDocument](
+        mongodb_uri,
+        serverSelectionTimeoutMS=milliseconds,
+        connectTimeoutMS=milliseconds,
+        timeoutMS=milliseconds,
+        tz_aware=True,
+    ) as client:
+        yield client[settings.mongodb_database]
+
+
+def listens(mongodb_uri: str) -> bool:
+    """Whether one of the servers of this URI may answer: none does where all refuse connections, and pymongo would try again until
+    its time-out."""
+    parts = urlsplit(mongodb_uri)
+    if parts.scheme != "mongodb":  # the servers of mongodb+srv are in DNS
+        return True
+    for host in parts.netloc.rpartition("@")[2].split(","):
+        address = urlsplit(f"//{host}")
+        try:
+            socket.create_connection((address.hostname or "", address.port or 27017), timeout=QUICK_S).close()
+        except ConnectionRefusedError:
+            continue
+        except (OSError, ValueError):  # pymongo says what is wrong
+            return True
+        return True
+    return False
+
+
+@contextmanager
+def open_world(world: str) -> Iterator[tuple[MongoDatabase, WorldStatus]]:
+    """The generator's database, and the world that is meant (see ``get_world``)."""
+    with open_database() as database:
+        yield database, get_world(database, world)
+
+
 def get_world(database: MongoDatabase, world: str) -> WorldStatus:
     """The status record of the world that is meant; its own id is ``world_id`` there.
 
-    ``world``: an id (of a world from the launch form: its partition's name), the beginning of one id alone, or ``last``. Raises
-    ``CommandError`` (exit status 2) where that is no world, or more than one.
+    ``world``: an id (of a world from the launch form: its partition's name), a name, the beginning of an id or name that no other
+    world has, or ``last``. Where that is no world, or more than one: ``CommandError`` (exit status 2), which names candidates.
     """
+    from generia_assets.queries.worlds import newest_worlds
+
     found = _found(database, world)
-    if found is None:
-        raise _unknown(world)
-    return found
+    if found is not None:
+        return found
+    newest = newest_worlds(database, CANDIDATES)
+    said = f"world {safe_line(world, 80)}: no world has this id or name"
+    if not newest:
+        raise CommandError(f"{said}; nobody has ordered one here yet. `{command_name()} list` shows those that were", 2)
+    raise CommandError(f"{said}; `{command_name()} list` shows all. The newest:\n{_lines(newest)}", 2)
 
 
 def get_world_or_order(database: MongoDatabase, world: str) -> WorldStatus | None:
     """As ``get_world``; None for a UUID that MongoDB does not know: its order may still be in Kafka."""
-    found = _found(database, world)
-    if found is None:
-        try:
-            uuid.UUID(world)
-        except ValueError:
-            raise _unknown(world) from None
-    return found
+    try:
+        uuid.UUID(world)
+    except ValueError:
+        return get_world(database, world)
+    return _found(database, world)
 
 
 def _found(database: MongoDatabase, world: str) -> WorldStatus | None:
-    if exactly := world_status(database, world):
-        return exactly
-    worlds = database[STATUS]
-    if world == LAST:
-        ids = [
-            record["_id"]
-            for record in worlds.find({"created_at": {"$type": "date"}}, {"_id": 1}).sort("created_at", DESCENDING).limit(1)
-        ]
-    else:
-        beginning = {"_id": {"$regex": f"^{re.escape(world)}", "$options": "i"}}
-        ids = [record["_id"] for record in worlds.find(beginning, {"_id": 1}).sort("_id", 1).limit(CANDIDATES + 1)]
-    if len(ids) > 1:
-        shown = ", ".join(ids[:CANDIDATES]) + (", …" if len(ids) > CANDIDATES else "")
-        raise CommandError(f"world {safe_line(world, 80)}: more than one begins like this: {safe_line(shown)}", 2)
-    return world_status(database, ids[0]) if ids else None
+    from generia_assets.queries.worlds import world_status, worlds_named
+
+    found = worlds_named(database, world, limit=CANDIDATES + 1)
+    if len(found) > 1:
+        more = "\n  and more" if len(found) > CANDIDATES else ""
+        said = f"world {safe_line(world, 80)}: more than one is called or begins like this; give more of an id:"
+        raise CommandError(f"{said}\n{_lines(found[:CANDIDATES])}{more}", 2)
+    return world_status(database, found[0].world_id) if found else None
 
 
-def _unknown(world: str) -> CommandError:
-    if world == LAST:
-        return CommandError(f"world {LAST}: nobody has ordered one here yet", 2)
-    return CommandError(f"world {safe_line(world, 80)}: nobody ordered it here; `{command_name()} list` shows those that were", 2)
+def _lines(worlds: Iterable[NamedWorld]) -> str:
+    return "\n".join(f"  {safe_line(one.world_id)}  {safe_line(one.name, 60)}".rstrip() for one in worlds)

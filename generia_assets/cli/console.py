@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -99,6 +100,26 @@ def indented(console: Console, text: Text, by: int) -> None:
     else:
         for line in text.split("\n", allow_blank=True):
             console.print(Text(" " * by).append_text(line))
+
+
+def labelled(console: Console, label: str | Text, text: str | Text) -> None:
+    """Print a text beside its label. What the window wraps stays beside it; where that is too narrow, all of it stands below."""
+    head, body = (Text(one) if isinstance(one, str) else one for one in (label, text))
+    room = console.width - head.cell_len
+    if not console.is_terminal or body.cell_len <= room:
+        console.print(head.copy().append_text(body))
+    elif room < max(head.cell_len, console.measure(body).minimum):
+        console.print(head)
+        indented(console, body, 4)
+    else:
+        for number, line in enumerate(body.wrap(console, room)):
+            console.print((Text(" " * head.cell_len) if number else head.copy()).append_text(line))
+
+
+def labels(console: Console, rows: Iterable[tuple[str, str]], width: int = 12) -> None:
+    """Print texts beside their labels, which take ``width`` columns."""
+    for label, text in rows:
+        labelled(console, Text(f"  {label:{width}}", "dim"), Text(text))
 
 
 def command_name() -> str:

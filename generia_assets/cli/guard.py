@@ -13,7 +13,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from generia_assets.cli.console import CommandError, safe_block
+from generia_assets.cli.console import CommandError, remarks, safe_block
 from generia_assets.interrupts import EXIT_STATUS, restore_interrupts
 
 Options = ParamSpec("Options")
@@ -35,14 +35,22 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
         restore_interrupts()
         try:
             if command.__name__ not in STARTERS:
-                _use_running_data_dir()
-            _run_with_log_lines(command, *args, **kwargs)
+                from generia_assets.cli.data_dir import use_running_data_dir
+
+                use_running_data_dir()
+            from generia_assets.logging_setup import levelled_lines
+            from resources.settings import spare_loopback
+
+            spare_loopback()
+            with levelled_lines():  # what our packages log meanwhile goes to standard error, from LOG_LEVEL on
+                command(*args, **kwargs)
         except CommandError as error:
             _exit(str(error), error.exit_code)
         except KeyboardInterrupt:
             raise typer.Exit(EXIT_STATUS) from None
         except BrokenPipeError:  # the reader of our output has closed it: `generia history WORLD | head`
-            _silence_stdout()
+            # Python flushes standard output once more at its end, which would complain about the closed pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except Exception as error:
             if (found := _message_and_status(error)) is None:
@@ -50,22 +58,6 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
             _exit(*found)
 
     return run
-
-
-def _use_running_data_dir() -> None:
-    from generia_assets.cli.data_dir import use_running_data_dir
-
-    use_running_data_dir()
-
-
-def _run_with_log_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
-    """Run the command; what our packages log meanwhile goes to standard error, from LOG_LEVEL on."""
-    from generia_assets.logging_setup import levelled_lines
-    from resources.settings import spare_loopback
-
-    spare_loopback()
-    with levelled_lines():
-        command(*args, **kwargs)
 
 
 def _message_and_status(error: Exception) -> tuple[str, int] | None:
@@ -93,9 +85,8 @@ def _message_and_status(error: Exception) -> tuple[str, int] | None:
 
     if isinstance(error, (SettingsError, ContentError, OrderError, UnknownItemError)):
         return str(error), 2
-    if isinstance(error, (GiveUpError, ResumeError, BeingMadeError, HistoryWorldError)):
-        return str(error), 1
-    if isinstance(error, (ProcessError, FatalCallError, UnreadableRecordError, EventTooLargeError)):
+    refusals = (GiveUpError, ResumeError, BeingMadeError, HistoryWorldError, ProcessError)
+    if isinstance(error, (*refusals, FatalCallError, UnreadableRecordError, EventTooLargeError)):
         return str(error), 1
     if isinstance(error, (KafkaUnavailableError, MongoUnavailableError)):
         chosen, field = settings(), "mongodb_uri" if isinstance(error, MongoUnavailableError) else "kafka_bootstrap_servers"
@@ -107,11 +98,6 @@ def _message_and_status(error: Exception) -> tuple[str, int] | None:
     return None
 
 
-def _silence_stdout() -> None:
-    """Python flushes standard output once more at its end, which would complain about the closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _exit(message: str, exit_code: int) -> NoReturn:
-    typer.echo(safe_block(message), err=True)
+    remarks().print(safe_block(message))
     raise typer.Exit(exit_code)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -48,19 +49,18 @@ class HealthFinding(BaseModel):
     advice: str = ""
 
 
-def ok(part: str, found: str) -> HealthFinding:
-    """It is as it should be."""
-    return HealthFinding(part=part, health=Health.OK, found=found)
+def _finding(health: Health, part: str, found: str, advice: str = "") -> HealthFinding:
+    return HealthFinding(part=part, health=health, found=found, advice=advice)
 
 
-def note(part: str, found: str, advice: str) -> HealthFinding:
-    """It works; this is worth knowing."""
-    return HealthFinding(part=part, health=Health.NOTE, found=found, advice=advice)
+ok, note, wrong = (partial(_finding, health) for health in (Health.OK, Health.NOTE, Health.WRONG))
+"""Make findings of each state."""
 
 
-def wrong(part: str, found: str, advice: str) -> HealthFinding:
-    """It does not work."""
-    return HealthFinding(part=part, health=Health.WRONG, found=found, advice=advice)
+def unavailable(part: str, error: ConnectionError) -> HealthFinding:
+    """It does not answer; the error's first sentence says what was found, the others what to do."""
+    found, _, advice = str(error).partition(". ")
+    return wrong(part, found, advice)
 
 
 GOOGLE = "https://generativelanguage.googleapis.com"
@@ -70,9 +70,8 @@ TOO_LITTLE_SPACE = 100_000_000
 """Bytes on a disk that is written to."""
 
 
-def generator_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+def generator_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
     """The generator that runs from this folder."""
-    del where
     running = running_generator(settings.generia_data_dir)
     folder = settings.generia_data_dir.absolute()
     if running is None:
@@ -81,9 +80,8 @@ def generator_found(settings: Settings, where: Addresses) -> Iterator[HealthFind
         yield ok("generator here", f"`generia {running.command}`, process {running.pid}, in {folder}")
 
 
-def gemini_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+def gemini_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
     """Whether Gemini knows the models and takes the key; the questions cost nothing."""
-    del where
     asked: dict[str, models.ModelProfile | image_models.ImageModel] = {
         "GEMINI_MODEL": asked_at(settings.gemini_model, models.now())
     }
@@ -136,9 +134,8 @@ def _answer_means(status: int, address: str, setting: str, model: str, successor
     return wrong("Gemini", f"{address} answers {status}", "try again; outages are waited out")
 
 
-def media_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+def media_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
     """Whether pictures can be written, and how much room there is."""
-    del where
     folder = (settings.media_dir if settings.platform == "local" else settings.pending_dir).absolute()
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     try:
@@ -160,9 +157,8 @@ def media_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
         yield (wrong if free < TOO_LITTLE_SPACE else note)("pictures", found, advice)
 
 
-def environment_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+def environment_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
     """Settings of the environment that cost time or money."""
-    del where
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
         yield note(
             "environment",
@@ -179,9 +175,8 @@ def environment_found(settings: Settings, where: Addresses) -> Iterator[HealthFi
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
 
-def templates_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+def templates_found(_settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
     """Every mistake in the templates and data files; no world begins while there is one."""
-    del settings, where
     found = mistakes()
     for one in found:
         yield wrong("templates", str(one), "correct it: until then no world begins")
@@ -189,9 +184,8 @@ def templates_found(settings: Settings, where: Addresses) -> Iterator[HealthFind
         yield ok("templates", f"{len(files())} templates and data files have no mistake")
 
 
-def platform_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+def platform_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
     """Which platform worlds are published on; of the real one, whether each service says that it serves."""
-    del where
     if settings.platform == "local":
         yield ok("platform", f"the local fake: records in database {settings.platform_database}; nothing is published elsewhere")
         return
@@ -211,16 +205,14 @@ def platform_found(settings: Settings, where: Addresses) -> Iterator[HealthFindi
             yield wrong(service, str(found), f"start the service, or correct {setting} or CONSUL_ADDRESS; worlds wait meanwhile")
 
 
-def image_api_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+def image_api_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
     """Which image API a world is made with."""
-    del where
     model = f", {settings.image_model}" if settings.image_provider == GEMINI else ""
     yield ok("image API", f"{settings.image_provider}{model}")
 
 
-def models_by_date(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+def models_by_date(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
     """The model that is asked today, and the days on which that or its price changes."""
-    del where
     moment = models.now()
     asked = models.asked_at(settings.gemini_model, moment)
     yield ok("model", f"{asked.id} is asked today, at {asked.price(moment)}")

@@ -12,13 +12,15 @@ from pymongo.errors import PyMongoError
 from generia_assets.cli.connections import ANSWER_S, Addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.dagster_link import daemon_pulses
-from generia_assets.cli.health import HealthFinding, models_learned, note, ok, wrong
-from generia_assets.cli.rendering.formats import breaker_line
+from generia_assets.cli.health import HealthFinding, models_learned, note, ok, unavailable, wrong
+from generia_assets.cli.rendering.progress import breaker_line
+from generia_assets.cli.selection import PARKED, state_query
 from generia_assets.content.text import plural
-from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS, lacks_indexes
+from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS
+from generia_assets.durable.indexes import lacks_indexes
 from generia_assets.durable.leases.brake import engaged_since
 from generia_assets.durable.orders.intake import held_partitions, kept
-from generia_assets.durable.status import OURS, State
+from generia_assets.durable.status import State
 from generia_assets.queries.completeness import broken
 from generia_assets.queries.in_flight import breakers_not_closed
 from generia_assets.queries.worlds import unreadable_worlds
@@ -56,14 +58,13 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
             counts = ", ".join(f"{count} {state.value.replace('_', ' ')}" for state, count in worlds.items() if count)
             yield ok("worlds", counts or "none yet")
             yield from _rights(database, settings)
-            parked = {**OURS, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked": {"$ne": None}}
             for record in (bad := unreadable_worlds(database))[:MOST_NAMED]:
                 more = f" (and {len(bad) - MOST_NAMED} more)" if len(bad) > MOST_NAMED else ""
                 yield wrong("worlds", f"{record}{more}", f"correct the record, or {command_name()} delete {record.id}")
             if since := engaged_since(database):
                 stopped = f"everything is stopped since {since:%Y-%m-%d %H:%M} UTC; new orders wait"
                 yield note("brake", stopped, f"{command_name()} resume --all")
-            if waiting := database[STATUS].count_documents(parked):
+            if waiting := database[STATUS].count_documents(state_query(PARKED)):
                 yield note(
                     "suspended worlds",
                     f"{waiting} wait to be resumed, or for an outage to end",
@@ -86,8 +87,7 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
             if lacks_indexes(database) and any(worlds.values()):
                 yield note("MongoDB", "indexes are missing", "start the generator once: it makes them")
     except MongoUnavailableError as error:
-        found, _, advice = str(error).partition(". ")
-        yield wrong("MongoDB", found, advice)
+        yield unavailable("MongoDB", error)
     except PyMongoError as error:
         yield wrong("MongoDB", f"{address}: {type(error).__name__}", "see MongoDB's own log")
 
@@ -143,8 +143,7 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
         try:
             reader = TopicReader(where.kafka, topic, settings.kafka_group_id)
         except KafkaUnavailableError as error:
-            found, _, advice = str(error).partition(". ")
-            yield wrong("Kafka", found, advice)
+            yield unavailable("Kafka", error)
             return
         try:
             if number == 0:
@@ -156,8 +155,7 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
                 if rights is not None and "READ" not in rights:
                     yield wrong(f"group {settings.kafka_group_id}", "this user has no right READ on it", RIGHTS_ADVICE)
         except KafkaUnavailableError as error:
-            found, _, advice = str(error).partition(". ")
-            yield wrong(f"topic {topic}", found, advice)
+            yield unavailable(f"topic {topic}", error)
             continue
         finally:
             reader.close()
@@ -199,9 +197,8 @@ def _exposed_secrets(settings: Settings) -> Iterator[HealthFinding]:
         yield note("Kafka", "KAFKA_OAUTH_TOKEN_URL is http: the client secret is sent unencrypted", "use https")
 
 
-def dagster_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
+def dagster_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     """Dagster's instance, and its daemons by their heartbeats."""
-    del settings
     home = where.dagster_home
     if home is None:
         yield note(

@@ -6,6 +6,10 @@ completion answer at once. Not here: what the commands do (commands/), and how e
 
 from __future__ import annotations
 
+import atexit
+import gc
+import shutil
+import sys
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,21 +17,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
-from generia_assets.cli.console import escape_unencodable
+from generia_assets.cli.console import escape_unencodable, is_interactive
 from generia_assets.cli.guard import ENDS, EXIT_STATUSES, guarded
 
 if TYPE_CHECKING:
     from typer._click.core import Command, Context
     from typer._click.formatting import HelpFormatter
 
-CONTEXT = {"max_content_width": 100}
-"""Columns of help texts, where the window is as wide."""
-PLAIN: dict[str, Any] = {
-    "add_completion": False,
-    "pretty_exceptions_enable": False,
-    "rich_markup_mode": None,
-    "context_settings": CONTEXT,
-}
+WIDEST, NARROW = 100, 60
+"""Columns of help texts at most, and below how many the meaning of an option stands under its name."""
+PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+
+
+def _write_parameters(command: TyperCommand | TyperGroup, ctx: Context, formatter: HelpFormatter) -> None:
+    """Arguments, then options: each with its meaning."""
+    sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for parameter in command.get_params(ctx):
+        if (record := parameter.get_help_record(ctx)) is None:
+            continue
+        if isinstance(parameter, TyperArgument):
+            sections["Arguments"].append((parameter.display_name_raw, record[1]))
+        else:
+            sections["Options"].append(record)
+    for title, records in sections.items():
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records, col_max=4 if formatter.width < NARROW else 30)
 
 
 class Documented(TyperCommand):
@@ -38,21 +53,17 @@ class Documented(TyperCommand):
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Arguments, then options: each with its meaning."""
-        arguments: list[tuple[str, str]] = []
-        options: list[tuple[str, str]] = []
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None:
-                continue
-            if isinstance(parameter, TyperArgument):
-                arguments.append((parameter.display_name_raw, record[1]))
-            else:
-                options.append(record)
-        for title, records in (("Arguments", arguments), ("Options", options)):
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
+        """Arguments, then options."""
+        _write_parameters(self, ctx, formatter)
+
+
+class DocumentedGroup(TyperGroup):
+    """A group of commands; its help is laid out like that of a command."""
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Options, then commands."""
+        _write_parameters(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
 
 
 @dataclass(frozen=True)
@@ -76,11 +87,9 @@ class Entry:
 
 
 GROUPS: dict[str, dict[str, Entry]] = {
-    "Try it": {
+    "Make a world": {
         "demo": Entry("local_services.demo", "Start a whole generator, make one world, show it, and end."),
         "dev": Entry("local_services.dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
-    },
-    "Order a world": {
         "quote": Entry("orders", "Say what a world takes before it is ordered."),
         "send": Entry("orders", "Order a world by Kafka message, and print the world's id."),
         "watch": Entry(
@@ -89,17 +98,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "0 it is completed, 1 it failed or was stopped, or no generator read the order within --wait",
         ),
     },
-    "Control it": {
-        "stop": Entry("control", "Stop worlds; what exists stays."),
-        "resume": Entry("control", "Let stopped or failed worlds go on where they stand."),
-        "prioritise": Entry("prioritise", "Change a world's priority among all worlds.", takes_negative=True),
-        "extend": Entry("extend", "Add people and posts to a completed world, by Kafka message."),
-        "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
-    },
-    "Look at it": {
-        "list": Entry(
-            "worlds", "List worlds, those that changed last first: state, people, posts, dollars.", function="list_worlds"
-        ),
+    "Look at worlds": {
+        "list": Entry("worlds", "List worlds, those that changed last first.", function="list_worlds"),
         "status": Entry("worlds", "Show one world's state: stages, counters, costs, what it waits for, what failed."),
         "view": Entry("view", "Serve the worlds' pages, those in the making too, until Ctrl-C."),
         "show": Entry("show", "Show every object that MongoDB keeps of a world, by section, type and id."),
@@ -109,25 +109,30 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "logs": Entry("logs", "Show a world's own log, or a log of the services that demo and dev start."),
         "export": Entry("export", "Write a whole world into a folder: JSON Lines by section, and a book in Markdown."),
     },
-    "Change what it writes": {
-        "prompts": Entry(
-            "prompts",
-            "Write every request of a small world into files, without a call.",
-            "0 done, 1 an answer is missing or does not fit",
-        ),
-        "check": Entry(
-            "prompts",
-            "Look for mistakes in the templates and data files, without a server.",
-            "0 there is no mistake, 1 there is one",
-        ),
-    },
-    "Keep it running": {
+    "Change worlds": {
+        "stop": Entry("control", "Stop worlds; what exists stays."),
+        "resume": Entry("control", "Let stopped or failed worlds go on where they stand."),
+        "prioritise": Entry("prioritise", "Change a world's priority among all worlds.", takes_negative=True),
+        "extend": Entry("rerun", "Add people and posts to a completed world, by Kafka message."),
+        "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
         "retire": Entry("removal", "Remove worlds that are over from Dagster; their documents and pictures stay."),
         "delete": Entry("removal", "Delete worlds: documents, pictures, pages, partitions and runs in Dagster."),
+    },
+    "Keep the generator running": {
+        "check": Entry(
+            "doctor",
+            "Look for mistakes in settings, templates and data files, without a server.",
+            "0 there is no mistake, 1 there is one",
+        ),
         "doctor": Entry(
             "doctor",
             "Say what is reachable, what is misconfigured, and what to do about it.",
             "0 nothing is wrong (notes may be there), 1 something is",
+        ),
+        "prompts": Entry(
+            "prompts",
+            "Write every request of a small world into files, without a call.",
+            "0 done, 1 an answer is missing or does not fit",
         ),
         "dead-letters": Entry(
             "dead_letters",
@@ -152,18 +157,39 @@ def load(name: str) -> Command:
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)
     alone = typer.Typer(**PLAIN)
-    context = CONTEXT | {"ignore_unknown_options": entry.takes_negative}
+    context = {"ignore_unknown_options": entry.takes_negative}
     alone.command(name, cls=Documented, context_settings=context, epilog=EXIT_STATUSES.replace(ENDS, entry.ends))(guarded(found))
     return typer.main.get_command(alone)
 
 
-class Commands(TyperGroup):
+class Commands(DocumentedGroup):
     """The group of all commands. Those that are only listed are placeholders; the one that is called is loaded."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  typer's own signature is handed on
         """Everything begins here: a command, a help text, the shell's completion."""
         escape_unencodable()
+        if (
+            kwargs.get("args") is None
+        ):  # a process of its own, which imports much: to look for garbage meanwhile takes a fifth of it
+            gc.set_threshold(100_000)
+            atexit.register(gc.freeze)
+        if (columns := shutil.get_terminal_size().columns) < NARROW:  # click itself writes 50 at least
+            self.context_settings["terminal_width"] = columns - 2
         return super().main(*args, **kwargs)
+
+    def invoke(self, ctx: Context) -> Any:  # noqa: ANN401  typer's own signature
+        """Run a command. What is wrong with its options is wrapped for the window."""
+        from typer._click.exceptions import UsageError
+        from typer._click.formatting import wrap_text
+
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            if not is_interactive(sys.stderr):
+                raise
+            columns = shutil.get_terminal_size().columns
+            wrapped = wrap_text(f"Error: {error.format_message()}", min(columns, WIDEST) - 2)
+            raise UsageError(wrapped.removeprefix("Error: "), error.ctx) from None
 
     def list_commands(self, ctx: Context) -> list[str]:
         """Their names."""
@@ -193,8 +219,9 @@ EPILOG = f"""{EXIT_STATUSES}
 Where MongoDB, Kafka and Dagster are: from the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, DAGSTER_HOME);
 what is not set there is found where a running `generia dev` of this folder has it.
 
-WORLD is a world's id, as `send` prints it and `list` lists it. With --json a command's standard output is JSON alone, and
-whole unless you set a limit; everything else goes to standard error. Piped output has no control codes.
+WORLD is a world's id, its name, the beginning of one of both, or last for the newest; `list` shows them. With --json a command's
+standard output is JSON alone, and whole unless you set a limit; everything else goes to standard error. Piped output has no
+control codes.
 """
 
 app = typer.Typer(
@@ -205,13 +232,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings=CONTEXT,
+    context_settings={"max_content_width": WIDEST},
 )
 
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        from generia_assets.version import generia_version
+        from generia_assets import generia_version
 
         typer.echo(f"generia {generia_version()}")
         raise typer.Exit

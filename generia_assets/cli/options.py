@@ -6,70 +6,13 @@ that fails prints nothing: an error message in the middle of the command line wo
 
 from __future__ import annotations
 
-import re
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from generia_assets.cli.parsers import Completer, choice, dollars, flag, option, seconds, whole
-from generia_assets.content.documents import Quality
-from generia_assets.content.seeding import LARGEST_SEED
-from generia_assets.durable.orders.order import HIGHEST_PRIORITY, WORLD_ID_PATTERN
-from resources.gemini.tiers import ServiceTier
+from generia_assets.cli.parsers import Completer, choice, flag, option, seconds
 
-if TYPE_CHECKING:
-    from generia_assets.settings import Settings
-    from resources.mongodb.connection import MongoDatabase
-
-DEFAULT_PROMPT = "a city where dreams turn solid until dawn"
-DEFAULT_USERS, DEFAULT_POSTS, DEFAULT_SEED = 5, 12, 3
-"""The order that ``generia demo`` makes without options: the Gemini emulator has recorded answers for exactly this one."""
-ANY = 10**40
-"""The largest order is a setting; ``order.world_parameters`` checks it."""
-
-Users = Annotated[int, option("--users", "NUMBER", "How many people, at least 1; exactly so many are made.", whole(1, ANY))]
-Posts = Annotated[int, option("--posts", "NUMBER", "How many posts of all people together; exactly so many.", whole(0, ANY))]
-Prompt = Annotated[str, option("--prompt", "TEXT", "The world in a sentence or two. All content comes in its language.")]
-QualityOption = Annotated[
-    Quality,
-    option(
-        "--quality", "standard|high", "high: every picture's prompt is refined by a call of its own (more calls).", choice(Quality)
-    ),
-]
-MaxCost = Annotated[
-    float | None,
-    option("--max-cost-usd", "DOLLARS", "Cap for this world, US dollars; without it the installation's MAX_COST_USD.", dollars),
-]
-TierOption = Annotated[
-    ServiceTier | None,
-    option(
-        "--service-tier",
-        "TIER",
-        "standard; flex: half price, slow; priority: 1.8 times the price; economy: flex after the first posts. Else SERVICE_TIER.",
-        choice(ServiceTier),
-    ),
-]
-PriorityOption = Annotated[
-    int,
-    option(
-        "--priority",
-        "NUMBER",
-        f"Among all worlds, -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}: higher ones begin first and have more of the calls at once.",
-        whole(-HIGHEST_PRIORITY, HIGHEST_PRIORITY),
-    ),
-]
-Seed = Annotated[
-    int | None,
-    option(
-        "--seed",
-        "NUMBER",
-        "The same seed, sentence and counts give the same random draws; without it the seed is drawn from the world's id.",
-        whole(0, LARGEST_SEED),
-    ),
-]
 Latency = Annotated[float, option("--latency", "SECONDS", "Seconds the Gemini emulator takes for an answer, 0 to 60.", seconds)]
 PlatformOption = Annotated[
     str | None,
@@ -83,78 +26,58 @@ PlatformOption = Annotated[
 Json = Annotated[bool, flag("--json", "One JSON object on standard output, everything else on standard error.")]
 JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 
+Texts = Annotated[bool, flag("--texts", "Print the world's description, people and posts whole, as they are written.")]
+Log = Annotated[bool, flag("--log", "Print the world's log as it grows: stages, tasks, attempts, failures, waiting.")]
+Images = Annotated[
+    Path | None, option("--images", "FOLDER", "Copy the pictures into FOLDER/WORLD as they are made, under telling names.")
+]
 Yes = Annotated[bool, flag("--yes", "Do not ask first.")]
 CountOnly = Annotated[bool, flag("--dry-run", "Say how many worlds there are, and change nothing.")]
 
-LAST = "last"
-"""The newest world, unless a world has this name."""
-SECONDS = 0.4
-WORLDS = 50
-
-
-@contextmanager
-def quick_database(settings: Settings) -> Iterator[MongoDatabase]:
-    """The generator's database for what is not essential: each query has ``SECONDS``, then pymongo raises; at once where no server
-    listens."""
-    from pymongo import MongoClient
-    from pymongo.errors import ServerSelectionTimeoutError
-
-    from generia_assets.cli.connections import addresses
-    from resources.mongodb.connection import MongoDocument
-
-    milliseconds, uri = int(SECONDS * 1000), addresses(settings).mongodb_uri
-    if _refused(uri):
-        raise ServerSelectionTimeoutError("no server listens at MONGODB_URI")
-    with MongoClient[MongoDocument](
-        uri,
-        serverSelectionTimeoutMS=milliseconds,
-        connectTimeoutMS=milliseconds,
-        timeoutMS=milliseconds,
-        tz_aware=True,
-    ) as client:
-        yield client[settings.mongodb_database]
-
-
-def _refused(uri: str) -> bool:
-    """Whether every server of this URI refuses connections; pymongo would try again until its time-out."""
-    from pymongo.uri_parser import parse_uri
-
-    if uri.startswith("mongodb+srv:"):  # its servers are in DNS
-        return False
-    for host, port in parse_uri(uri)["nodelist"]:
-        try:
-            socket.create_connection((host, port), timeout=SECONDS).close()
-        except ConnectionRefusedError:
-            continue
-        except OSError:
-            return False
-        return False
-    return True
+COMPLETED_WORLDS = 50
+"""Worlds among which the shell's completion looks, the newest."""
 
 
 def complete_world(incomplete: str) -> list[tuple[str, str]]:
-    """The ids of the newest worlds that begin like this, each with its state and size."""
+    """The ids of the newest worlds whose ids or names begin like this, each with its name, state and size."""
+    from generia_assets.cli.connections import addresses, listens, quick_database
+    from generia_assets.settings import SettingsError, settings
+
+    try:
+        chosen = settings()
+        uri = addresses(chosen).mongodb_uri
+        if not listens(uri):
+            return []
+    except (SettingsError, OSError):
+        return []
     from pymongo import DESCENDING
     from pymongo.errors import PyMongoError
 
     from generia_assets.content.text import plural
     from generia_assets.durable.collections import STATUS
-    from generia_assets.settings import SettingsError, settings
+    from generia_assets.queries.worlds import LAST
 
-    fields = dict.fromkeys(("status", "users_predicted", "posts_predicted"), 1)
+    fields = dict.fromkeys(("name", "status", "users_predicted", "posts_predicted"), 1)
     try:
-        with quick_database(settings()) as database:
-            worlds = list(database[STATUS].find({}, fields).sort("updated_at", DESCENDING).limit(WORLDS))
-    except (PyMongoError, SettingsError, OSError):
+        with quick_database(uri, chosen) as database:
+            worlds = list(database[STATUS].find({}, fields).sort("updated_at", DESCENDING).limit(COMPLETED_WORLDS))
+    except PyMongoError:
         return []
     newest = [(LAST, "the world that was ordered last")] if worlds and LAST.startswith(incomplete) else []
     return newest + [
         (
             str(world["_id"]),
-            f"{world['status']}, {plural(world['users_predicted'], 'person')}, {plural(world['posts_predicted'], 'post')}",
+            ", ".join(
+                (
+                    str(world.get("name") or "no name yet"),
+                    str(world["status"]),
+                    plural(world["users_predicted"], "person"),
+                    plural(world["posts_predicted"], "post"),
+                )
+            ),
         )
         for world in worlds
-        if str(world["_id"]).startswith(incomplete)
+        if any(str(word or "").casefold().startswith(incomplete.casefold()) for word in (world["_id"], world.get("name")))
     ]
 
 
@@ -175,14 +98,15 @@ def complete_world_or_part(incomplete: str) -> list[tuple[str, str]]:
     return complete_part(incomplete) + complete_world(incomplete)
 
 
-WORLD_HELP = "The world: its id, the beginning of its id, its partition's name in Dagster, or last for the newest."
+WORLD_HELP = "The world: its id, its name, the beginning of one of both, or last for the newest."
+LONGEST_NAME = 300
 
 
 def world_word(given: str) -> str:
     """A parser of what can name a world: anything else is refused before a server is asked."""
-    if not re.fullmatch(WORLD_ID_PATTERN, given):
-        raise typer.BadParameter(f"{given[:60]!r} is no world's id, nor the beginning of one; `generia list` shows the worlds.")
-    return given
+    if not given.strip() or len(given) > LONGEST_NAME:
+        raise typer.BadParameter(f"{given[:60]!r} is no world's id or name; `generia list` shows the worlds.")
+    return given.strip()
 
 
 def world_argument(more: str = "", *, metavar: str = "WORLD", before: str = "", complete: Completer = complete_world) -> Any:  # noqa: ANN401  as typer.Argument

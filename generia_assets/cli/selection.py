@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from generia_assets.cli.connections import get_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.options import world_argument
 from generia_assets.cli.parsers import choice, dollars, flag, moment, option
-from generia_assets.durable.status import OURS, State
-from resources.mongodb.connection import MongoDatabase, MongoDocument
+from generia_assets.durable.status import State
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 PARKED = "parked"
 """Beside the contract's states: in progress, and nobody works on it."""
@@ -43,6 +45,8 @@ CostOver = Annotated[float | None, option("--cost-over", "DOLLARS", "Only worlds
 
 def state_query(state: str | None) -> MongoDocument:
     """Finds worlds in this state."""
+    from generia_assets.durable.status import OURS
+
     if state is None:
         return {}
     if state == PARKED:

@@ -13,28 +13,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
 
 from generia_assets.catalog import TaskType
 from generia_assets.cli.console import CommandError, command_name, safe_line
-from generia_assets.cli.estimates import CallCounts, CallLatency, count_calls, recent_latency, world_latency
-from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.texts import WAIT_MS, PictureFolder, Text, TextStream
 from generia_assets.durable.collections import GENERATIONS, TASKS
 from generia_assets.durable.orders.order import OrderError, parse_stored
 from generia_assets.durable.status import State, WorldStatus
+from generia_assets.estimates import CallCounts, CallLatency, count_calls, recent_latency, world_latency
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.queries.in_flight import in_flight as calls_in_flight
 from generia_assets.queries.log import LogFollower, LogLine
 from generia_assets.queries.worlds import over, world_status
 from generia_assets.settings import Settings
 from resources.mongodb.connection import MongoDatabase
-
-Texts = Annotated[bool, flag("--texts", "Print the world's description, people and posts whole, as they are written.")]
-Log = Annotated[bool, flag("--log", "Print the world's log as it grows: stages, tasks, attempts, failures, waiting.")]
-Images = Annotated[
-    Path | None, option("--images", "FOLDER", "Copy the pictures into FOLDER/WORLD as they are made, under telling names.")
-]
 
 LOG_S = 1.0
 """How often the log is read: in a large world this takes longer than the other queries."""

@@ -1,7 +1,6 @@
 """Requests to the model about people: the concepts of a batch, and one person in full.
 
-Here: which data goes into which template, and the shape of the answer. Not here: the templates (prompts/*.j2), the checks
-    (drafts.py).
+Not here: the templates (prompts/*.j2), the checks (drafts.py).
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from generia_assets.content.documents import Acquaintance, Character, CharacterB
 from generia_assets.content.drafts import CharacterDraft, ConceptsDraft, RegeneratedCharacterDraft, RegeneratedConceptDraft
 from generia_assets.content.keys import character_index
 from generia_assets.content.names import CharacterIndex
-from generia_assets.content.prompt import Prompt, ask
-from generia_assets.content.schemas import Shape
+from generia_assets.content.prompt import Prompt, Shape, ask
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import wishes_of
 from generia_assets.content.timeline import events_before, timeline
@@ -131,7 +129,6 @@ def character_batch(
 
 
 def by_index(briefs: Sequence[CharacterBrief]) -> dict[int, CharacterBrief]:
-    """The concepts by the indices of their people."""
     return {character_index(brief.key): brief for brief in briefs}
 
 

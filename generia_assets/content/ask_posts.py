@@ -1,7 +1,6 @@
 """Requests to the model about posts: the ideas of a batch, and one post in full.
 
-Here: which data goes into which template, and the shape of the answer. Not here: the templates (prompts/*.j2), the checks
-    (drafts.py).
+Not here: the templates (prompts/*.j2), the checks (drafts.py).
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from generia_assets.content.ask_people import happened
 from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import IdeasDraft, PostDraft
 from generia_assets.content.keys import character_index
-from generia_assets.content.prompt import Prompt, ask
-from generia_assets.content.schemas import Shape
+from generia_assets.content.prompt import Prompt, Shape, ask
 from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import Storyline, storyline, wishes_of
 
@@ -31,11 +29,6 @@ _STORY_BEFORE = 3
 def line_of(request: WorldRequest, world: WorldDescription, character_: Character) -> Storyline:
     """The plan of this character's posts; the same for the ideas and for each post."""
     return storyline(request, world, character_index(character_.key), character_.selves)
-
-
-def _relations(character_: Character) -> dict[str, str]:
-    """This person's descriptions of their acquaintances, by username, with the one event that happened between the two."""
-    return {tie.username: tie.description for tie in character_.relationships}
 
 
 def post_batch(
@@ -63,10 +56,7 @@ def post_batch(
         "post_batch",
         IdeasDraft,
         _OUTPUT_BATCH + _OUTPUT_IDEA * len(numbers),
-        Shape(
-            items=(("ideas", len(numbers), len(numbers)),),
-            ranges=(("ideas.number", min(numbers), max(numbers)),),
-        ),
+        Shape(items=(("ideas", len(numbers), len(numbers)),), ranges=(("ideas.number", min(numbers), max(numbers)),)),
         wanted=list(zip(numbers, slots, strict=True)),
         wishes=wishes_of(request, world),
         happened=max(slot.after for slot in slots),
@@ -89,7 +79,7 @@ def _person(request: WorldRequest, character_: Character, acquaintances: Sequenc
         "axes": axes.posting_axes(request.seed, index, character_.selves),
         "profile": axes.profile(request.seed, index, character_.selves),
         "acquaintances": acquaintances,
-        "relations": _relations(character_),
+        "relations": {tie.username: tie.description for tie in character_.relationships},
         "described_by": {},
         "label": "",
     }

@@ -1,7 +1,6 @@
 """Requests to the model about a world: its description, its pictures, and (quality ``high``) better picture prompts.
 
-Here: which data goes into which template, and the shape of the answer. Not here: the templates (prompts/*.j2), the checks
-    (drafts.py).
+Not here: the templates (prompts/*.j2), the checks (drafts.py).
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ from dataclasses import replace
 from generia_assets.content import prompt
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.drafts import FEWEST_EVENTS, PicturePromptDraft, WorldDraft, WorldImagesDraft
-from generia_assets.content.prompt import Prompt, ask
+from generia_assets.content.prompt import Prompt, Shape, ask, schema_of
 from generia_assets.content.rendering import PromptDelimiter, render
-from generia_assets.content.schemas import Shape, schema_of
 
 # Output tokens. Far above the length that is asked for: the limit stops a runaway answer, and thinking counts, too.
 _OUTPUT_WORLD = 16_384
@@ -59,15 +57,12 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
             events=events,
             softened=softened,
         ),
-        schema=schema_of(
-            WorldDraft, replace(_WORLD_SHAPE, items=(*_WORLD_SHAPE.items, ("calendar", FEWEST_EVENTS, events_asked(request))))
-        ),
+        schema=schema_of(WorldDraft, replace(_WORLD_SHAPE, items=(*_WORLD_SHAPE.items, ("calendar", FEWEST_EVENTS, events)))),
         max_output_tokens=_OUTPUT_WORLD,
     )
 
 
 def world_images(request: WorldRequest, world: WorldDescription) -> Prompt:
-    """Asks for the prompts of header and icon."""
     return ask(request, world, "world_images", WorldImagesDraft, _OUTPUT_IMAGES)
 
 

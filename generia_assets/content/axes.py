@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from generia_assets.content import data_files, seeding
-from generia_assets.content.data_files import Age, Axis, Talker
+from generia_assets.content.data_files import Age, Talker
 
 ValueT = TypeVar("ValueT")
 
@@ -32,11 +32,6 @@ def balanced_sample(seed: int, axis: str, values: Sequence[ValueT], index: int) 
     """
     size = len(values)
     return values[_order(seed, axis, size, index // size)[index % size]]
-
-
-def value(seed: int, axis: Axis, index: int) -> str:
-    """The axis' value of the character with this index."""
-    return balanced_sample(seed, axis.name, axis.values, index)
 
 
 def self_seed(seed: int, index: int, selves: int) -> int:
@@ -66,13 +61,15 @@ def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
     """The values of the character with this index, counted from 0: axis name to value, in the file's order, age first."""
     drawn_from = self_seed(seed, index, selves)
     age = f"{_age(seed, index).words} (as grown up as a human of {years(seed, index)})"
-    return {"age": age} | {axis.name: value(drawn_from, axis, index) for axis in data_files.axes().axes}
+    return {"age": age} | {axis.name: balanced_sample(drawn_from, axis.name, axis.values, index) for axis in data_files.axes().axes}
 
 
 def posting_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
     """The values that every request for a post repeats: how this person writes, what drives them."""
     drawn_from = self_seed(seed, index, selves)
-    return {axis.name: value(drawn_from, axis, index) for axis in data_files.axes().axes if axis.in_posts}
+    return {
+        axis.name: balanced_sample(drawn_from, axis.name, axis.values, index) for axis in data_files.axes().axes if axis.in_posts
+    }
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The ban list: overused names, trades, words and phrases, given to the model and searched for in its answers.
 
-Here: the lists for a language, and finding their entries in a text. Not here: the lists (data/banlist/*.yaml), and the consequences
-(the tasks ask for names again and count everything else).
+Not here: the lists (data/banlist/*.yaml), and the consequences (the tasks ask for names again and count everything else).
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ def _letters_of(entry: str) -> str:
 
 
 def _occurs(entry: str, folded: str) -> bool:
-    """Whether an entry occurs in a sentence without capitals."""
     # Most entries are ruled out by their letters: a pattern costs a millisecond to compile.
     return _letters_of(entry) in folded and bool(re.search(f"{_START}{_pattern(entry)}{_END}", folded))
 
@@ -92,8 +90,3 @@ def find_banned(text: str, language: str, *, wished: str = "", kinds: tuple[str,
         return []
     found = (search.entries[match.lastindex - 1] for match in search.pattern.finditer(words) if match.lastindex)
     return list(dict.fromkeys(found))
-
-
-def find_banned_names(name: str, language: str, *, wished: str = "") -> list[str]:
-    """The banned names that this name contains."""
-    return find_banned(name, language, wished=wished, kinds=("names",))

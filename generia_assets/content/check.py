@@ -1,7 +1,6 @@
 """Checks templates and data files before any call is paid for.
 
-Here: every data file is read, every template is rendered with sample data, and undefined names are found also in branches that
-no sample takes. Not here: the samples (samples.py), and what a file may hold (data_files.py).
+Not here: the samples (samples.py), and what a file may hold (data_files.py).
 """
 
 from __future__ import annotations
@@ -40,7 +39,6 @@ def mistakes() -> list[Mistake]:
 
 
 def files() -> list[Path]:
-    """The templates and data files that are checked."""
     return sorted((*rendering.FOLDER.glob("*.j2"), *yaml_files.FOLDER.rglob("*.yaml")))
 
 

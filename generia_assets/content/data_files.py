@@ -1,13 +1,12 @@
 """The data files beside the prompts: read once, validated, typed.
 
-Here: what ``content/data/*.yaml`` may hold. Not here: reading YAML (yaml_files.py), the random choices from the data, and when all
-files are validated (check.py).
+Not here: reading YAML (yaml_files.py), the random choices from the data, and when all files are validated (check.py).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -226,40 +225,21 @@ def _data(name: str, shape: type[FileT]) -> FileT:
     return yaml_files.read(yaml_files.FOLDER / name, shape)
 
 
-@cache
-def axes() -> Axes:
-    """The axes of axes.yaml."""
-    return _data("axes.yaml", Axes)
+axes = cache(partial(_data, "axes.yaml", Axes))
+relations = cache(partial(_data, "relations.yaml", Relations))
+post_kinds = cache(partial(_data, "posts.yaml", PostKinds))
+profile_options = cache(partial(_data, "people.yaml", ProfileOptions))
+_languages = cache(partial(_data, "languages.yaml", Languages))
 
 
-@cache
-def relations() -> Relations:
-    """The relations of relations.yaml."""
-    return _data("relations.yaml", Relations)
-
-
-@cache
-def post_kinds() -> PostKinds:
-    """Forms, lengths and stories of posts.yaml."""
-    return _data("posts.yaml", PostKinds)
-
-
-@cache
-def profile_options() -> ProfileOptions:
-    """The profile options of people.yaml."""
-    return _data("people.yaml", ProfileOptions)
-
-
-@cache
 def languages() -> tuple[Language, ...]:
-    """The languages of languages.yaml, in its order."""
-    return _data("languages.yaml", Languages).languages
+    """In the order of the file."""
+    return _languages().languages
 
 
-@cache
-def inflecting() -> frozenset[str]:
+def inflecting() -> tuple[str, ...]:
     """The tags of the languages whose names change by case."""
-    return frozenset(_data("languages.yaml", Languages).inflecting)
+    return _languages().inflecting
 
 
 @cache

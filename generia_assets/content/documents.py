@@ -26,10 +26,14 @@ class Quality(StrEnum):
     HIGH = "high"
 
 
-class Document(BaseModel):
-    """Base of every stored document. Immutable: a change is a new document of a new generation."""
+class FrozenModel(BaseModel):
+    """Base of models whose values do not change."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
+
+
+class Document(FrozenModel):
+    """Base of every stored document. A change is a new document of a new generation."""
 
     key: str = Field(description="name inside the world, the same in every generation")
 
@@ -57,10 +61,8 @@ class WorldRequest(Document):
         return Size.of(self.users_count, self.posts_count, self.former_sizes)
 
 
-class WorldEvent(BaseModel):
+class WorldEvent(FrozenModel):
     """One entry of the world's shared calendar."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     moment: str = Field(description="when, in the world's own time")
@@ -71,37 +73,29 @@ class WorldEvent(BaseModel):
     )
 
 
-class Wish(BaseModel):
+class Wish(FrozenModel):
     """One idea of the user's sentence."""
-
-    model_config = ConfigDict(frozen=True)
 
     idea: str = Field(description="the idea, in the sentence's own words")
     daily: str = Field(default="", description="what it does to daily life in this world")
 
 
-class NamingCustoms(BaseModel):
+class NamingCustoms(FrozenModel):
     """How people are named in this world."""
-
-    model_config = ConfigDict(frozen=True)
 
     rules: str
     examples: tuple[str, ...] = ()
 
 
-class UserPreferences(BaseModel):
+class UserPreferences(FrozenModel):
     """What the user's sentence asked for beside the setting."""
-
-    model_config = ConfigDict(frozen=True)
 
     language: str
     other_preferences: tuple[str, ...] = ()
 
 
-class AdditionalDetails(BaseModel):
+class AdditionalDetails(FrozenModel):
     """The platform's group of further details."""
-
-    model_config = ConfigDict(frozen=True)
 
     climate: str = ""
     resources: str = ""
@@ -138,10 +132,8 @@ class WorldDescription(Document):
     wishes: tuple[Wish, ...] = Field(default=(), description="the ideas of the user's sentence; every post gets one")
 
 
-class Media(BaseModel):
+class Media(FrozenModel):
     """A picture that the platform keeps."""
-
-    model_config = ConfigDict(frozen=True)
 
     media_id: str
     url: str
@@ -159,10 +151,8 @@ class WorldImages(Document):
     icon: Media
 
 
-class Acquaintance(BaseModel):
+class Acquaintance(FrozenModel):
     """One side of a relation in the world's social graph: whom this character knows, and how."""
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     username: str
@@ -205,10 +195,8 @@ class CharacterBrief(Document):
     moderation: str = Field(default="", description="why the program and not the model invented this person, or ''")
 
 
-class Relationship(BaseModel):
+class Relationship(FrozenModel):
     """A relation as the platform's pages show it. ``username`` always exists in the world."""
-
-    model_config = ConfigDict(frozen=True)
 
     username: str
     relationship_type: str

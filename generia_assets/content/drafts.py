@@ -1,7 +1,7 @@
 """Drafts: the classes of the model's answers, one for each request.
 
 Here: the shape of answers, and the check of their language. Not here: which fields refuse an answer and which are repaired
-(fields.py), instructions for the fields (prompts/*.j2), JSON schemas (schemas.py), documents made of drafts (the tasks).
+(fields.py), instructions for the fields (prompts/*.j2), JSON schemas (prompt.py), documents made of drafts (the tasks).
 
 Where the count of an array matters (people, ideas) a draft accepts any count: the task handles too few and too many. Fields of a
 draft are in the order in which the model writes them: those it must think about first stand first.
@@ -44,7 +44,7 @@ DraftT = TypeVar("DraftT", bound="Draft")
 class Draft(BaseModel):
     """Base of every draft: fields by name, unknown ones ignored, and a check of the language where it is known."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True)
 
     language: ClassVar[str] = ""
 
@@ -136,7 +136,6 @@ class WorldDraft(Draft):
     visual_style: Line
 
     def expected_language(self) -> str:
-        """The language the answer itself names."""
         return type(self).language or languages.canonical(self.content_language)
 
     def readable(self) -> dict[str, str]:
@@ -173,7 +172,6 @@ class ConceptsDraft(Draft):
     ties: Notes = {}
 
     def readable(self) -> dict[str, str]:
-        """Every concept."""
         return {f"concept of number {person.number}": person.concept for person in self.people}
 
 
@@ -190,7 +188,6 @@ class RegeneratedConceptDraft(Draft):
     ties: Notes = {}
 
     def readable(self) -> dict[str, str]:
-        """The concept."""
         return {"concept": self.concept}
 
 
@@ -243,7 +240,6 @@ class RegeneratedCharacterDraft(CharacterDraft):
     relations: Ties[BothSidesDraft] = {}
 
     def readable(self) -> dict[str, str]:
-        """The texts of a character, and the others' descriptions."""
         others = {f"relations.{name}.their_description": tie.their_description for name, tie in self.relations.items()}
         return super().readable() | others
 
@@ -262,7 +258,6 @@ class IdeasDraft(Draft):
     ideas: Entries[IdeaDraft]
 
     def readable(self) -> dict[str, str]:
-        """Every idea."""
         return {f"idea of number {idea.number}": idea.idea for idea in self.ideas}
 
 

@@ -153,9 +153,7 @@ class Numbered(Protocol):
     """An entry with the number of the requested item."""
 
     @property
-    def number(self) -> int:
-        """The number this entry claims."""
-        ...
+    def number(self) -> int: ...
 
 
 NumberedT = TypeVar("NumberedT", bound=Numbered)

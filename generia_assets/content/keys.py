@@ -13,7 +13,7 @@ from generia_assets.content.shares import BATCH
 
 WORLD_KEY = "world"
 EXTENSION = "extension"
-"""Names all that the latest extension of a world adds (extension.py), where a generation names its items."""
+"""Names all that the latest extension of a world adds (plan.py), where a generation names its items."""
 _CHARACTER = re.compile(r"c\d{4,}")
 _POST = re.compile(r"c\d{4,}-p\d{4,}")
 
@@ -28,12 +28,10 @@ def character_key(index: int) -> str:
 
 
 def character_index(key: str) -> int:
-    """The index of the character with this key."""
     return int(key.removeprefix("c"))
 
 
 def is_character_key(text: str) -> bool:
-    """Whether this is the key of a character."""
     return _CHARACTER.fullmatch(text) is not None
 
 
@@ -48,12 +46,10 @@ def post_key(character: str, index: int) -> str:
 
 
 def post_index(key: str) -> int:
-    """The index of the post with this key among its author's."""
     return int(key.rpartition("-p")[2])
 
 
 def is_post_key(text: str) -> bool:
-    """Whether this is the key of a post."""
     return _POST.fullmatch(text) is not None
 
 

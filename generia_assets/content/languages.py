@@ -75,7 +75,6 @@ def own_words(text: str) -> str:
 
 
 def _counted(text: str) -> Mapping[str, int]:
-    """How many letters of each script the text has."""
     return {script: len(pattern.findall(text)) for script, pattern in _LETTERS.items()}
 
 

@@ -174,7 +174,6 @@ class CharacterIndex:
         self.add(*briefs)
 
     def add(self, *briefs: CharacterBrief) -> None:
-        """Remember these people."""
         for brief in briefs:
             self._usernames.add(fold(brief.username))
             self._display_names.add(fold(brief.display_name))
@@ -189,7 +188,6 @@ class CharacterIndex:
         self._known = briefs
 
     def has(self, username_: str, display_name: str) -> bool:
-        """Whether a person has this username or this display name already, ignoring case and accents."""
         return fold(username_) in self._usernames or fold(display_name) in self._display_names
 
     def name_of_similar(self, concept: str, threshold: float) -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
-
-from generia_assets.content.documents import WorldDescription
+from generia_assets.content.documents import FrozenModel, WorldDescription
 from generia_assets.content.rendering import render
 from generia_assets.content.text import one_line, sentence
 
@@ -58,10 +56,8 @@ def _two_lines(rendered: str) -> str:
     return f"{one_line(style)}\n{one_line(scene)}"
 
 
-class Shown(BaseModel):
+class Shown(FrozenModel):
     """A person in a picture: what the prompt calls them, their appearance in words, and their avatar's media id, if known."""
-
-    model_config = ConfigDict(frozen=True)
 
     who: str
     look: str = ""

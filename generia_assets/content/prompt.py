@@ -1,26 +1,33 @@
-"""A request to the language model: its parts as data, and the common beginning of all requests of a world.
+"""A request to the language model: its parts as data, the common beginning of all requests of a world, and the answer's schema.
 
-Here: ``Prompt``, the system instruction, the world as requests contain it, and ``ask``, which builds a request about a described
-world. The beginning is the same bytes each time, so that the provider's cache can hit. Not here: single requests (ask_world.py,
-ask_people.py, ask_posts.py).
+The beginning (the system instruction and the world) is the same bytes each time, so that the provider's cache can hit. Not here:
+single requests (ask_world.py, ask_people.py, ask_posts.py), and the classes of answers (drafts.py).
+
+Measured limits of the provider's schemas: nothing but ``$`` keys beside a ``$ref``; minLength, maxLength, pattern and default
+ignored; arrays of objects above ten items and long enums refused with "too many states". So definitions are inlined, and what is
+not honoured is checked by the classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 from pydantic import BaseModel
 
 from generia_assets.content import banlist, languages
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.rendering import PromptDelimiter, escaped, render
-from generia_assets.content.schemas import AS_IT_IS, Shape, schema_of
 from generia_assets.content.storyline import wishes_of
 from generia_assets.content.text import cut
 
 LONGEST_COMPLAINT = 800
 """Characters of a complaint; it may quote much of an answer."""
+Schema = dict[str, Any]
+
+_KEPT = ("type", "items", "enum", "minItems", "maxItems", "minimum", "maximum", "anyOf")
 _BAN_TITLES = {
     "names": "names",
     "jobs": "trades and figures",
@@ -28,6 +35,86 @@ _BAN_TITLES = {
     "phrases": "turns of phrase",
     "openings": "beginnings of a text",
 }
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a request fixes about its answer; fields are named by dotted paths (``people.number``).
+
+    ``items``: least and most items of an array. ``ranges``: minimum and maximum of a number (or of an array's numbers).
+    ``slots``: a field that maps names to objects, and the names it must have. ``without``: fields that are not asked for.
+    """
+
+    items: tuple[tuple[str, int, int], ...] = ()
+    ranges: tuple[tuple[str, int, int], ...] = ()
+    slots: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    without: tuple[str, ...] = ()
+
+
+AS_IT_IS = Shape()
+
+
+def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401  any part of a schema
+    if isinstance(node, list):
+        return [_inlined(part, definitions) for part in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _inlined(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions)
+    result = {key: _inlined(node[key], definitions) for key in _KEPT if key in node}
+    if "properties" in node:
+        # Names of properties are not keywords: each is kept, whatever it is called.
+        properties = {name: _inlined(part, definitions) for name, part in node["properties"].items()}
+        # All fields are asked for, defaults or not, and in the order of the class, which is the order of thinking.
+        result |= {"properties": properties, "required": list(properties), "propertyOrdering": list(properties)}
+    if isinstance(node.get("additionalProperties"), dict):
+        result["additionalProperties"] = _inlined(node["additionalProperties"], definitions)
+    return result
+
+
+def _at(schema: Schema, path: str) -> Schema:
+    """The node at a dotted path; steps through arrays by itself."""
+    node = schema
+    for name in filter(None, path.split(".")):
+        node = _entry(node)["properties"][name]
+    return node
+
+
+def _entry(node: Schema) -> Schema:
+    """An entry of an array; of anything else the node itself."""
+    entry: Schema = node.get("items", node)
+    return entry
+
+
+def _drop(schema: Schema, path: str) -> None:
+    parent, _, name = path.rpartition(".")
+    holder = _entry(_at(schema, parent))
+    properties = holder["properties"]
+    del properties[name]
+    holder |= {"required": list(properties), "propertyOrdering": list(properties)}
+
+
+def _fill(node: Schema, names: tuple[str, ...]) -> None:
+    """Make a mapping of any names into an object with exactly these."""
+    value = node.pop("additionalProperties")
+    listed = list(names)
+    node |= {"properties": dict.fromkeys(listed, value), "required": listed, "propertyOrdering": listed}
+
+
+@lru_cache(maxsize=256)
+def schema_of(draft: type[BaseModel], shape: Shape = AS_IT_IS) -> Schema:
+    """The schema of this draft with this shape. Cached: the same shape gives the same object, which must not be changed."""
+    raw = draft.model_json_schema()
+    schema: Schema = _inlined(raw, raw.get("$defs", {}))
+    for path in shape.without:
+        _drop(schema, path)
+    for path, names in shape.slots:
+        _fill(_at(schema, path), names)
+    for path, least, most in shape.items:
+        _at(schema, path).update(minItems=least, maxItems=most)
+    for path, minimum, maximum in shape.ranges:
+        _entry(_at(schema, path)).update(minimum=minimum, maximum=maximum)
+    return schema
 
 
 @dataclass(frozen=True)
@@ -43,7 +130,7 @@ class Prompt:
     system: str
     world: str
     item: str
-    schema: dict[str, object]
+    schema: Schema
     max_output_tokens: int
     complaints: tuple[str, ...] = field(default=())
 

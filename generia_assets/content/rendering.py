@@ -1,8 +1,7 @@
 """Rendering of templates.
 
-Here: the Jinja environment and its filters, and ``PromptDelimiter``, the tags that separate material (a user's sentence, a world, a
-person) from instructions. Not here: what is put into the templates (ask_*.py), and the templates (prompts/).
-A template that uses a name it was not given fails at once, with its line.
+Not here: what is put into the templates (ask_*.py), and the templates (prompts/). A template that uses a name it was not given
+fails at once, with its line.
 """
 
 from __future__ import annotations
@@ -80,7 +79,6 @@ class PromptDelimiter:
 
     @classmethod
     def of(cls, seed: int) -> PromptDelimiter:
-        """The delimiter of the world with this seed."""
         return cls(seeding.code(seed, "fence"))
 
     def neutral(self, text: str) -> str:
@@ -103,7 +101,6 @@ def _delimited(context: jinja2.runtime.Context, text: str, name: str) -> str:
 
 @cache
 def environment() -> jinja2.Environment:
-    """The environment of all templates."""
     # Plain text for a model: HTML escaping would change what it reads. Material is escaped and delimited.
     result = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),

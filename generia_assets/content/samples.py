@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import EnumType
 from functools import partial
-from typing import Any, TypeAlias, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -30,15 +30,14 @@ from generia_assets.content.documents import (
 from generia_assets.content.drafts import Draft, in_language
 from generia_assets.content.keys import character_key
 from generia_assets.content.names import CharacterIndex
+from generia_assets.content.prompt import Schema
 from generia_assets.content.rendering import complaint
-from generia_assets.content.schemas import Schema
 from generia_assets.content.shares import shares
 from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import storyline
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 DraftT = TypeVar("DraftT", bound=Draft)
-_Node: TypeAlias = dict[str, Any]
 
 COMPLAINTS: dict[str, dict[str, object]] = {
     "missing": {"numbers": [1, 2]},
@@ -231,7 +230,7 @@ def sample_answer(draft: type[DraftT], schema: Schema, name: str, language: str)
     return free.model_validate(_answer_value(schema, name, "", language))
 
 
-def _answer_value(schema: _Node, name: str, path: str, language: str) -> object:
+def _answer_value(schema: Schema, name: str, path: str, language: str) -> object:
     if options := schema.get("enum"):
         return options[0]
     if either := schema.get("anyOf"):
@@ -252,7 +251,7 @@ def _answer_value(schema: _Node, name: str, path: str, language: str) -> object:
             return language if path == "content_language" else _text(name, path, language)
 
 
-def _numbered(schema: _Node, number: int) -> _Node:
+def _numbered(schema: Schema, number: int) -> Schema:
     """The schema of an entry of a list: the numbers in it count from their minimum on, entry by entry."""
     own = {**schema, "minimum": min(schema["minimum"] + number - 1, schema["maximum"])} if "minimum" in schema else schema
     parts = own.get("properties", {})

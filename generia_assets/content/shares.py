@@ -45,7 +45,6 @@ class Size(NamedTuple):
 
     @property
     def extensions(self) -> int:
-        """How often the world was extended."""
         return 0 if self.former is None else self.former.extensions + 1
 
     @property

@@ -68,7 +68,6 @@ def similarity(one: str, other: str) -> float:
 
 
 def share(left: set[int], right: Collection[int]) -> float:
-    """The similarity of two texts by their ``sequences``."""
     common = len(left.intersection(right))
     return common / (len(left) + len(right) - common)
 
@@ -129,7 +128,6 @@ class Ideas:
         self.add(*briefs)
 
     def add(self, *briefs: PostBrief) -> None:
-        """Remember these ideas."""
         for brief in briefs:
             rare_first = _rare_first(brief.idea)
             for word in rare_first[: _shared_prefix(len(rare_first))]:
@@ -151,7 +149,6 @@ class Ideas:
 
     @property
     def count(self) -> int:
-        """How many ideas there are."""
         return len(self._words)
 
     @property

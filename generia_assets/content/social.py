@@ -57,19 +57,6 @@ ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
-class _Edge:
-    """A tie seen from neither side: ``kind.one`` is what ``right`` is to ``left``."""
-
-    left: int
-    right: int
-    kind: RelationKind
-    between: str
-    turn: int | None
-    left_names: bool
-    right_names: bool
-
-
-@dataclass(frozen=True)
 class SeededRelation:
     """One side of a relation.
 
@@ -92,20 +79,7 @@ class SeededRelation:
         return self.kind.says.format(first=first, second=second)
 
 
-def _side(edge: _Edge, *, left: bool) -> SeededRelation:
-    return SeededRelation(
-        index=edge.right if left else edge.left,
-        relation=edge.kind.one if left else edge.kind.other,
-        between=edge.between,
-        turn=edge.turn,
-        names=edge.left_names if left else edge.right_names,
-        kind=edge.kind,
-        is_first=left,
-    )
-
-
 def batch_of(index: int) -> int:
-    """The batch in which the character with this index is invented."""
     return index // BATCH
 
 
@@ -154,8 +128,11 @@ def _balanced_choices(values: Sequence[ValueT], count: int, rng: random.Random) 
 
 
 @lru_cache(maxsize=256)
-def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[_Edge, ...]:
-    """All ties inside a batch, its bridges to the batch before it, and its ties to people who were there before an extension."""
+def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[tuple[SeededRelation, SeededRelation], ...]:
+    """All ties inside a batch, its bridges to the batch before it, and its ties to people who were there before an extension.
+
+    Each from both sides: the second is the other person's, and has the index of the first one's holder.
+    """
     members = _members(count, batch, former)
     if not members:
         return ()
@@ -174,7 +151,7 @@ def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[_Edg
 
     between = _balanced_choices(relations.between, len(near) + len(far), rng)
     held: defaultdict[int, set[str]] = defaultdict(set)
-    edges: list[_Edge] = []
+    edges: list[tuple[SeededRelation, SeededRelation]] = []
     for pairs, kinds in ((near, relations.near), (far, relations.far)):
         deck: list[RelationKind] = []
         for pair in pairs:
@@ -189,7 +166,9 @@ def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[_Edg
             turn = rng.randrange(2**16) if rng.random() < _TURN_CHANCE else None
             # Chosen independently: in a network most people are named by others than those whom they name themselves.
             both, one = rng.random() < (_BOTH_NAME if count > _FEW else _BOTH_NAME_WHERE_FEW), rng.random() < 0.5
-            edges.append(_Edge(left, right, kind, between[len(edges)], turn, left_names=both or one, right_names=both or not one))
+            same = between[len(edges)], turn
+            of_left = SeededRelation(right, kind.one, *same, both or one, kind, is_first=True)
+            edges.append((of_left, SeededRelation(left, kind.other, *same, both or not one, kind, is_first=False)))
     return tuple(edges)
 
 
@@ -235,11 +214,11 @@ def acquaintances(seed: int, count: int, index: int, former: Size | None = None)
     else:
         batch = (index - (0 if former is None else former.people)) // BATCH
         edges, ties = (*_edges(seed, count, batch, former), *_edges(seed, count, batch + 1, former)), {}
-    for edge in edges:
-        if edge.left == index:
-            ties.setdefault(edge.right, _side(edge, left=True))
-        elif edge.right == index:
-            ties.setdefault(edge.left, _side(edge, left=False))
+    for of_left, of_right in edges:
+        if of_right.index == index:
+            ties.setdefault(of_left.index, of_left)
+        elif of_left.index == index:
+            ties.setdefault(of_right.index, of_right)
     return tuple(ties[other] for other in sorted(ties))
 
 

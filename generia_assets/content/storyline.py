@@ -1,8 +1,7 @@
 """Storylines: the plan of a character's posts, in their order, before the model invents ideas.
 
-Here: the seeded choice of form, length, event, partner, picture and place in the story for each post of one person. Not here: the
-order of all posts of the world (timeline.py), the forms themselves (data/posts.yaml) and the ideas, which the model writes. As with
-the axes, the model may change parts of a plan that do not fit the world.
+Not here: the order of all posts of the world (timeline.py), the forms themselves (data/posts.yaml) and the ideas, which the model
+writes. As with the axes, the model may change parts of a plan that do not fit the world.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Text functions: cleaning, cutting at a word, counting; letters and words in any script.
 
-Here: functions of strings from users and models. Not here: languages (languages.py), names (names.py), which texts
-are similar (similarity.py).
+Not here: languages (languages.py), names (names.py), which texts are similar (similarity.py).
 """
 
 from __future__ import annotations
@@ -94,6 +93,11 @@ def cut(text: str, limit: int) -> str:
     return head.rstrip(" \n,;:–—-") + "…"
 
 
+def dollars(amount: float) -> str:
+    """US dollars, with more digits for small amounts."""
+    return f"${amount:,.2f}" if amount >= 100 else f"${amount:.4f}"
+
+
 def plural(number: int, what: str) -> str:
     """So many of something: 1 call, 2 calls, 3 people. ``what`` is in the singular and ends with its noun."""
     plural = "people" if what == "person" else f"{what}s"
@@ -112,6 +116,5 @@ def paragraphs(pieces: Iterable[str]) -> tuple[str, ...]:
 
 
 def first_sentences(text: str, count: int) -> str:
-    """The first ``count`` sentences, on one line."""
     found = re.split(r"(?<=[.!?…。！？।])\s+|(?<=[。！？])", one_line(text))
     return " ".join(part for part in found if part) if len(found) <= count else " ".join(found[:count])

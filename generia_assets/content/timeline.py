@@ -1,8 +1,6 @@
 """The timeline: one order for all posts of a world, derived from the seed before any post is written.
 
-Here: the place ``t`` of every post slot, when people join, which earlier post a slot replies to, which posts are vignettes, and
-when the events of the calendar happen. Not here: what a slot is about (storyline.py). The same seed and counts give the same
-timeline in every process.
+Not here: what a slot is about (storyline.py). The same seed and counts give the same timeline in every process.
 
 People join in the order in which they are invented, so the first posts need only the first batch of people. A person's own posts
 are in the order of their life.
@@ -66,16 +64,13 @@ class Timeline:
         return len(self.people)
 
     def t_of(self, index: int, order: int) -> int:
-        """The place of this person's post with this order."""
         return self.places[self.starts[index] + order]
 
     @property
     def count_of_people(self) -> int:
-        """How many people the world has."""
         return len(self.starts) - 1
 
     def count_of(self, index: int) -> int:
-        """How many posts this person writes."""
         return self.starts[index + 1] - self.starts[index]
 
     def joined(self, index: int) -> int:

@@ -1,7 +1,6 @@
 """Reading the YAML files that people edit, with the line of each mistake.
 
-Here: ``read``, and ``Mistake``, a mistake in a template or data file. Not here: what the files may hold (data_files.py), and
-    checking all of them (check.py).
+Not here: what the files may hold (data_files.py), and checking all of them (check.py).
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def graph_of(people: Sequence[PersonCard], relations: Sequence[RelationView], *,
 
 
 def _lines(name: str, space: Spacing) -> tuple[str, ...]:
-    """The name in as many lines as there is space for; words that do not fit are left out. Chinese and Japanese letters are wide."""
+    """The name in as many lines as there is space for; words that do not fit are left out. Letters of Japanese are wide."""
     wide = any(east_asian_width(letter) == "W" for letter in name)
     letters = space.letters // 2 if wide else space.letters
     lines = wrap(name, letters, break_long_words=wide, break_on_hyphens=False)

@@ -16,11 +16,11 @@ from importlib.metadata import version
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from generia_assets import generia_version
 from generia_assets.durable.status import State
 from generia_assets.queries import fleet, fleet_work
 from generia_assets.queries.fleet import HISTORY_STATE, RECENT, UNFINISHED
 from generia_assets.queries.worlds import unreadable_worlds
-from generia_assets.version import generia_version
 from resources.gateway.breaker import BreakerState
 from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase

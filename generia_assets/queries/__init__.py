@@ -1,5 +1,4 @@
 """Queries of worlds' records in MongoDB: typed read models, shared by the command line and the pages.
 
-Here: reading, in order and with limits. Not here: writing (durable), Dagster, and rendering (cli, pages). Texts are returned
-unescaped; the renderers escape them.
+Not here: writing (durable), Dagster, and rendering (cli, pages). Texts are returned unescaped; the renderers escape them.
 """

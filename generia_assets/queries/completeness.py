@@ -1,7 +1,6 @@
 """Whether a world is complete: it has all ordered documents, except those that depend on tasks that failed for good.
 
-Here: the count, for a run before it records ``completed``, for the check ``world_is_whole`` and for ``generia doctor``. Not here:
-checks of single documents (assets/checks).
+Not here: checks of single documents (assets/checks).
 """
 
 from __future__ import annotations

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
-
 from generia_assets.catalog import ASSETS, TaskType, Unit
+from generia_assets.content.documents import FrozenModel
 from generia_assets.content.keys import batch_key, character_index, post_batch_key
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH, Size
@@ -29,14 +28,12 @@ Place = tuple[TaskType, str]
 """A task by its type and key."""
 
 
-class Link(BaseModel):
+class Link(FrozenModel):
     """A task of the chain. Seconds; together they are ``seconds``, from the end of the link before it to its own.
 
     ``before`` it started, ``waiting`` of its calls for a slot, ``model``, ``pictures`` and ``platform`` calls in flight, and the
     ``rest``: our own work, and writing to MongoDB.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     task_type: TaskType
     key: str
@@ -51,10 +48,8 @@ class Link(BaseModel):
     rest: float
 
 
-class CriticalPath(BaseModel):
+class CriticalPath(FrozenModel):
     """The chain, from ``began_at`` (the order, or the start of a later generation) to the end of what ended last."""
-
-    model_config = ConfigDict(frozen=True)
 
     began_at: datetime
     run_after: float
@@ -65,11 +60,9 @@ class CriticalPath(BaseModel):
 
     @property
     def seconds(self) -> float:
-        """Seconds from beginning to end."""
         return self.run_after + sum(link.seconds for link in self.links) + self.finishing
 
     def sums(self) -> Mapping[str, float]:
-        """The sums of time by kind."""
         parts = ("before", "waiting", "model", "pictures", "platform", "rest")
         return {part: sum(getattr(link, part) for link in self.links) for part in parts}
 

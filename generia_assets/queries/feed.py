@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
-from generia_assets.content.documents import Media, Post, PostImage
+from generia_assets.content.documents import FrozenModel, Media, Post, PostImage
 from generia_assets.content.keys import author_of
 from generia_assets.queries.asset_views import AssetView, AssetViews
 from generia_assets.queries.people import PersonCard, cards_by_key, keys_by_username
@@ -41,13 +39,11 @@ class FeedOrder(StrEnum):
         return FeedOrder.OLDEST if self is FeedOrder.NEWEST else FeedOrder.NEWEST
 
 
-class Excerpt(BaseModel):
+class Excerpt(FrozenModel):
     """A post beside another one: quoted above its reply, or among the replies below it.
 
     ``content`` of a quote is the text that was replied to; ``rewritten``: that post has another text now.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     author: PersonCard
@@ -55,10 +51,8 @@ class Excerpt(BaseModel):
     rewritten: bool = False
 
 
-class FeedPost(BaseModel):
+class FeedPost(FrozenModel):
     """A published post as a feed shows it. ``mentions``: keys by username, of those who can be linked to."""
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     post_id: str
@@ -85,19 +79,15 @@ class FeedPost(BaseModel):
         return () if self.deleted else tuple(filter(None, (tag.lstrip("#") for tag in self.hashtags)))
 
 
-class FeedPage(BaseModel):
+class FeedPage(FrozenModel):
     """Some posts in order, and the key to go on after (None: these are the last)."""
-
-    model_config = ConfigDict(frozen=True)
 
     posts: tuple[FeedPost, ...]
     after: str | None
 
 
-class Thread(BaseModel):
+class Thread(FrozenModel):
     """The thread of a post: the posts above it, of which each replies to the one before it, and all replies below it."""
-
-    model_config = ConfigDict(frozen=True)
 
     above: tuple[Excerpt, ...] = ()
     below: tuple[FeedPost, ...] = ()

@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict
-
 from generia_assets.catalog import TaskType
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS
 from generia_assets.durable.status import HISTORY_LACKS, State
 from generia_assets.queries.in_flight import breakers_not_closed
@@ -35,16 +34,12 @@ MOST_CALLS = 20_000
 HISTORY_STATE = "history"
 UNFINISHED = (State.PENDING, State.IN_PROGRESS)
 
-_FIGURE = ConfigDict(frozen=True)
 
-
-class FleetWorlds(BaseModel):
+class FleetWorlds(FrozenModel):
     """All worlds in one state. ``oldest`` is when the first of them was ordered, None where no record says so.
 
     ``state`` is one of ``State``, or ``HISTORY_STATE`` for worlds of the former worker.
     """
-
-    model_config = _FIGURE
 
     state: str
     worlds: int
@@ -55,30 +50,24 @@ class FleetWorlds(BaseModel):
     oldest: datetime | None
 
 
-class TaskCount(BaseModel):
+class TaskCount(FrozenModel):
     """How many tasks of a type are in a state."""
-
-    model_config = _FIGURE
 
     task_type: TaskType
     state: State
     tasks: int
 
 
-class TaskTimes(BaseModel):
+class TaskTimes(FrozenModel):
     """Seconds from start to end of the last tasks of a type."""
-
-    model_config = _FIGURE
 
     task_type: TaskType
     p50_s: float
     p95_s: float
 
 
-class CallFigures(BaseModel):
+class CallFigures(FrozenModel):
     """Recent calls of one API with one outcome. Seconds are sums over calls."""
-
-    model_config = _FIGURE
 
     api: str
     outcome: str
@@ -90,12 +79,10 @@ class CallFigures(BaseModel):
     cost_usd: float
 
 
-class SlotFigures(BaseModel):
+class SlotFigures(FrozenModel):
     """The slots of one API over the fleet: held by processes (in all, and by run), allowed at once now, configured, and asked for
     without success.
     """
-
-    model_config = _FIGURE
 
     api: str
     taken: int
@@ -105,10 +92,8 @@ class SlotFigures(BaseModel):
     waiting: int
 
 
-class ApiStatus(BaseModel):
+class ApiStatus(FrozenModel):
     """The fleet's shared state about the external APIs. ``breakers``: state by API; ``retired``: models not asked for a day."""
-
-    model_config = _FIGURE
 
     slots: list[SlotFigures]
     breakers: dict[str, str]

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from generia_assets.catalog import TaskType
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import FLEET, HISTORY, KEPT_LETTERS, STATUS, TASKS, UNREADABLE_BATCHES
 from generia_assets.durable.figures import CHECKS, DEAD_LETTERS, ORDERS_READ, CheckFigures, DeadLetterFigures, OrdersRead
 from generia_assets.durable.status import OURS, UNFINISHED, State, SuspendReason
@@ -33,43 +34,34 @@ UNRESOLVED_FOR = timedelta(days=7)
 STARTED_WITHIN = timedelta(hours=1)
 """Of the worlds that changed last, those ordered since then count for the time to the first call."""
 
-_FIGURE = ConfigDict(frozen=True)
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class WaitingOrders(BaseModel):
+class WaitingOrders(FrozenModel):
     """Orders of one type that no run has started. ``oldest``: when the first was accepted."""
-
-    model_config = _FIGURE
 
     task_type: TaskType
     orders: int
     oldest: datetime
 
 
-class IdleWorld(BaseModel):
+class IdleWorld(FrozenModel):
     """A world in progress that has not changed since."""
-
-    model_config = _FIGURE
 
     world_id: str
     since: datetime
 
 
-class HeldSlots(BaseModel):
+class HeldSlots(FrozenModel):
     """Slots of one API that the runs of a world hold; ``OTHERS`` for what is beyond ``MOST_HOLDERS`` or of no world."""
-
-    model_config = _FIGURE
 
     api: str
     world_id: str
     slots: int
 
 
-class DeadLetterCounts(BaseModel):
+class DeadLetterCounts(FrozenModel):
     """Dead letters: all, those not sent again, those that their topic has not taken; and partitions held by a batch."""
-
-    model_config = _FIGURE
 
     total: int
     unresolved: int

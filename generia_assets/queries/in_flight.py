@@ -10,9 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
-
 from generia_assets.catalog import TaskType
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.calls.api_status import BREAKER
 from generia_assets.durable.collections import FLEET, STATUS
 from resources.gateway.breaker import BreakerState
@@ -20,13 +19,11 @@ from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
-class BreakerView(BaseModel):
+class BreakerView(FrozenModel):
     """An API whose breaker is not closed: OPEN where no process probes it now, else HALF-OPEN.
 
     ``since``: when the first process opened its breaker. ``probe_at``: the time of the next probe. ``runs``: the affected runs.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     api: str
     state: BreakerState
@@ -61,13 +58,11 @@ def calls_by_task_type(database: MongoDatabase, world_id: str) -> tuple[tuple[Ta
     return tuple((task_type, counts[task_type.value]) for task_type in TaskType if counts[task_type.value])
 
 
-class InFlightCalls(BaseModel):
+class InFlightCalls(FrozenModel):
     """Calls of one world in flight, and the fleet's limit of calls at once: the configured one, or less after a 429.
 
     ``breakers``: those that are not closed; calls of that API wait for a probe.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     llm: int
     llm_ceiling: int

@@ -3,7 +3,7 @@
 Here: which worlds count, and the statistics. Tokens are medians over these worlds. A bill differs from the planned calls at these
 tokens for two reasons. Texts of one world are longer than those of another. And some calls are made more than once (an answer is
 asked for again, a call is lost), which is a steadier share of a large world's bill than of a small one's. Not here: the sums of a
-world (durable/calls/usage.py), prices, and what is quoted where nothing has been learned (cli/quotes.py).
+world (durable/calls/usage.py), prices, and what is quoted where nothing has been learned (generia_assets/quotes.py).
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from statistics import mean, median, stdev
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from generia_assets.catalog import LLM_CALLS
 from generia_assets.durable.calls.usage import CallUsage, Usage
 from generia_assets.durable.collections import GENERATIONS
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDatabase
 
 logger = logging.getLogger(__name__)
 

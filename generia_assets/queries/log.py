@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from generia_assets.content.documents import FrozenModel
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
@@ -27,10 +27,8 @@ LONGEST_CALL = timedelta(seconds=150)
 Level = Literal["info", "warning", "error"]
 
 
-class LogLine(BaseModel):
+class LogLine(FrozenModel):
     """A line. ``id`` is the same whenever it is read; ``task_type`` and ``key`` are '' for lines without a task."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     at: datetime
@@ -86,7 +84,7 @@ Source = Callable[[MongoDatabase, str, datetime | None, int, int], Iterator[LogL
 
 
 def _sources(calls: bool) -> tuple[Source, ...]:
-    return _generations, _events, _tasks, _calls if calls else _bad_calls
+    return _generations, _events, _tasks, partial(_calls, {} if calls else {"outcome": {"$ne": OK}})
 
 
 def _generations(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
@@ -161,16 +159,11 @@ def _tasks(database: MongoDatabase, world_id: str, begin: datetime | None, way: 
         )
 
 
-def _calls(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
-    return _history(database, {"world_id": world_id}, begin, way, most)
-
-
-def _bad_calls(database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
-    return _history(database, {"world_id": world_id, "outcome": {"$ne": OK}}, begin, way, most)
-
-
-def _history(database: MongoDatabase, wanted: MongoDocument, begin: datetime | None, way: int, most: int) -> Iterator[LogLine]:
+def _calls(
+    only: MongoDocument, database: MongoDatabase, world_id: str, begin: datetime | None, way: int, most: int
+) -> Iterator[LogLine]:
     begin = begin and begin - LONGEST_CALL
+    wanted = {"world_id": world_id, **only}
     found = database[HISTORY].find(_from(wanted, "created_at", begin), WITHOUT_TEXTS).sort("created_at", way).limit(most)
     for call in read_requests(found):
         succeeded = call.outcome == OK

@@ -1,7 +1,6 @@
 """Finding an item of a world by its key, by a username, or by the id it has on the platform.
 
-Here: from what people type (``c0007``, ``@mira``, ``c0007-p0003``, a published id) to an item's key. Not here: the item itself
-(traces.py, people.py, feed.py).
+Not here: the item itself (traces.py, people.py, feed.py).
 """
 
 from __future__ import annotations
@@ -81,7 +80,6 @@ _NEWEST = [("updated_at", -1)]
 
 
 def _written(database: MongoDatabase, world_id: str) -> MongoDocument:
-    """The tasks that wrote a person of this world."""
     return {
         "world_id": world_id,
         "generation": {"$in": generations_of(database, world_id)},

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict
-
-from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, Media, WorldRequest
+from generia_assets.content.documents import Character, CharacterAvatar, CharacterBrief, FrozenModel, Media, WorldRequest
 from generia_assets.content.keys import WORLD_KEY, character_index
 from generia_assets.content.shares import shares
 from generia_assets.queries.asset_views import AssetViews
@@ -18,10 +16,8 @@ from generia_assets.queries.search import text_in
 PEOPLE_PAGE = 100
 
 
-class PersonCard(BaseModel):
+class PersonCard(FrozenModel):
     """A person as a card shows them. ``avatar`` None: there is none (yet)."""
-
-    model_config = ConfigDict(frozen=True)
 
     key: str
     character_id: str
@@ -32,10 +28,8 @@ class PersonCard(BaseModel):
     avatar: Media | None = None
 
 
-class KnownPerson(BaseModel):
+class KnownPerson(FrozenModel):
     """A relation with the other person's card; None while that person is not written."""
-
-    model_config = ConfigDict(frozen=True)
 
     username: str
     relationship_type: str
@@ -43,13 +37,11 @@ class KnownPerson(BaseModel):
     person: PersonCard | None
 
 
-class RelationView(BaseModel):
+class RelationView(FrozenModel):
     """A relation between two people of one page, by their keys.
 
     ``other_is``: what the other is to the one; ``one_is``: the reverse. '' where that side does not name the relation.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     one: str
     other: str
@@ -57,13 +49,11 @@ class RelationView(BaseModel):
     one_is: str
 
 
-class PersonView(BaseModel):
+class PersonView(FrozenModel):
     """A person in full. ``brief``: the concept that they were written from, or None.
 
     ``relations``: those of the person and their acquaintances among themselves.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     card: PersonCard
     character: Character
@@ -72,10 +62,8 @@ class PersonView(BaseModel):
     relations: tuple[RelationView, ...]
 
 
-class PeoplePage(BaseModel):
+class PeoplePage(FrozenModel):
     """Some people in order, their relations among themselves, and the key to go on after (None: these are the last)."""
-
-    model_config = ConfigDict(frozen=True)
 
     people: tuple[PersonCard, ...]
     relations: tuple[RelationView, ...]

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import AliasPath, BeforeValidator, Field, FiniteFloat, model_validator
 
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
 from resources.mongodb.connection import MongoDatabase, MongoDocument
-from resources.mongodb.stored import Moment, UnreadableRecord, readable
+from resources.mongodb.stored import Moment, readable
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +29,6 @@ OK = "ok"
 """Outcome of an attempt with a usable answer."""
 WITHOUT_TEXTS = {"request_data": 0, "response_data": 0}
 """Projection of requests whose figures alone are read."""
-_FROZEN = ConfigDict(frozen=True)
 
 
 def _none_is(default: object) -> BeforeValidator:
@@ -39,13 +40,11 @@ Text = Annotated[str, _none_is("")]
 Milliseconds = Annotated[int, BeforeValidator(lambda value: int(value or 0) if isinstance(value, float) else value or 0)]
 
 
-class TaskRecord(BaseModel):
+class TaskRecord(FrozenModel):
     """A task.
 
     Fields that a projection leaves out have their defaults; ``generation`` and ``key`` are '' for an order that has not started.
     """
-
-    model_config = _FROZEN
 
     id: str = Field(validation_alias="_id")
     type: str
@@ -62,19 +61,16 @@ class TaskRecord(BaseModel):
 
     @property
     def over(self) -> bool:
-        """Whether it is completed, or failed for good."""
         return self.status in (State.COMPLETED, State.FAILED)
 
 
-class RequestRecord(BaseModel):
+class RequestRecord(FrozenModel):
     """One recorded attempt of a call to an external API.
 
     Times in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``. ``model`` is '' for other APIs than the language
     model; ``waited_ms`` is from the call, or from the end of the attempt before, to the sending. A call that a crash cut off has
     neither request nor response.
     """
-
-    model_config = _FROZEN
 
     id: str = Field(validation_alias="_id")
     task_id: str
@@ -128,10 +124,8 @@ class RequestRecord(BaseModel):
         return str(text or "")
 
 
-class EventRecord(BaseModel):
+class EventRecord(FrozenModel):
     """A live event of a world, as the outbox holds it."""
-
-    model_config = _FROZEN
 
     id: str = Field(validation_alias="_id")
     seq: int
@@ -140,39 +134,20 @@ class EventRecord(BaseModel):
     event: MongoDocument
 
 
-class GenerationRecord(BaseModel):
+class GenerationRecord(FrozenModel):
     """A generation: when it began, for which items (none: all), with how many tasks of each type."""
-
-    model_config = _FROZEN
 
     id: str = Field(validation_alias="_id")
     started_at: Moment
-    tasks: dict[str, int] = {}
-    keys: list[str] = []
+    tasks: dict[str, int] = Field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
 
-def read_tasks(found: Iterable[MongoDocument]) -> Iterator[TaskRecord]:
-    """These tasks."""
-    return readable(TaskRecord, found, TASKS, _log)
-
-
-def read_requests(found: Iterable[MongoDocument]) -> Iterator[RequestRecord]:
-    """These requests."""
-    return readable(RequestRecord, found, HISTORY, _log)
-
-
-def read_events(found: Iterable[MongoDocument]) -> Iterator[EventRecord]:
-    """These events."""
-    return readable(EventRecord, found, WORLD_EVENTS, _log)
-
-
-def read_generations(found: Iterable[MongoDocument]) -> Iterator[GenerationRecord]:
-    """These generations."""
-    return readable(GenerationRecord, found, GENERATIONS, _log)
-
-
-def _log(unreadable: UnreadableRecord) -> None:
-    logger.warning("%s", unreadable)
+_logged = partial(logger.warning, "%s")
+read_tasks = partial(readable, TaskRecord, collection=TASKS, unreadable=_logged)
+read_requests = partial(readable, RequestRecord, collection=HISTORY, unreadable=_logged)
+read_events = partial(readable, EventRecord, collection=WORLD_EVENTS, unreadable=_logged)
+read_generations = partial(readable, GenerationRecord, collection=GENERATIONS, unreadable=_logged)
 
 
 @dataclass(frozen=True)
@@ -191,7 +166,6 @@ class RequestFilter:
     until: datetime | None = None
 
     def query(self, world_id: str) -> MongoDocument:
-        """The query that finds them in this world."""
         query: MongoDocument = {"world_id": world_id}
         for field, value in (("request_type", self.request_type), ("api_type", self.api), ("outcome", self.outcome)):
             if value:
@@ -219,10 +193,8 @@ def find_requests(
 
 
 def count_requests(database: MongoDatabase, world_id: str, wanted: RequestFilter) -> int:
-    """How many such requests there are."""
     return database[HISTORY].count_documents(wanted.query(world_id))
 
 
 def request_types(database: MongoDatabase, world_id: str) -> list[str]:
-    """The types that the world's requests have."""
     return sorted(str(value) for value in database[HISTORY].distinct("request_type", {"world_id": world_id}))

@@ -1,7 +1,6 @@
 """Every object that MongoDB keeps of a world, by section and type (R14).
 
-Here: the sections and reading their documents: an asset's through its view (asset_views.py), posts and their pictures in the order
-of the world. Not here: rendering (cli).
+Not here: rendering (cli).
 """
 
 from __future__ import annotations
@@ -9,15 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-
-from pymongo import ASCENDING
+from typing import TYPE_CHECKING
 
 from generia_assets.catalog import ASSETS, AssetSpec
 from generia_assets.content.keys import is_character_key, is_post_key
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
-from generia_assets.queries.asset_views import AssetViews
-from resources.mongodb.connection import MongoDatabase, MongoDocument
-from resources.mongodb.document_store import POINTERS
+from resources.mongodb.stored import POINTERS, MongoDocument
+
+if TYPE_CHECKING:
+    from generia_assets.queries.asset_views import AssetViews
+    from resources.mongodb.connection import MongoDatabase
 
 ASSET_OF: Mapping[str, AssetSpec] = {asset.section: asset for asset in ASSETS.values()}
 
@@ -38,7 +38,6 @@ class RecordSection:
     world_field: str = "world_id"
 
     def of(self, world_id: str) -> MongoDocument:
-        """The query for this world."""
         return {self.world_field: world_id, **self.only}
 
 
@@ -69,7 +68,7 @@ def documents(
     ``item``: only documents with this id: their own, an item's key, a username, a task's or the platform's id.
     """
     if section in ASSET_OF:
-        yield from _of_asset(AssetViews.of(database, world_id), ASSET_OF[section], item)
+        yield from _of_asset(_views(database, world_id), ASSET_OF[section], item)
         return
     record = RECORDS[section]
     wanted = record.of(world_id)
@@ -77,12 +76,11 @@ def documents(
         wanted[record.type_field] = {"$regex": f"^{re.escape(of_type)}(:|$)"}
     if item and record.ids:
         wanted["$or"] = [{field: item} for field in record.ids]
-    yield from database[record.collection].find(wanted, batch_size=200).sort(record.order, ASCENDING)
+    yield from database[record.collection].find(wanted, batch_size=200).sort(record.order)
 
 
 def counts(database: MongoDatabase, world_id: str) -> dict[str, int]:
-    """How many documents each section has."""
-    views = AssetViews.of(database, world_id)
+    views = _views(database, world_id)
     return {
         section: views.count(ASSET_OF[section].name)
         if section in ASSET_OF
@@ -98,6 +96,12 @@ def types_of(database: MongoDatabase, world_id: str, section: str) -> list[str]:
         return []
     found = database[record.collection].distinct(record.type_field, record.of(world_id))
     return sorted({str(name).partition(":")[0] for name in found})
+
+
+def _views(database: MongoDatabase, world_id: str) -> AssetViews:
+    from generia_assets.queries.asset_views import AssetViews  # with pymongo, for which the names of the sections need not wait
+
+    return AssetViews.of(database, world_id)
 
 
 _IDS = ("key", "username", "character_id", "post_id")

@@ -1,20 +1,20 @@
 """Figures of a world's work, by task type and by type of request: counts, failures, times, tokens, dollars (R14, R16).
 
-Here: figures over all of a world's generations. Not here: where the time of the last one went (critical_path.py). Requests are
-those of the last HISTORY_TTL_DAYS days.
+Not here: where the time of the last one went (critical_path.py). Requests are those of the last HISTORY_TTL_DAYS days.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import computed_field
 
 from generia_assets.catalog import TaskType
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.records import OK, WITHOUT_TEXTS, RequestRecord, read_requests, read_tasks
@@ -23,13 +23,11 @@ from resources.mongodb.connection import MongoDatabase
 NumberT = TypeVar("NumberT", int, float)
 
 
-class RequestFigures(BaseModel):
+class RequestFigures(FrozenModel):
     """Requests of one type with one outcome, at one service tier ('' for none).
 
     Durations in milliseconds; ``cached_tokens`` are part of ``prompt_tokens``.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     api: str
     request_type: str
@@ -44,15 +42,13 @@ class RequestFigures(BaseModel):
     p95_ms: int
 
 
-class TaskFigures(BaseModel):
+class TaskFigures(FrozenModel):
     """Tasks of one type and all their calls. Times in milliseconds.
 
     ``p50_ms`` and ``p95_ms`` are of finished tasks, from beginning to end. ``waiting_ms`` is the time before their calls were
     sent (mostly waiting for a slot), ``calling_ms`` the time until the answers: sums over calls, many of which were in flight at
     once.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     task_type: TaskType
     tasks: int
@@ -77,10 +73,8 @@ class TaskFigures(BaseModel):
         return round(self.cached_tokens / self.prompt_tokens, 4) if self.prompt_tokens else 0.0
 
 
-class WorldFigures(BaseModel):
+class WorldFigures(FrozenModel):
     """All figures of a world."""
-
-    model_config = ConfigDict(frozen=True)
 
     tasks: tuple[TaskFigures, ...]
     requests: tuple[RequestFigures, ...]
@@ -104,6 +98,12 @@ class _Calls:
         self.cached += call.cached_tokens
         self.output += call.output_tokens
         self.cost += call.cost_usd
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What figures of requests and of tasks have in common."""
+        tokens = {"prompt_tokens": self.prompt, "cached_tokens": self.cached, "output_tokens": self.output}
+        return {"calls": len(self.durations), **tokens, "cost_usd": round(self.cost, 6)}
 
 
 @dataclass
@@ -146,34 +146,21 @@ def _task_figures(task_type: TaskType, tasks: _Tasks, calls: _Calls) -> TaskFigu
         completed=tasks.states[State.COMPLETED.value],
         failed=tasks.states[State.FAILED.value],
         attempts=tasks.attempts,
-        p50_ms=percentile(tasks.durations, 0.5),
-        p95_ms=percentile(tasks.durations, 0.95),
-        calls=len(calls.durations),
         calls_failed=calls.failed,
         waiting_ms=calls.waited,
         calling_ms=sum(calls.durations),
-        prompt_tokens=calls.prompt,
-        cached_tokens=calls.cached,
-        output_tokens=calls.output,
-        cost_usd=round(calls.cost, 6),
+        **_percentiles(tasks.durations),
+        **calls.figures,
     )
 
 
 def _request_figures(kind: tuple[str, str, str, str], calls: _Calls) -> RequestFigures:
-    api, request_type, outcome, tier = kind
-    return RequestFigures(
-        api=api,
-        request_type=request_type,
-        outcome=outcome,
-        tier=tier,
-        calls=len(calls.durations),
-        prompt_tokens=calls.prompt,
-        cached_tokens=calls.cached,
-        output_tokens=calls.output,
-        cost_usd=round(calls.cost, 6),
-        p50_ms=percentile(calls.durations, 0.5),
-        p95_ms=percentile(calls.durations, 0.95),
-    )
+    named = dict(zip(("api", "request_type", "outcome", "tier"), kind, strict=True))
+    return RequestFigures(**named, **calls.figures, **_percentiles(calls.durations))
+
+
+def _percentiles(durations: Sequence[int]) -> dict[str, int]:
+    return {"p50_ms": percentile(durations, 0.5), "p95_ms": percentile(durations, 0.95)}
 
 
 def percentile(values: Iterable[NumberT], share: float) -> NumberT:

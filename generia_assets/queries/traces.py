@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import computed_field
 
 from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.orders.workload import task_keys
 from generia_assets.durable.status import State
@@ -25,15 +26,13 @@ from generia_assets.queries.worlds import world_status
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
-class Step(BaseModel):
+class Step(FrozenModel):
     """A task of the chain. ``made`` is the item's own document (of a batch: its one brief), None while there is none.
 
     ``items`` is how many items the same calls made; ``own`` is False for steps that all items share (the world's description).
     ``heard``: the posts of others in the prompt of its last call, a line each; ``without_call``: the program made it without the
         model.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     task_id: str
@@ -60,10 +59,8 @@ class Step(BaseModel):
         return round(sum(one.cost_usd for one in self.requests), 8)
 
 
-class Trace(BaseModel):
+class Trace(FrozenModel):
     """The origin of an item. ``post_id`` and ``character_id`` are the platform's, '' until they exist."""
-
-    model_config = ConfigDict(frozen=True)
 
     world_id: str
     world_name: str

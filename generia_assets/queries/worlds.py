@@ -6,17 +6,18 @@ Here: finished and growing worlds (asset_views.py finds the documents). Not here
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
 from pymongo import DESCENDING
 
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import languages
-from generia_assets.content.documents import WorldDescription, WorldImages
+from generia_assets.content.documents import FrozenModel, WorldDescription, WorldImages
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import UNFINISHED, SuspendReason, WorldStatus, status_of, statuses
 from generia_assets.queries.asset_views import AssetViews
@@ -26,17 +27,17 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import UnreadableRecord
 
 WORLDS_PAGE = 24
+LAST = "last"
+"""The world that was ordered last, unless a world has this id."""
 DESCRIPTIONS = ASSETS["world_description"].collection
 LANGUAGE = "user_preferences.language"
 
 
-class WorldView(BaseModel):
+class WorldView(FrozenModel):
     """The present state of a world. ``description`` and ``images`` are None until they are made.
 
     ``at_work``: the calls in flight by task type, of a world that is being made.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     status: WorldStatus
     description: WorldDescription | None
@@ -115,13 +116,11 @@ class WorldQuery:
         return wanted
 
 
-class WorldsPage(BaseModel):
+class WorldsPage(FrozenModel):
     """Some worlds, those that changed last first, and the moment to go on before (None: these are the last).
 
     ``unreadable``: records between them that cannot be read.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     worlds: tuple[WorldView, ...]
     unreadable: tuple[UnreadableRecord, ...]
@@ -154,6 +153,37 @@ def world_status(database: MongoDatabase, world_id: str) -> WorldStatus | None:
     """The world's status record, or None if such a world was never ordered. Raises ``UnreadableRecordError``."""
     found = database[STATUS].find_one({"_id": world_id})
     return None if found is None else status_of(found)
+
+
+class NamedWorld(NamedTuple):
+    """What tells a world from others; ``name`` is '' until it has one."""
+
+    world_id: str
+    name: str
+
+
+def worlds_named(database: MongoDatabase, word: str, *, limit: int) -> list[NamedWorld]:
+    """The worlds that this word may mean, the newest first.
+
+    The one with this id, else ``last``, else those with this name in whatever case, else those whose ids or names begin like this.
+    """
+    if exact := _named(database, {"_id": word}, 1):
+        return exact
+    if word == LAST:
+        return newest_worlds(database, 1)
+    escaped = re.escape(word)
+    whole, beginning = ({"$regex": pattern, "$options": "i"} for pattern in (rf"^{escaped}\z", rf"^{escaped}"))
+    return _named(database, {"name": whole}, limit) or _named(database, {"$or": [{"_id": beginning}, {"name": beginning}]}, limit)
+
+
+def newest_worlds(database: MongoDatabase, limit: int) -> list[NamedWorld]:
+    """The worlds that were ordered last, the newest first."""
+    return _named(database, {"created_at": {"$type": "date"}}, limit)
+
+
+def _named(database: MongoDatabase, query: MongoDocument, limit: int) -> list[NamedWorld]:
+    found = database[STATUS].find(query, {"name": 1}).sort([("created_at", DESCENDING), ("_id", 1)]).limit(limit)
+    return [NamedWorld(str(one["_id"]), str(one.get("name") or "")) for one in found]
 
 
 def world(views: AssetViews) -> WorldView | None:

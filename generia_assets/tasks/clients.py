@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from generia_assets.content.documents import Media
+from generia_assets.content.documents import FrozenModel, Media
 from generia_assets.content.pictures import Shown
 from generia_assets.content.prompt import Prompt
 
@@ -31,13 +31,11 @@ class MediaType(IntEnum):
     POST_IMAGE = 4
 
 
-class ImageRequest(BaseModel):
+class ImageRequest(FrozenModel):
     """A request for an image. Sizes in pixels; the same prompt and ``seed`` give the same image.
 
     ``references``: people in it whose avatars exist; an image API that takes reference pictures keeps their faces.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     media_type: MediaType
     prompt: str
@@ -141,13 +139,7 @@ class PlatformClient(Protocol):
 
 @dataclass(frozen=True)
 class TaskClients:
-    """The clients that a task gets.
-
-    Attributes:
-        text: the language model.
-        images: the image API with the media service.
-        platform: the platform's other services.
-    """
+    """The clients that a task gets."""
 
     text: TextClient
     images: ImageClient

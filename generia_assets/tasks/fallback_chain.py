@@ -1,7 +1,6 @@
 """Fallback chains: the requests that are tried, step by step, after moderation refuses one (R10).
 
-Here: following a chain, and keeping an accepted answer when a request for a better one is refused. Not here: the steps (each task),
-the wording of softer requests (content/prompts).
+Not here: the steps (each task), the wording of softer requests (content/prompts).
 """
 
 from __future__ import annotations

@@ -7,14 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from generia_assets.content import ask_people, languages
-from generia_assets.content.documents import (
-    Acquaintance,
-    Character,
-    CharacterBrief,
-    Relationship,
-    WorldDescription,
-    WorldRequest,
-)
+from generia_assets.content.documents import Acquaintance, Character, CharacterBrief, Relationship, WorldDescription, WorldRequest
 from generia_assets.content.drafts import BothSidesDraft, CharacterDraft, RegeneratedCharacterDraft, in_language
 from generia_assets.content.fields import BIO_LIMIT
 from generia_assets.content.pictures import UNSEEN_LOOK, UNSEEN_SCENE
@@ -99,11 +92,7 @@ async def _written(
     draft, reason = await write_with_fallback(
         clients.text,
         draft_class,
-        [
-            lambda _: ask(),
-            lambda reason: ask(softened=reason),
-            lambda reason: ask(softened=reason, mild=True),
-        ],
+        [lambda _: ask(), lambda reason: ask(softened=reason), lambda reason: ask(softened=reason, mild=True)],
     )
     missing = [slot for slot in ask_people.relation_slots(acquaintances) if slot not in draft.relations]
     moderation = f"asked for again in softer words, refused by moderation: {reason}" if reason else ""
@@ -161,6 +150,5 @@ async def generate_character(
 
 
 def as_published(character: Character) -> NewCharacter:
-    """The character's fields for the platform."""
     meta = character.model_dump(mode="json", include=set(PLATFORM_FIELDS))
     return NewCharacter(display_name=character.display_name, meta=meta)

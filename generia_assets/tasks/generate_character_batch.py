@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from generia_assets.content import ask_people, banlist, languages
+from generia_assets.content import ask_people, banlist, languages, seeding
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import Acquaintance, CharacterBrief, WorldDescription, WorldRequest
+from generia_assets.content.documents import Acquaintance, CharacterBrief, FrozenModel, WorldDescription, WorldRequest
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, RegeneratedConceptDraft, in_language
-from generia_assets.content.fallback_characters import fallback_character, fallback_life
 from generia_assets.content.fields import by_number
 from generia_assets.content.keys import character_index, character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE, similarity
+from generia_assets.content.text import sentence
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_REFUSALS
 from generia_assets.tasks.task_definition import TaskParameters, durable_task
@@ -38,6 +39,9 @@ STRICT_ANSWERS = 3
 copies and mixed alphabets are: a dull person is better than no world."""
 MOST_REGENERATED = 4
 """Answers asked for one regenerated person before the attempt has failed."""
+_CONCEPT_AXES = 4
+_LINE_AXES = 2
+"""Axes, in the file's order, that make a concept and its one line."""
 
 
 class CharacterBatchParameters(TaskParameters):
@@ -50,10 +54,8 @@ class CharacterBatchParameters(TaskParameters):
     count: int = Field(ge=1, le=BATCH)
 
 
-class CharacterBriefs(BaseModel):
+class CharacterBriefs(FrozenModel):
     """The concepts of one batch, in the order of their indices. ``worn``: the banned terms in them, for counting."""
-
-    model_config = ConfigDict(frozen=True)
 
     briefs: tuple[CharacterBrief, ...]
     worn: tuple[str, ...] = ()
@@ -66,6 +68,63 @@ class PreviousCharacter:
     brief: CharacterBrief
     others: Sequence[CharacterBrief]
     acquaintances: Sequence[Acquaintance]
+
+
+def fallback_character(
+    request: WorldRequest, world: WorldDescription, index: int, posts_count: int, reason: str, taken: Callable[[str, str], bool]
+) -> CharacterBrief:
+    """A person made of the program's random choices, where moderation refuses the model's.
+
+    The values are English, like everything in prompts, and readers see them only in traces: the person is written from them, in the
+    world's language; if that is refused, too, a fixed sentence replaces the text (``languages.undescribed_person``).
+
+    Args:
+        taken: whether a person has this username or this display name.
+    """
+    handle, name = next(names for names in _names(world, request.seed, index) if not taken(*names))
+    drawn = character_axes(request.seed, index)
+    return fallback_life(
+        CharacterBrief(
+            key=character_key(index),
+            username=handle,
+            display_name=name,
+            concept="",
+            one_line="",
+            axes=drawn,
+            posts_count=posts_count,
+            years=years(request.seed, index),
+        ),
+        drawn,
+        reason,
+    )
+
+
+def fallback_life(brief: CharacterBrief, drawn: Mapping[str, str], reason: str) -> CharacterBrief:
+    """The same person with these values as the concept, marked with the ``reason`` of the refusal."""
+    values = list(drawn.values())
+    return brief.model_copy(
+        update={
+            "concept": " ".join(sentence(value[:1].upper() + value[1:]) for value in values[:_CONCEPT_AXES]),
+            "one_line": "; ".join(values[:_LINE_AXES]),
+            "axes": dict(drawn),
+            **dict.fromkeys(("kind", "age", "trade", "look"), ""),
+            "facts": {},
+            "moderation": f"drawn by lot, the model's concepts were refused by moderation: {reason}",
+        }
+    )
+
+
+def _names(world: WorldDescription, seed: int, index: int) -> Iterator[tuple[str, str]]:
+    """Endless usernames and display names: the world's examples of names, their parts recombined, then with numbers."""
+    examples = [name for name in world.naming.examples if name.strip()] or [world.name]
+    seeding.seeded_rng(seed, "stand-in", index).shuffle(examples)
+    mixed = [f"{one.split()[0]} {' '.join(other.split()[1:]) or other}" for one in examples for other in examples if one != other]
+    for name in (*examples, *mixed):
+        # Usernames are Latin; a name in another script is not transcribed, which would take knowing the language.
+        yield username(name) if name.isascii() and username(name) else f"someone_{index + 1}", name
+    for number in count(2):
+        for name in examples:
+            yield f"someone_{index + 1}_{number}", f"{name} {number}"
 
 
 def _objection(
@@ -92,7 +151,7 @@ def _objection(
     if similar := next(filter(None, (characters.name_of_similar(draft.concept, threshold) for characters in taken)), ""):
         return complaint("same_person", number=number, name=similar)
     names = f"{draft.display_name} {draft.username.replace('_', ' ')}"
-    if strict and (worn := banlist.find_banned_names(names, language, wished=wished)):
+    if strict and (worn := banlist.find_banned(names, language, wished=wished, kinds=("names",))):
         return complaint("banned", number=number, name=draft.display_name, found=worn)
     return ""
 
@@ -167,7 +226,7 @@ async def generate_character_batch(
 
     Missing people are asked for again, surplus ones cut; taken or banned names and similar people are sent back with the reason.
     After a refusal other people are asked for, then without the parts that may be the cause; after ``MOST_REFUSALS`` refusals
-    fallback characters replace those that are missing (content/fallback_characters.py).
+    fallback characters, made of the program's random choices, replace those that are missing.
 
     Args:
         characters: all people of the earlier batches.
@@ -195,13 +254,7 @@ async def generate_character_batch(
         known = ask_people.by_index((*characters.latest, *made.values()))
         ties = () if mild else ask_people.ties_to_describe(request, missing, parameters.first, known)
         prompt = ask_people.character_batch(
-            request,
-            world,
-            first=parameters.first,
-            numbers=missing,
-            characters=characters,
-            made=tuple(made.values()),
-            mild=mild,
+            request, world, first=parameters.first, numbers=missing, characters=characters, made=tuple(made.values()), mild=mild
         ).with_complaints(*complaints)
         try:
             draft = await clients.text.write(prompt, in_language(ConceptsDraft, language))
@@ -228,16 +281,10 @@ async def generate_character_batch(
             made[number] = CharacterBrief(
                 key=character_key(index),
                 username=username(person.username),
-                display_name=person.display_name,
-                concept=person.concept,
-                one_line=person.one_line,
-                kind=person.kind,
-                age=person.age,
                 years=years(request.seed, index),
-                trade=person.trade,
-                look=person.look,
                 axes=character_axes(request.seed, index),
                 posts_count=posts[index],
+                **person.model_dump(exclude={"number", "obvious", "username"}),
             )
             made_names.add(made[number])
         known |= ask_people.by_index(tuple(made.values()))

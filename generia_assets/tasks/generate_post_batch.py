@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from generia_assets.content import ask_posts
-from generia_assets.content.documents import Acquaintance, Character, PostBrief, WorldDescription, WorldRequest
+from generia_assets.content.documents import Acquaintance, Character, FrozenModel, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import IdeasDraft, in_language
 from generia_assets.content.fields import by_number
 from generia_assets.content.keys import post_key
@@ -35,10 +35,8 @@ class PostBatchParameters(TaskParameters):
     count: int = Field(ge=1, le=BATCH)
 
 
-class PostBriefs(BaseModel):
+class PostBriefs(FrozenModel):
     """The ideas of one batch, in the order of the character's life."""
-
-    model_config = ConfigDict(frozen=True)
 
     briefs: tuple[PostBrief, ...]
 

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from generia_assets.content import ask_world, banlist, languages
-from generia_assets.content.documents import (
-    NamingCustoms,
-    UserPreferences,
-    WorldDescription,
-    WorldRequest,
-)
+from generia_assets.content.documents import NamingCustoms, UserPreferences, WorldDescription, WorldRequest
 from generia_assets.content.drafts import WorldDraft, in_language
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import complaint

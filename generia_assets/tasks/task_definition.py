@@ -11,9 +11,10 @@ from enum import Enum
 from importlib import import_module
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from generia_assets.catalog import TaskType
+from generia_assets.content.documents import FrozenModel
 from generia_assets.tasks.clients import TaskClients
 
 
@@ -29,14 +30,11 @@ class Level(Enum):
 
     @property
     def attempts(self) -> int:
-        """Attempts after which the task has failed for good."""
         return self.value
 
 
-class TaskParameters(BaseModel):
+class TaskParameters(FrozenModel):
     """The parameters stored with a task, so that it can be executed again: small, never a copy of the world's description."""
-
-    model_config = ConfigDict(frozen=True)
 
     key: str = Field(description="item key, unique among the world's tasks of one type and generation")
 

@@ -5,7 +5,7 @@
 * **economy** is ours: what the first posts of a world need is asked at standard, everything else at flex.
 
 A request names its tier in ``serviceTier``. An answer names the tier that served it in ``usageMetadata.serviceTier``, and in the
-header ``x-gemini-service-tier``. Which call of a world gets which tier: generia_assets/content/economy.py.
+header ``x-gemini-service-tier``. Which call of a world gets which tier: generia_assets/content/plan.py.
 """
 
 from __future__ import annotations

@@ -23,12 +23,12 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from resources.mongodb.connection import MongoDatabase, MongoDocument, missing_indexes, retried_on_outage
+from resources.mongodb.stored import POINTERS as POINTERS
 from resources.mongodb.stored import UnreadableRecord, readable, refuse, required
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
 
-POINTERS = "materializations"
 BATCH = 500
 """Documents written at once."""
 TRIES = 5
@@ -64,10 +64,10 @@ class CollectionLike(Protocol):
     """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
 
     @property
-    def collection(self) -> str: ...  # noqa: D102
+    def collection(self) -> str: ...
 
     @property
-    def one_per_world(self) -> bool: ...  # noqa: D102
+    def one_per_world(self) -> bool: ...
 
 
 @dataclass(frozen=True)

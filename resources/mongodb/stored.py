@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from resources.explanation import explain
-from resources.mongodb.connection import MongoDocument
+
+MongoDocument: TypeAlias = dict[str, Any]
+"""A raw BSON document, at the border to pymongo only; inside, typed pydantic documents are passed."""
+POINTERS = "materializations"
+"""The collection of the pointers to the visible documents (document_store.py)."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

@@ -25,6 +25,7 @@ def a_backfill(worlds: Worlds, world_id: str, count: int) -> dict[str, str]:
     return {BACKFILL_ID_TAG: backfill_id}
 
 
+@pytest.mark.case("P42")
 @pytest.mark.parametrize("confirmed", [{}, {CONFIRMED: "5"}], ids=["not confirmed", "fewer confirmed"])
 @pytest.mark.parametrize("select", [(), ("world_images",)], ids=["all nine", "a part"])
 def test_a_backfill_that_nobody_confirmed_ends_with_its_price_before_anything_begins(

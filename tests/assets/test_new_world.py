@@ -32,6 +32,7 @@ def launch(worlds: Worlds, form: dict[str, Any], parent: Made | None = None) -> 
     return worlds.made(run.run_id)
 
 
+@pytest.mark.case("P41")
 def test_the_form_as_it_opens_orders_a_world_that_the_watchdog_starts_at_once(worlds: Worlds) -> None:
     """Its id has words of the prompt, it is a partition, and its run says that it comes from Dagster's pages and who ordered it."""
     opened: Any = validate_run_config(worlds.defs.resolve_job_def("new_world"))["ops"]["order_world"]["config"]

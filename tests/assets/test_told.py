@@ -135,6 +135,22 @@ def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_wor
     assert keys == [post.key for post in worlds.documents("posts", "many-posts")][:ROWS]
 
 
+def test_a_completed_world_is_one_point_in_the_plots_of_the_platform(worlds: Worlds, large: Made) -> None:
+    """The run ends with one materialization of the external asset ``platform``, which has no partition: its plots are over time."""
+    (event,) = (one for one in large.events if one.asset_key is not None and one.asset_key.path[-1] == "platform")
+    told: dict[str, Any] = {name: one.value for name, one in event.materialization.metadata.items()}
+    world = worlds.status("many-posts")
+    assert event.partition is None
+    assert (told["world"], told["people"], told["posts"]) == (
+        f"{world.name} (many-posts)",
+        world.users_created,
+        world.posts_created,
+    )
+    cost, seconds = told["cost_usd"], told["seconds"]
+    assert isinstance(cost, float) and cost > 0
+    assert isinstance(seconds, float) and 0 < seconds < 600
+
+
 def test_a_rerun_carries_the_worlds_name_from_the_start_and_where_it_comes_from(worlds: Worlds, large: Made) -> None:
     """A run by a job's form, one by the button and one from the command line are told apart."""
     name = worlds.status("many-posts").name

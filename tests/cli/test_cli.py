@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +23,11 @@ from typer.testing import CliRunner
 from generia_assets.catalog import TaskType
 from generia_assets.cli.console import safe_block, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES
-from generia_assets.cli.main import COMMANDS, app, load
+from generia_assets.cli.main import COMMANDS, GROUPS, app, load
 from generia_assets.cli.order import new_order, world_parameters
 from generia_assets.cli.parsers import moment as parsed
 from generia_assets.cli.rendering.book import escaped, paragraphs
-from generia_assets.cli.rendering.displays import PlainDisplay, world_panel
+from generia_assets.cli.rendering.displays import Display, world_panel
 from generia_assets.cli.rendering.formats import as_json, clock
 from generia_assets.cli.rendering.requests import print_log
 from generia_assets.cli.rendering.summary import WorldResult
@@ -41,7 +42,6 @@ from generia_assets.queries.statistics import percentile
 from generia_assets.settings import settings
 from sensors.messages import read_message
 
-WITH_DAGSTER = ("local_services.demo", "local_services.dev")
 WORLD = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10"
 HOSTILE = "\x1b[2J[bold]not bold[/bold]\x07 \u202eturned\nnext\x9b31m"
 
@@ -121,13 +121,33 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     assert all(f"  {name} " in out for name in COMMANDS)
 
 
-@pytest.mark.servers
-def test_no_command_that_looks_at_worlds_needs_dagster() -> None:
-    """A look at a world starts in a fraction of a second: none of these commands imports Dagster, which takes one."""
-    modules = sorted({entry.path for entry in COMMANDS.values()} - set(WITH_DAGSTER))
-    code = f"import sys, importlib; [importlib.import_module(name) for name in {modules}]; print('dagster' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "False"
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    [*([name, "--help"] for name in COMMANDS), ["send", "--users", "0"], ["quote"], ["check"], ["logs"]],
+    ids=" ".join,
+)
+def test_what_needs_no_server_waits_for_no_library_of_one(arguments: list[str], tmp_path: Path) -> None:
+    """Help, a refusal, a quote and a check take 0.3 s: neither Dagster nor the client of a server is imported for them."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from generia_assets.cli.main import app; "
+        f"CliRunner().invoke(app, {arguments}); "
+        "print(*[name for name in ('dagster', 'pymongo', 'kafka', 'google.genai', 'tenacity', 'requests') if name in sys.modules])"
+    )
+    environment = os.environ | {"GENERIA_DATA_DIR": str(tmp_path), "MONGODB_URI": "mongodb://127.0.0.1:9/"}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert ended.stdout.split() == []
+
+
+@pytest.mark.parametrize("command", [(), *sub_commands()], ids=" ".join)
+def test_help_fits_a_narrow_window(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 40 columns a help text is wrapped at its words, but for examples, which are copied. Commands have four groups."""
+    monkeypatch.setenv("COLUMNS", "40")
+    exit_code, out, _ = run(*command, "--help")
+    assert exit_code == 0
+    assert [line for line in out.splitlines() if len(line) > 40 and "generia " not in line and not line.endswith("\\")] == []
+    assert command or re.findall(r"^\S.*:$", out, flags=re.MULTILINE) == ["Options:", *(f"{title}:" for title in GROUPS)]
+    assert len(GROUPS) == 4
 
 
 def test_a_shell_completes_commands() -> None:
@@ -216,7 +236,7 @@ def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
         console.print(world_panel(seen, [text], prompt=HOSTILE))
         print_log(console, [line])
     else:
-        display = PlainDisplay(console)
+        display = Display(console)
         display.begin("ordered", HOSTILE)
         display.show(replace(seen, texts=[text], log=(line,)))
     assert "[bold]not bold[/bold]" in out.getvalue()

@@ -11,8 +11,8 @@ from generia_assets.cli.connections import addresses
 from generia_assets.cli.health import Health, models_by_date, models_learned
 from generia_assets.cli.main import app
 from generia_assets.cli.order import world_parameters
-from generia_assets.cli.quotes import Knowledge, Quote, knowledge_of, quote_for
 from generia_assets.durable.collections import FLEET
+from generia_assets.quotes import Knowledge, Quote, knowledge_of, quote_for
 from generia_assets.settings import Settings
 from resources.gateway.outcomes import ModelMissingError
 from resources.gemini.model_resolver import ModelResolver

@@ -19,12 +19,15 @@ from rich.console import Console
 from rich.text import Text
 
 from emulators.lifecycle import free_port
+from generia_assets.cli.console import labels
 from generia_assets.cli.main import COMMANDS, load
+from generia_assets.cli.options import complete_world
 from generia_assets.cli.rendering.formats import FittedTable
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.order import Order, parse_world
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import new_status
+from generia_assets.settings import settings
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
 from tests.support.command import Command, interrupt, on_a_terminal
@@ -32,6 +35,7 @@ from tests.support.kafka_stand_in import kafka_address
 
 FIRST, SECOND = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10", "0b6f9a53-6a7c-4f0e-9d39-5a9a3f2f6c10"
 NAMED, NEWEST = "harbour", "c1d2e3f4-6a7c-4f0e-9d39-5a9a3f2f6c10"
+NAMES = {FIRST: "Lake", SECOND: "Озеро (старое)", NAMED: "Lakeside", NEWEST: "Lake"}
 
 
 def record(world_id: str, **changes: Any) -> dict[str, Any]:
@@ -45,10 +49,11 @@ def record(world_id: str, **changes: Any) -> dict[str, Any]:
 def generia(
     mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Command]:
-    """The command on four finished worlds: two that begin alike, one from the launch form, and the newest."""
+    """The command on four finished worlds: two that begin alike, one from the launch form, and the newest. Two have one name."""
     name = f"test_{uuid.uuid4().hex}"
     now = datetime.now(UTC)
-    worlds = [record(one, created_at=now - timedelta(days=1)) for one in (FIRST, SECOND, NAMED)] + [record(NEWEST, created_at=now)]
+    day = timedelta(days=1)
+    worlds = [record(one, name=called, created_at=now - (one != NEWEST) * day) for one, called in NAMES.items()]
     mongo_client[name][STATUS].insert_many(worlds)
     yield Command(tmp_path_factory.mktemp("commands"), {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": name})
     mongo_client.drop_database(name)
@@ -61,6 +66,9 @@ NAMING = [
     pytest.param(NAMED, NAMED, id="P7 partition's name"),
     pytest.param("har", NAMED, id="P7 beginning of a partition's name"),
     pytest.param("last", NEWEST, id="P7 last"),
+    pytest.param("озеро (СТАРОЕ)", SECOND, id="P7 name"),
+    pytest.param("Озеро", SECOND, id="P7 beginning of a name"),
+    pytest.param("lakes", NAMED, id="P7 beginning of a name in small letters"),
 ]
 ON_A_WORLD = [
     ("status",),
@@ -99,7 +107,7 @@ def test_every_command_takes_a_world_by_any_of_its_names(
     exit_code, out, err = generia.call(*arguments)
     assert exit_code in (0, 1) or command[0] in ("trace", "delete"), err  # delete asks first, and nobody is there
     assert meant in out + err or (command[0] == "watch" and exit_code == 0) or command[0] == "retire"  # retire wants Dagster
-    assert "nobody ordered" not in err
+    assert "no world has" not in err
 
 
 @pytest.mark.case("P7")
@@ -124,13 +132,23 @@ def test_a_beginning_of_two_worlds_is_refused_with_both(generia: Command, comman
     assert FIRST in err and SECOND in err
 
 
+@pytest.mark.parametrize("command", ON_A_WORLD, ids=lambda one: f"P7 {one[0]}")
+def test_a_name_of_two_worlds_is_refused_with_both(generia: Command, command: tuple[str, ...]) -> None:
+    """A name that two worlds have means none of them, nor a third one that begins so: the candidates, each with its name."""
+    exit_code, out, err = generia.call(*named(command, "lake"))
+    assert (exit_code, out) == (2, "")
+    assert f"  {FIRST}  Lake\n" in err and f"  {NEWEST}  Lake\n" in err
+    assert NAMED not in err
+
+
 @pytest.mark.parametrize("world", ["nowhere", "a b", "ключ", "../x", "7d5b0c7e", ""])
 @pytest.mark.parametrize("command", ON_A_WORLD, ids=lambda one: f"P18 {one[0]}")
 def test_an_unknown_world_is_bad_input_everywhere(generia: Command, command: tuple[str, ...], world: str) -> None:
-    """What is no world's name ends every command with exit status 2 and a line that says where the worlds are listed."""
+    """What is no world's name ends every command with exit status 2, and says where they are listed, and the newest."""
     exit_code, out, err = generia.call(*named(command, world))
     assert (exit_code, out) == (2, "")
     assert "list" in err
+    assert not world or command[0] in ("trace", "logs") or f"  {NEWEST}  Lake\n" in err
 
 
 @pytest.mark.case("P18")
@@ -175,6 +193,33 @@ def test_columns_give_way_one_after_the_other() -> None:
     assert told[0] == ["world", "name", "posts", "0b6f9a52-6a7c", "Lake", "12345"]
     assert told[1] == ["world", "name", "posts", "0b6f", "Lake", "12345"]
     assert told[2][:4] == ["world", "posts", "0b6f", "12345"]
+
+
+@pytest.mark.case("P20")
+def test_what_a_window_wraps_stays_beside_its_label() -> None:
+    """In 40 columns a text is wrapped at its words, beside its label; a word that has no room there stands below, whole."""
+    out = io.StringIO()
+    labels(Console(file=out, width=40, force_terminal=True, color_system=None), [("prompt", "a lake " * 6), ("owner", FIRST)])
+    shown = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert shown == ["  prompt      a lake a lake a lake a", "              lake a lake a lake", "  owner", f"    {FIRST}"]
+
+
+@pytest.mark.case("P7")
+def test_a_shell_completes_a_name_to_the_worlds_id(generia: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the beginning of a name or id, Tab offers the world's id, with its name beside it; without a server, nothing."""
+    for name, value in (generia.settings | {"GENERIA_DATA_DIR": str(generia.folder)}).items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    try:
+        (found,) = complete_world("lakes")
+        assert (found[0], found[1].split(", ")[0]) == (NAMED, "Lakeside")
+        assert [one for one, _ in complete_world("0b6f9a53")] == [SECOND]
+        assert complete_world("la")[0][0] == "last"
+        monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:9/")
+        settings.cache_clear()
+        assert complete_world("la") == []
+    finally:
+        settings.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from rich.console import Console
 from generia_assets.cli.commands.view import _listening
 from generia_assets.cli.console import results
 from generia_assets.cli.rendering.displays import world_panel
-from generia_assets.cli.rendering.formats import progress_line
+from generia_assets.cli.rendering.progress import progress_line
 from generia_assets.cli.watching import Snapshot
 from generia_assets.content.text import plural
 from generia_assets.durable.status import Stage, WorldStatus
@@ -58,7 +58,7 @@ def test_a_kafka_that_is_away_is_named_soon(tmp_path: Path, command: list[str]) 
     ("command", "said"),
     [
         pytest.param(["watch", "last", "--task", "nope"], "'nope' is no task's id", id="P19 a task that is none"),
-        pytest.param(["logs", "no such thing"], "'no such thing' is no world's id", id="P19 neither world nor part"),
+        pytest.param(["logs", " "], "' ' is no world's id", id="P19 neither world nor part"),
         pytest.param(["logs", "--part", "nonsense"], "'nonsense': no such service", id="P19 no part"),
         pytest.param(["show", "last", "people"], "'people' is not request,", id="P19 no section"),
     ],

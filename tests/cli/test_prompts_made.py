@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from generia_assets.cli.dry_run import DryRequest, DryRun
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.prompt import Prompt
+from generia_assets.dry_run import DryRequest, DryRun
 from generia_assets.durable.collections import HISTORY
 from generia_assets.tasks.clients import DraftT
 from tests.support.worlds_in_process import Worlds

@@ -13,15 +13,15 @@ from pydantic import SecretStr
 from rich.console import Console
 from typer.testing import CliRunner
 
-from generia_assets.cli.estimates import assumed_latency
+from generia_assets.cli.connections import QUICK_S
 from generia_assets.cli.main import app
-from generia_assets.cli.options import SECONDS
-from generia_assets.cli.order import world_parameters
-from generia_assets.cli.quotes import Knowledge, Quote, cap_warning, compare, knowledge, knowledge_of, order_quote, quote_for
+from generia_assets.cli.order import knowledge, world_parameters
 from generia_assets.cli.rendering.comparison import print_comparison
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.orders.order import parse_stored
+from generia_assets.estimates import assumed_latency
 from generia_assets.queries.learned import FEWEST_WORLDS, finished_worlds
+from generia_assets.quotes import Knowledge, Quote, cap_warning, compare, knowledge_of, order_quote, quote_for
 from generia_assets.settings import Settings
 from resources.gemini.model_resolver import FleetNotes
 from resources.gemini.models import model_profiles, now
@@ -173,6 +173,6 @@ def test_a_quote_does_not_wait_for_a_server_that_is_not_there() -> None:
         uri = f"mongodb://127.0.0.1:{unused.getsockname()[1]}/"
         began = time.monotonic()
         known = knowledge(CHOSEN.model_copy(update={"mongodb_uri": SecretStr(uri)}))
-        assert time.monotonic() - began < SECONDS
+        assert time.monotonic() - began < QUICK_S
     assert list(known.worlds) == []
     assert known.latency == assumed_latency(CHOSEN)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from rich.cells import cell_len
 
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
@@ -60,6 +61,19 @@ def test_a_terminal_that_cannot_draw_gets_plain_lines(generia: Command, environm
     assert not OBEYED.search(text)
     assert "0.0 s  watching: " in text
     assert "completed: people 1/1" in text
+
+
+NARROW = [
+    *(["watch", WORLD], ["list"], ["status", WORLD], ["stats", WORLD], ["show", WORLD], ["show", WORLD, "status"]),
+    *(["quote"], ["quote", "--compare"], ["check"]),
+]
+
+
+@pytest.mark.parametrize("command", NARROW, ids=" ".join)
+def test_everything_fits_a_narrow_window(generia: Command, command: list[str]) -> None:
+    """In a window of 40 columns no line is longer, so that the terminal breaks none in the middle of a word."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_a_terminal(generia, *command, columns=40, NO_COLOR="1")).replace("\r", "\n")
+    assert [line for line in text.splitlines() if cell_len(line) > 40] == []
 
 
 @pytest.mark.parametrize("command", [["watch", WORLD], ["list"], ["status", WORLD], ["show", WORLD, "status"]])

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from generia_assets.catalog import LLM_CALLS
-from generia_assets.cli.estimates import CallCounts, CallLatency, emulated_latency
 from generia_assets.cli.watching import TimeLeft
 from generia_assets.durable.status import WorldStatus, new_status
+from generia_assets.estimates import CallCounts, CallLatency, emulated_latency
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.settings import Settings
 

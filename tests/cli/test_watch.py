@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from generia_assets.catalog import TaskType
-from generia_assets.cli.estimates import CallLatency, emulated_latency
 from generia_assets.cli.watching import WatchOptions, follow
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.orders.records import record_order
+from generia_assets.estimates import CallLatency, emulated_latency
 from tests.support.command import Command
 from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import Worlds

@@ -21,8 +21,8 @@ from generia_assets.content.drafts import (
     in_language,
 )
 from generia_assets.content.names import CharacterIndex
+from generia_assets.content.prompt import schema_of
 from generia_assets.content.rendering import FOLDER
-from generia_assets.content.schemas import schema_of
 from generia_assets.content.similarity import Ideas
 from generia_assets.content.social import acquaintances
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer

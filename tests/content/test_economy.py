@@ -10,9 +10,8 @@ import pytest
 from generia_assets.assets.publication import Priorities
 from generia_assets.catalog import LLM_CALLS, TaskType
 from generia_assets.content.documents import Quality, WorldRequest
-from generia_assets.content.economy import calls_of, needed_by_first, tasks_at_standard, tier_of_calls
 from generia_assets.content.keys import WORLD_KEY, character_key, post_key
-from generia_assets.content.plan import plan
+from generia_assets.content.plan import calls_of, needed_by_first, plan, tasks_at_standard, tier_of_calls
 from generia_assets.content.timeline import timeline
 from resources.gateway.calls import TokenUsage
 from resources.gemini.models import ModelProfile, model_profiles

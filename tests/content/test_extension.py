@@ -11,9 +11,8 @@ from generia_assets.catalog import TaskType, Unit
 from generia_assets.content import social
 from generia_assets.content.axes import years
 from generia_assets.content.documents import WorldDescription, WorldRequest
-from generia_assets.content.extension import Extension
 from generia_assets.content.keys import EXTENSION, batch_key, character_key, post_key
-from generia_assets.content.plan import plan
+from generia_assets.content.plan import Extension, plan
 from generia_assets.content.samples import sample
 from generia_assets.content.shares import BATCH, Size, ceiling, shares
 from generia_assets.content.storyline import storyline

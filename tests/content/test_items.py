@@ -21,7 +21,7 @@ from generia_assets.content.drafts import (
     WorldImagesDraft,
 )
 from generia_assets.content.names import CharacterIndex, fold, mixes_alphabets, username
-from generia_assets.content.schemas import schema_of
+from generia_assets.content.prompt import schema_of
 from generia_assets.content.similarity import Ideas
 from generia_assets.tasks.generate_character import character_of
 from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch

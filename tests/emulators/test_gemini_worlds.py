@@ -26,11 +26,11 @@ from emulators.gemini.writing.scene import Scene, read_scene
 from emulators.gemini.writing.walker import Walker
 from emulators.gemini.writing.words import WordList
 from generia_assets.assets.checks.measures import frequent_words, shows, stems
-from generia_assets.cli.dry_run import DryRequest, DryRun
 from generia_assets.content import languages
 from generia_assets.content.documents import Character, CharacterBrief, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.text import first_sentences
+from generia_assets.dry_run import DryRequest, DryRun
 
 DraftT = TypeVar("DraftT")
 SENTENCES = {

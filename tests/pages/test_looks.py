@@ -11,14 +11,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from generia_assets.durable.status import State
 from generia_assets.pages.texts import HUES
-from tests.support.pages_site import Scheme, Site, a_browser, a_page, a_site
+from tests.support.pages_site import SCHEMES, SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site
 from tests.support.pages_world import DELETED_KEY, MadeUp
 
 expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
-SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 WAITING = {"api": "llm", "reason": "quota", "since": "2026-01-01T00:00:00Z"}
-SERIOUS_ONES = """rules => axe.run({ ...rules, selectors: false }).then(found => found.violations
-    .filter(one => ['serious', 'critical'].includes(one.impact)).map(one => [one.id, one.nodes[0].html.slice(0, 200)]))"""
 CUT_OFF = """width => [...document.querySelectorAll('main :is(h1, h2, h3, p, li, dd, dt, span, a, pre)')]
     .filter(one => one.innerText?.trim() && !one.closest('[tabindex="0"], .unseen'))
     .filter(one => { const box = one.getBoundingClientRect(); return box.left < 0 || box.right > width })

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from generia_assets.durable.collections import FLEET, HISTORY, TASKS, ensure_indexes
+from generia_assets.durable.collections import FLEET, HISTORY, TASKS
+from generia_assets.durable.indexes import ensure_indexes
 from generia_assets.durable.status import State
 from generia_assets.pages import metrics
 from generia_assets.pages.metric_sections import SECTIONS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from generia_assets.catalog import TaskType
-from generia_assets.durable.collections import FLEET, HISTORY, KEPT_LETTERS, STATUS, TASKS, UNREADABLE_BATCHES, ensure_indexes
+from generia_assets.durable.collections import FLEET, HISTORY, KEPT_LETTERS, STATUS, TASKS, UNREADABLE_BATCHES
 from generia_assets.durable.figures import (
     MOST_OPEN_LETTERS,
     FailedCheck,
@@ -16,6 +16,7 @@ from generia_assets.durable.figures import (
     record_failed_check,
     record_orders_read,
 )
+from generia_assets.durable.indexes import ensure_indexes
 from generia_assets.durable.status import State
 from generia_assets.pages.metric_sections import SECTIONS
 from generia_assets.pages.metrics import Metrics

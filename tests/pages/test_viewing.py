@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import requests
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from starlette.testclient import TestClient
 
 from generia_assets.pages.app import Source, pages_app
 from generia_assets.pages.gallery import write_gallery
-from tests.support.pages_site import Site, a_browser, a_page, a_site
+from tests.support.pages_site import SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site
 from tests.support.pages_world import DELETED_KEY, SCRIPT, MadeUp
 
 expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
@@ -57,8 +58,8 @@ def focused(page: Page) -> str | None:
 
 
 def test_pictures_follow_each_other_in_a_dialog(browser: Browser, site: Site, world: MadeUp) -> None:
-    """A picture opens over the page; j, k and the arrows turn to the others, further posts follow, and closing leads back to the
-    post whose picture was the last. A deleted post's picture is not among them."""
+    """A picture opens over the page; j, k and the arrows turn to the others, further posts follow, and closing (the browser's Back,
+    too) leads to the post whose picture was the last. A deleted post's picture is not among them."""
     with a_page(browser) as page:
         page.goto(site.page_of(world))
         address = page.url
@@ -80,6 +81,12 @@ def test_pictures_follow_each_other_in_a_dialog(browser: Browser, site: Site, wo
         page.keyboard.press("j")
         expect(zoom.locator(".count")).to_have_text("50 / 59")
         page.keyboard.press("Escape")
+        expect(zoom).to_be_hidden()
+        assert (page.url, focused(page)) == (address, world.post_key(50))
+        expect(page.locator(f"[data-key={world.post_key(50)}]")).to_be_in_viewport()
+        page.keyboard.press("e")
+        expect(zoom).to_be_visible()
+        page.go_back()
         expect(zoom).to_be_hidden()
         assert (page.url, focused(page)) == (address, world.post_key(50))
         expect(page.locator(f"[data-key={world.post_key(50)}]")).to_be_in_viewport()
@@ -159,6 +166,9 @@ def test_arrows_turn_the_way_that_is_read(browser: Browser, site: Site) -> None:
             counts.append(page.locator(".zoom .count").inner_text())
         assert counts == ["2 / 2", "1 / 2"]
         assert page.locator(".zoom .close").evaluate("one => one.getBoundingClientRect().left") < 100
+        page.keyboard.press("Escape")
+        page.keyboard.press("?")
+        expect(page.locator(".keys dt").first).to_have_text("j ←")
 
 
 def test_a_link_is_copied(browser: Browser, site: Site, world: MadeUp) -> None:
@@ -181,7 +191,7 @@ def test_pages_are_whole_without_scripts(browser: Browser, site: Site, world: Ma
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site.page_of(world))
-    expect(page.locator("button:visible")).to_have_count(0)
+    expect(page.locator("button[type=button]:visible")).to_have_count(0)
     page.locator("a.picture").first.click()
     expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(0))
     context.close()
@@ -312,3 +322,25 @@ def test_files_show_pictures_in_the_dialog_too(browser: Browser, site: Site, wor
         page.goto((index.parent / "posts" / f"{world.post_key(4)}.html").as_uri())
         page.keyboard.press("j")
         page.wait_for_url(f"**/{world.post_key(5)}.html")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_what_opens_over_a_page_has_no_barriers(
+    browser: Browser, site: Site, world: MadeUp, crowd: MadeUp, width: int, scheme: Scheme
+) -> None:
+    """axe finds nothing serious in the picture's dialog, the list of keys, and the relations of one of a hundred people."""
+    with a_page(browser, width=width, scheme=scheme) as page:
+        for path, opened in (("", "a.picture"), ("/people", "[data-node=c0050]"), ("", None)):
+            page.goto(site.page_of(crowd if path else world, path))
+            if path:
+                page.locator(str(opened)).focus()
+                expect(page.locator(".ties li")).to_have_count(4)
+            elif opened:
+                page.locator(opened).first.click()
+                expect(page.locator("dialog.zoom")).to_be_visible()
+            else:
+                page.keyboard.press("?")
+                expect(page.locator("dialog.keys")).to_be_visible()
+            page.evaluate(Axe().axe_script)
+            assert page.evaluate(SERIOUS_ONES, {}) == [], opened
+            assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -118,7 +118,9 @@ def test_every_page_that_code_refers_to_exists() -> None:
     assert [(str(path.relative_to(ROOT)), page) for path, page in sorted(named) if not (ROOT / page).exists()] == []
 
 
-@pytest.mark.parametrize("page", [".env", *reference.PAGES])
+@pytest.mark.parametrize(
+    "page", [".env", *(pytest.param(page, marks=pytest.mark.slow if "commands" in page else ()) for page in reference.PAGES)]
+)
 def test_what_is_generated_from_the_code_is_as_the_code(page: str) -> None:
     """Settings, commands and client snippets in .env and pages are those of the code; if not, ``make reference`` writes them."""
     written = (ROOT / page).read_text("utf-8")

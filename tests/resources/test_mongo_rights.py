@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.durable.collections import ensure_indexes, lacks_indexes
+from generia_assets.durable.indexes import ensure_indexes, lacks_indexes
 from generia_assets.durable.orders.order import Order
 from generia_assets.durable.orders.records import record_order
 from resources.mongodb.connection import (

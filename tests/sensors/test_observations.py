@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -121,3 +122,25 @@ def test_a_damaged_cursor_counts_as_none(database: MongoDatabase) -> None:
     found, cursor = observed(database, "{", NOW)
     assert set(found) == {"orders_topic", "platform"}
     assert observed(database, cursor, NOW)[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "said"),
+    [
+        (dict.fromkeys(("character_service", "media_service", "post_service", "world_service"), "127.0.0.1:1"), "post-service: "),
+        ({"consul_address": "127.0.0.1:1"}, "world-service: Consul at 127.0.0.1:1 does not answer"),
+    ],
+    ids=["nobody listens", "no Consul"],
+)
+def test_a_platform_whose_services_do_not_serve_is_named_service_by_service(
+    database: MongoDatabase, addresses: dict[str, str], said: str
+) -> None:
+    """The observation has what is wrong and what to set; a second tick soon after asks nothing again."""
+    settings = SETTINGS.model_copy(update={"platform": "grpc", **addresses})
+    ticked(database)
+    events, cursor = observe(database, settings, None, NOW)
+    (health,) = (str(one.metadata["health"].value) for one in events if one.asset_key.path[-1] == "platform")
+    assert said in health
+    began = time.monotonic()
+    assert observe(database, settings, cursor, NOW + timedelta(seconds=5))[0] == []
+    assert time.monotonic() - began < 1

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 from generia_assets.assets.jobs import world_job
 from generia_assets.catalog import TaskType
 from generia_assets.dagster_internals import PRIORITY_TAG
-from generia_assets.durable.collections import STATUS, TASKS, ensure_indexes
+from generia_assets.durable.collections import STATUS, TASKS
+from generia_assets.durable.indexes import ensure_indexes
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION, TASK_TAG
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import new_status

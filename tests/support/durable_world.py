@@ -21,6 +21,7 @@ from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.leases.ownership import acquire_lease
 from generia_assets.durable.orders.order import Order, parse_part, parse_world
 from generia_assets.durable.orders.records import RecordedOrder, record_order
+from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.runner import TaskRunner
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters
@@ -119,11 +120,9 @@ class Run:
         return TaskRunner(
             self.database,
             self.commits,
-            self.generation,
+            Generation(self.generation, self.commits.token.world_id, not is_new, {}, (), {}),
             tools,
             self.stages,
-            adopted={},
-            is_new=is_new,
             task_concurrency=concurrency,
         )
 

@@ -24,6 +24,10 @@ from generia_assets.pages.app import Source, pages_app
 from tests.support.pages_world import MadeUp
 
 Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+SERIOUS_ONES = """rules => axe.run({ ...rules, selectors: false }).then(found => found.violations
+    .filter(one => ['serious', 'critical'].includes(one.impact)).map(one => [one.id, one.nodes[0].html.slice(0, 200)]))"""
+"""What axe finds in a page that hinders somebody seriously: its rule and element."""
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from generia_assets.content import documents as d
 from generia_assets.content.keys import author_of, batch_key, character_index, character_key, post_key
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
 from generia_assets.content.shares import BATCH
-from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS, ensure_indexes
+from generia_assets.durable.collections import GENERATIONS, HISTORY, STATUS, TASKS
 from generia_assets.durable.events.events import LiveEvent
 from generia_assets.durable.events.outbox import change_with_event
+from generia_assets.durable.indexes import ensure_indexes
 from generia_assets.durable.status import State, new_status
 from resources.mongodb.document_store import DocumentStore, DocumentStream
 

@@ -6,7 +6,6 @@ from generia_assets.content import seeding as seeding
 from generia_assets.content.ask_people import by_index, happened_when_joining
 from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import Quality
-from generia_assets.content.fallback_characters import fallback_character
 from generia_assets.content.names import CharacterIndex, fold
 from generia_assets.content.pictures import neutral_prompt
 from generia_assets.content.shares import shares
@@ -14,7 +13,7 @@ from generia_assets.content.social import acquaintances, introduce
 from generia_assets.tasks.clients import MediaType
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
+from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, fallback_character, generate_character_batch
 from generia_assets.tasks.task_definition import TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.support.answers import character_answer, people_answer

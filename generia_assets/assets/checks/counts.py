@@ -5,7 +5,7 @@ from functools import partial
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_keys, asking
+from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_keys, check
 from generia_assets.catalog import ASSETS, AssetSpec, TaskType, pictures_of, upstream_of
 from generia_assets.content.documents import Media, Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
@@ -71,14 +71,17 @@ def _twice(world: World, asset: str, field: str) -> list[str]:
     return [row["_id"] for row in world.database[ASSETS[asset].collection].aggregate(pipeline, allowDiskUse=True)]
 
 
-def _names_once(world: World) -> dg.AssetCheckResult:
+@check("character_briefs")
+def unique_names(world: World) -> dg.AssetCheckResult:
+    """No username and no display name occurs twice, whatever its case."""
     twice = [name for field in ("username", "display_name") for name in _twice(world, "character_briefs", field)]
     description = f"twice: {', '.join(twice)}. Materialize character_briefs and what follows again" if twice else "every name once"
     return dg.AssetCheckResult(passed=not twice, description=description, metadata={"twice": len(twice)})
 
 
-def _published(world: World) -> CheckFinding:
-    """Every post has its publication, and the platform's answer to it is the post's id."""
+@check("post_images", "posts, each published", again=again_by_keys("post_images"))
+def every_post_published(world: World) -> CheckFinding:
+    """Every post has its picture, and its id is what the platform answered when it was published."""
     found = CheckFinding()
     posts, images = world.all(Post), world.all(PostImage)
     waiting: dict[str, str] = {}
@@ -107,7 +110,9 @@ def _answered(world: World, wanted: Mapping[str, str], found: CheckFinding) -> N
             found.add(f"{key}: the platform never answered with {post_id or 'an id'}", key)
 
 
-def _whole(world: World) -> dg.AssetCheckResult:
+@check("post_images")
+def world_is_whole(world: World) -> dg.AssetCheckResult:
+    """Status and documents agree: of all nine assets there is all that was ordered, but for what failed and is counted."""
     status = status_of(world.database[STATUS].find_one({"_id": world.id}))
     lacking = missing(world.database, status)
     counts = {one.asset: f"{one.found} of {one.needed}" for one in lacking}
@@ -119,8 +124,9 @@ def _whole(world: World) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=False, description=description, metadata=counts)
 
 
-def _within_budget(world: World) -> dg.AssetCheckResult:
-    """Calls against their limits in this generation, dollars against the world's cap over all of them."""
+@check("post_images")
+def budget_kept(world: World) -> dg.AssetCheckResult:
+    """No more calls than the limits, no more dollars than the cap."""
     status = status_of(world.database[STATUS].find_one({"_id": world.id}))
     made_and_limit = {
         "LLM calls": (status.api_calls_made_LLM, status.api_call_limits_LLM),
@@ -179,26 +185,15 @@ CHECKS = [
     Check("characters", "exact_characters", "As many people as were ordered.", partial(_exact, "characters")),
     Check("posts", "exact_posts", "As many posts as were ordered.", partial(_exact, "posts")),
     Check("post_images", "exact_publications", "As many published posts as were ordered.", partial(_exact, "post_images")),
-    Check(
-        "post_images",
-        "world_is_whole",
-        "Status and documents agree: of all nine assets there is all that was ordered, but for what failed and is counted.",
-        _whole,
-    ),
-    Check("character_briefs", "unique_names", "No username and no display name occurs twice, whatever its case.", _names_once),
-    Check(
-        "post_images",
-        "every_post_published",
-        "Every post has its picture, and its id is what the platform answered when it was published.",
-        asking(_published, again_by_keys("post_images"), good="posts, each published"),
-    ),
-    Check("post_images", "budget_kept", "No more calls than the limits, no more dollars than the cap.", _within_budget),
+    *(world_is_whole, unique_names, every_post_published, budget_kept),
     *(
         Check(
             asset.name,
             name,
             f"{what}: there, a picture that is whole, and of the shape that was ordered.",
-            asking(partial(_pictures, asset), again_by_keys(asset.name), good="pictures of the right shape"),
+            partial(_pictures, asset),
+            "pictures of the right shape",
+            again_by_keys(asset.name),
         )
         for asset in ASSETS.values()
         if asset.pictures

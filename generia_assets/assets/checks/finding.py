@@ -1,10 +1,7 @@
-"""A check and its result: reading the documents, the finding, and the result in Dagster.
-
-Here: ``World`` (a world's documents as a check reads them), ``CheckFinding``, and ``Check``, which makes a Dagster check of a
-question.
-"""
+"""A check and its result: reading the documents, the finding, and the result in Dagster."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import TypeVar, cast
 
 import dagster as dg
 
+from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.assets.materialized import WorldDocuments
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
 from generia_assets.durable.figures import FailedCheck, record_failed_check
@@ -40,12 +38,10 @@ class World:
 
     @property
     def request(self) -> WorldRequest:
-        """What was ordered."""
         return next(self.all(WorldRequest))
 
     @property
     def description(self) -> WorldDescription:
-        """The world itself."""
         return next(self.all(WorldDescription))
 
     def all(self, model: type[DocumentT]) -> Iterator[DocumentT]:
@@ -57,7 +53,6 @@ class World:
         return cast("Iterator[DocumentT]", iter(self._kept[model]))
 
     def count(self, model: type[Document]) -> int:
-        """How many documents of this class there are."""
         return self._documents.count(model) or 0
 
     @property
@@ -88,47 +83,52 @@ class CheckFinding:
                 self.keys.append(key)
 
 
-Question = Callable[[World], CheckFinding]
+Question = Callable[[World], CheckFinding | dg.AssetCheckResult]
 Advice = Callable[[list[str]], str]
 
 
 def again_by_job(job: str, field_name: str) -> Advice:
-    """Ask again with the job that makes one item."""
     return lambda keys: f"Ask again: job {job} with {field_name}: {keys[0]}" + (f", then {', '.join(keys[1:])}" if keys[1:] else "")
 
 
 def again_by_keys(*assets: str) -> Advice:
-    """Ask again by materializing these assets for these items."""
     return lambda keys: f"Ask again: materialize {', '.join(assets)} with keys: [{', '.join(keys)}]"
+
+
+PERSON_AGAIN, POST_AGAIN = again_by_job(RERUN_CHARACTER, "character"), again_by_job(RERUN_POST, "post")
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check of an asset, asked for each world by itself."""
+    """A check of an asset, asked for each world by itself.
+
+    ``good`` describes what was looked at when nothing is wrong, ``again`` how to make again what the finding names.
+    """
 
     asset: str
     name: str
     description: str
-    ask: Callable[[World], dg.AssetCheckResult]
+    question: Question
+    good: str = ""
+    again: Advice = lambda _: ""
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 
     @property
     def key(self) -> dg.AssetCheckKey:
-        """Its key in Dagster."""
         return dg.AssetCheckKey(dg.AssetKey(self.asset), self.name)
 
     @property
     def spec(self) -> dg.AssetCheckSpec:
-        """The check as Dagster shows it."""
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description, partitions_def=worlds)
 
     def evaluate(self, world: World) -> dg.AssetCheckResult:
         """The check's result for this world, under its own name. A failure is counted for monitors."""
-        result = _consistent(self.ask, world)._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
+        result = self.ask(world)
         if not result.passed:
             severity = result.severity.value.lower()
             failed = FailedCheck(world_id=world.id, check=self.name, severity=severity, at=datetime.now(UTC))
             record_failed_check(world.database, failed)
-        return result
+        return result._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
 
     def report(self, context: dg.AssetExecutionContext, world: World) -> None:
         """Evaluate it now, as an event of this run: for a run whose form decides its assets, so that Dagster cannot plan its
@@ -151,32 +151,42 @@ class Check:
         )
         context.instance.report_dagster_event(event, run_id=context.run.run_id)
 
+    def ask(self, world: World) -> dg.AssetCheckResult:
+        """The result alone, which counts nothing."""
+        found = self._consistent(world)
+        return found if isinstance(found, dg.AssetCheckResult) else self._shown(found)
 
-def asking(
-    question: Question, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
-) -> Callable[[World], dg.AssetCheckResult]:
-    """The question, with its finding as Dagster shows it; ``good`` describes what was looked at when nothing is wrong."""
-    return lambda world: shown(question(world), advice, good=good, severity=severity)
+    def _shown(self, found: CheckFinding) -> dg.AssetCheckResult:
+        figures = {"looked_at": found.looked_at, "wrong": found.wrong, **found.figures}
+        if not found.wrong:
+            description = "; ".join(part for part in (f"{found.looked_at} {self.good}", found.remark) if part)
+            return dg.AssetCheckResult(passed=True, description=description, metadata=figures)
+        more = f" and {found.wrong - len(found.named)} more" if found.wrong > len(found.named) else ""
+        again = f" {self.again(found.keys)}." if found.keys else ""
+        description = f"{found.wrong} wrong: {'; '.join(found.named)}{more}.{again}"
+        severity = found.severity or self.severity
+        return dg.AssetCheckResult(passed=False, severity=severity, description=description, metadata=figures)
+
+    def _consistent(self, world: World) -> CheckFinding | dg.AssetCheckResult:
+        """The finding in documents that were not replaced while they were read."""
+        for _ in range(TRIES - 1):
+            with suppress(MaterializationReplacedError):
+                return self.question(world)
+        return self.question(world)
 
 
-def shown(found: CheckFinding, advice: Advice, *, good: str, severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
-    """The finding as Dagster shows it."""
-    figures = {"looked_at": found.looked_at, "wrong": found.wrong, **found.figures}
-    if not found.wrong:
-        description = "; ".join(part for part in (f"{found.looked_at} {good}", found.remark) if part)
-        return dg.AssetCheckResult(passed=True, description=description, metadata=figures)
-    more = f" and {found.wrong - len(found.named)} more" if found.wrong > len(found.named) else ""
-    description = f"{found.wrong} wrong: {'; '.join(found.named)}{more}."
-    again = f" {advice(found.keys)}." if found.keys else ""
-    severity = found.severity or severity
-    return dg.AssetCheckResult(passed=False, severity=severity, description=f"{description}{again}", metadata=figures)
+def check(
+    asset: str,
+    good: str = "",
+    *,
+    again: Advice = lambda _: "",
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    description: str = "",
+) -> Callable[[Question], Check]:
+    """Make a check of a function: its name is the check's, and its docstring the ``description``, if there is no other."""
 
+    def checking(question: Question) -> Check:
+        described = description or " ".join((question.__doc__ or "").split())
+        return Check(asset, question.__name__, described, question, good, again, severity)
 
-def _consistent(ask: Callable[[World], dg.AssetCheckResult], world: World) -> dg.AssetCheckResult:
-    """The result over documents that were not replaced while they were read."""
-    for _ in range(TRIES - 1):
-        try:
-            return ask(world)
-        except MaterializationReplacedError:
-            continue
-    return ask(world)
+    return checking

@@ -5,9 +5,8 @@ from collections import Counter
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, asking
+from generia_assets.assets.checks.finding import PERSON_AGAIN, POST_AGAIN, CheckFinding, World, check
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances, dated
-from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content import social
 from generia_assets.content.documents import Character, CharacterBrief, Post, WorldRequest
 from generia_assets.content.keys import character_index
@@ -29,7 +28,9 @@ def _people(world: World) -> set[str]:
     return {brief.username for brief in world.all(CharacterBrief)}
 
 
-def _relations_exist(world: World) -> CheckFinding:
+@check("characters", "people, all related to people who exist", again=PERSON_AGAIN)
+def relations_exist(world: World) -> CheckFinding:
+    """Every relation is with another person of this world."""
     found, people = CheckFinding(), _people(world)
     for person in world.all(Character):
         found.looked_at += 1
@@ -39,7 +40,9 @@ def _relations_exist(world: World) -> CheckFinding:
     return found
 
 
-def _mentions_exist(world: World) -> CheckFinding:
+@check("posts", "posts, all mentioning people who exist", again=POST_AGAIN)
+def mentions_exist(world: World) -> CheckFinding:
+    """Every @ in a post, and every mention recorded with it, names a person of this world."""
     found, people = CheckFinding(), _people(world)
     known = by_fold(people)
     for post in world.all(Post):
@@ -51,8 +54,11 @@ def _mentions_exist(world: World) -> CheckFinding:
     return found
 
 
-def _ties(world: World) -> CheckFinding:
-    """Relations are those of the graph; of a pair who both exist, both have the relation."""
+@check("characters", "people, whose relations agree", again=PERSON_AGAIN)
+def ties_agree(world: World) -> CheckFinding:
+    """Whom a person tells of is an acquaintance of theirs. Warnings: only one side of a pair tells of the other, although none of
+    the two joined by an extension; each is the other's parent; most relations have the same name.
+    """
     found, request = CheckFinding(), world.request
     keys = {brief.username: brief.key for brief in world.all(CharacterBrief)}
     named = dict[str, dict[str, str]]()
@@ -97,8 +103,11 @@ def _elder(tie: social.SeededRelation) -> bool:
     return least > 0 or most < 0
 
 
-def _ages(world: World) -> CheckFinding:
-    """The years of the plan; then, where they are written in figures, the ages that the model wrote, and what kind people are."""
+@check("character_briefs", "relations with fitting ages", again=PERSON_AGAIN)
+def ages_fit(world: World) -> CheckFinding:
+    """The ages drawn fit the relations: a parent is older than the child, a partner grown up (data/relations.yaml says by how
+    much). Warnings: where ages are told in figures a parent is not older; everybody is the same kind of person.
+    """
     found, request, unknown, young = CheckFinding(), world.request, 0, list[tuple[str, str]]()
     years, figures, kinds = dict[str, int](), dict[str, int](), Counter[str]()
     for brief in world.all(CharacterBrief):
@@ -133,7 +142,14 @@ def _ages(world: World) -> CheckFinding:
     return found
 
 
-def _mentions(world: World) -> CheckFinding:
+@check(
+    "posts",
+    "posts",
+    severity=_WARN,
+    description=f"Between {_RETURNED[0]:.0%} and {_RETURNED[1]:.0%} of those who are named in posts name the other one, too: in a "
+    f"network most mentions are not returned. Judged from {_PAIRS_FROM} pairs on.",
+)
+def mentions_returned(world: World) -> CheckFinding:
     found, pairs = CheckFinding(), set[tuple[str, str]]()
     for post in world.all(Post):
         if dated(post):
@@ -147,38 +163,4 @@ def _mentions(world: World) -> CheckFinding:
     return found
 
 
-CHECKS = [
-    Check(
-        "characters",
-        "relations_exist",
-        "Every relation is with another person of this world.",
-        asking(_relations_exist, again_by_job(RERUN_CHARACTER, "character"), good="people, all related to people who exist"),
-    ),
-    Check(
-        "posts",
-        "mentions_exist",
-        "Every @ in a post, and every mention recorded with it, names a person of this world.",
-        asking(_mentions_exist, again_by_job(RERUN_POST, "post"), good="posts, all mentioning people who exist"),
-    ),
-    Check(
-        "characters",
-        "ties_agree",
-        "Whom a person tells of is an acquaintance of theirs. Warnings: only one side of a pair tells of the other, although none "
-        "of the two joined by an extension; each is the other's parent; most relations have the same name.",
-        asking(_ties, again_by_job(RERUN_CHARACTER, "character"), good="people, whose relations agree"),
-    ),
-    Check(
-        "character_briefs",
-        "ages_fit",
-        "The ages drawn fit the relations: a parent is older than the child, a partner grown up (data/relations.yaml says by "
-        "how much). Warnings: where ages are told in figures a parent is not older; everybody is the same kind of person.",
-        asking(_ages, again_by_job(RERUN_CHARACTER, "character"), good="relations with fitting ages"),
-    ),
-    Check(
-        "posts",
-        "mentions_returned",
-        f"Between {_RETURNED[0]:.0%} and {_RETURNED[1]:.0%} of those who are named in posts name the other one, too: in a network "
-        f"most mentions are not returned. Judged from {_PAIRS_FROM} pairs on.",
-        asking(_mentions, lambda _: "", good="posts", severity=_WARN),
-    ),
-]
+CHECKS = [relations_exist, mentions_exist, ties_agree, ages_fit, mentions_returned]

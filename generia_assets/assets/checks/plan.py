@@ -9,10 +9,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, again_by_keys, asking
+from generia_assets.assets.checks.finding import POST_AGAIN, CheckFinding, World, again_by_keys, check
 from generia_assets.assets.checks.measures import searchable
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, LaterEvents, dated
-from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content.documents import CharacterBrief, PostBrief
 from generia_assets.content.keys import character_index
 from generia_assets.content.shares import shares
@@ -30,8 +29,9 @@ _BY_THE_MODEL = re.compile(r"<(?!calendar-)(\w+)-[0-9a-f]{8}>.*?</\1-[0-9a-f]{8}
 _CHANGED_AT = re.compile(r"it changed at “([^”]+)”")
 
 
-def _wishes_balanced(world: World) -> CheckFinding:
-    """Each wish about as often as every other, as far as documents are not missing."""
+@check("post_briefs", "posts with a wish, evenly distributed", again=again_by_keys("post_briefs", "posts", "post_images"))
+def wishes_dealt(world: World) -> CheckFinding:
+    """Every post has one idea of the user's sentence, and none comes twice before each came once."""
     found, listed = CheckFinding(), Counter(wishes_of(world.request, world.description))
     counts = Counter(dict.fromkeys(listed, 0))
     for brief in filter(dated, world.all(PostBrief)):
@@ -52,7 +52,14 @@ def _wishes_balanced(world: World) -> CheckFinding:
     return found
 
 
-def _one_post(world: World) -> CheckFinding:
+@check(
+    "character_briefs",
+    "people",
+    severity=dg.AssetCheckSeverity.WARN,
+    description=f"At most {_ONE_POST_SHARE:.0%} of the people have one post only, where there are two a person. The seed decides "
+    "it: another order has other shares. A single one is always allowed.",
+)
+def posts_shared_out(world: World) -> CheckFinding:
     found, alone = CheckFinding(), list[str]()
     extended = shares(world.request.seed, *world.request.size) if world.request.former_sizes else ()
     for brief in world.all(CharacterBrief):
@@ -68,8 +75,14 @@ def _one_post(world: World) -> CheckFinding:
     return found
 
 
-def _requests(world: World) -> CheckFinding:
-    """The latest request of each post: its wish is in it, and the program names no event that had not happened then."""
+@check(
+    "posts",
+    "requests for posts as planned",
+    again=POST_AGAIN,
+    description=f"What the program asked for a post says the post's wish, and names no event of the calendar that happens later. "
+    f"The latest {_REQUESTS} requests are looked at, while they are kept.",
+)
+def requests_keep_the_plan(world: World) -> CheckFinding:
     found, later = CheckFinding(), LaterEvents(world.description)
     asked = _latest_requests(world)
     for brief in filter(dated, world.all(PostBrief)):
@@ -100,27 +113,4 @@ def _latest_requests(world: World) -> Mapping[str, str]:
     return items
 
 
-CHECKS = [
-    Check(
-        "post_briefs",
-        "wishes_dealt",
-        "Every post has one idea of the user's sentence, and none comes twice before each came once.",
-        asking(
-            _wishes_balanced, again_by_keys("post_briefs", "posts", "post_images"), good="posts with a wish, evenly distributed"
-        ),
-    ),
-    Check(
-        "posts",
-        "requests_keep_the_plan",
-        f"What the program asked for a post says the post's wish, and names no event of the calendar that happens later. The "
-        f"latest {_REQUESTS} requests are looked at, while they are kept.",
-        asking(_requests, again_by_job(RERUN_POST, "post"), good="requests for posts as planned"),
-    ),
-    Check(
-        "character_briefs",
-        "posts_shared_out",
-        f"At most {_ONE_POST_SHARE:.0%} of the people have one post only, where there are two a person. The seed decides it: "
-        "another order has other shares. A single one is always allowed.",
-        asking(_one_post, lambda _: "", good="people", severity=dg.AssetCheckSeverity.WARN),
-    ),
-]
+CHECKS = [wishes_dealt, requests_keep_the_plan, posts_shared_out]

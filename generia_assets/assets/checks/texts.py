@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, asking
-from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
+from generia_assets.assets.checks.finding import PERSON_AGAIN, POST_AGAIN, CheckFinding, World, check
 from generia_assets.content import languages
 from generia_assets.content.documents import Character, CharacterBrief, Post
 from generia_assets.content.drafts import SHORT_POST
@@ -28,12 +27,26 @@ def _distinct(texts: Iterable[tuple[str, str]], looked_at: int) -> CheckFinding:
     return found
 
 
-def _concepts(world: World) -> CheckFinding:
+@check(
+    "character_briefs",
+    "concepts, no two nearly the same",
+    again=PERSON_AGAIN,
+    severity=_WARN,
+    description=f"No two people are nearly the same. {_THRESHOLD}",
+)
+def distinct_concepts(world: World) -> CheckFinding:
     concepts = ((brief.key, brief.concept) for brief in world.all(CharacterBrief))
     return _distinct(concepts, world.count(CharacterBrief))
 
 
-def _posts(world: World) -> CheckFinding:
+@check(
+    "posts",
+    "posts, no two nearly the same",
+    again=POST_AGAIN,
+    severity=_WARN,
+    description=f"No two posts are nearly the same. {_THRESHOLD}",
+)
+def distinct_posts(world: World) -> CheckFinding:
     """Without placeholders, which another check counts, and posts of a few words, which are too short to compare."""
     compared = (post for post in world.all(Post) if not post.deleted_reason and len(post.content) > SHORT_POST)
     return _distinct(((post.key, post.content) for post in compared), world.count(Post))
@@ -59,8 +72,15 @@ def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> CheckFinding
     return found
 
 
-def _description_language(world: World) -> CheckFinding:
-    """The description's text must be in the language it names; that language must fit the user's sentence."""
+def _description_again(_: list[str]) -> str:
+    return "Ask again: materialize world_description; what was made of it stays, and is then stale"
+
+
+@check("world_description", "description in the language asked for", again=_description_again)
+def description_in_language(world: World) -> CheckFinding:
+    """The world is described in the language asked for. A sentence that is plainly in another language than the world is a warning:
+    it may have asked for that.
+    """
     description, request = world.description, world.request
     found = _in_language(world, [(description.key, description.description)])
     language = description.user_preferences.language
@@ -74,20 +94,22 @@ def _description_language(world: World) -> CheckFinding:
     return found
 
 
-def _description_again(_: list[str]) -> str:
-    return "Ask again: materialize world_description; what was made of it stays, and is then stale"
-
-
-def _people_language(world: World) -> CheckFinding:
+@check("characters", "people in the language asked for", again=PERSON_AGAIN)
+def people_in_language(world: World) -> CheckFinding:
+    """All people are described in the world's language."""
     texts = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all(Character))
     return _in_language(world, texts)
 
 
-def _posts_language(world: World) -> CheckFinding:
+@check("posts", "posts in the language asked for", again=POST_AGAIN)
+def posts_in_language(world: World) -> CheckFinding:
+    """Every post is in the world's language; a post of a few words may be in any."""
     return _in_language(world, ((post.key, post.content) for post in world.all(Post)))
 
 
-def _in_full(world: World) -> CheckFinding:
+@check("characters", "people, all described in full", again=PERSON_AGAIN, severity=_WARN)
+def people_in_full(world: World) -> CheckFinding:
+    """No person has only a concept or is a fallback character, which replace profiles that moderation refuses."""
     found = CheckFinding()
     from_plan = {brief.key: brief.moderation for brief in world.all(CharacterBrief) if brief.moderation}
     for person in world.all(Character):
@@ -99,7 +121,9 @@ def _in_full(world: World) -> CheckFinding:
     return found
 
 
-def _placeholders(world: World) -> CheckFinding:
+@check("posts", "posts, none of them a placeholder", again=POST_AGAIN, severity=_WARN)
+def no_placeholder(world: World) -> CheckFinding:
+    """No post stands in for one that moderation refused twice."""
     found = CheckFinding()
     for post in world.all(Post):
         found.looked_at += 1
@@ -108,50 +132,7 @@ def _placeholders(world: World) -> CheckFinding:
     return found
 
 
-_PERSON_AGAIN, _POST_AGAIN = again_by_job(RERUN_CHARACTER, "character"), again_by_job(RERUN_POST, "post")
-
 CHECKS = [
-    Check(
-        "character_briefs",
-        "distinct_concepts",
-        f"No two people are nearly the same. {_THRESHOLD}",
-        asking(_concepts, _PERSON_AGAIN, good="concepts, no two nearly the same", severity=_WARN),
-    ),
-    Check(
-        "posts",
-        "distinct_posts",
-        f"No two posts are nearly the same. {_THRESHOLD}",
-        asking(_posts, _POST_AGAIN, good="posts, no two nearly the same", severity=_WARN),
-    ),
-    Check(
-        "world_description",
-        "description_in_language",
-        "The world is described in the language asked for. A sentence that is plainly in another language than the world is a "
-        "warning: it may have asked for that.",
-        asking(_description_language, _description_again, good="description in the language asked for"),
-    ),
-    Check(
-        "characters",
-        "people_in_language",
-        "All people are described in the world's language.",
-        asking(_people_language, _PERSON_AGAIN, good="people in the language asked for"),
-    ),
-    Check(
-        "posts",
-        "posts_in_language",
-        "Every post is in the world's language; a post of a few words may be in any.",
-        asking(_posts_language, _POST_AGAIN, good="posts in the language asked for"),
-    ),
-    Check(
-        "characters",
-        "people_in_full",
-        "No person has only a concept or is a fallback character, which replace profiles that moderation refuses.",
-        asking(_in_full, _PERSON_AGAIN, good="people, all described in full", severity=_WARN),
-    ),
-    Check(
-        "posts",
-        "no_placeholder",
-        "No post stands in for one that moderation refused twice.",
-        asking(_placeholders, _POST_AGAIN, good="posts, none of them a placeholder", severity=_WARN),
-    ),
+    *(distinct_concepts, distinct_posts, description_in_language, people_in_language, posts_in_language),
+    *(people_in_full, no_placeholder),
 ]

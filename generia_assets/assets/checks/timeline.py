@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_job, again_by_keys, asking
+from generia_assets.assets.checks.finding import POST_AGAIN, CheckFinding, World, again_by_keys, check
 from generia_assets.assets.checks.measures import frequent_words, prose, searchable, searchable_name
-from generia_assets.assets.jobs import RERUN_POST
 from generia_assets.content import social
 from generia_assets.content.documents import CharacterBrief, Post, PostBrief, PostImage, WorldDescription, WorldRequest
-from generia_assets.content.keys import character_index, character_key
+from generia_assets.content.keys import author_of, character_index, character_key
 from generia_assets.content.timeline import LONGEST_CHAIN
 from generia_assets.durable.collections import PUBLICATIONS
 
@@ -62,11 +61,11 @@ class _Published(NamedTuple):
     post_id: str
 
 
-def _timeline(world: World) -> CheckFinding:
-    """Places: unique, below the number of posts, growing along a person's posts, the same in all three documents of a post.
-
-    Publications: of each run in the order of the places. One that was made again later, or tried again, was published by another
-    run, and does not count among the others.
+# Of publications, a run's are compared with each other: one that was made again later, or tried again, is another run's.
+@check("post_images", "posts in the order of the world", again=again_by_keys("post_images"))
+def timeline_kept(world: World) -> CheckFinding:
+    """Every post has a place of its own in the order of the world, a person's posts in the order of their life, and each run
+    published its posts in that order. A post made again later is published later and keeps its place.
     """
     found, posts_count = CheckFinding(), world.request.posts_count
     places, holders = dict[str, int](), dict[int, str]()
@@ -122,7 +121,14 @@ class _Reply(NamedTuple):
     names_author: bool
 
 
-def _replies(world: World) -> CheckFinding:
+@check(
+    "posts",
+    "posts",
+    again=POST_AGAIN,
+    description=f"A reply answers an acquaintance's earlier post, in a chain of {LONGEST_CHAIN} at most. A warning: it does "
+    f"not name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
+)
+def replies_fit(world: World) -> CheckFinding:
     found, request = CheckFinding(), world.request
     people = {brief.key: (brief.username, brief.display_name.casefold()) for brief in world.all(CharacterBrief)}
     places, replies = dict[str, int](), dict[str, _Reply]()
@@ -132,12 +138,12 @@ def _replies(world: World) -> CheckFinding:
         found.looked_at += 1
         places[post.key] = post.t
         if post.in_reply_to and not post.deleted_reason:
-            username, display_name = people.get(_author(post.in_reply_to), ("", ""))
+            username, display_name = people.get(author_of(post.in_reply_to), ("", ""))
             named = username in post.mentions or f"@{username}" in post.content or display_name in post.content.casefold()
             replies[post.key] = _Reply(post.key, post.in_reply_to, named)
-    known = {key: acquaintances(request, key) for key in {_author(reply) for reply in replies}}
+    known = {key: acquaintances(request, key) for key in {author_of(reply) for reply in replies}}
     for reply in replies.values():
-        if problem := _wrong(reply, places, replies, known[_author(reply.key)]):
+        if problem := _wrong(reply, places, replies, known[author_of(reply.key)]):
             found.add(f"{reply.key} replies to {reply.to}, {problem}", reply.key)
     share = len(replies) / max(1, found.looked_at)
     distances = [places[reply.key] - places[reply.to] for reply in replies.values() if reply.to in places]
@@ -153,12 +159,7 @@ def _replies(world: World) -> CheckFinding:
     return found
 
 
-def _author(post: str) -> str:
-    return post.partition("-")[0]
-
-
 def acquaintances(request: WorldRequest, person: str) -> dict[str, social.SeededRelation]:
-    """Whom a person knows, by key."""
     ties = social.acquaintances(request.seed, request.users_count, character_index(person), request.size.former)
     return {character_key(tie.index): tie for tie in ties}
 
@@ -169,7 +170,7 @@ def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], kn
         return "which is not there"
     if places[reply.to] >= places[reply.key]:
         return "which comes later"
-    if _author(reply.to) not in known:
+    if author_of(reply.to) not in known:
         return "whose author they do not know"
     chain, length = reply.key, 1
     while chain in replies and length <= LONGEST_CHAIN:
@@ -177,7 +178,11 @@ def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], kn
     return f"in a chain of more than {LONGEST_CHAIN}" if length > LONGEST_CHAIN else ""
 
 
-def _later_events(world: World) -> CheckFinding:
+@check("posts", "ideas and posts, none ahead of its time", again=POST_AGAIN, severity=dg.AssetCheckSeverity.WARN)
+def no_later_event(world: World) -> CheckFinding:
+    """No post and no idea of one names an event of the calendar that has not happened by then, unless the world's description tells
+    of it, too. Names of one word are not looked for: a text may hold them by chance.
+    """
     found, later = CheckFinding(), LaterEvents(world.description)
     briefs = ((brief, "the idea of ", brief.idea) for brief in world.all(PostBrief))
     posts = ((post, "", post.content) for post in world.all(Post))
@@ -191,31 +196,4 @@ def _later_events(world: World) -> CheckFinding:
     return found
 
 
-CHECKS = [
-    Check(
-        "post_images",
-        "timeline_kept",
-        "Every post has a place of its own in the order of the world, a person's posts in the order of their life, and each run "
-        "published its posts in that order. A post made again later is published later and keeps its place.",
-        asking(_timeline, again_by_keys("post_images"), good="posts in the order of the world"),
-    ),
-    Check(
-        "posts",
-        "replies_fit",
-        f"A reply answers an acquaintance's earlier post, in a chain of {LONGEST_CHAIN} at most. A warning: it does "
-        f"not name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
-        asking(_replies, again_by_job(RERUN_POST, "post"), good="posts"),
-    ),
-    Check(
-        "posts",
-        "no_later_event",
-        "No post and no idea of one names an event of the calendar that has not happened by then, unless the world's description "
-        "tells of it, too. Names of one word are not looked for: a text may hold them by chance.",
-        asking(
-            _later_events,
-            again_by_job(RERUN_POST, "post"),
-            good="ideas and posts, none ahead of its time",
-            severity=dg.AssetCheckSeverity.WARN,
-        ),
-    ),
-]
+CHECKS = [timeline_kept, replies_fit, no_later_event]

@@ -2,24 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 
 import dagster as dg
 
-from generia_assets.assets.checks.finding import Advice, Check, CheckFinding, Question, World, again_by_job, asking
-from generia_assets.assets.checks.measures import (
-    Openings,
-    frequent_words,
-    phrases,
-    prose,
-    repeated_phrases,
-    shows,
-    stems,
-    words,
-)
+from generia_assets.assets.checks.finding import PERSON_AGAIN, POST_AGAIN, CheckFinding, World, check
+from generia_assets.assets.checks.measures import Openings, frequent_words, phrases, prose, repeated_phrases, shows, stems, words
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE
-from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.content.documents import Character, Post
 
 _MOST_SILENT = 2 / 3
@@ -34,6 +23,7 @@ _LENGTHS_FROM, _LONG_FROM = 20, 50
 _PROFILES = 300
 """People whose profiles are compared, the first ones: a fifth of them means as much as a fifth of all."""
 _PROFILES_FROM = 5
+_WARN = dg.AssetCheckSeverity.WARN
 PROFILE_FIELDS = ("personality", "background_story", "bio", "secret")
 
 
@@ -46,7 +36,15 @@ def _written(world: World) -> Iterator[Post]:
     return (post for post in world.all(Post) if not post.deleted_reason)
 
 
-def _wishes_show(world: World) -> CheckFinding:
+@check(
+    "posts",
+    "posts with a wish",
+    again=POST_AGAIN,
+    severity=_WARN,
+    description=f"In a third of the posts at least, a word begins like a word of the post's wish. Judged from {_SILENT_FROM} "
+    "posts on.",
+)
+def wishes_show(world: World) -> CheckFinding:
     """A post shows its wish when a word of it begins like a word of the wish; what stands in brackets behind it is an example."""
     found, silent, frequent = CheckFinding(), list[str](), _language(world)
     wanted = dict[str, tuple[str, ...]]()
@@ -64,7 +62,15 @@ def _wishes_show(world: World) -> CheckFinding:
     return found
 
 
-def _lengths(world: World) -> CheckFinding:
+@check(
+    "posts",
+    "posts",
+    again=POST_AGAIN,
+    severity=_WARN,
+    description=f"Posts have {_LONGEST_MEAN} words or less on average, one in eight fewer than {_SHORT} (from {_LENGTHS_FROM} "
+    f"posts on) and some more than {_LONG} (from {_LONG_FROM} on). Two letters of a script without spaces count as a word.",
+)
+def post_lengths(world: World) -> CheckFinding:
     found, total, short, long_ = CheckFinding(), 0, 0, 0
     longest = (0, "")
     for post in _written(world):
@@ -85,7 +91,11 @@ def _lengths(world: World) -> CheckFinding:
     return found
 
 
-def _post_openings(world: World) -> CheckFinding:
+@check("posts", "posts that begin differently", again=POST_AGAIN, severity=_WARN)
+def post_openings(world: World) -> CheckFinding:
+    """Not more than a fifth of the posts begin with the same word (half of them with a very frequent one), not more than one in a
+    hundred with the same four words; three and two of them may in any world.
+    """
     found, openings = CheckFinding(), Openings(_language(world))
     for post in _written(world):
         openings.add(post.key, post.content)
@@ -99,7 +109,16 @@ def _add_openings(found: CheckFinding, openings: Openings, what: str) -> None:
         found.add(f"{count} of {openings.texts} {what} begin with “{opening}”", key)
 
 
-def _profiles(world: World) -> CheckFinding:
+@check(
+    "characters",
+    "profiles without a template",
+    again=PERSON_AGAIN,
+    severity=_WARN,
+    description="The texts of a field of all profiles do not begin alike (as for posts), and no four words stand in more than a "
+    "fifth of them and in more than three, unless they are the world's own. Judged from "
+    f"{_PROFILES_FROM} people on; of {_PROFILES} at most.",
+)
+def profiles_differ(world: World) -> CheckFinding:
     """Each field by itself: openings and phrases that many profiles share."""
     found, frequent, texts = CheckFinding(), _language(world), defaultdict[str, dict[str, str]](dict)
     for person in islice(world.all(Character), _PROFILES):
@@ -121,45 +140,4 @@ def _profiles(world: World) -> CheckFinding:
     return found
 
 
-def _check(asset: str, name: str, description: str, question: Question, again: Advice, good: str) -> Check:
-    return Check(asset, name, description, asking(question, again, good=good, severity=dg.AssetCheckSeverity.WARN))
-
-
-_post = partial(_check, "posts")
-_POST_AGAIN, _PERSON_AGAIN = again_by_job(RERUN_POST, "post"), again_by_job(RERUN_CHARACTER, "character")
-
-CHECKS = [
-    _post(
-        "wishes_show",
-        f"In a third of the posts at least, a word begins like a word of the post's wish. Judged from {_SILENT_FROM} posts on.",
-        _wishes_show,
-        _POST_AGAIN,
-        "posts with a wish",
-    ),
-    _post(
-        "post_lengths",
-        f"Posts have {_LONGEST_MEAN} words or less on average, one in eight fewer than {_SHORT} (from {_LENGTHS_FROM} posts on) "
-        f"and some more than {_LONG} (from {_LONG_FROM} on). Two letters of a script without spaces count as a word.",
-        _lengths,
-        _POST_AGAIN,
-        "posts",
-    ),
-    _post(
-        "post_openings",
-        "Not more than a fifth of the posts begin with the same word (half of them with a very frequent one), not more than one in "
-        "a hundred with the same four words; three and two of them may in any world.",
-        _post_openings,
-        _POST_AGAIN,
-        "posts that begin differently",
-    ),
-    _check(
-        "characters",
-        "profiles_differ",
-        "The texts of a field of all profiles do not begin alike (as for posts), and no four words stand in more than a fifth of "
-        f"them and in more than three, unless they are the world's own. Judged from {_PROFILES_FROM} people on; of {_PROFILES} at "
-        "most.",
-        _profiles,
-        _PERSON_AGAIN,
-        "profiles without a template",
-    ),
-]
+CHECKS = [wishes_show, post_lengths, post_openings, profiles_differ]

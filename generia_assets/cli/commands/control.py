@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from generia_assets.cli.commands.brake import resume_many, stop_many
-from generia_assets.cli.connections import addresses, database_at, get_world, open_database
+from generia_assets.cli.connections import addresses, database_at, get_world, open_world, settings
 from generia_assets.cli.console import CommandError, command_name
-from generia_assets.cli.dagster_link import WorldRuns, world_runs
 from generia_assets.cli.options import CountOnly, Json, Yes
 from generia_assets.cli.parsers import dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.cli.selection import After, All, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.content.text import plural
-from generia_assets.durable.status import WorldStatus
-from generia_assets.durable.tasks.control import ResumeOptions, hold_calls, mark_stopped, resume_world
-from generia_assets.durable.tasks.control import give_up as give_up_unfinished
-from generia_assets.queries.worlds import over, world_status
-from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from generia_assets.cli.dagster_link import WorldRuns
+    from generia_assets.durable.status import WorldStatus
+    from generia_assets.durable.tasks.control import ResumeOptions
+    from resources.mongodb.connection import MongoDatabase
 
 STOP_S = 10.0
 """How long a run may take to end. Then its world is taken from it, and it is left to itself."""
@@ -77,6 +75,8 @@ def stop(
     generia stop --all --yes
     generia stop --state in_progress --cost-over 5 --dry-run
     """
+    from generia_assets.cli.commands.brake import stop_many
+
     filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
     require_one_way(world, every, filters, ways="worlds, or --all, or filters")
     if world is None or len(world) > 1 or dry_run:
@@ -88,6 +88,10 @@ def stop(
 
 
 def _stop(world: str, *, give_up: bool, json: bool) -> None:
+    from generia_assets.cli.dagster_link import world_runs
+    from generia_assets.durable.tasks.control import hold_calls, mark_stopped
+    from generia_assets.queries.worlds import over, world_status
+
     chosen = settings()
     where = addresses(chosen)
     with database_at(where.mongodb_uri, chosen) as database:
@@ -127,6 +131,8 @@ def _stop(world: str, *, give_up: bool, json: bool) -> None:
 
 
 def _give_up(database: MongoDatabase, world: str, *, json: bool) -> None:
+    from generia_assets.durable.tasks.control import give_up as give_up_unfinished
+
     completed = give_up_unfinished(database, world)
     now = "completed, as it was before" if completed else "failed, and can be ordered again"
     text = f"What was unfinished of world {world} is given up; it is {now}."
@@ -159,6 +165,9 @@ def resume(
     generia resume WORLD --retry-failed
     generia resume --all --yes
     """
+    from generia_assets.cli.commands.brake import resume_many
+    from generia_assets.durable.tasks.control import ResumeOptions
+
     filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
     require_one_way(world, every, filters, ways="worlds, or --all, or filters")
     options = ResumeOptions(max_cost_usd, more_calls, retry_failed=retry_failed)
@@ -169,8 +178,10 @@ def resume(
 
 
 def _resume(world: str, options: ResumeOptions, *, json: bool) -> None:
-    with open_database() as database:
-        found = get_world(database, world)
+    from generia_assets.durable.tasks.control import resume_world
+    from generia_assets.queries.worlds import over
+
+    with open_world(world) as (database, found):
         world = found.world_id
         if over(found) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
             raise CommandError(f"run {holder} has not ended within {TIDY_S:g} s; see its log in Dagster's pages")
@@ -192,6 +203,8 @@ def _await_end(database: MongoDatabase, world: str, runs: WorldRuns) -> str | No
 
 
 def _holder(database: MongoDatabase, world: str) -> str | None:
+    from generia_assets.queries.worlds import world_status
+
     found = world_status(database, world)
     return found.owner.run_id if found is not None and _owned(found) else None
 

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import JsonValue
 
-from generia_assets.cli.connections import addresses, database_at
+from generia_assets.cli.connections import addresses, database_at, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES, guarded
-from generia_assets.cli.main import PLAIN, Documented
+from generia_assets.cli.main import PLAIN, Documented, DocumentedGroup
 from generia_assets.cli.options import Json
 from generia_assets.cli.parsers import flag, limit_option, option
-from generia_assets.cli.rendering.formats import as_json, print_result
-from generia_assets.durable.figures import letter_sent_again
-from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter, held_partitions, kept, kept_at, let_skip, place_of
-from generia_assets.settings import Settings, settings
-from resources.kafka.address import REQUEST_TIMEOUT_S
-from resources.kafka.dead_letters import DeadLetter, last_letters, letter_at
-from resources.kafka.producer import Event, EventProducer
-from resources.mongodb.connection import MongoUnavailableError
+from generia_assets.cli.rendering.formats import as_json, print_limit, print_result
+
+if TYPE_CHECKING:
+    from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter
+    from generia_assets.settings import Settings
+    from resources.kafka.dead_letters import DeadLetter
 
 SHOWN = 120
 """Characters of a letter that the list shows."""
@@ -43,7 +41,9 @@ Edit = Annotated[
     list[str] | None, option("--edit", "FIELD=VALUE", "Change a field: parameters.users_count=3. No value takes it out.")
 ]
 
-dead_letters = typer.Typer(name="dead-letters", epilog=EXIT_STATUSES, subcommand_metavar="[COMMAND] [ARGS]...", **PLAIN)
+dead_letters = typer.Typer(
+    name="dead-letters", cls=DocumentedGroup, epilog=EXIT_STATUSES, subcommand_metavar="[COMMAND] [ARGS]...", **PLAIN
+)
 
 
 @dead_letters.callback(invoke_without_command=True)
@@ -60,28 +60,30 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     generia dead-letters resend 7 --edit parameters.users_count=3
     generia dead-letters --json | jq -r .reason | sort | uniq -c
     """
+    from generia_assets.durable.orders.intake import StoredDeadLetter, held_partitions, kept
+    from resources.kafka.dead_letters import last_letters
+    from resources.mongodb.connection import MongoUnavailableError
+
     if context.invoked_subcommand:
         return
     chosen = settings()
     where = addresses(chosen)
     most = limit if in_json else limit or LETTERS
-    waiting: list[StoredDeadLetter] = []
+    letters: list[DeadLetter | StoredDeadLetter] = []
+    letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
     held: list[HeldPartition] = []
     try:
         with database_at(where.mongodb_uri, chosen) as database:
-            waiting = kept(database, 0 if most is None else most + 1, newest=True)
+            letters += kept(database, 0 if most is None else most + 1, newest=True)
             held = held_partitions(database)
     except MongoUnavailableError as error:
         if not in_json:
             remarks().print(f"Letters that MongoDB keeps are not listed: {error}")
-    letters: list[DeadLetter | StoredDeadLetter] = []
-    letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
-    letters += waiting
     more = most is not None and len(letters) > most
     letters = letters[-most:] if more and most else letters
     console = results()
     if more and most is not None:
-        (remarks() if in_json else console).print(f"The last {most}; --limit {most * 5} shows more.")
+        print_limit(most, json=in_json)
     if in_json:
         for one in (*letters, *held):
             typer.echo(as_json(_as_fields(one)))
@@ -115,6 +117,13 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
     generia dead-letters resend 7 --edit parameters.users_count=3 --edit parameters.quality=
     generia dead-letters resend 2:7 --file corrected.json --json
     """
+    from generia_assets.durable.figures import letter_sent_again
+    from generia_assets.durable.orders.intake import StoredDeadLetter, place_of
+    from resources.kafka.address import REQUEST_TIMEOUT_S
+    from resources.kafka.dead_letters import letter_at
+    from resources.kafka.producer import Event, EventProducer
+    from resources.mongodb.connection import MongoUnavailableError
+
     if (file is None) == (not edit):
         raise CommandError(
             "say how the letter is corrected: either --file CORRECTED.json, or --edit FIELD=VALUE (as often as needed)", 2
@@ -154,6 +163,8 @@ def skip(place: Held, in_json: Json = False) -> None:
     \b
     generia dead-letters skip 2:17
     """
+    from generia_assets.durable.orders.intake import let_skip
+
     partition, offset = _place(place)
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
@@ -165,6 +176,8 @@ def skip(place: Held, in_json: Json = False) -> None:
 
 
 def _kept_at(place: str, chosen: Settings) -> StoredDeadLetter | None:
+    from generia_assets.durable.orders.intake import kept_at
+
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         return kept_at(database, place)
 
@@ -246,6 +259,8 @@ def _origin(letter: DeadLetter | StoredDeadLetter) -> str:
 
 
 def _as_fields(one: DeadLetter | StoredDeadLetter | HeldPartition) -> dict[str, JsonValue]:
+    from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter
+
     if isinstance(one, HeldPartition):
         place = f"{one.partition}:{one.offset}"
         return {"offset": place, "state": "held", "at": one.since.isoformat(), "origin": one.place, "reason": one.reason}

@@ -8,21 +8,19 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.connections import open_world, settings
 from generia_assets.cli.console import CommandError, remarks, short_path
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import choice, flag, option
-from generia_assets.cli.rendering.book import Book
 from generia_assets.cli.rendering.formats import as_json, json_default
-from generia_assets.cli.texts import PictureFolder
 from generia_assets.content.text import plural
-from generia_assets.queries.sections import SECTIONS, documents
-from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDatabase
 
 BOOK = "world.md"
 PICTURES = "pictures"
@@ -56,9 +54,11 @@ def export(
     generia export WORLD --folder brinehold --pictures
     generia export WORLD --format jsonl --json
     """
+    from generia_assets.cli.rendering.book import Book
+    from generia_assets.cli.texts import PictureFolder
+
     chosen = settings()
-    with open_database() as database:
-        status = get_world(database, world)
+    with open_world(world) as (database, status):
         target = _target(folder or Path(status.world_id), force=force)
         copied = PictureFolder(target / PICTURES, None, chosen.generia_data_dir) if pictures else None
         written: dict[str, int] = {}
@@ -94,6 +94,8 @@ def _target(folder: Path, *, force: bool) -> Path:
 
 
 def _sections(database: MongoDatabase, world_id: str, target: Path) -> dict[str, int]:
+    from generia_assets.queries.sections import SECTIONS, documents
+
     def lines(section: str) -> Callable[[TextIO], int]:
         def write(file: TextIO) -> int:
             count = 0

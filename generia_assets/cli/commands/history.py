@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
-from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import CommandError, remarks, results
+from generia_assets.cli.connections import open_world
+from generia_assets.cli.console import CommandError, results
 from generia_assets.cli.options import JsonLines, World
 from generia_assets.cli.parsers import choice, flag, limit_option, moment, option
-from generia_assets.cli.rendering.formats import as_json
-from generia_assets.cli.rendering.requests import print_request
-from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
+from generia_assets.cli.rendering.formats import as_json, print_limit
 from resources.gateway.calls import Api
-from resources.mongodb.connection import MongoDatabase
 
 OUTCOMES = (
     *("ok", "invalid", "refused", "rate_limited", "transient", "model_missing", "rejected", "parameter_refused", "fatal", "error"),
@@ -65,6 +62,9 @@ def history(
     generia history WORLD --task c0007-p0003 --full
     generia history WORLD --type post --json > posts.jsonl
     """
+    from generia_assets.cli.rendering.requests import print_request
+    from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
+
     wanted = RequestFilter(
         request_type=of_type or "",
         api=api or "",
@@ -74,26 +74,19 @@ def history(
         since=since,
         until=until,
     )
-    with open_database() as database:
-        world = get_world(database, world).world_id
-        _check(database, world, wanted)
-        most = limit if json else limit or SHOWN
-        console, shown = results(), 0
+    most, console, shown = limit if json else limit or SHOWN, results(), 0
+    with open_world(world) as (database, status):
+        world = status.world_id
+        if of_type and of_type not in (there := request_types(database, world)):  # more likely misspelt than absent
+            among = ", ".join(there) or "none"
+            raise CommandError(f"--type {of_type[:60]!r}: not among this world's requests; there are {among}", 2)
         for request in find_requests(database, world, wanted, last=most):
             if json:
                 typer.echo(as_json(request))
             else:
                 print_request(console, request, "all" if full else "texts" if texts else "figures", task=True)
             shown += 1
-        cut = most is not None and shown == most and count_requests(database, world, wanted) > most
-    if cut and most is not None:
-        (remarks() if json else console).print(f"The newest {most}; --limit {most * 10} shows more.")
+        if shown == most and count_requests(database, world, wanted) > most:
+            print_limit(most, json=json)
     if not shown and not json:
         console.print("No such requests.")
-
-
-def _check(database: MongoDatabase, world: str, wanted: RequestFilter) -> None:
-    """Raise ``CommandError`` for a type that occurs nowhere in this world: it is more likely misspelt than absent."""
-    if wanted.request_type and wanted.request_type not in (there := request_types(database, world)):
-        among = ", ".join(there) or "none"
-        raise CommandError(f"--type {wanted.request_type[:60]!r}: not among this world's requests; there are {among}", 2)

@@ -5,25 +5,22 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import CommandError, command_name, results, safe_block
+from generia_assets.cli.connections import get_world, open_database, settings
+from generia_assets.cli.console import CommandError, command_name, labelled, results, safe_block
 from generia_assets.cli.data_dir import service_logs
 from generia_assets.cli.options import JsonLines, complete_part, complete_world_or_part, world_argument
 from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
-from generia_assets.cli.rendering.requests import print_log
-from generia_assets.interrupts import interruptible
-from generia_assets.processes import last_lines
-from generia_assets.queries.log import LogFollower, LogLine, newest
-from generia_assets.queries.worlds import over, world_status
-from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDatabase, MongoSilentError
+
+if TYPE_CHECKING:
+    from generia_assets.queries.log import LogLine
+    from resources.mongodb.connection import MongoDatabase
 
 POLL_S = 1.0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -68,6 +65,8 @@ def logs(
     generia logs WORLD --json | jq 'select(.level != "info")'
     generia logs daemon --lines 100
     """
+    from generia_assets.interrupts import interruptible
+
     console = results()
     logs = service_logs(settings().generia_data_dir)
     lines = lines or (MOST if json else SHOWN)
@@ -78,6 +77,8 @@ def logs(
         elif world is None:
             _list_services(console, logs, json=json)
         else:
+            from resources.mongodb.connection import MongoSilentError
+
             try:
                 with open_database() as database:
                     _print_world_log(console, database, world, lines, follow=follow, calls=calls, json=json)
@@ -88,6 +89,10 @@ def logs(
 def _print_world_log(
     console: Console, database: MongoDatabase, world: str, lines: int, *, follow: bool, calls: bool, json: bool
 ) -> None:
+    from generia_assets.cli.rendering.requests import print_log
+    from generia_assets.queries.log import LogFollower, newest
+    from generia_assets.queries.worlds import over, world_status
+
     def show(shown: list[LogLine]) -> None:
         if json:
             for line in shown:
@@ -117,7 +122,7 @@ def _list_services(console: Console, logs: dict[str, Path], *, json: bool) -> No
         if json:
             typer.echo(as_json({"part": name, "bytes": size, "path": str(path)}))
         else:
-            console.print(f"{name:14}{size:10} bytes  {path}")
+            labelled(console, f"{name:14}{size:10} bytes  ", str(path))
     if not json:
         if not logs:
             console.print("No logs of services here: nothing was started from this folder yet.")
@@ -129,6 +134,8 @@ def _unknown_service(name: str, logs: dict[str, Path]) -> str:
 
 
 def _print_service_log(console: Console, logs: dict[str, Path], name: str, lines: int, *, follow: bool, json: bool) -> None:
+    from generia_assets.processes import last_lines
+
     def show(line: str) -> None:
         line = _COLOURS.sub("", line)
         if json:

@@ -6,16 +6,16 @@ Here: the three commands. Not here: the message (order.py), how progress looks (
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from generia_assets.cli.connections import addresses, database_at, get_world_or_order
-from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
-from generia_assets.cli.options import (
+from generia_assets.cli.connections import addresses, database_at, get_world_or_order, settings
+from generia_assets.cli.console import CommandError, command_name, labels, remarks, results, safe_line
+from generia_assets.cli.options import Images, Json, Log, Texts, World
+from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_USERS,
-    Json,
     MaxCost,
     Posts,
     PriorityOption,
@@ -24,27 +24,16 @@ from generia_assets.cli.options import (
     Seed,
     TierOption,
     Users,
-    World,
 )
-from generia_assets.cli.order import new_order, world_parameters
-from generia_assets.cli.order import send as send_order
 from generia_assets.cli.parsers import flag, option, task_id, whole
-from generia_assets.cli.quotes import Quote, cap_warning, knowledge, order_quote, price_sentence, quote_for
-from generia_assets.cli.quotes import compare as compare_quotes
-from generia_assets.cli.rendering.comparison import print_comparison
-from generia_assets.cli.rendering.displays import LINES, display_on
-from generia_assets.cli.rendering.formats import about, as_json, progress_line, share
-from generia_assets.cli.rendering.summary import page_of, world_result
-from generia_assets.cli.watching import Images, Log, Texts, WatchOptions, watch_world
+from generia_assets.cli.rendering.formats import about, as_json, share
 from generia_assets.content import languages
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
-from generia_assets.durable.collections import TASKS
-from generia_assets.durable.status import State
-from generia_assets.interrupts import interruptible
-from generia_assets.queries.learned import FEWEST_WORLDS
-from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from generia_assets.quotes import Quote
+    from resources.mongodb.connection import MongoDatabase
 
 
 def _language(given: str) -> str:
@@ -94,6 +83,10 @@ def send(
     generia send --users 25 --posts 150 --prompt "a harbour on the back of a whale"
     world=$(generia send --prompt "город, который чинит звёзды" --max-cost-usd 0.5) && generia watch $world
     """
+    from generia_assets.cli.order import knowledge, new_order, world_parameters
+    from generia_assets.cli.order import send as send_order
+    from generia_assets.quotes import cap_warning, order_quote
+
     chosen = settings()
     parameters = world_parameters(
         chosen,
@@ -139,6 +132,13 @@ def watch(
     generia watch WORLD --texts
     generia watch WORLD --log --images pictures
     """
+    from generia_assets.cli.rendering.displays import LINES, display_on
+    from generia_assets.cli.rendering.progress import progress_line
+    from generia_assets.cli.rendering.summary import page_of, world_result
+    from generia_assets.cli.watching import WatchOptions, watch_world
+    from generia_assets.durable.status import State
+    from generia_assets.interrupts import interruptible
+
     chosen = settings()
     console = remarks() if json else results()
     with interruptible(), database_at(addresses(chosen).mongodb_uri, chosen) as database:
@@ -162,6 +162,9 @@ def watch(
 
 def _refused(database: MongoDatabase, task: str) -> str | None:
     """Why this order was not carried out, or None if it was."""
+    from generia_assets.durable.collections import TASKS
+    from generia_assets.durable.status import State
+
     found = database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
     return None if found is None else str(found.get("error") or "no reason was recorded")
 
@@ -188,6 +191,11 @@ def quote(
     generia quote --users 25 --posts 150 --compare
     generia quote --users 1000 --posts 10000 --quality high --json | jq .cost_usd
     """
+    from generia_assets.cli.order import knowledge, world_parameters
+    from generia_assets.cli.rendering.comparison import print_comparison
+    from generia_assets.quotes import compare as compare_quotes
+    from generia_assets.quotes import quote_for
+
     chosen = settings()
     order = world_parameters(chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier)
     size, console = f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}", results()
@@ -203,13 +211,15 @@ def quote(
         print_comparison(console, size, quotes, quoted)
         return
     console.print(f"{size}, with {quoted.model} at {quoted.service_tier.value}:")
-    for name, text in _lines(quoted):
-        console.print(f"  {name:12}{text}")
+    labels(console, _lines(quoted))
     console.print(f"To order it: {command_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")
 
 
 def _lines(quoted: Quote) -> Iterator[tuple[str, str]]:
     """The quote, line by line, each with its name."""
+    from generia_assets.queries.learned import FEWEST_WORLDS
+    from generia_assets.quotes import price_sentence
+
     pace = "by the pace of calls made here lately" if quoted.measured else "assumed of a fast model; here nothing was measured yet"
     yield "calls", f"{quoted.llm_calls} of the language model, {plural(quoted.image_calls, 'picture')}"
     yield "tokens", f"about {quoted.input_tokens:,} in ({quoted.cached_tokens:,} of them cached), {quoted.output_tokens:,} out"

@@ -10,13 +10,12 @@ from typing import Annotated
 
 import typer
 
-from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import whole
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.durable.orders.order import HIGHEST_PRIORITY
-from generia_assets.durable.tasks.control import prioritise as set_priority
 
 Priority = Annotated[
     int,
@@ -39,8 +38,9 @@ def prioritise(world: World, priority: Priority, json: Json = False) -> None:
     generia prioritise WORLD 10
     generia prioritise WORLD -5
     """
-    with open_database() as database:
-        found = get_world(database, world)
+    from generia_assets.durable.tasks.control import prioritise as set_priority
+
+    with open_world(world) as (database, found):
         if not set_priority(database, found.world_id, priority):
             raise CommandError(f"world {found.world_id} was made by the former worker: it is history, and no run works on it")
     over = " It is over; what is made of it again has this priority." if found.done else ""

@@ -1,4 +1,4 @@
-"""``generia prompts`` and ``generia check``: what the templates make, and their mistakes, without a call and without a server.
+"""``generia prompts``: every request of a small world, without a call and without a server.
 
 Here: the command, its files, answers read from files, and the page in Markdown, on which what repeats stands once. Not here: the
 order of work (dry_run.py), and sample answers (content/samples.py).
@@ -14,39 +14,35 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.text import Text as Line
 
-from generia_assets.cli.console import CommandError, remarks, results, safe_block, safe_line
-from generia_assets.cli.dry_run import DryRequest, DryRun
-from generia_assets.cli.options import (
+from generia_assets.cli.connections import settings
+from generia_assets.cli.console import CommandError, remarks, results, safe_line
+from generia_assets.cli.options import Json
+from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
     DEFAULT_SEED,
     DEFAULT_USERS,
-    Json,
-    JsonLines,
     Posts,
     Prompt,
     QualityOption,
     Seed,
     Users,
 )
-from generia_assets.cli.order import world_parameters
 from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content import languages
-from generia_assets.content.check import files, mistakes, require_good_content
 from generia_assets.content.documents import Quality, WorldRequest
-from generia_assets.content.drafts import Draft
-from generia_assets.content.prompt import Prompt as Request
-from generia_assets.content.rendering import PromptDelimiter
-from generia_assets.content.samples import sample_answer
 from generia_assets.content.text import plural
-from generia_assets.settings import settings
-from generia_assets.tasks.clients import DraftT
+
+if TYPE_CHECKING:
+    from generia_assets.content.drafts import Draft
+    from generia_assets.content.prompt import Prompt as Request
+    from generia_assets.dry_run import DryRequest
+    from generia_assets.tasks.clients import DraftT
 
 _FILE = re.compile(r"\d{3,}\..+\.txt")
 """Names of the files that this command writes: number in the order of work, type, whom or what it is for."""
@@ -93,6 +89,11 @@ def prompts(
     generia prompts --out before; vi generia_assets/content/prompts/post.j2; generia prompts --out after; diff -r before after
     generia prompts --users 3 --posts 6 --seed 11 --prompt "город, который чинит звёзды" --answers answers --only-missing --out todo
     """
+    from generia_assets.cli.order import world_parameters
+    from generia_assets.content.check import require_good_content
+    from generia_assets.content.rendering import PromptDelimiter
+    from generia_assets.dry_run import DryRun
+
     if out is None and as_page is None:
         raise CommandError("Say where to write: --out FOLDER for a file for each request, or --as-page FILE", 2)
     if only_missing and answers is None:
@@ -132,6 +133,8 @@ class _Samples:
 
     def to(self, name: str, prompt: Request, draft: type[DraftT]) -> DraftT | None:
         """The sample."""
+        from generia_assets.content.samples import sample_answer
+
         return cast("DraftT", sample_answer(cast("type[Draft]", draft), prompt.schema, name, self._language))
 
 
@@ -191,10 +194,10 @@ def _print(asked: list[DryRequest], unread: list[str], code: str, *, json: bool)
 
 _TOP = """# A world in prompts and answers
 
-*{sentence}*, {users} people, {posts} posts, seed {seed}: everything the language model was told and answered, in the order of
-work. Every request begins with the same instructions and, from the second on, with the world; both stand here once. Of requests of
-one type the first is shown whole, of the others what differs; a long line that stood on this page before is cut ([as above]). Made
-by `make world-page`; how to change the prompts: [prompts.md](prompts.md)."""
+*{sentence}*, {users} people, {posts} posts, seed {seed}. This page has all requests to the language model and all answers,
+in the order of work. Every request begins with the same instructions; from the second request on, the world follows. This page
+shows both once. It shows the first request of each type whole, and only the differences of the others. A long line that is already
+on the page is cut ([as above]). `make world-page` writes this page; [prompts.md](prompts.md) says how to change the prompts."""
 _LONG, _BEGINNING = 160, 60
 """Characters of a line that is shown once, and of what is shown of it afterwards."""
 
@@ -206,7 +209,7 @@ def written_page(request: WorldRequest, asked: list[DryRequest]) -> str:
     lines: set[str] = set()
     for one in asked:
         prompt = one.prompt
-        for title, text in (("Told first in every request", prompt.system), ("The world, as it is told", prompt.world)):
+        for title, text in (("The beginning of every request", prompt.system), ("The world in requests", prompt.world)):
             if text and title not in shown:
                 shown[title] = text
                 page.append(f"## {title}\n\n{_block(text)}")
@@ -248,26 +251,3 @@ def _block(text: str, language: str = "") -> str:
     while fence in text:
         fence += "~"
     return f"{fence}{language}\n{text}\n{fence}"
-
-
-def check(json: JsonLines = False) -> None:
-    """Look for mistakes in the templates and data files, without a server.
-
-    Reads every data file and renders every template with sample data. Each mistake comes with its file, the
-    line, what is wrong and what is allowed. The generator does the same at its start, and begins no
-    world while there is one.
-
-    \b
-    generia check
-    generia check --json | jq -r '"\\(.file):\\(.line)"'
-    """
-    found = mistakes()
-    for one in found:
-        if json:
-            typer.echo(as_json({"file": one.file, "line": one.line, "wrong": one.wrong}))
-        else:
-            results().print(Line(safe_block(str(one))))
-    if found:
-        raise typer.Exit(1)
-    if not json:
-        results().print(f"{len(files())} templates and data files have no mistake.")

@@ -8,24 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from generia_assets.cli.connections import addresses, database_at, get_world
+from generia_assets.cli.connections import addresses, database_at, get_world, settings
 from generia_assets.cli.console import CommandError, ask, command_name, remarks, results, safe_line
-from generia_assets.cli.dagster_link import instance_if_known
 from generia_assets.cli.options import CountOnly, JsonLines, Yes
 from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json, print_result
 from generia_assets.cli.selection import After, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.content.text import plural
-from generia_assets.durable.orders.removal import mark, published, remove_documents, remove_folder
-from generia_assets.durable.status import WorldStatus
-from generia_assets.queries.worlds import over, worlds_found
-from generia_assets.retirement import forget, in_batches, old_worlds, runs_in_the_way
-from generia_assets.settings import Settings, settings
-from resources.mongodb.connection import MongoDatabase
-from resources.mongodb.stored import UnreadableRecord, UnreadableRecordError
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
+
+    from generia_assets.durable.status import WorldStatus
+    from generia_assets.settings import Settings
+    from resources.mongodb.connection import MongoDatabase
+    from resources.mongodb.stored import UnreadableRecord
 
 KeepPlatform = Annotated[
     bool, flag("--keep-platform", "Leave what was published on the platform, pictures too; its ids are listed.")
@@ -59,6 +56,10 @@ def delete(
     generia delete WORLD --yes --json | jq .documents
     generia delete --state failed --ordered-before 30d --dry-run
     """
+    from generia_assets.cli.dagster_link import instance_if_known
+    from generia_assets.durable.orders.removal import mark
+    from generia_assets.retirement import forget, in_batches
+
     filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
     require_one_way(world, filters, ways="worlds, or filters")
     chosen = settings()
@@ -88,6 +89,8 @@ def delete(
 
 
 def _delete(database: MongoDatabase, chosen: Settings, world: str, *, runs: int | None, keep_platform: bool) -> Deleted:
+    from generia_assets.durable.orders.removal import published, remove_documents, remove_folder
+
     pending, pages = _inside(chosen.pending_dir, world), _inside(chosen.generia_data_dir / "gallery", world)
     kept = published(database, world) if keep_platform else {}
     return Deleted(
@@ -150,6 +153,10 @@ def retire(
     generia retire WORLD
     generia retire --older-than 30 --yes
     """
+    from generia_assets.cli.dagster_link import instance_if_known
+    from generia_assets.durable.orders.removal import remove_folder
+    from generia_assets.retirement import forget, in_batches, old_worlds
+
     filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
     require_one_way(world, filters or older_than is not None, ways="worlds, or --older-than DAYS, or filters")
     chosen = settings()
@@ -183,6 +190,8 @@ def retire(
 
 def _over(database: MongoDatabase, filters: Filters) -> dict[str, str]:
     """The worlds that fit the filters and are over, each with its name."""
+    from generia_assets.queries.worlds import over, worlds_found
+
     found = list(worlds_found(database, filters.query, _remark))
     if left := sum(not over(one) for one in found):
         remarks().print(f"{plural(left, 'world')} left out: being made. To stop the same ones: {command_name()} stop")
@@ -195,6 +204,8 @@ def _remark(unreadable: UnreadableRecord) -> None:
 
 def _refuse_busy(instance: DagsterInstance, world_ids: list[str]) -> None:
     """Raise ``CommandError`` while one of these worlds has a run that has not ended."""
+    from generia_assets.retirement import runs_in_the_way
+
     busy = runs_in_the_way(instance, world_ids if len(world_ids) == 1 else ())
     for one in world_ids:
         if one in busy:
@@ -203,6 +214,8 @@ def _refuse_busy(instance: DagsterInstance, world_ids: list[str]) -> None:
 
 def _to_be_deleted(database: MongoDatabase, world: str) -> tuple[str, str]:
     """The world's id, and the world in words. Raises ``CommandError`` for one that was never ordered, or that is being made."""
+    from resources.mongodb.stored import UnreadableRecordError
+
     try:
         status = get_world(database, world)
     except UnreadableRecordError as error:
@@ -216,6 +229,8 @@ def _in_words(status: WorldStatus) -> str:
 
 
 def _refuse_unfinished(status: WorldStatus) -> None:
+    from generia_assets.queries.worlds import over
+
     if not over(status):
         raise CommandError(f"world {status.world_id} is not over; stop it first: {command_name()} stop {status.world_id}")
 

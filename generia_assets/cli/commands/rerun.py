@@ -1,34 +1,31 @@
-"""``generia rerun``: a part of a world, one person or one post again, by Kafka message.
+"""``generia rerun`` and ``generia extend``: a part of a world again, or more of it, by Kafka message.
 
-Here: which message that is, what it will cost, and that it fits the world. Not here: what becomes of it (assets/selection.py).
+Here: which message that is, what it will cost, and that it fits the world. Not here: what becomes of it (assets/selection.py,
+content/plan.py).
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from generia_assets.assets.materialized import refuse_another_plan
-from generia_assets.catalog import ASSETS, PARTS, TaskType, Unit, with_downstream
-from generia_assets.cli.connections import addresses, get_world, open_database
+from generia_assets.catalog import ASSETS, EXTENDED, PARTS, TaskType, Unit, with_downstream
+from generia_assets.cli.connections import addresses, open_world, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.order import send
-from generia_assets.cli.parsers import choice, flag, option
-from generia_assets.cli.quotes import Quote, knowledge_of, likely_language, quote_of
+from generia_assets.cli.parsers import choice, dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import about, as_json
+from generia_assets.content.text import dollars as in_dollars
 from generia_assets.content.text import plural
-from generia_assets.durable.orders.decisions import unfinished
-from generia_assets.durable.orders.order import Order, PartParameters, parse_stored
-from generia_assets.durable.status import State, WorldStatus
-from generia_assets.queries.names import item_named
-from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from generia_assets.durable.orders.order import Order, StoredParameters
+    from generia_assets.durable.status import WorldStatus
+    from generia_assets.quotes import Quote
+    from resources.mongodb.connection import MongoDatabase
 
 PARTS_BY_WORD = {task_type.asset.section: task_type for task_type in PARTS}
 OF_CHARACTER, OF_POST = (
@@ -69,6 +66,12 @@ From = Annotated[
 ]
 Alone = Annotated[bool, flag("--alone", "With --part: nothing else. What was made of it before stays, and may no longer fit.")]
 DryRun = Annotated[bool, flag("--dry-run", "Only say what it would make and cost; order nothing.")]
+Added = Annotated[int, option("--users", "+NUMBER", "So many people more, who know some of those who are there.", whole(0))]
+AddedPosts = Annotated[int, option("--posts", "+NUMBER", "So many posts more, by old and new people, after all others.", whole(0))]
+Cap = Annotated[
+    float | None,
+    option("--max-cost-usd", "USD", "A new cap, of all that the world has cost; without it the world's own stays.", dollars),
+]
 
 
 @dataclass(frozen=True)
@@ -111,43 +114,100 @@ def rerun(
     generia rerun WORLD --part avatars --dry-run
     generia rerun WORLD --part description --alone
     """
+    from generia_assets.durable.orders.order import Order, PartParameters, parse_stored
+
     given = [name for name, value in (("--part", part), ("--character", character), ("--post", post)) if value is not None]
     if len(given) > 1:
         raise CommandError(f"{' and '.join(given)}: one thing is made again at a time; give one of them", 2)
     if not given:
         raise CommandError("say what is to be made again: one of --part PART, --character PERSON, --post POST", 2)
-    chosen = settings()
-    with open_database() as database:
-        status = get_world(database, world)
-        require_completed(status)
+    with open_world(world) as (database, status):
+        _require_completed(status)
         scope = _scope(database, status, part, character, post, begin, alone=alone)
-        refuse_another_plan(database, status.world_id, scope.makes, scope.keys)
-        order = parse_stored(status.parameters)
-        known, language = knowledge_of(database, chosen), likely_language(order)
-        quote = quote_of(chosen, known, status.world_id, order, scope.makes, keys=scope.keys, language=language)
-    task_id = None if dry_run else str(uuid.uuid4())
-    if not json:
-        _print_plan(results() if dry_run else remarks(), scope, quote)
-    if task_id is not None:
-        kafka = addresses(chosen).kafka
-        parameters = PartParameters(keys=scope.keys, with_what_follows=not scope.alone)
-        send(Order(status.world_id, parameters, scope.task_type, task_id), kafka, chosen.kafka_tasks_topic)
-    if json:
-        made = {"task_type": scope.task_type, "keys": scope.keys, "makes": scope.makes}
-        typer.echo(as_json({"world_id": status.world_id, "task_id": task_id, **made, "quote": quote}))
-    elif task_id is None:
-        results().print("Nothing was ordered (--dry-run).")
-    else:
-        remarks().print(f"Ordered in {chosen.kafka_tasks_topic}. To watch it: {command_name()} watch {world} --task {task_id}")
-        typer.echo(task_id)
+        quote = _quote(database, status, parse_stored(status.parameters), scope.makes, scope.keys)
+    order = Order(status.world_id, PartParameters(keys=scope.keys, with_what_follows=not scope.alone), scope.task_type)
+    fields = {"task_type": scope.task_type, "keys": scope.keys, "makes": scope.makes}
+    _carry_out(order, quote, _plan(scope), fields, dry_run=dry_run, json=json)
 
 
-def require_completed(status: WorldStatus) -> None:
+def extend(
+    world: World,
+    users: Added = 0,
+    posts: AddedPosts = 0,
+    max_cost_usd: Cap = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Add people and posts to a completed world, by Kafka message.
+
+    Prints first what it will take. What exists stays as it is, byte for byte. New people know some of the old ones. New posts come
+    after the last one: they answer old posts and tell what has come of the calendar's events. Until all of it is made, readers see
+    the world as it was. A world that is not finished is finished first (`resume`). Needs Kafka, MongoDB and a running generator.
+
+    \b
+    generia extend WORLD --users +10 --posts +60
+    generia extend WORLD --posts +20 --max-cost-usd 1.50
+    generia extend WORLD --users +3 --posts +12 --dry-run
+    """
+    from generia_assets.content.keys import EXTENSION
+    from generia_assets.durable.orders.order import ExtensionParameters, Order, parse_stored
+
+    if not users and not posts:
+        raise CommandError("say what is added: --users +NUMBER, --posts +NUMBER, or both", 2)
+    chosen, by = settings(), ExtensionParameters(add_users=users, add_posts=posts, max_cost_usd=max_cost_usd)
+    with open_world(world) as (database, status):
+        _require_completed(status)
+        extended = parse_stored(status.parameters).extended(by, status.cost_limit_usd)
+        extended.require_within(max_users=chosen.max_users, max_posts=chosen.max_posts)
+        quote = _quote(database, status, extended, [ASSETS[name].task_type for name in EXTENDED], (EXTENSION,))
+    people, count = plural(extended.users_count, "person"), plural(extended.posts_count, "post")
+    lines = [f"The world will have {people} and {count}.", *_cap_warning(extended.max_cost_usd, status.cost_usd, quote)]
+    fields = {**by.document(), "users_count": extended.users_count, "posts_count": extended.posts_count}
+    _carry_out(Order(status.world_id, by), quote, lines, fields, dry_run=dry_run, json=json)
+
+
+def _require_completed(status: WorldStatus) -> None:
     """Raise ``CommandError`` for a world that is not finished: nothing else is made of it before."""
+    from generia_assets.durable.orders.decisions import unfinished
+    from generia_assets.durable.status import State
+
     if status.status is State.PENDING:
         raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {command_name()} watch {status.world_id}")
     if status.status is not State.COMPLETED or status.unfinished is not None:
         raise CommandError(unfinished(status))
+
+
+def _quote(
+    database: MongoDatabase, status: WorldStatus, order: StoredParameters, makes: Sequence[TaskType], keys: tuple[str, ...]
+) -> Quote:
+    """What this work on the world takes. Raises ``OrderError`` where the world was planned by another version."""
+    from generia_assets.assets.materialized import refuse_another_plan
+    from generia_assets.quotes import knowledge_of, likely_language, quote_of
+
+    refuse_another_plan(database, status.world_id, makes, keys)
+    known = knowledge_of(database, settings())
+    return quote_of(settings(), known, status.world_id, order, makes, keys=keys, language=likely_language(order))
+
+
+def _carry_out(order: Order, quote: Quote, plan: Iterable[str], fields: Mapping[str, object], *, dry_run: bool, json: bool) -> None:
+    """Say what the order makes and takes; unless it is a dry run, send it."""
+    from generia_assets.cli.order import send
+
+    chosen, console = settings(), results() if dry_run else remarks()
+    if not json:
+        for line in (*plan, _takes(quote)):
+            console.print(line)
+    if not dry_run:
+        send(order, addresses(chosen).kafka, chosen.kafka_tasks_topic)
+    if json:
+        task_id = None if dry_run else order.task_id
+        typer.echo(as_json({"world_id": order.world_id, "task_id": task_id, **fields, "quote": quote}))
+    elif dry_run:
+        console.print("Nothing was ordered (--dry-run).")
+    else:
+        watch = f"{command_name()} watch {order.world_id} --task {order.task_id}"
+        console.print(f"Ordered in {chosen.kafka_tasks_topic}. To watch it: {watch}")
+        typer.echo(order.task_id)
 
 
 def _scope(
@@ -160,6 +220,8 @@ def _scope(
     *,
     alone: bool,
 ) -> _RerunScope:
+    from generia_assets.queries.names import item_named
+
     if part is not None:
         if begin is not None:
             raise CommandError("--from is for --character and --post; a part is made whole", 2)
@@ -176,15 +238,21 @@ def _scope(
     return _RerunScope(words[first], (item.key,))
 
 
-def _print_plan(console: Console, scope: _RerunScope, quote: Quote) -> None:
+def _plan(scope: _RerunScope) -> Iterable[str]:
     of = f" of {', '.join(scope.keys)}" if scope.keys else " of the whole world"
-    console.print(f"Makes again{of}: {_names(scope.makes)}.")
+    yield f"Makes again{of}: {_names(scope.makes)}."
     if scope.alone and scope.follows:
-        console.print(f"What was made of it stays, here and on the platform, and may no longer fit: {_names(scope.follows)}.")
-    console.print(takes(quote))
+        yield f"What was made of it stays, here and on the platform, and may no longer fit: {_names(scope.follows)}."
 
 
-def takes(quote: Quote) -> str:
+def _cap_warning(cap: float | None, spent: float, quote: Quote) -> Iterable[str]:
+    """Whether the world's cap allows it."""
+    if cap is not None and spent + quote.cost_interval_usd[1] > cap:
+        how = "will probably" if spent + quote.cost_usd > cap else "may"
+        yield f"It has cost {in_dollars(spent)} so far: its cap of {in_dollars(cap)} {how} stop this on the way."
+
+
+def _takes(quote: Quote) -> str:
     """What work on a world that exists takes, as a sentence."""
     return (
         f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 from rich.console import Console
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line
+from generia_assets.cli.connections import open_world
+from generia_assets.cli.console import CommandError, command_name, labelled, results, safe_block, safe_line
 from generia_assets.cli.options import World
 from generia_assets.cli.parsers import choice, flag, limit_option, option
-from generia_assets.cli.rendering.formats import as_json, json_default
+from generia_assets.cli.rendering.formats import as_json, json_default, print_limit
 from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
-from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 20
 """Objects that people are shown where they set no limit."""
@@ -56,8 +57,8 @@ def show(
     """
     console = results()
     wanted = None if section is None else choice(SECTIONS)(section)
-    with open_database() as database:
-        world = get_world(database, world).world_id
+    with open_world(world) as (database, status):
+        world = status.world_id
         if wanted is None:
             _overview(console, database, world, json=json)
             return
@@ -71,13 +72,13 @@ def show(
         most = limit if json else limit or SHOWN
         if json:
             _as_array(islice(found, most))
-        else:
-            _as_text(console, islice(found, most))
-        more = next(found, None) is not None
+        for document in () if json else islice(found, most):
+            console.print(Line("─" * min(80, console.width), "dim"))
+            console.print(Line(_readable(document, min(96, console.width - 10))))
+        if most is not None and next(found, None) is not None:
+            print_limit(most, json=json)
     if first is None and not json:
         console.print(f"Nothing in {wanted} yet.")
-    if more and most is not None:
-        (remarks() if json else console).print(f"… and more; --limit {most * 5} shows them.")
 
 
 def _as_array(found: Iterator[MongoDocument]) -> None:
@@ -89,12 +90,6 @@ def _as_array(found: Iterator[MongoDocument]) -> None:
     typer.echo("]" if begin != "[" else "[]")
 
 
-def _as_text(console: Console, found: Iterator[MongoDocument]) -> None:
-    for document in found:
-        console.print(Line("─" * 80, "dim"))
-        console.print(Line(_readable(document)))
-
-
 def _overview(console: Console, database: MongoDatabase, world: str, *, json: bool) -> None:
     numbers = counts(database, world)
     if json:
@@ -102,9 +97,7 @@ def _overview(console: Console, database: MongoDatabase, world: str, *, json: bo
         return
     for name, count in numbers.items():
         kinds = ", ".join(types_of(database, world, name)) if count else ""
-        line = Line(f"{name:14}{count:8}")
-        line.append(f"  {safe_line(kinds)}", "dim")
-        console.print(line)
+        labelled(console, f"{name:17}{count:7,}  ", Line(safe_line(kinds), "dim"))
 
 
 def _check_type(database: MongoDatabase, world: str, section: str, of_type: str | None) -> None:
@@ -116,6 +109,8 @@ def _check_type(database: MongoDatabase, world: str, section: str, of_type: str 
         raise CommandError(f"--type {of_type[:60]!r}: not among this world's {section}; there are {', '.join(there)}", 2)
 
 
-def _readable(document: MongoDocument) -> str:
+def _readable(document: MongoDocument, width: int) -> str:
+    import yaml
+
     simple = json_module.loads(json_module.dumps(document, default=json_default))
-    return safe_block(yaml.safe_dump(simple, allow_unicode=True, sort_keys=False, width=96).rstrip())
+    return safe_block(yaml.safe_dump(simple, allow_unicode=True, sort_keys=False, width=width).rstrip())

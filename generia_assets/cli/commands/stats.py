@@ -5,17 +5,20 @@ Here: how it is printed. Not here: the figures (queries/statistics.py, queries/c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 from rich.console import Console
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import results, safe_line
+from generia_assets.cli.connections import open_world, settings
+from generia_assets.cli.console import labelled, results, safe_line
 from generia_assets.cli.options import Json, World
-from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, progress_line, share
-from generia_assets.queries.critical_path import CriticalPath, Link, critical_path
-from generia_assets.queries.statistics import RequestFigures, TaskFigures, world_figures
-from generia_assets.settings import settings
+from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, share
+
+if TYPE_CHECKING:
+    from generia_assets.queries.critical_path import CriticalPath, Link
+    from generia_assets.queries.statistics import RequestFigures, TaskFigures
 
 _PARTS = {
     "start": "until the run began",
@@ -51,8 +54,11 @@ def stats(world: World, json: Json = False) -> None:
     generia stats WORLD
     generia stats WORLD --json | jq '.tasks[] | {task_type, waiting_ms, calling_ms}'
     """
-    with open_database() as database:
-        status = get_world(database, world)
+    from generia_assets.cli.rendering.progress import progress_line
+    from generia_assets.queries.critical_path import critical_path
+    from generia_assets.queries.statistics import world_figures
+
+    with open_world(world) as (database, status):
         figures = world_figures(database, status.world_id)
         path = critical_path(database, status)
     if json:
@@ -129,6 +135,7 @@ _API_WORDS = {"llm": "model", "image_generation": "pictures", "platform": "platf
 
 
 def _print_path(console: Console, path: CriticalPath) -> None:
+
     last = path.links[-1]
     console.print(Line("The path that decided how long it took", "bold"))
     console.print(
@@ -140,9 +147,7 @@ def _print_path(console: Console, path: CriticalPath) -> None:
     if path.finishing:
         rows.append(("documents written", path.finishing, ""))
     for what, seconds, spent in (row for row in rows if row[1] > 0):
-        line = Line(f"  {duration(1000 * seconds):>9}  {what:36}  ")
-        line.append(spent, "dim")
-        console.print(line)
+        labelled(console, f"  {duration(1000 * seconds):>9}  {what:36}  ", Line(spent, "dim"))
     for sentence in advice(path, settings().llm_concurrency):
         console.print(sentence)
 

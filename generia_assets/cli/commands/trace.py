@@ -5,7 +5,7 @@ Here: how it is printed. Not here: the chain (queries/traces.py).
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,13 +16,14 @@ from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, indented, results, safe_line
 from generia_assets.cli.options import Json, world_argument
 from generia_assets.cli.parsers import choice, flag, option
-from generia_assets.cli.rendering.formats import as_json, dollars, duration
-from generia_assets.cli.rendering.requests import Depth, print_request
-from generia_assets.durable.status import State
-from generia_assets.queries import traces
-from generia_assets.queries.names import ItemName, UnknownItemError, item_named, published
-from generia_assets.queries.traces import Step, Trace
-from resources.mongodb.connection import MongoDatabase
+from generia_assets.cli.rendering.formats import as_json, duration
+from generia_assets.content.text import dollars
+
+if TYPE_CHECKING:
+    from generia_assets.cli.rendering.requests import Depth
+    from generia_assets.queries.names import ItemName
+    from generia_assets.queries.traces import Step, Trace
+    from resources.mongodb.connection import MongoDatabase
 
 WorldOrPost = Annotated[
     str, world_argument("An item follows it. Or, alone, the id that a post has on the platform.", metavar="WORLD|POST")
@@ -58,6 +59,9 @@ def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: F
     generia trace WORLD @mira --step character --full
     generia trace 7d5b0c7e-8f0e-5a39-9d51-3f1f0f6b2a11 --json | jq '.steps[].cost_usd'
     """
+    from generia_assets.queries import traces
+    from generia_assets.queries.names import UnknownItemError
+
     with open_database() as database:
         meant = _meant(database, world, item)
         try:
@@ -73,6 +77,8 @@ def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: F
 
 
 def _meant(database: MongoDatabase, world: str, item: str | None) -> ItemName:
+    from generia_assets.queries.names import item_named, published
+
     if item is None:
         post = published(database, world)
         if post is None:
@@ -107,6 +113,9 @@ def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None
 
 
 def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None:
+    from generia_assets.cli.rendering.requests import print_request
+    from generia_assets.durable.status import State
+
     line = Line(f"{number}. {step.name}", "bold cyan")
     line.append(f"  {safe_line(step.key)}  ", "cyan")
     line.append(step.status.value.replace("_", " "), "" if step.status is State.COMPLETED else "yellow")

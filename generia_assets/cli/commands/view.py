@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
 
 from generia_assets.cli.connections import addresses, database_at, get_world, is_set
 from generia_assets.cli.console import CommandError, remarks, results
@@ -24,11 +23,12 @@ from generia_assets.cli.data_dir import DataDir, RunningGenerator, lock_data_dir
 from generia_assets.cli.options import world_argument
 from generia_assets.cli.parsers import flag, option, whole
 from generia_assets.cli.rendering.formats import as_json
-from generia_assets.interrupts import interruptible, uninterrupted
-from generia_assets.pages.app import Source, pages_app
-from generia_assets.pages.links import ServedLinks
-from generia_assets.processes import start
-from generia_assets.settings import Settings, settings
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from generia_assets.pages.app import Source
+    from generia_assets.settings import Settings
 
 PORT = 3001
 LOOPBACK = "127.0.0.1"
@@ -52,6 +52,11 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
     generia view
     generia view WORLD --port 3002
     """
+    from generia_assets.interrupts import interruptible
+    from generia_assets.pages.app import Source
+    from generia_assets.pages.links import ServedLinks
+    from generia_assets.settings import Settings, settings
+
     chosen = settings()
     with interruptible(), _listening(host, port) as listener, _mongodb(chosen) as uri:
         if world is not None:
@@ -71,6 +76,10 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
 
 def _serve(source: Source, listener: socket.socket) -> None:
     """Answer until interrupted; open live feeds are told at once."""
+    import uvicorn
+
+    from generia_assets.pages.app import pages_app
+
     server: uvicorn.Server
     app = pages_app(source, closing=lambda: server.should_exit)
     server = uvicorn.Server(
@@ -106,6 +115,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 @contextmanager
 def _mongodb(chosen: Settings) -> Iterator[str]:
     """The URI of the MongoDB that is set or that runs from this folder; else of one that is started for as long as this lasts."""
+    from generia_assets.interrupts import uninterrupted
+    from generia_assets.processes import start
+
     if is_set(chosen, "mongodb_uri") or running_generator(chosen.generia_data_dir) is not None:
         uri = addresses(chosen).mongodb_uri
         with database_at(uri, chosen):  # it answers, or the command ends with a line

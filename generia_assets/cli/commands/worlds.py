@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pymongo import DESCENDING
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import get_world, open_database
-from generia_assets.cli.console import command_name, remarks, results, safe_line
+from generia_assets.cli.connections import open_database, open_world, settings
+from generia_assets.cli.console import command_name, labels, results, safe_line
 from generia_assets.cli.options import Json, JsonLines, world_argument
 from generia_assets.cli.parsers import limit_option
-from generia_assets.cli.rendering.formats import (
-    STAGE_WORDS,
-    FittedTable,
-    ago,
-    as_json,
-    breaker_line,
-    dollars,
-    moment,
-    of_total,
-    progress_line,
-)
+from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, moment, of_total, print_limit
 from generia_assets.cli.selection import StateOption, state_query
-from generia_assets.content.text import plural
-from generia_assets.durable.collections import STATUS
-from generia_assets.durable.status import State, WorldStatus, statuses
-from generia_assets.queries.in_flight import InFlightCalls, in_flight
-from generia_assets.settings import settings
-from resources.mongodb.stored import UnreadableRecord
+from generia_assets.content.text import dollars, plural
+from generia_assets.durable.status import State
+
+if TYPE_CHECKING:
+    from generia_assets.durable.status import WorldStatus
+    from generia_assets.queries.in_flight import InFlightCalls
+    from resources.mongodb.stored import UnreadableRecord
 
 AnyWorld = Annotated[str | None, world_argument("Without it the newest worlds are listed.")]
 SHORT_ID = 8
@@ -48,17 +38,19 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     generia status WORLD
     generia status WORLD --json | jq .cost_usd
     """
+    from generia_assets.queries.in_flight import in_flight
+
     if world is None:
         list_worlds(json=json)
         return
-    with open_database() as database:
-        found, chosen = get_world(database, world), settings()
+    chosen = settings()
+    with open_world(world) as (database, found):
         calls = in_flight(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
         _show(found, calls, json=json)
 
 
 def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines = False) -> None:
-    """List worlds, those that changed last first: state, people, posts, dollars.
+    """List worlds, those that changed last first.
 
     Worlds of the former worker are listed as history: they can be read, and no run works on them. A status record that cannot be
     read is listed after the others with the reason.
@@ -67,6 +59,11 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     generia list --state in_progress
     generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
     """
+    from pymongo import DESCENDING
+
+    from generia_assets.durable.collections import STATUS
+    from generia_assets.durable.status import statuses
+
     most = limit if json else limit or SHOWN
     with open_database() as database:
         # Read whole before anything is printed: a world that changes while a slow reader blocks us would move, and be missed.
@@ -83,7 +80,7 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     else:
         _list(found, unreadable, state)
     if most is not None and len(records) > most:
-        (remarks() if json else results()).print(f"… and more, changed before these; --limit {most * 10} shows them.")
+        print_limit(most, json=json)
 
 
 def _list(found: list[WorldStatus], unreadable: list[UnreadableRecord], state: str | None) -> None:
@@ -135,6 +132,8 @@ def _state(world: WorldStatus) -> str:
 
 
 def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
+    from generia_assets.cli.rendering.progress import STAGE_WORDS, breaker_line, progress_line
+
     breakers = () if world.done else calls.breakers
     if json:
         typer.echo(as_json({**_as_fields(world), "breakers": breakers}))
@@ -168,10 +167,7 @@ def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
         counts = ", ".join(f"{kind}: {count}" for kind, count in world.superseded.items())
         rows.append(("superseded", f"{counts}, on the platform only: {command_name()} show {world.world_id} superseded"))
     rows += [("failed", safe_line(f"{one.type} {one.key}: {one.error}", 200)) for one in world.failures]
-    for name, text in rows:
-        line = Line(f"  {name:12}", "dim")
-        line.append(text, "not dim")
-        console.print(line)
+    labels(console, rows)
     if world.failures:
         console.print(f"  To try again what failed: {command_name()} resume {world.world_id} --retry-failed")
     elif world.parked is not None and not world.done:

@@ -15,10 +15,10 @@ from typing import TextIO
 from urllib.parse import quote
 
 from generia_assets.cli.console import safe_line
-from generia_assets.cli.rendering.formats import dollars, moment
+from generia_assets.cli.rendering.formats import moment
 from generia_assets.cli.texts import PictureFolder, PictureView
 from generia_assets.content.keys import author_of
-from generia_assets.content.text import cut, one_line, plural
+from generia_assets.content.text import cut, dollars, one_line, plural
 from generia_assets.durable.status import WorldStatus
 from generia_assets.queries.sections import documents
 from resources.mongodb.connection import MongoDatabase, MongoDocument

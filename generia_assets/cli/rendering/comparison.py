@@ -1,6 +1,6 @@
 """``generia quote --compare`` for people: one row for each model at each service tier, one column for each image provider.
 
-Here: the table, in any width. Not here: the quotes (cli/quotes.py).
+Here: the table, in any width. Not here: the quotes (generia_assets/quotes.py).
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text as Line
 
-from generia_assets.cli.quotes import Quote
+from generia_assets.cli.console import labels
 from generia_assets.cli.rendering.formats import FittedTable, about
 from generia_assets.content.text import plural
+from generia_assets.quotes import Quote
 from resources.gemini.tiers import ServiceTier
 
 MODEL, TIER, TEXTS, BETWEEN, TIME = "model", "tier", "texts", "between", "time"
@@ -45,8 +46,8 @@ def print_comparison(console: Console, size: str, quotes: Sequence[Quote], confi
     table.print(console)
     between = "19 of 20 bills for texts are there" if configured.learned_worlds else "assumed, until worlds were finished here"
     console.print(f"{TEXTS}: texts alone; {BETWEEN}: {between}; the columns with +: texts and pictures.")
-    for title, quote in zip(titles, providers, strict=True):
-        console.print(f"  {title:12}with pictures of {quote.images}, {_cents(quote.pictures_usd)} of it for these")
+    pictures = (f"with pictures of {quote.images}, {_cents(quote.pictures_usd)} of it for these" for quote in providers)
+    labels(console, zip(titles, pictures, strict=True))
 
 
 def _titles(providers: Sequence[str]) -> list[str]:

@@ -6,7 +6,6 @@ import json as json_module
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from math import ceil
 
 import typer
 from pydantic import BaseModel
@@ -14,10 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Line
 
-from generia_assets.cli.console import results, safe_json, safe_line
+from generia_assets.cli.console import remarks, results, safe_json
 from generia_assets.content.text import plural
-from generia_assets.durable.status import Stage, State, WorldStatus
-from generia_assets.queries.in_flight import BreakerView
 
 
 def as_json(value: object) -> str:
@@ -31,6 +28,11 @@ def print_result(fields: Mapping[str, object], text: str, *, json: bool) -> None
         typer.echo(as_json(fields))
     else:
         results().print(text)
+
+
+def print_limit(shown: int, *, json: bool) -> None:
+    """Say that there are more than those that are shown."""
+    (remarks() if json else results()).print(f"There are more; --limit {shown * 10} shows them.")
 
 
 def json_default(value: object) -> object:
@@ -71,11 +73,6 @@ def compact(number: int) -> str:
     return f"{number:,}"
 
 
-def dollars(amount: float) -> str:
-    """US dollars, with more digits for small amounts."""
-    return f"${amount:,.2f}" if amount >= 100 else f"${amount:.4f}"
-
-
 def share(part: float) -> str:
     """A share in percent."""
     return f"{100 * part:.0f} %"
@@ -110,41 +107,6 @@ def ago(at: datetime) -> str:
 def time_left(seconds: float) -> str:
     """A time left, no more exact than the estimate is."""
     return f"about {about(seconds)} left" if seconds >= 5 else "a few seconds left"
-
-
-STAGE_WORDS = {
-    Stage.INITIALIZING: "order",
-    Stage.WORLD_DESCRIPTION: "description",
-    Stage.WORLD_IMAGE: "pictures",
-    Stage.CHARACTERS: "people",
-    Stage.POSTS: "posts",
-    Stage.FINISHING: "finishing",
-}
-
-
-def breaker_line(breaker: BreakerView) -> str:
-    """A breaker that holds calls back, in one line: since when, and when it is seen whether the API answers again."""
-    line = f"{breaker.api} {breaker.state.value.upper().replace('_', '-')} since {clock(breaker.since)} UTC"
-    if breaker.runs > 1:
-        line += f" in {breaker.runs} runs"
-    if breaker.probe_at is None:
-        return f"{line}, a call is sent to see whether it answers"
-    seconds = ceil((breaker.probe_at - datetime.now(UTC)).total_seconds())
-    return f"{line}, next probe {f'in {seconds} s' if seconds > 0 else 'with the next call'}"
-
-
-def progress_line(status: WorldStatus) -> str:
-    """A world's progress in one line."""
-    line = (
-        f"{status.current_stage.value if not status.done else status.status.value}: people "
-        f"{status.users_created}/{status.users_predicted}, posts {status.posts_created}/{status.posts_predicted}, "
-        f"{plural(status.api_calls_made_LLM, 'call')}, {plural(status.api_calls_made_images, 'picture')}, ${status.cost_usd:.4f}"
-    )
-    if status.waiting_for is not None:
-        line += f"; waiting for {status.waiting_for.api}: {safe_line(status.waiting_for.reason, 100)}"
-    if (status.status is not State.COMPLETED or status.unfinished) and status.message:
-        line += f"; {safe_line(status.message, 300)}"
-    return line
 
 
 GAP = 1

@@ -9,8 +9,9 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text as Line
 
-from generia_assets.cli.console import indented, safe_block, safe_line
-from generia_assets.cli.rendering.formats import clock, compact, dollars, duration
+from generia_assets.cli.console import indented, labelled, safe_block, safe_line
+from generia_assets.cli.rendering.formats import clock, compact, duration
+from generia_assets.content.text import dollars
 from generia_assets.queries.log import LogLine
 from generia_assets.queries.records import OK, RequestRecord
 from resources.gemini.tiers import CallTier
@@ -37,8 +38,7 @@ def figures(request: RequestRecord) -> str:
 
 def print_request(console: Console, request: RequestRecord, depth: Depth, *, task: bool) -> None:
     """Print it. ``task``: also whose call it was."""
-    line = Line(f"{clock(request.at)}  ", "dim")
-    line.append(safe_line(request.request_type), "bold")
+    line = Line().append(safe_line(request.request_type), "bold")
     if task:
         line.append(f"  {safe_line(f'{request.task_type} {request.key}')}", "cyan")
     if request.model:
@@ -46,7 +46,7 @@ def print_request(console: Console, request: RequestRecord, depth: Depth, *, tas
         line.append(f"  {safe_line(request.model + tier)}")
     line.append(f"  {safe_line(request.outcome)}", "green" if request.outcome == OK else "bold yellow")
     line.append(f"  {figures(request)}")
-    console.print(line)
+    labelled(console, Line(f"{clock(request.at)}  ", "dim"), line)
     if request.error:
         indented(console, Line(safe_line(f"error: {request.error}", None if depth == "all" else 400), "yellow"), 4)
     if depth == "figures":
@@ -101,9 +101,9 @@ STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
 def print_log(console: Console, lines: Iterable[LogLine]) -> None:
     """The lines as people read them, one below the other."""
     for line in lines:
-        text = Line(f"{clock(line.at)}  ", "dim")
+        text = Line()
         what = f"{line.task_type.removeprefix('generate_')} {line.key}".strip() if line.task_type else ""
         if what:
             text.append(f"{safe_line(what, 40)}: ", "cyan")
         text.append(safe_line(line.text, 240), STYLES[line.level])
-        console.print(text)
+        labelled(console, Line(f"{clock(line.at)}  ", "dim"), text)

@@ -17,8 +17,7 @@ from pydantic import BaseModel
 
 from generia_assets.content.documents import Media
 from generia_assets.content.pictures import Shown, with_references
-from generia_assets.content.prompt import Prompt
-from generia_assets.content.schemas import schema_of
+from generia_assets.content.prompt import Prompt, schema_of
 from generia_assets.durable.calls.pictures import PendingPicture, PendingPictures, ReferencePictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.task_calls import TaskCalls
@@ -148,8 +147,6 @@ class TaskImageClient:
         self._references = references
 
     async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
-        """Make the picture, upload it, and return where it is kept."""
-
         async def usable(made: PendingPicture) -> bool:
             return await self._pending.holds(made) or await self._platform.has_media(picture, made)
 

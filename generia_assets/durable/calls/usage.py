@@ -7,7 +7,7 @@ The requests themselves expire (HISTORY_TTL_DAYS); these sums stay, about 2 KB a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -17,7 +17,9 @@ from generia_assets.content.plan import Plan
 from generia_assets.durable.collections import HISTORY, TASKS
 from resources.gateway.calls import Api
 from resources.gemini.models import profile_of
-from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 _Count = Annotated[int, Field(ge=0)]
 _Dollars = Annotated[FiniteFloat, Field(ge=0)]

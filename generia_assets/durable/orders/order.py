@@ -36,7 +36,7 @@ from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.content.text import clean
 from resources.explanation import explain, shortened
 from resources.gemini.tiers import ServiceTier
-from resources.mongodb.connection import MongoDocument
+from resources.mongodb.stored import MongoDocument
 
 WORLD_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """What may name a world: the platform's UUIDs, and short names a person types in the UI. Safe as partition key and folder name."""
@@ -236,7 +236,6 @@ class Order:
     traceparent: str = ""
 
     def message(self) -> bytes:
-        """The order as the platform sends it to Kafka (docs/events.md)."""
         named = {"event_type": TASK_CREATED, "task_id": self.task_id, "task_type": self.task_type.value, "world_id": self.world_id}
         parameters = {} if self.parameters is None else {"parameters": self.parameters.document()}
         return json.dumps(named | parameters, ensure_ascii=False).encode()

@@ -14,7 +14,6 @@ from math import ceil
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
 from generia_assets.content import seeding
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
-from generia_assets.content.extension import Extension
 from generia_assets.content.keys import (
     EXTENSION,
     WORLD_KEY,
@@ -27,7 +26,7 @@ from generia_assets.content.keys import (
     post_key,
 )
 from generia_assets.content.names import fold
-from generia_assets.content.plan import Plan, plan, tasks_of_world
+from generia_assets.content.plan import Extension, Plan, plan, tasks_of_world
 from generia_assets.content.shares import BATCH, shares
 from generia_assets.durable.orders.order import OrderError, WorldParameters
 from resources.explanation import shortened

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,6 +16,7 @@ from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.orders.records import new_task
 from generia_assets.durable.status import State
+from generia_assets.durable.tasks.generations import Generation
 from generia_assets.tasks.task_definition import TaskParameters
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.tracing import Span
@@ -41,7 +41,6 @@ class Claim:
     resumed: bool
 
     def span(self, world_id: str, task_type: TaskType, key: str) -> Span:
-        """The span of the task's execution, which begins now."""
         task = {"generia.task.id": self.task_id, "generia.task.type": task_type.value, "generia.task.key": key}
         return Span(task_type.value, {"generia.world.id": world_id, **task, "generia.task.resumed": self.resumed})
 
@@ -53,21 +52,12 @@ def task_id_of(world_id: str, generation: str, task_type: TaskType, key: str) ->
 
 
 class GenerationTasks:
-    """The tasks of one generation for the run that owns the world.
+    """The tasks of one generation for the run that owns the world. Of a new one no others exist but what this run lists."""
 
-    Attributes:
-        generation: The generation's id.
-    """
-
-    def __init__(
-        self, database: AsyncMongoDatabase, commits: Commits, generation: str, adopted: Mapping[TaskType, str], *, is_new: bool
-    ) -> None:
-        """``adopted``: tasks that existed before the generation, by type. ``is_new``: no others exist but what this run lists."""
+    def __init__(self, database: AsyncMongoDatabase, commits: Commits, generation: Generation) -> None:
         self._database = database
         self._commits = commits
-        self.generation = generation
-        self._adopted = adopted
-        self._is_new = is_new
+        self._generation = generation
         self._listed: set[str] = set()
         """Tasks that this run has listed and not claimed."""
         self._claimed: set[str] = set()
@@ -75,33 +65,31 @@ class GenerationTasks:
         """The last change of each task that is not durable yet."""
 
     def id_of(self, spec: TaskSpec) -> str:
-        """The task's id."""
         world_id, key = self._commits.token.world_id, spec.parameters.key
-        return self._adopted.get(spec.task_type) or task_id_of(world_id, self.generation, spec.task_type, key)
+        return self._generation.adopted.get(spec.task_type) or task_id_of(world_id, self._generation.id, spec.task_type, key)
 
     def is_claimed(self, task_id: str) -> bool:
-        """Whether this run has claimed the task."""
         return task_id in self._claimed
 
     async def find(self, spec: TaskSpec) -> MongoDocument | None:
         """The task's document, with what this run has changed; None where there is none. What cannot exist is not looked for."""
         task_id = self.id_of(spec)
-        if self._is_new and task_id not in self._claimed and spec.task_type not in self._adopted:
+        is_new = not self._generation.continued and spec.task_type not in self._generation.adopted
+        if is_new and task_id not in self._claimed:
             return None
         await self.durable(task_id)
         return await self._commits.retry(lambda: self._database[TASKS].find_one({"_id": task_id}))
 
     async def any_completed(self, task_type: TaskType) -> bool:
-        """Whether a task of this type is completed."""
         await self._commits.flush()
-        wanted: MongoDocument = {"world_id": self._commits.token.world_id, "generation": self.generation}
+        wanted: MongoDocument = {"world_id": self._commits.token.world_id, "generation": self._generation.id}
         wanted |= {"type": task_type.value, "status": State.COMPLETED.value}
         return await self._commits.retry(lambda: self._database[TASKS].find_one(wanted, {"_id": 1})) is not None
 
     def listing(self, spec: TaskSpec) -> UpdateOne:
         """Lists the task as pending; one that is listed already stays as it is."""
         document = new_task(spec.task_type, self._commits.token.world_id, spec.parameters.model_dump(mode="json"))
-        document |= {"generation": self.generation, "key": spec.parameters.key, "epoch": 0}
+        document |= {"generation": self._generation.id, "key": spec.parameters.key, "epoch": 0}
         task_id = self.id_of(spec)
         self._listed.add(task_id)
         return UpdateOne({"_id": task_id}, {"$setOnInsert": document}, upsert=True)
@@ -118,8 +106,6 @@ class GenerationTasks:
         return listing, UpdateOne(claimable, {"$set": {**taken, "started_at": now, "updated_at": now}})
 
     def enqueue(self, task_id: str, change: Change) -> None:
-        """Enqueue a change of this task."""
-
         def written(future: asyncio.Future[bool]) -> None:
             if self._unwritten.get(task_id) is future:
                 del self._unwritten[task_id]
@@ -133,7 +119,6 @@ class GenerationTasks:
             await self._commits.written(future)
 
     def moving(self, task_id: str, values: MongoDocument) -> UpdateOne:
-        """Changes a task that this run has claimed."""
         token = self._commits.token
         held = {"_id": task_id, "status": State.IN_PROGRESS.value, "worker_id": token.run_id, "epoch": token.epoch}
         return UpdateOne(held, {"$set": {**values, "updated_at": datetime.now(UTC)}})

@@ -10,7 +10,7 @@ from functools import partial
 
 from pymongo import AsyncMongoClient
 
-from generia_assets.content.economy import tier_of_calls
+from generia_assets.content.plan import tier_of_calls
 from generia_assets.durable.calls.clients import TaskImageClient, TaskTextClient
 from generia_assets.durable.calls.ledger import CALL_LIMIT, BudgetLedger, item_limits, lost_call_allowance
 from generia_assets.durable.calls.pictures import PendingPictures, ReferencePictures
@@ -153,13 +153,10 @@ async def open_session(
     runner = TaskRunner(
         database,
         commits,
-        generation.id,
+        generation,
         clients,
         stages,
-        adopted=generation.adopted,
-        is_new=not generation.continued,
         task_concurrency=settings.tasks_at_once,
-        planned=None if generation.keys else generation.tasks,
         tier_of=tier_of_calls(request_of(world_id, parameters)),
     )
     return WorldSession(

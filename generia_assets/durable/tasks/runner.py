@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -27,6 +27,7 @@ from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.status import State
 from generia_assets.durable.tasks.claims import Claim, GenerationTasks, TaskSpec
+from generia_assets.durable.tasks.generations import Generation
 from generia_assets.logging_setup import log_context
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
@@ -95,7 +96,6 @@ class TaskRunner:
     """Executes the tasks of one world's generation for the run that owns the world.
 
     Attributes:
-        generation: The generation's id.
         priority_of: The priority of a task by its type and key (``TaskContext.priority``).
     """
 
@@ -103,28 +103,21 @@ class TaskRunner:
         self,
         database: AsyncMongoDatabase,
         commits: Commits,
-        generation: str,
+        generation: Generation,
         clients: Callable[[TaskContext, Checkpoints], TaskClients],
         stages: StageTracker,
         *,
-        adopted: Mapping[TaskType, str],
-        is_new: bool = False,
         task_concurrency: int,
-        planned: Mapping[TaskType, int] | None = None,
         tier_of: Callable[[TaskType, str], CallTier] = lambda task_type, key: CallTier.STANDARD,
     ) -> None:
-        """``adopted`` and ``is_new``: see ``GenerationTasks``. ``task_concurrency``: tasks at once in this process.
-
-        ``planned``: how many tasks of each type there will be; None where these are some items of a world that exists.
-        """
-        self.generation = generation
+        """``task_concurrency``: tasks at once in this process. ``tier_of``: the tier of a task's calls, by its type and key."""
         self._database = database
-        self._tasks = GenerationTasks(database, commits, generation, adopted, is_new=is_new)
+        self._tasks = GenerationTasks(database, commits, generation)
         self._commits = commits
         self._clients = clients
         self._stages = stages
         self._slots = asyncio.Semaphore(task_concurrency)
-        self._planned = planned or {}
+        self._planned = {} if generation.keys else generation.tasks  # with keys: some items of a world that exists
         self._tier_of = tier_of
         self._rejected: defaultdict[TaskType, set[str]] = defaultdict(set)
         self.priority_of: Callable[[TaskType, str], int] = lambda task_type, key: _PRIORITY[task_type]

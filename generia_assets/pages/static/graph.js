@@ -30,13 +30,13 @@ for (const graph of document.querySelectorAll(".graph")) {
 
   function element(name, attributes, ...children) {
     const made = document.createElement(name);
-    for (const [attribute, value] of Object.entries(attributes)) if (value) made.setAttribute(attribute, value);
+    for (const [attribute, value] of Object.entries(attributes)) if (value != null) made.setAttribute(attribute, value);
     made.append(...children);
     return made;
   }
 
   function named(key, others) {
-    const { relations, lang, dir } = ties.dataset;
+    const { relations, dir } = ties.dataset, lang = ties.dataset.lang || null;
     const person = (one, ...more) => {
       const face = nodes.get(one).querySelector("image")?.getAttribute("href");
       return element("a", { href: nodes.get(one).getAttribute("href") },

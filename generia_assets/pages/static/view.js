@@ -33,9 +33,17 @@
     zoom.querySelector(".previous").hidden = at < 1;
     zoom.querySelector(".next").hidden = at + 1 >= all.length;
     if (at + 1 < all.length) new Image().src = all[at + 1].querySelector("img").src;
-    if (!zoom.open) zoom.showModal();
+    if (!zoom.open) open();
     picture.scrollIntoView({ block: "center", behavior: "instant" });   // the page follows: further posts come, and the way back is short
   }
+
+  // Back closes the picture, and not the page: it has an entry of its own in the history.
+  function open() {
+    zoom.showModal();
+    history.scrollRestoration = "manual";   // the page stays where the last picture is
+    history.pushState({ picture: true }, "");
+  }
+  addEventListener("popstate", () => { zoom.close(); history.scrollRestoration = "auto"; });
 
   const turn = (by) => { const all = pictures(), next = all[all.indexOf(shown) + by]; if (next) show(next); };
   const postOf = (item) => item.querySelector(item.matches(".post") ? ".trace-link" : "h2 a")?.href;
@@ -49,7 +57,7 @@
   zoom.querySelector(".close").addEventListener("click", () => zoom.close());
   zoom.querySelector(".previous").addEventListener("click", () => turn(-1));
   zoom.querySelector(".next").addEventListener("click", () => turn(1));
-  zoom.addEventListener("close", () => { image.removeAttribute("src"); shown?.focus({ preventScroll: true }); });
+  zoom.addEventListener("close", () => { if (history.state?.picture) history.back(); image.removeAttribute("src"); shown?.focus({ preventScroll: true }); });
   zoom.addEventListener("keydown", (event) => {
     if (!ways[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from generia_assets.durable.collections import FLEET, HOUR_MS, indexes_of, once_an_hour
+from generia_assets.durable.collections import FLEET
+from generia_assets.durable.indexes import HOUR_MS, indexes_of, once_an_hour
 
 
 def test_indexes_are_looked_for_once_an_hour(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str):

@@ -2,7 +2,7 @@
 
 Here: the only function that makes a price (``quote_of``), at the price of the model that is asked on the day, and the comparison of
 tiers, models and image providers. Texts are priced by what finished worlds used (queries/learned.py), or else by the catalogue's
-estimates. Where MongoDB does not answer at once, assumptions are used. Not here: minutes (estimates.py).
+estimates. Not here: minutes (estimates.py).
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from generia_assets.catalog import TaskType
-from generia_assets.cli.estimates import CallLatency, assumed_latency, count_calls, recent_latency
-from generia_assets.cli.rendering.formats import dollars
 from generia_assets.content import languages
 from generia_assets.content.documents import WorldRequest
-from generia_assets.content.economy import calls_of, tasks_at_standard
-from generia_assets.content.plan import plan
+from generia_assets.content.plan import calls_of, plan, tasks_at_standard
+from generia_assets.content.text import dollars
 from generia_assets.durable.calls.usage import Usage
 from generia_assets.durable.orders.order import WorldParameters
 from generia_assets.durable.orders.workload import request_of, workload
+from generia_assets.estimates import CallLatency, count_calls, recent_latency
 from generia_assets.queries.learned import (
     ASSUMED_TOKENS,
     CERTAIN,
@@ -75,21 +74,8 @@ class Knowledge:
         return self._learned[model, language]
 
 
-def knowledge(settings: Settings) -> Knowledge:
-    """What MongoDB knows, or assumptions where it does not answer at once."""
-    from pymongo.errors import PyMongoError
-
-    from generia_assets.cli.options import quick_database
-
-    try:
-        with quick_database(settings) as database:
-            return knowledge_of(database, settings)
-    except PyMongoError:
-        return Knowledge(assumed_latency(settings))
-
-
 def knowledge_of(database: MongoDatabase, settings: Settings) -> Knowledge:
-    """As ``knowledge``, in a database that answers."""
+    """What this database knows."""
     from generia_assets.durable.collections import FLEET
 
     notes = fleet_notes(database[FLEET].find_one({"_id": "models"}))
