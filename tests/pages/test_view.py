@@ -17,6 +17,8 @@ from tests.support.command import Command
 from tests.support.pages_site import get
 from tests.support.pages_world import MadeUp
 
+PUBLIC = {"PAGES_URL": "https://worlds.example.org"}
+
 
 @pytest.fixture
 def database(mongo_client: Any, mongo_database_name: str) -> Any:
@@ -24,10 +26,12 @@ def database(mongo_client: Any, mongo_database_name: str) -> Any:
 
 
 def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: str, database: Any) -> None:
-    """`generia view` prints its address, refuses a taken port with status 2, and ends on Ctrl-C, open live feeds too."""
+    """`generia view` prints its address, refuses a taken port with status 2, and ends on Ctrl-C, open live feeds too.
+
+    Its pages name the address that is set for others."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-        generia = Command(tmp_path / "data", {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": database.name})
+        generia = Command(tmp_path / "data", {**PUBLIC, "MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": database.name})
         exit_code, _, err = generia.run("view", "--port", port)
         assert exit_code == 2 and f"--port {port}" in err
     growing = MadeUp(database, tmp_path / "data" / "media")
@@ -39,6 +43,7 @@ def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: st
         assert f"http://127.0.0.1:{port}/worlds/{growing.world_id}" in line
         address = re.search(r"http://\S+", line)[0]
         assert "Finished" not in get(address).text
+        assert f'property="og:url" content="{PUBLIC["PAGES_URL"]}/worlds/{growing.world_id}"' in get(address).text
         with requests.get(f"{address}/live", stream=True, timeout=10) as live:
             assert next(live.iter_lines(chunk_size=1)) == b"retry: 1000"
             began = time.monotonic()
