@@ -178,9 +178,8 @@ def is_being_stopped(instance: DagsterInstance, run_id: str) -> bool:
     except Exception as error:
         if not is_of_dagsters_storage(error):
             raise
-        return (
-            False  # no user can have terminated the run through this storage; the failure before this question is the one to report
-        )
+        # No user can have terminated the run through this storage; the failure before this question is the one to report.
+        return False
     return run is not None and run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
 
 

@@ -23,9 +23,8 @@ class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # generic o
 
     def build_middleware(self) -> list[Middleware]:
         """Dagster's middleware, with the check before it."""
-        allowed = os.environ.get("ALLOWED_HOSTS", "").split(
-            ","
-        )  # not by settings(): a container's webserver has none of our other settings
+        # Not by settings(): a container's webserver has none of our other settings.
+        allowed = os.environ.get("ALLOWED_HOSTS", "").split(",")
         guard = Middleware(KnownHosts, allowed=allowed, queries_by_get=[f"{self._app_path_prefix}/graphql"])
         return [guard, *super().build_middleware()]
 

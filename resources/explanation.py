@@ -30,7 +30,6 @@ def place_of(problem: ErrorDetails) -> str:
 
 
 def reason_of(problem: ErrorDetails) -> str:
-    """The reason, without pydantic's prefixes."""
     return problem["msg"].removeprefix("Value error, ")
 
 

@@ -95,7 +95,6 @@ def provider_class(name: str) -> type[ImageGenerator]:
 
 
 def _takes(function: object, wanted: inspect.Signature) -> bool:
-    """Whether the function can be called with the protocol's arguments."""
     names = [name for name in wanted.parameters if name != "self"]
     try:
         inspect.signature(function).bind(None, **dict.fromkeys(names))  # type: ignore[arg-type]  # seen to be a function
@@ -147,7 +146,6 @@ def usual_usd(settings: ImageSettings, moment: datetime) -> float:
 
 
 def takes_references(images: ImageGenerator) -> bool:
-    """Whether this provider is given pictures of the people that a picture shows."""
     return getattr(images, "takes_references", False) is True
 
 

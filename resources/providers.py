@@ -87,7 +87,6 @@ class GeminiResource(ApiResource):
         return replace(api, flex=ApiPolicy(limiter, breaker, within=api.limiter))
 
     def open(self) -> GeminiClient:
-        """A client on the running event loop; close it there."""
         return GeminiClient(
             api_key=self._key,
             base_url=self._settings.gemini_base_url,

@@ -57,7 +57,6 @@ def fit(text: str) -> str:
 
 
 def fit_json(value: object) -> object:
-    """The JSON value with ``fit`` texts, keys included."""
     match value:
         case str():
             return fit(value)

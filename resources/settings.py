@@ -66,7 +66,6 @@ def _mongodb_uri(uri: SecretStr) -> SecretStr:
 
 
 def is_host_and_port(address: str) -> bool:
-    """Whether the address has this form."""
     found = _HOST_AND_PORT.fullmatch(address)
     return found is not None and 0 < int(found[2]) < 65_536
 
@@ -231,12 +230,10 @@ class PlatformSettings(_Settings):
 
     @property
     def media_dir(self) -> Path:
-        """Where the local platform keeps pictures."""
         return self.generia_data_dir / "media"
 
     @property
     def pending_dir(self) -> Path:
-        """Where pictures wait for their upload."""
         return self.generia_data_dir / "pending"
 
 

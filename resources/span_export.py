@@ -75,7 +75,6 @@ class OneWarningExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """See ``SpanExporter``."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
@@ -104,7 +103,6 @@ _exporting: list[SpanExport] = []
 
 
 def exporting() -> SpanExport:
-    """This process's export, made now if need be."""
     if not _exporting or _exporting[0].pid != os.getpid():
         if not _exporting:
             atexit.register(tracing.flush)

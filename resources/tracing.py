@@ -46,7 +46,6 @@ class SpanKind(StrEnum):
 
 
 def is_on() -> bool:
-    """Whether spans are recorded and sent."""
     given = os.environ.get
     off = given("OTEL_SDK_DISABLED", "").strip().lower() == "true" or given("OTEL_TRACES_EXPORTER", "").strip() == "none"
     return any(given(name) for name in ENDPOINTS) and not off
@@ -63,7 +62,6 @@ def headers() -> tuple[tuple[str, str], ...]:
 
 
 def headers_of(traceparent: str) -> tuple[tuple[str, str], ...]:
-    """The same of another trace context."""
     return ((TRACEPARENT, traceparent),) if traceparent else ()
 
 
@@ -114,7 +112,6 @@ class Span:
             self._recorded, self.traceparent = start(name, attributes, kind, self.traceparent, is_remote=parent is not None)
 
     def set(self, attributes: Attributes) -> None:
-        """Add attributes."""
         if self._recorded is not None:
             self._recorded.set_attributes(attributes)
 
@@ -128,7 +125,6 @@ class Span:
             self._recorded.set_status(StatusCode.ERROR)
 
     def end(self) -> None:
-        """The work is done."""
         if self._recorded is not None:
             self._recorded.end()
 

@@ -99,7 +99,6 @@ class DlqResult:
 
     @property
     def done(self) -> list[InvalidMessage]:
-        """Those that are safe."""
         return [*self.sent, *self.kept]
 
 
@@ -241,5 +240,4 @@ def _stored(broken: InvalidMessage, topic: str, why: str) -> StoredDeadLetter:
 
 
 def place(message: KafkaRecord) -> str:
-    """Where a message lies, for people."""
     return place_of(message.topic, message.partition, message.offset)

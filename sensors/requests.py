@@ -105,7 +105,6 @@ def reordered(database: MongoDatabase, instance: dg.DagsterInstance, on_their_wa
 
 
 def _waiting(database: MongoDatabase, on_their_way: Sequence[str]) -> Iterator[MongoDocument]:
-    """Tasks of such orders, with their worlds' status records."""
     world = {"from": STATUS, "localField": "world_id", "foreignField": "_id", "as": "world"}
     finished = {"world.status": {"$in": [State.COMPLETED.value, State.FAILED.value]}}
     stages: list[MongoDocument] = [

@@ -58,8 +58,6 @@ MOST = 50
 
 
 def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
-    """The watchdog sensor for this job."""
-
     @dg.sensor(
         name="watchdog",
         job=job,

@@ -65,9 +65,8 @@ class ApiResources:
         async def note_trust() -> None:
             with suppress(PyMongoError):  # a later run notes it
                 for api, name in names.items():
-                    if any(
-                        policy.tally.answered for policy in policies[api].every
-                    ):  # also when it was trusted before: trust ends a month after the last answer
+                    # Also when it was trusted before: trust ends a month after the last answer.
+                    if any(policy.tally.answered for policy in policies[api].every):
                         deadlines = policies[api].deadlines
                         await trust(fleet, name, deadlines.known if deadlines is not None else {})
 

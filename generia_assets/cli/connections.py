@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,13 @@ class Addresses:
     code_server: str = ""
 
 
+def settings() -> Settings:
+    """The settings. They are imported, with pydantic, when a command needs them: its help does not."""
+    from generia_assets.settings import settings as read_settings
+
+    return read_settings()
+
+
 def is_set(settings: Settings, field: str) -> bool:
     """Whether this field is set, in the environment or in .env; an empty value sets nothing."""
     return field in settings.model_fields_set
@@ -73,8 +81,8 @@ def addresses(settings: Settings) -> Addresses:
     return Addresses(mongodb_uri, kafka, dagster_home, code_server)
 
 
-REFUSED_S, QUICK_S = 0.05, 0.4
-"""How long a server that refuses connections is waited for, and one that is asked for what is not essential."""
+QUICK_S = 0.4
+"""How long a server is waited for that is asked for what is not essential."""
 CANDIDATES = 5
 """Worlds that are named where several, or none, are meant."""
 
@@ -82,18 +90,19 @@ CANDIDATES = 5
 @contextmanager
 def database_at(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]:
     """The generator's database there. Raises ``MongoUnavailableError``, whose message says how to start one, after ``ANSWER_S``."""
-    from resources.mongodb.connection import check_mongo, connect
+    from resources.mongodb.connection import check_mongo, connect, silent
 
+    began = time.monotonic()
+    if not listens(mongodb_uri):
+        raise silent(mongodb_uri, "connection refused")
     with connect(mongodb_uri) as client:
-        check_mongo(client, mongodb_uri, seconds=ANSWER_S if listens(mongodb_uri) else REFUSED_S)
+        check_mongo(client, mongodb_uri, seconds=ANSWER_S - min(QUICK_S, time.monotonic() - began))
         yield client[settings.mongodb_database]
 
 
 @contextmanager
 def open_database() -> Iterator[MongoDatabase]:
     """The generator's database, wherever it is now."""
-    from generia_assets.settings import settings
-
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         yield database

@@ -38,13 +38,19 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
                 from generia_assets.cli.data_dir import use_running_data_dir
 
                 use_running_data_dir()
-            _run_with_log_lines(command, *args, **kwargs)
+            from generia_assets.logging_setup import levelled_lines
+            from resources.settings import spare_loopback
+
+            spare_loopback()
+            with levelled_lines():  # what our packages log meanwhile goes to standard error, from LOG_LEVEL on
+                command(*args, **kwargs)
         except CommandError as error:
             _exit(str(error), error.exit_code)
         except KeyboardInterrupt:
             raise typer.Exit(EXIT_STATUS) from None
         except BrokenPipeError:  # the reader of our output has closed it: `generia history WORLD | head`
-            _silence_stdout()
+            # Python flushes standard output once more at its end, which would complain about the closed pipe.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except Exception as error:
             if (found := _message_and_status(error)) is None:
@@ -52,16 +58,6 @@ def guarded(command: Callable[Options, None]) -> Callable[Options, None]:
             _exit(*found)
 
     return run
-
-
-def _run_with_log_lines(command: Callable[Options, None], *args: Options.args, **kwargs: Options.kwargs) -> None:
-    """Run the command; what our packages log meanwhile goes to standard error, from LOG_LEVEL on."""
-    from generia_assets.logging_setup import levelled_lines
-    from resources.settings import spare_loopback
-
-    spare_loopback()
-    with levelled_lines():
-        command(*args, **kwargs)
 
 
 def _message_and_status(error: Exception) -> tuple[str, int] | None:
@@ -100,11 +96,6 @@ def _message_and_status(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, ConnectionFailure):
         return f"MongoDB answered before, and no longer does: {error}", 1
     return None
-
-
-def _silence_stdout() -> None:
-    """Python flushes standard output once more at its end, which would complain about the closed pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit(message: str, exit_code: int) -> NoReturn:

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -48,19 +49,12 @@ class HealthFinding(BaseModel):
     advice: str = ""
 
 
-def ok(part: str, found: str) -> HealthFinding:
-    """It is as it should be."""
-    return HealthFinding(part=part, health=Health.OK, found=found)
+def _finding(health: Health, part: str, found: str, advice: str = "") -> HealthFinding:
+    return HealthFinding(part=part, health=health, found=found, advice=advice)
 
 
-def note(part: str, found: str, advice: str) -> HealthFinding:
-    """It works; this is worth knowing."""
-    return HealthFinding(part=part, health=Health.NOTE, found=found, advice=advice)
-
-
-def wrong(part: str, found: str, advice: str) -> HealthFinding:
-    """It does not work."""
-    return HealthFinding(part=part, health=Health.WRONG, found=found, advice=advice)
+ok, note, wrong = (partial(_finding, health) for health in (Health.OK, Health.NOTE, Health.WRONG))
+"""Make findings of each state."""
 
 
 def unavailable(part: str, error: ConnectionError) -> HealthFinding:

@@ -63,12 +63,16 @@ def task_id(given: str) -> str:
         raise typer.BadParameter(f"{given[:60]!r} is no task's id, a UUID such as `generia rerun` prints.") from None
 
 
+def _number(given: str | float) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        return nan
+
+
 def seconds(given: str | float) -> float:
     """A parser of seconds between 0 and ``LONGEST_LATENCY_S``; its message names what was given and what is allowed."""
-    try:
-        number = float(given)
-    except ValueError:
-        number = nan
+    number = _number(given)
     if not 0 <= number <= LONGEST_LATENCY_S:
         raise typer.BadParameter(f"{str(given)[:60]!r} is not a number of seconds from 0 to {LONGEST_LATENCY_S:g}.")
     return number
@@ -76,10 +80,7 @@ def seconds(given: str | float) -> float:
 
 def dollars(given: str | float) -> float:
     """A parser of US dollars above 0; its message names what was given and what is allowed."""
-    try:
-        number = float(given)
-    except ValueError:
-        number = nan
+    number = _number(given)
     if not 0 < number < inf:
         raise typer.BadParameter(f"{str(given)[:60]!r} is not an amount in US dollars above 0.")
     return number

@@ -76,25 +76,21 @@ class CheckFigures(_Figures):
 
 
 def record_orders_read(database: MongoDatabase, tick: OrdersRead) -> None:
-    """Record the sensor's tick in place of the one before."""
     lag = None if tick.lag is None else {str(partition): messages for partition, messages in tick.lag.items()}
     database[FLEET].replace_one({"_id": ORDERS_READ}, {**tick.model_dump(), "lag": lag}, upsert=True)
 
 
 def count_dead_letters(database: MongoDatabase, places: Sequence[str]) -> None:
-    """Count dead letters, by the places of their originals."""
     letters = [{"place": place, "at": datetime.now(UTC)} for place in places]
     kept = {"$each": letters, "$slice": -MOST_OPEN_LETTERS}
     database[FLEET].update_one({"_id": DEAD_LETTERS}, {"$inc": {"total": len(letters)}, "$push": {"open": kept}}, upsert=True)
 
 
 def letter_sent_again(database: MongoDatabase, place: str) -> None:
-    """Count the dead letter of this place as resolved."""
     database[FLEET].update_one({"_id": DEAD_LETTERS}, {"$pull": {"open": {"place": place}}})
 
 
 def record_failed_check(database: MongoDatabase, failed: FailedCheck) -> None:
-    """Count a failed check."""
     change = {"$inc": {failed.severity: 1}}
     if failed.severity == "error":
         change["$push"] = {"errors": {"$each": [failed.model_dump()], "$slice": -MOST_FAILED_CHECKS}}  # type: ignore[dict-item]

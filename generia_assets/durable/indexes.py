@@ -102,7 +102,6 @@ HOUR_MS = 3_600_000
 
 
 def lacks_indexes(database: MongoDatabase) -> bool:
-    """Whether an index of ours is missing."""
     return any(missing_indexes(database[collection].index_information(), indexes) for collection, indexes in INDEXES.items())
 
 

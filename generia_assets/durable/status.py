@@ -184,7 +184,6 @@ class WorldStatus(BaseModel):
 
     @property
     def order_task(self) -> str | None:
-        """The task that ordered the world."""
         return self.parameters.get("task_id")
 
     @property
@@ -195,7 +194,6 @@ class WorldStatus(BaseModel):
 
     @property
     def owned(self) -> bool:
-        """Whether a run holds the world's lease now."""
         expires_at = self.owner.expires_at
         return self.owner.run_id is not None and expires_at is not None and expires_at > datetime.now(UTC)
 
@@ -255,7 +253,6 @@ def stopped_values() -> MongoDocument:
 
 
 def failed_values(message: str, *, resumable: bool) -> MongoDocument:
-    """The values of a status record that make a world failed."""
     now = datetime.now(UTC)
     return {
         "status": State.FAILED.value,

@@ -87,7 +87,6 @@ class FleetRunLauncher(TerminatesByStatus, CeleryRunLauncher):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
-        """As dagster.yaml configures it."""
         del config_value
         return cls(inst_data)
 
@@ -133,7 +132,6 @@ class FleetRunLauncher(TerminatesByStatus, CeleryRunLauncher):
         return None
 
     def dispose(self) -> None:
-        """Close the connections."""
         self._mongo.close()
         self.celery.close()
         super().dispose()

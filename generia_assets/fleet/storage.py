@@ -31,7 +31,6 @@ OUTAGE_SECONDS = 60.0
 
 class _Events(PostgresEventLogStorage):
     def store_event(self, event: EventLogEntry) -> None:
-        """Store the event, through a restart of PostgreSQL."""
         _retried(super().store_event, event)
 
 
@@ -76,5 +75,4 @@ class OpenPostgresStorage(DagsterPostgresStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """As dagster.yaml configures it."""
         return cls(pg_url_from_config(config_value), inst_data)

@@ -281,16 +281,10 @@ async def generate_character_batch(
             made[number] = CharacterBrief(
                 key=character_key(index),
                 username=username(person.username),
-                display_name=person.display_name,
-                concept=person.concept,
-                one_line=person.one_line,
-                kind=person.kind,
-                age=person.age,
                 years=years(request.seed, index),
-                trade=person.trade,
-                look=person.look,
                 axes=character_axes(request.seed, index),
                 posts_count=posts[index],
+                **person.model_dump(exclude={"number", "obvious", "username"}),
             )
             made_names.add(made[number])
         known |= ask_people.by_index(tuple(made.values()))

@@ -25,15 +25,10 @@ def _written(brief: PostBrief, character: Character, *, content: str, image_prom
     """A post in its place: author, order, time and wish are the brief's."""
     return Post.model_validate(
         {
-            "key": brief.key,
+            **brief.model_dump(include={"key", "order", "t", "after", "moment", "wish"}),
             "character": character.key,
             "username": character.username,
             "character_id": character.character_id,
-            "order": brief.order,
-            "t": brief.t,
-            "after": brief.after,
-            "moment": brief.moment,
-            "wish": brief.wish,
             "content": content,
             "image_prompt": image_prompt,
             **fields,
@@ -89,14 +84,9 @@ def deleted_post(brief: PostBrief, character: Character, world: WorldDescription
         character,
         content=languages.deleted_post(world.user_preferences.language),
         image_prompt=neutral_prompt(world, "post"),
-        image_style="",
-        hashtags=(),
-        mood="",
-        context="",
-        mentions=(),
-        location="",
-        time_of_day="",
         deleted_reason=f"refused by moderation twice: {reason}",
+        **dict.fromkeys(("image_style", "mood", "context", "location", "time_of_day"), ""),
+        **dict.fromkeys(("hashtags", "mentions"), ()),
     )
 
 

@@ -38,16 +38,9 @@ async def init_world_creation(
 ) -> WorldRequest:
     """Choose the world's seed and language. ``world``: the one that is extended, whose new counts the platform gets."""
     request = WorldRequest(
-        user_prompt=parameters.user_prompt,
-        users_count=parameters.users_count,
-        posts_count=parameters.posts_count,
-        quality=parameters.quality,
         language=languages.canonical(parameters.language),
         seed=seeding.world_seed(parameters.world_id, parameters.seed),
-        max_cost_usd=parameters.max_cost_usd,
-        service_tier=parameters.service_tier,
-        created_at=parameters.created_at,
-        former_sizes=parameters.former_sizes,
+        **parameters.model_dump(exclude={"key", "world_id", "language", "seed"}),
     )
     if world is not None:
         await publish_world(clients, request, world)

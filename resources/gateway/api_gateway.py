@@ -72,13 +72,11 @@ class ApiPolicy:
 
     @property
     def every(self) -> Iterator[ApiPolicy]:
-        """This one and that of its flex calls."""
         yield self
         if self.flex is not None:
             yield self.flex
 
     def of(self, call: Call[ValueT]) -> ApiPolicy:
-        """The parts for this call."""
         return self.flex if self.flex is not None and call.fallback is not None else self
 
     @asynccontextmanager
@@ -267,7 +265,6 @@ class ApiGateway:
                 policy.limiter.weight = weight_of(priority)
 
     async def aclose(self) -> None:
-        """Give all slots back."""
         for api in self._policies.values():
             for policy in api.every:
                 await policy.limiter.aclose()

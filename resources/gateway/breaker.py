@@ -59,7 +59,6 @@ class Breaker:
 
     @property
     def state(self) -> BreakerState:
-        """The state now."""
         return self._state
 
     @contextmanager

@@ -47,7 +47,6 @@ class Place:
         return self._queue.last_wait
 
     async def near(self) -> None:
-        """Wait until this call is one of the next."""
         if not self.is_near:
             await self._wait(self._queue.far)
             self._near_since = time.monotonic()
@@ -72,7 +71,6 @@ class Place:
             raise
 
     def call_up(self, error: BaseException | None = None) -> None:
-        """End the wait, with this error if there is one."""
         if self._turn is None or self._turn.done():
             return
         if error is None:
@@ -105,20 +103,16 @@ class CallQueue:
 
     @property
     def waiting(self) -> int:
-        """Calls without a slot."""
         return self.calls - self.in_use
 
     def place(self, priority: int) -> Place:
-        """A place for a call that arrives now."""
         return Place(self, priority, next(self._order))
 
     def changed(self) -> None:
-        """A call has arrived or ended."""
         self.advance()
         self._on_change()
 
     def advance(self) -> None:
-        """Give out the slots that are free, and let the next calls come near."""
         if not self._is_open():
             return
         while self.ready and self.in_use < self.may_use:

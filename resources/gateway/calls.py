@@ -114,7 +114,6 @@ class Call(Generic[ValueT_co]):
 
     @property
     def is_control(self) -> bool:
-        """Whether this is such a control itself."""
         return self.request_type == CONTROL
 
     def span(self) -> Span:
@@ -159,7 +158,6 @@ class CallOutcome:
     waited_ms: int = 0
 
     def describe(self, span: Span) -> None:
-        """Add to the attempt's span how it ended."""
         ended: dict[str, str | int | float | bool] = {
             "generia.outcome": self.outcome,
             "generia.cost_usd": self.cost_usd,
@@ -254,7 +252,6 @@ class Reservation:
         return attempt_id
 
     def give_back(self) -> None:
-        """Finalize an attempt that is not sent."""
         if self._attempt_id is not None:
             self._ledger.finalize(self._attempt_id, self._call, UNSENT)
             self._attempt_id = None

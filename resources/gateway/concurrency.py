@@ -97,7 +97,6 @@ class ConcurrencyLimiter:
 
     @property
     def view(self) -> LimiterView:
-        """The state for people and tests."""
         return LimiterView(self._queue.may_use, self._queue.in_use, self._queue.waiting, self._ceiling)
 
     @asynccontextmanager
@@ -138,7 +137,6 @@ class ConcurrencyLimiter:
                 self._changed.set()
 
     async def aclose(self) -> None:
-        """Give all slots back and stop the renewer."""
         if self._renewer is not None:
             await cancel_and_wait(self._renewer)
             self._renewer = None

@@ -45,28 +45,23 @@ class Deadlines:
 
     @property
     def known(self) -> dict[str, list[float]]:
-        """The latest durations of each type, for the next process."""
         return {request_type: list(seconds)[-KEPT:] for request_type, seconds in self._seconds.items()}
 
     def learn(self, known: Mapping[str, Iterable[float]]) -> None:
-        """Know these durations, too: those of an earlier process."""
         for request_type, seconds in known.items():
             self._seconds[request_type].extend(seconds)
 
     def sent(self) -> float:
-        """A call is sent. Returns when."""
         self._last_sent = time.monotonic()
         return self._last_sent
 
     def ended(self, request_type: str, sent: float, *, abandoned: bool) -> None:
-        """A call was answered, or abandoned."""
         seconds = time.monotonic() - sent
         self._seconds[request_type].append(seconds)
         if not abandoned:
             self._answers.append((sent, seconds))
 
     def seconds(self, request_type: str, time_out: float) -> float:
-        """The deadline of a first attempt at such a call."""
         known = self._seconds[request_type]
         enough = len(known) >= LEAST_ANSWERS
         return max(SHORTEST_SECONDS, FACTOR * sorted(known)[ceil(QUANTILE * len(known)) - 1] if enough else time_out / FACTOR)

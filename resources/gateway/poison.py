@@ -76,7 +76,6 @@ class Suspicion:
 
     @property
     def exists(self) -> bool:
-        """Whether one failure counts against this call already."""
         return self._counted > 0
 
     @property

@@ -92,11 +92,9 @@ class SlotShares(BaseModel):
 
     @property
     def effective(self) -> int:
-        """How many calls may be in flight at once now."""
         return int(self.limit if self.ceiling is None else min(self.limit, self.ceiling))
 
     def of(self, holder: str) -> Holder:
-        """This process's entry; empty if it wants nothing."""
         return next((entry for entry in self.holders if entry.id == holder), Holder(id=holder, share=0, may_use=0, wants=0))
 
     def short_of_slots(self) -> dict[str, float]:

@@ -17,7 +17,6 @@ PACE_SECONDS = 5.0
 
 
 def milliseconds_since(started: float) -> int:
-    """Whole milliseconds since this moment of ``time.monotonic``."""
     return round((time.monotonic() - started) * 1000)
 
 
@@ -29,7 +28,6 @@ class Stopwatch:
         self.abandoned = 0
 
     def lap(self) -> int:
-        """Milliseconds until now; the next lap begins."""
         milliseconds, self._since = milliseconds_since(self._since), time.monotonic()
         return milliseconds
 
@@ -56,7 +54,6 @@ class Outage:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether it lasts longer than it may."""
         return self._since is not None and time.monotonic() - self._began >= self._longest
 
     def pause_after(self, error: CallError) -> float:

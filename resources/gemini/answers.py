@@ -119,13 +119,11 @@ class AnswerBody(BaseModel):
 
     @property
     def parts(self) -> list[_Part]:
-        """The parts of the first candidate."""
         candidate = self.candidates[0] if self.candidates else _Candidate()
         return (candidate.content.parts if candidate.content else None) or []
 
     @property
     def finish(self) -> str:
-        """Why the first candidate ended."""
         return kept_line((self.candidates[0].finishReason if self.candidates else None) or "NONE", LONGEST_NAME)
 
 
@@ -234,7 +232,6 @@ def _status(status: int, error: Mapping[str, object] | None) -> int:
 
 
 def unreadable(error: ValidationError, http: HttpAnswer, longest_body: int) -> InvalidAnswerError:
-    """What is wrong with a body that is not of the API's shape."""
     if len(http.body) > longest_body:
         return InvalidAnswerError(f"the answer was longer than {longest_body} bytes; it was read no further", chance=True)
     return InvalidAnswerError(f"the answer cannot be read: {explain_invalid(error)}", chance=True)
@@ -264,7 +261,6 @@ def stopped(body: AnswerBody, *, empty: bool) -> CallError | None:
 
 
 def _judged(body: AnswerBody, text: str, finish: str, answer: type[AnswerT]) -> tuple[AnswerT | None, CallError | None]:
-    """The value, or what is wrong."""
     if (failure := stopped(body, empty=not text)) is not None:
         return None, failure
     if finish == "MAX_TOKENS":
@@ -282,7 +278,6 @@ def _judged(body: AnswerBody, text: str, finish: str, answer: type[AnswerT]) -> 
 
 
 def _without_code_fence(text: str) -> str:
-    """The text without a Markdown code fence around all of it."""
     bare = text.strip()
     opening = _LANGUAGE.match(bare)
     return bare[opening.end() : -len(_FENCE)] if opening and bare.endswith(_FENCE) else text

@@ -34,12 +34,10 @@ class TextRequest(Generic[AnswerT]):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The texts that the model reads."""
         return (self.system, *self.parts)
 
     @cached_property
     def schema_json(self) -> str:
-        """The schema as it is recorded."""
         return json.dumps(self.schema, ensure_ascii=False)
 
     @cached_property
@@ -88,7 +86,6 @@ class GeminiClient:
             return Answer(None, {}, None, error=outcome)  # paid for at its worst case
 
     async def aclose(self) -> None:
-        """Close the client and its connections."""
         await self._transport.aclose()
 
 

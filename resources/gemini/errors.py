@@ -67,7 +67,6 @@ def failed_call(error: Exception) -> CallError:
 
 
 def error_of(body: object) -> Mapping[str, object] | None:
-    """The error in a body of Google's, if it has one."""
     inner = body[0] if isinstance(body, list) and body else body
     error = inner.get("error") if isinstance(inner, dict) else None
     return error if isinstance(error, dict) else None

@@ -78,7 +78,6 @@ class GeminiImages:
 
     @property
     def model(self) -> str:
-        """The model that is asked now."""
         return asked_at(self._model, models.now()).id
 
     @property
@@ -138,7 +137,6 @@ class GeminiImages:
         return TransientError(f"image model {asked.id} is gone (404); {asked.successor} is asked instead")
 
     async def aclose(self) -> None:
-        """Close the client and its connections."""
         await self._transport.aclose()
 
 
@@ -185,14 +183,12 @@ def cost_of(usage: object, price: ImagePrice) -> float:
 
 
 def _texts(details: object) -> float:
-    """The output tokens of texts, by modality."""
     listed = details if isinstance(details, list) else []
     counts = [count_of(one.get("tokenCount")) for one in listed if isinstance(one, dict) and one.get("modality") == "TEXT"]
     return sum(count for count in counts if math.isfinite(count))
 
 
 def _picture(body: AnswerBody) -> tuple[bytes, str] | CallError:
-    """The bytes and the media type of the picture, or what is wrong."""
     pictures = [part for part in body.parts if part.inlineData is not None]
     failure = stopped(body, empty=not pictures)
     if isinstance(failure, InvalidAnswerError) and body.finish == RECITATION:

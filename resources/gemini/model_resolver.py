@@ -56,7 +56,6 @@ class Note(BaseModel):
 
     @property
     def until(self) -> datetime:
-        """When the model is tried again."""
         return self.at + RETIRED_FOR
 
 
@@ -92,11 +91,9 @@ class FleetNotes(BaseModel):
     unknown: list[Unknown] = []
 
     def holding(self) -> FleetNotes:
-        """The notes that hold at this moment."""
         return FleetNotes(retired=_holding(self.retired), refused=_holding(self.refused), unknown=_holding(self.unknown))
 
     def sentences(self) -> list[str]:
-        """The notes that hold, one sentence each."""
         sentences: list[tuple[Note, str]] = [
             *((note, f"{note.model} {note.reason}; {note.successor or 'its successor'} is asked") for note in self.retired),
             *((note, f"{note.model} is asked without what its profile says of {note.field}") for note in self.refused),
@@ -105,7 +102,6 @@ class FleetNotes(BaseModel):
         return [f"{sentence} (since {note.at:%Y-%m-%d %H:%M} UTC, for a day)" for note, sentence in sentences]
 
     def asked(self, configured: ModelProfile, moment: datetime) -> ModelProfile:
-        """The profile to ask, where this one is configured."""
         profiles, holding = model_profiles(), self.holding()
         retired = {note.model: note.successor for note in holding.retired}
         asked, passed = configured, {configured.id}
@@ -120,7 +116,6 @@ class FleetNotes(BaseModel):
 
 
 def fleet_notes(document: MongoDocument | None) -> FleetNotes:
-    """The notes of the document ``models`` that hold."""
     return FleetNotes.model_validate(document or {}).holding()
 
 
@@ -174,7 +169,6 @@ class ModelResolver:
                 raise
 
     def answered(self, asked: ModelProfile, version: str) -> None:
-        """The model answered, and named ``version``."""
         self._answered.add(asked.id)
         known = profile_of(version)
         if known is None:

@@ -155,7 +155,6 @@ class Price(DatedPrice):
     cached: Dollars
 
     def cost_usd(self, tokens: TokenUsage) -> float:
-        """What these tokens cost."""
         fresh = tokens.prompt - tokens.cached
         return (fresh * self.input + tokens.cached * self.cached + tokens.output * self.output) / 1e6
 

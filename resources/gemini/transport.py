@@ -48,7 +48,6 @@ class GeminiTransport:
     """One client for each process (import 0.5 s, first client 0.1 s). Make it on the event loop; ``aclose`` it there."""
 
     def __init__(self, *, api_key: str, base_url: str, timeout_seconds: float, longest_body: int) -> None:
-        """``longest_body``: bytes of a response that are read."""
         from google import genai  # 0.5 s: only a process that calls pays for it
         from google.genai import types
 
@@ -95,7 +94,6 @@ class GeminiTransport:
         raise AssertionError("the response was not handed over")  # pragma: no cover
 
     async def aclose(self) -> None:
-        """Close the client and its connections."""
         await self._client.aio.aclose()
         await self._http.aclose()
 

@@ -47,11 +47,9 @@ class KafkaAddress:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Brokers, ``host:port[,host:port]``."""
         return self.settings.kafka_bootstrap_servers
 
     def options(self) -> dict[str, object]:
-        """What every kafka-python client is given."""
         version = self.settings.kafka_api_version  # needed where the broker cannot report it; '' asks the broker
         options: dict[str, object] = {
             "bootstrap_servers": self.bootstrap_servers,

@@ -50,7 +50,6 @@ _START = "Start a broker with `make dev`, which sets everything up, or point KAF
 
 
 def tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The error of TLS that kafka-python has wrapped, if it is one."""
     for one in (error, getattr(error, "__context__", None), *getattr(error, "args", ())):
         if isinstance(one, ssl.SSLError):
             return one

@@ -113,5 +113,4 @@ class InOrder:
         self._producer.send(Event(self._topic, key.encode(), value, headers)).wait(REQUEST_TIMEOUT_S + 1)
 
     def close(self) -> None:
-        """End the connection."""
         self._producer.close()

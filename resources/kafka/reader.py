@@ -251,7 +251,6 @@ class TopicReader:
             )
 
     def close(self) -> None:
-        """End both connections."""
         self._consumer.close(autocommit=False, timeout_ms=1000)
         self._cluster.close()
 

@@ -68,7 +68,6 @@ class AccessToken(AbstractTokenProvider):  # type: ignore[misc]
             self._renewed_at = self._ends_at = 0.0
 
     def extensions(self) -> dict[str, str]:
-        """What is sent to the broker beside the token."""
         pairs = (pair.partition("=") for pair in self._settings.kafka_oauth_extensions.split(",") if pair)
         return {name: value for name, _, value in pairs}
 
@@ -81,7 +80,6 @@ class AccessToken(AbstractTokenProvider):  # type: ignore[misc]
         return _good(token, f"KAFKA_OAUTH_TOKEN_FILE={path}")
 
     def _fetch(self) -> tuple[str, float]:
-        """A new token and the seconds it lives."""
         settings, place = self._settings, f"KAFKA_OAUTH_TOKEN_URL={self._settings.kafka_oauth_token_url}"
         form = {"grant_type": "client_credentials"} | ({"scope": settings.kafka_oauth_scope} if settings.kafka_oauth_scope else {})
         user = quote_plus(settings.kafka_oauth_client_id), quote_plus(settings.kafka_oauth_client_secret.get_secret_value())

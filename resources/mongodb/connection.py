@@ -93,10 +93,7 @@ def check_mongo(client: MongoClient[MongoDocument], uri: str, *, seconds: float 
         with pymongo.timeout(seconds):  # else it is asked again and again for OPERATION_TIMEOUT_MS
             hello = client.admin.command("hello")
     except ConnectionFailure as error:
-        raise MongoSilentError(
-            f"MongoDB at {mongo_address(uri)} did not answer ({type(error).__name__}). "
-            "Start one with `make dev`, which sets everything up, or point MONGODB_URI at a running replica set."
-        ) from None
+        raise silent(uri, type(error).__name__) from None
     except OperationFailure as error:
         raise as_forbidden(error, uri) or MongoUnavailableError(
             f"MongoDB at {mongo_address(uri)} refused ({error.code}): {(error.details or {}).get('errmsg') or error}"
@@ -106,6 +103,14 @@ def check_mongo(client: MongoClient[MongoDocument], uri: str, *, seconds: float 
             f"MongoDB at {mongo_address(uri)} is a standalone server. Transactions need a replica set: start mongod with "
             "--replSet and run rs.initiate() once (a single node will do)."
         )
+
+
+def silent(uri: str, reason: str) -> MongoSilentError:
+    """The error to raise for an address that does not answer."""
+    return MongoSilentError(
+        f"MongoDB at {mongo_address(uri)} did not answer ({reason}). "
+        "Start one with `make dev`, which sets everything up, or point MONGODB_URI at a running replica set."
+    )
 
 
 NEEDED_RIGHTS = ("find", "insert", "update", "remove")
@@ -238,7 +243,6 @@ class MongoResource:
 
     @contextmanager
     def connection(self) -> Iterator[MongoDatabase]:
-        """The generator's database through a checked blocking client, closed afterwards."""
         with self.client() as client:
             yield client[self.database]
 
@@ -261,5 +265,4 @@ class KeptMongoResource(MongoResource):
             raise as_forbidden(error, self.uri) or error from None
 
     def close(self) -> None:
-        """Close the client."""
         self._closing.close()

@@ -68,7 +68,6 @@ def mongo_io_manager(mongo: MongoResource, *, patience_seconds: float = 0.0) -> 
 
 
 def spec_of(asset_key: dg.AssetKey, metadata: Mapping[str, Any] | None) -> CollectionSpec:
-    """Where this asset's documents are, by its name and its definition's metadata."""
     metadata = metadata or {}
     return CollectionSpec(str(metadata.get("collection", asset_key.path[-1])), bool(metadata.get("one_per_world", False)))
 

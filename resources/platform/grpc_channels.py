@@ -118,7 +118,6 @@ class GrpcChannels:
         return address
 
     async def aclose(self) -> None:
-        """Close all channels."""
         for channel in self._channels.values():
             await channel.close()
 

@@ -146,7 +146,6 @@ class GrpcPlatform:
         return await object_store.get(self._http, await self._url(_dashed(media_id, "media_id"), 600), MOST_BYTES)
 
     async def aclose(self) -> None:
-        """Close channels and connections."""
         try:
             await self._channels.aclose()
         finally:

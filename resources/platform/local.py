@@ -29,7 +29,6 @@ _IDS = uuid.UUID("5c6b7a3e-3f0c-5e58-9d0e-6a2f6f0f4b11")
 
 
 def id_of(key: str) -> str:
-    """The id that a creation under this key has."""
     return str(uuid.uuid5(_IDS, key))
 
 
@@ -46,7 +45,6 @@ _INDEX = IndexModel([("world_id", ASCENDING), ("created_at", ASCENDING), ("_id",
 
 
 def lacks_indexes(database: MongoDatabase) -> bool:
-    """Whether the local platform's indexes are missing in its database."""
     return any(missing_indexes(database[name].index_information(), [_INDEX]) for name in _INDEXED)
 
 
@@ -200,7 +198,6 @@ class LocalPlatform:
         return self._last_moment
 
     async def _check_character(self, character_id: str, world_id: str) -> None:
-        """Refuse a character of another world, or of a real user."""
         if self._worlds_of.get(character_id) != world_id:
             await self._ai_character(character_id, world_id=world_id)
             _remember(self._worlds_of, character_id, world_id)

@@ -71,7 +71,6 @@ async def _chunks(file: anyio.AsyncFile[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _first(answer: httpx2.Response, limit: int) -> AsyncIterator[bytes]:
-    """The body's chunks until there are more than ``limit`` bytes."""
     received = 0
     async for chunk in answer.aiter_bytes():
         yield chunk
@@ -82,7 +81,6 @@ async def _first(answer: httpx2.Response, limit: int) -> AsyncIterator[bytes]:
 
 @contextmanager
 def _client_errors() -> Iterator[None]:
-    """The client's errors as outcomes."""
     try:
         yield
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:

@@ -138,7 +138,8 @@ def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_wor
 def test_a_completed_world_is_one_point_in_the_plots_of_the_platform(worlds: Worlds, large: Made) -> None:
     """The run ends with one materialization of the external asset ``platform``, which has no partition: its plots are over time."""
     (event,) = (one for one in large.events if one.asset_key is not None and one.asset_key.path[-1] == "platform")
-    told, world = {name: one.value for name, one in event.materialization.metadata.items()}, worlds.status("many-posts")
+    told: dict[str, Any] = {name: one.value for name, one in event.materialization.metadata.items()}
+    world = worlds.status("many-posts")
     assert event.partition is None
     assert (told["world"], told["people"], told["posts"]) == (
         f"{world.name} (many-posts)",

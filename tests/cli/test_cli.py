@@ -27,7 +27,7 @@ from generia_assets.cli.main import COMMANDS, GROUPS, app, load
 from generia_assets.cli.order import new_order, world_parameters
 from generia_assets.cli.parsers import moment as parsed
 from generia_assets.cli.rendering.book import escaped, paragraphs
-from generia_assets.cli.rendering.displays import PlainDisplay, world_panel
+from generia_assets.cli.rendering.displays import Display, world_panel
 from generia_assets.cli.rendering.formats import as_json, clock
 from generia_assets.cli.rendering.requests import print_log
 from generia_assets.cli.rendering.summary import WorldResult
@@ -236,7 +236,7 @@ def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
         console.print(world_panel(seen, [text], prompt=HOSTILE))
         print_log(console, [line])
     else:
-        display = PlainDisplay(console)
+        display = Display(console)
         display.begin("ordered", HOSTILE)
         display.show(replace(seen, texts=[text], log=(line,)))
     assert "[bold]not bold[/bold]" in out.getvalue()

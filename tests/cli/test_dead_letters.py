@@ -110,7 +110,7 @@ def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource):
     some = generia("--json", "--limit", "9")
     assert [json.loads(line)["message"] for line in some.stdout.splitlines()] == values[-9:]
     assert "--limit" in some.stderr
-    assert "The last 20;" in generia().stdout
+    assert "--limit 200" in generia().stdout
 
 
 def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(

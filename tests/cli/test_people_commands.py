@@ -19,12 +19,15 @@ from rich.console import Console
 from rich.text import Text
 
 from emulators.lifecycle import free_port
+from generia_assets.cli.console import labels
 from generia_assets.cli.main import COMMANDS, load
+from generia_assets.cli.options import complete_world
 from generia_assets.cli.rendering.formats import FittedTable
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.order import Order, parse_world
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import new_status
+from generia_assets.settings import settings
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
 from tests.support.command import Command, interrupt, on_a_terminal
@@ -190,6 +193,33 @@ def test_columns_give_way_one_after_the_other() -> None:
     assert told[0] == ["world", "name", "posts", "0b6f9a52-6a7c", "Lake", "12345"]
     assert told[1] == ["world", "name", "posts", "0b6f", "Lake", "12345"]
     assert told[2][:4] == ["world", "posts", "0b6f", "12345"]
+
+
+@pytest.mark.case("P20")
+def test_what_a_window_wraps_stays_beside_its_label() -> None:
+    """In 40 columns a text is wrapped at its words, beside its label; a word that has no room there stands below, whole."""
+    out = io.StringIO()
+    labels(Console(file=out, width=40, force_terminal=True, color_system=None), [("prompt", "a lake " * 6), ("owner", FIRST)])
+    shown = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert shown == ["  prompt      a lake a lake a lake a", "              lake a lake a lake", "  owner", f"    {FIRST}"]
+
+
+@pytest.mark.case("P7")
+def test_a_shell_completes_a_name_to_the_worlds_id(generia: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the beginning of a name or id, Tab offers the world's id, with its name beside it; without a server, nothing."""
+    for name, value in (generia.settings | {"GENERIA_DATA_DIR": str(generia.folder)}).items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    try:
+        (found,) = complete_world("lakes")
+        assert (found[0], found[1].split(", ")[0]) == (NAMED, "Lakeside")
+        assert [one for one, _ in complete_world("0b6f9a53")] == [SECOND]
+        assert complete_world("la")[0][0] == "last"
+        monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:9/")
+        settings.cache_clear()
+        assert complete_world("la") == []
+    finally:
+        settings.cache_clear()
 
 
 @pytest.mark.parametrize(

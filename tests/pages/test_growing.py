@@ -165,7 +165,7 @@ def test_a_reader_of_older_posts_keeps_them(browser: Browser, site: Site) -> Non
         expect(page.locator(".news span")).to_have_text("1")
         expect(page.locator("[data-post-id]")).to_have_count(last - 1)
         page.evaluate("scrollTo(0, 0)")
-        expect(page.locator(".news")).to_be_hidden()
+        expect(page.locator(".news a")).to_be_hidden()
         publish(world, last)
         expect(page.locator(f"[data-key={world.post_key(last)}]")).to_be_visible()
         expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
@@ -213,7 +213,7 @@ def test_nothing_moves_under_the_eyes_of_a_reader(browser: Browser, site: Site, 
         assert abs(on_screen(page, read) - before) < 2
         assert shown(page)[0] == world.post_key(29)
         page.locator(".news a").press("Enter")
-        expect(page.locator(".news")).to_be_hidden()
+        expect(page.locator(".news a")).to_be_hidden()
         assert shown(page)[:4] == [world.post_key(index) for index in (32, 31, 30, 29)]
         expect(page.locator(f"[data-key={world.post_key(32)}] h2 a")).to_be_focused()
         expect(page.locator(f"[data-key={world.post_key(32)}]")).to_be_in_viewport()

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
-from generia_assets.cli.connections import addresses, database_at, get_world, open_world
+from generia_assets.cli.connections import addresses, database_at, get_world, open_world, settings
 from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.options import CountOnly, Json, Yes
 from generia_assets.cli.parsers import dollars, flag, option, whole
@@ -91,7 +91,6 @@ def _stop(world: str, *, give_up: bool, json: bool) -> None:
     from generia_assets.cli.dagster_link import world_runs
     from generia_assets.durable.tasks.control import hold_calls, mark_stopped
     from generia_assets.queries.worlds import over, world_status
-    from generia_assets.settings import settings
 
     chosen = settings()
     where = addresses(chosen)

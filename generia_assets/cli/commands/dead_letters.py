@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import JsonValue
 
-from generia_assets.cli.connections import addresses, database_at
+from generia_assets.cli.connections import addresses, database_at, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES, guarded
 from generia_assets.cli.main import PLAIN, Documented, DocumentedGroup
@@ -61,7 +61,6 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     generia dead-letters --json | jq -r .reason | sort | uniq -c
     """
     from generia_assets.durable.orders.intake import StoredDeadLetter, held_partitions, kept
-    from generia_assets.settings import settings
     from resources.kafka.dead_letters import last_letters
     from resources.mongodb.connection import MongoUnavailableError
 
@@ -70,18 +69,16 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     chosen = settings()
     where = addresses(chosen)
     most = limit if in_json else limit or LETTERS
-    waiting: list[StoredDeadLetter] = []
+    letters: list[DeadLetter | StoredDeadLetter] = []
+    letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
     held: list[HeldPartition] = []
     try:
         with database_at(where.mongodb_uri, chosen) as database:
-            waiting = kept(database, 0 if most is None else most + 1, newest=True)
+            letters += kept(database, 0 if most is None else most + 1, newest=True)
             held = held_partitions(database)
     except MongoUnavailableError as error:
         if not in_json:
             remarks().print(f"Letters that MongoDB keeps are not listed: {error}")
-    letters: list[DeadLetter | StoredDeadLetter] = []
-    letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
-    letters += waiting
     more = most is not None and len(letters) > most
     letters = letters[-most:] if more and most else letters
     console = results()
@@ -122,7 +119,6 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
     """
     from generia_assets.durable.figures import letter_sent_again
     from generia_assets.durable.orders.intake import StoredDeadLetter, place_of
-    from generia_assets.settings import settings
     from resources.kafka.address import REQUEST_TIMEOUT_S
     from resources.kafka.dead_letters import letter_at
     from resources.kafka.producer import Event, EventProducer
@@ -168,7 +164,6 @@ def skip(place: Held, in_json: Json = False) -> None:
     generia dead-letters skip 2:17
     """
     from generia_assets.durable.orders.intake import let_skip
-    from generia_assets.settings import settings
 
     partition, offset = _place(place)
     chosen = settings()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import addresses
+from generia_assets.cli.connections import addresses, settings
 from generia_assets.cli.console import indented, labelled, results, safe_block, safe_line
 from generia_assets.cli.options import JsonLines
 from generia_assets.cli.rendering.formats import as_json
@@ -28,27 +28,27 @@ MARKS = {"ok": ("ok   ", "green"), "note": ("note ", "yellow"), "wrong": ("WRONG
 """How each state of a finding is shown."""
 
 
-def _checks() -> tuple[Check, ...]:
-    """In the order in which they are shown. They import all libraries of the servers, which takes a second."""
+def _checks() -> dict[Check, bool]:
+    """In the order in which they are shown, and whether they only wait for a server. The others import libraries, one by one."""
     from generia_assets.cli import health
     from generia_assets.cli import health_servers as servers
 
-    return (
-        health.environment_found,
-        health.templates_found,
-        health.generator_found,
-        servers.mongodb_found,
-        servers.worlds_found,
-        servers.kafka_found,
-        health.models_by_date,
-        health.gemini_found,
-        health.image_api_found,
-        health.platform_found,
-        health.media_found,
-        servers.dagster_found,
-        servers.code_server_found,
-        servers.workers_found,
-    )
+    return {
+        health.environment_found: False,
+        health.templates_found: False,
+        health.generator_found: False,
+        servers.mongodb_found: True,
+        servers.worlds_found: True,
+        servers.kafka_found: True,
+        health.models_by_date: False,
+        health.gemini_found: True,
+        health.image_api_found: False,
+        health.platform_found: False,
+        health.media_found: False,
+        servers.dagster_found: False,
+        servers.code_server_found: False,
+        servers.workers_found: False,
+    }
 
 
 def doctor(json: JsonLines = False) -> None:
@@ -56,7 +56,7 @@ def doctor(json: JsonLines = False) -> None:
 
     Looks at all that `check` does, and at MongoDB (a replica set, its indexes), Kafka and its topics, Gemini (whether it knows the
     model and takes the key: a question that costs nothing), the platform's services (with PLATFORM=grpc), the pictures' folder and
-    its disk, Dagster's daemons by their heartbeats, and the workers of a fleet. All are asked at once. Shows no secret.
+    its disk, Dagster's daemons by their heartbeats, and the workers of a fleet. Shows no secret.
 
     \b
     generia doctor
@@ -72,9 +72,10 @@ def doctor(json: JsonLines = False) -> None:
         raise typer.Exit(2) from None
     _print(ok("settings", "all are allowed values"), json=json)
     checks, where, count = _checks(), addresses(chosen), 0
-    with ThreadPoolExecutor(len(checks)) as pool:
-        for findings in pool.map(lambda check: list(check(chosen, where)), checks):
-            for finding in findings:
+    with ThreadPoolExecutor() as pool:
+        asked = {check: pool.submit(lambda one: list(one(chosen, where)), check) for check, waits in checks.items() if waits}
+        for check in checks:
+            for finding in asked[check].result() if check in asked else check(chosen, where):
                 _print(finding, json=json)
                 count += finding.health is Health.WRONG
     if not json:
@@ -107,10 +108,11 @@ def check(json: JsonLines = False) -> None:
     generia check
     generia check --json | jq -r '"\\(.file):\\(.line)"'
     """
-    from generia_assets.content.check import files, mistakes
-    from generia_assets.settings import settings
-
     settings()
+    if not json:
+        results().print("All settings are allowed values.")
+    from generia_assets.content.check import files, mistakes  # with all templates: the first answer need not wait for them
+
     found = mistakes()
     for one in found:
         if json:
@@ -120,4 +122,4 @@ def check(json: JsonLines = False) -> None:
     if found:
         raise typer.Exit(1)
     if not json:
-        results().print(f"All settings are allowed values; {len(files())} templates and data files have no mistake.")
+        results().print(f"{len(files())} templates and data files have no mistake.")

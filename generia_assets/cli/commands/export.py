@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from generia_assets.cli.connections import open_world
+from generia_assets.cli.connections import open_world, settings
 from generia_assets.cli.console import CommandError, remarks, short_path
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import choice, flag, option
@@ -56,7 +56,6 @@ def export(
     """
     from generia_assets.cli.rendering.book import Book
     from generia_assets.cli.texts import PictureFolder
-    from generia_assets.settings import settings
 
     chosen = settings()
     with open_world(world) as (database, status):

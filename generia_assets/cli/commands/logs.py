@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import get_world, open_database
+from generia_assets.cli.connections import get_world, open_database, settings
 from generia_assets.cli.console import CommandError, command_name, labelled, results, safe_block
 from generia_assets.cli.data_dir import service_logs
 from generia_assets.cli.options import JsonLines, complete_part, complete_world_or_part, world_argument
@@ -66,7 +66,6 @@ def logs(
     generia logs daemon --lines 100
     """
     from generia_assets.interrupts import interruptible
-    from generia_assets.settings import settings
 
     console = results()
     logs = service_logs(settings().generia_data_dir)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from generia_assets.cli.connections import addresses, database_at, get_world_or_order
+from generia_assets.cli.connections import addresses, database_at, get_world_or_order, settings
 from generia_assets.cli.console import CommandError, command_name, labels, remarks, results, safe_line
 from generia_assets.cli.options import Images, Json, Log, Texts, World
 from generia_assets.cli.order import (
@@ -86,7 +86,6 @@ def send(
     from generia_assets.cli.order import knowledge, new_order, world_parameters
     from generia_assets.cli.order import send as send_order
     from generia_assets.quotes import cap_warning, order_quote
-    from generia_assets.settings import settings
 
     chosen = settings()
     parameters = world_parameters(
@@ -139,7 +138,6 @@ def watch(
     from generia_assets.cli.watching import WatchOptions, watch_world
     from generia_assets.durable.status import State
     from generia_assets.interrupts import interruptible
-    from generia_assets.settings import settings
 
     chosen = settings()
     console = remarks() if json else results()
@@ -197,7 +195,6 @@ def quote(
     from generia_assets.cli.rendering.comparison import print_comparison
     from generia_assets.quotes import compare as compare_quotes
     from generia_assets.quotes import quote_for
-    from generia_assets.settings import settings
 
     chosen = settings()
     order = world_parameters(chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier)

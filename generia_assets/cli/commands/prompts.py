@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from generia_assets.cli.connections import settings
 from generia_assets.cli.console import CommandError, remarks, results, safe_line
 from generia_assets.cli.options import Json
 from generia_assets.cli.order import (
@@ -92,7 +93,6 @@ def prompts(
     from generia_assets.content.check import require_good_content
     from generia_assets.content.rendering import PromptDelimiter
     from generia_assets.dry_run import DryRun
-    from generia_assets.settings import settings
 
     if out is None and as_page is None:
         raise CommandError("Say where to write: --out FOLDER for a file for each request, or --as-page FILE", 2)

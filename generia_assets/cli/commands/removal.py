@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import BaseModel
 
-from generia_assets.cli.connections import addresses, database_at, get_world
+from generia_assets.cli.connections import addresses, database_at, get_world, settings
 from generia_assets.cli.console import CommandError, ask, command_name, remarks, results, safe_line
 from generia_assets.cli.options import CountOnly, JsonLines, Yes
 from generia_assets.cli.parsers import flag, option, whole
@@ -59,7 +59,6 @@ def delete(
     from generia_assets.cli.dagster_link import instance_if_known
     from generia_assets.durable.orders.removal import mark
     from generia_assets.retirement import forget, in_batches
-    from generia_assets.settings import settings
 
     filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
     require_one_way(world, filters, ways="worlds, or filters")
@@ -157,7 +156,6 @@ def retire(
     from generia_assets.cli.dagster_link import instance_if_known
     from generia_assets.durable.orders.removal import remove_folder
     from generia_assets.retirement import forget, in_batches, old_worlds
-    from generia_assets.settings import settings
 
     filters = Filters(state, prompt, ordered_before, ordered_after, cost_over)
     require_one_way(world, filters or older_than is not None, ways="worlds, or --older-than DAYS, or filters")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from generia_assets.catalog import ASSETS, EXTENDED, PARTS, TaskType, Unit, with_downstream
-from generia_assets.cli.connections import addresses, open_world
+from generia_assets.cli.connections import addresses, open_world, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.parsers import choice, dollars, flag, option, whole
@@ -151,7 +151,6 @@ def extend(
     """
     from generia_assets.content.keys import EXTENSION
     from generia_assets.durable.orders.order import ExtensionParameters, Order, parse_stored
-    from generia_assets.settings import settings
 
     if not users and not posts:
         raise CommandError("say what is added: --users +NUMBER, --posts +NUMBER, or both", 2)
@@ -184,7 +183,6 @@ def _quote(
     """What this work on the world takes. Raises ``OrderError`` where the world was planned by another version."""
     from generia_assets.assets.materialized import refuse_another_plan
     from generia_assets.quotes import knowledge_of, likely_language, quote_of
-    from generia_assets.settings import settings
 
     refuse_another_plan(database, status.world_id, makes, keys)
     known = knowledge_of(database, settings())
@@ -194,7 +192,6 @@ def _quote(
 def _carry_out(order: Order, quote: Quote, plan: Iterable[str], fields: Mapping[str, object], *, dry_run: bool, json: bool) -> None:
     """Say what the order makes and takes; unless it is a dry run, send it."""
     from generia_assets.cli.order import send
-    from generia_assets.settings import settings
 
     chosen, console = settings(), results() if dry_run else remarks()
     if not json:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import open_world
+from generia_assets.cli.connections import open_world, settings
 from generia_assets.cli.console import labelled, results, safe_line
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, share
@@ -135,7 +135,6 @@ _API_WORDS = {"llm": "model", "image_generation": "pictures", "platform": "platf
 
 
 def _print_path(console: Console, path: CriticalPath) -> None:
-    from generia_assets.settings import settings
 
     last = path.links[-1]
     console.print(Line("The path that decided how long it took", "bold"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import open_database, open_world
+from generia_assets.cli.connections import open_database, open_world, settings
 from generia_assets.cli.console import command_name, labels, results, safe_line
 from generia_assets.cli.options import Json, JsonLines, world_argument
 from generia_assets.cli.parsers import limit_option
@@ -39,7 +39,6 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     generia status WORLD --json | jq .cost_usd
     """
     from generia_assets.queries.in_flight import in_flight
-    from generia_assets.settings import settings
 
     if world is None:
         list_worlds(json=json)

@@ -7,7 +7,6 @@ and models are made safe for a terminal. Not here: the summary at the end (summa
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -46,21 +45,32 @@ _MARKS = {
 }
 
 
-class Display(ABC):
-    """What shows a start and a world: ``start`` while services start, then ``begin`` once, then ``show`` for every snapshot."""
+class Display:
+    """What shows a start and a world: ``start`` while services start, then ``begin`` once, then ``show`` for every snapshot.
+
+    This one is for logs: a line for every change that matters, none more often than every two seconds.
+    """
 
     def __init__(self, console: Console, *, full_texts: bool = False) -> None:
         """``full_texts``: texts are printed whole."""
         self._console = console
         self._full_texts = full_texts
+        self._ready: set[str] = set()
+        self._last = ""
+        self._last_at = 0.0
+        self._since = time.monotonic()
 
-    @abstractmethod
     def start(self, picture: RenderableType, ready: Iterable[str]) -> None:
         """What is being started, as it is now: drawn, and a line for each that is ready."""
+        for line in ready:
+            if line not in self._ready:
+                self._ready.add(line)
+                self._print(line)
 
-    @abstractmethod
     def begin(self, what: str, prompt: str) -> None:
         """From now on it is about this world; seconds count from here. ``what`` happened: 'ordered', 'watching'."""
+        self._print(f"{what}: {safe_line(prompt, 200)}")
+        self._since = time.monotonic()
 
     def show(self, snapshot: Snapshot) -> None:
         """The world as it is now."""
@@ -72,11 +82,24 @@ class Display(ABC):
                 self._show_text(text)
         self._show_progress(snapshot)
 
-    @abstractmethod
-    def _show_text(self, text: Text) -> None: ...
+    def _show_text(self, text: Text) -> None:
+        self._print(f"{text.kind}: {text.title}: {safe_line(text.body, 120)}")
 
-    @abstractmethod
-    def _show_progress(self, snapshot: Snapshot) -> None: ...
+    def _show_progress(self, snapshot: Snapshot) -> None:
+        status = snapshot.status
+        if status is None:
+            if not self._last:
+                self._last = UNREAD
+                self._print(UNREAD)
+            return
+        line = progress_line(status) + (_now(snapshot) if not status.done else "")
+        now = time.monotonic()
+        if line != self._last and (now - self._last_at >= PLAIN_EVERY_S or status.done):
+            self._last, self._last_at = line, now
+            self._print(line)
+
+    def _print(self, text: str) -> None:
+        self._console.print(f"{time.monotonic() - self._since:6.1f} s  {text}")
 
     def __enter__(self) -> Self:
         return self
@@ -95,11 +118,11 @@ class LiveDisplay(Display):
         self._prompt = ""
 
     def start(self, picture: RenderableType, ready: Iterable[str]) -> None:
-        """See ``Display``."""
+        """The picture alone."""
         self._live.update(picture)
 
     def begin(self, what: str, prompt: str) -> None:
-        """See ``Display``."""
+        """As above, in the picture."""
         self._keep()  # what was shown of the start stays above
         self._prompt = prompt
         self._show_progress(Snapshot(None, []))
@@ -125,51 +148,9 @@ class LiveDisplay(Display):
         self._live.stop()
 
 
-class PlainDisplay(Display):
-    """For logs: a line for every change that matters, none more often than every two seconds."""
-
-    def __init__(self, console: Console, *, full_texts: bool = False) -> None:
-        super().__init__(console, full_texts=full_texts)
-        self._ready: set[str] = set()
-        self._last = ""
-        self._last_at = 0.0
-        self._since = time.monotonic()
-
-    def start(self, picture: RenderableType, ready: Iterable[str]) -> None:
-        """See ``Display``."""
-        for line in ready:
-            if line not in self._ready:
-                self._ready.add(line)
-                self._print(line)
-
-    def begin(self, what: str, prompt: str) -> None:
-        """See ``Display``."""
-        self._print(f"{what}: {safe_line(prompt, 200)}")
-        self._since = time.monotonic()
-
-    def _show_text(self, text: Text) -> None:
-        self._print(f"{text.kind}: {text.title}: {safe_line(text.body, 120)}")
-
-    def _show_progress(self, snapshot: Snapshot) -> None:
-        status = snapshot.status
-        if status is None:
-            if not self._last:
-                self._last = UNREAD
-                self._print(UNREAD)
-            return
-        line = progress_line(status) + (_now(snapshot) if not status.done else "")
-        now = time.monotonic()
-        if line != self._last and (now - self._last_at >= PLAIN_EVERY_S or status.done):
-            self._last, self._last_at = line, now
-            self._print(line)
-
-    def _print(self, text: str) -> None:
-        self._console.print(f"{time.monotonic() - self._since:6.1f} s  {text}")
-
-
 def display_on(console: Console, *, full_texts: bool = False) -> Display:
     """The display that fits who is looking."""
-    return (LiveDisplay if console.is_terminal else PlainDisplay)(console, full_texts=full_texts)
+    return (LiveDisplay if console.is_terminal else Display)(console, full_texts=full_texts)
 
 
 def _now(snapshot: Snapshot) -> str:

@@ -75,7 +75,6 @@ class BreakerStatusStore:
         return changed
 
     async def aclose(self) -> None:
-        """Delete this process's documents."""
         if self._writer is not None:
             await cancel_and_wait(self._writer)
         if self._written:
@@ -133,6 +132,5 @@ async def latest_answers(fleet: AsyncCollection[MongoDocument], name: str) -> Ma
 
 
 async def trust(fleet: AsyncCollection[MongoDocument], name: str, seconds: Mapping[str, list[float]]) -> None:
-    """Record that it has, and the durations."""
     values = {"expires_at": datetime.now(UTC) + TRUSTED_FOR, "seconds": seconds}
     await fleet.update_one({"_id": name}, {"$set": values}, upsert=True)

@@ -147,8 +147,6 @@ class TaskImageClient:
         self._references = references
 
     async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
-        """Make the picture, upload it, and return where it is kept."""
-
         async def usable(made: PendingPicture) -> bool:
             return await self._pending.holds(made) or await self._platform.has_media(picture, made)
 

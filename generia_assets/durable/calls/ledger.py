@@ -102,7 +102,6 @@ class BudgetLedger:
         self.held = held or asyncio.Event()
 
     async def await_answers(self, seconds: float) -> None:
-        """Return when no call is in flight, or after so many seconds."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._all_answered.wait(), seconds)
 
@@ -172,7 +171,6 @@ class BudgetLedger:
         )
 
     def waiting(self, api: Api, reason: str, since: datetime) -> None:
-        """Record in the status record what the world waits for, and since when."""
         if self._waiting_for is None:
             self._waiting_for = api
             waiting_for = {"api": api.value, "reason": reason[:500], "since": since}
@@ -180,7 +178,6 @@ class BudgetLedger:
             self._commits.enqueue(Change(values={"waiting_for": waiting_for}, events=[event]))
 
     def answered(self, api: Api) -> None:
-        """Nothing is waited for any more."""
         if self._waiting_for is api:
             self._waiting_for = None
             self._commits.enqueue(Change(values={"waiting_for": None}, events=[GoingOn(after="waiting")]))

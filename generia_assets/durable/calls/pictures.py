@@ -54,7 +54,6 @@ class PendingPictures:
         self.folder = root / safe_id(world_id, "The world id")
 
     def path(self, picture: PendingPicture) -> Path:
-        """The picture's file."""
         return self.folder / picture.name
 
     async def keep(self, key: str, image: CheckedImage) -> PendingPicture:
@@ -73,7 +72,6 @@ class PendingPictures:
         return picture
 
     async def holds(self, picture: PendingPicture) -> bool:
-        """Whether the file is here with the bytes that were written."""
         return await asyncio.to_thread(self._holds, picture)
 
     def _holds(self, picture: PendingPicture) -> bool:

@@ -76,8 +76,6 @@ class TaskPlatformClient:
         await self._call("update_world_image", {"image_uuid": header_media_id, "icon_uuid": icon_media_id}, send)
 
     async def character(self, character: NewCharacter) -> str:
-        """Create the character, once."""
-
         async def send(key: str, doubt: Doubt) -> str:
             create = partial(
                 self._platform.create_character,
@@ -88,7 +86,6 @@ class TaskPlatformClient:
             )
 
             async def resolve() -> None:
-                """The platform cannot be asked for it."""
                 if not self._platform.has_keys:
                     await self._publications.note_orphan(key)
                 doubt.exists = False
@@ -110,8 +107,6 @@ class TaskPlatformClient:
         await self._call("update_character", {"character_id": character_id, "avatar_media_id": media.media_id}, send)
 
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
-        """Publish the post, once, in its turn."""
-
         async def send(key: str, doubt: Doubt) -> str:
             create = partial(
                 self._platform.create_post,
@@ -139,7 +134,6 @@ class TaskPlatformClient:
         return await self._publications.once(self._calls.task, self._calls.checkpoints, "post", send, turn=turn)
 
     async def has_media(self, picture: ImageRequest, made: PendingPicture) -> bool:
-        """Whether the upload of this picture is recorded."""
         return await self._publications.is_answered(key_of(self._calls.task, _media_kind(picture, made)))
 
     async def media(

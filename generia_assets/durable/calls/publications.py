@@ -87,7 +87,6 @@ class Publications:
         return answer
 
     async def is_answered(self, key: str) -> bool:
-        """Whether the platform's answer for ``key`` is recorded."""
         known = await self._known(key)
         return known is not None and known.get("answer") is not None
 

@@ -237,7 +237,6 @@ EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
 
 def character_created(character: Character) -> CharacterCreated:
-    """The event of a character that now exists."""
     return CharacterCreated(
         key=character.key,
         character_id=character.character_id,

@@ -50,12 +50,10 @@ def numbered(events: Sequence[LiveEvent], record: MongoDocument) -> list[LiveEve
 
 
 def run_of(record: MongoDocument) -> str | None:
-    """The run that owns the world by its status record."""
     return (record.get("owner") or {}).get("run_id")
 
 
 def standing_of(record: MongoDocument) -> Standing:
-    """Where a world stands by its status record."""
     return Standing.model_validate({**record, "cost_usd": record["llm_cost_total"] + record["image_cost_total"]})
 
 

@@ -49,12 +49,10 @@ class StageTracker:
         return self._all()
 
     def started(self, task_type: TaskType) -> dict[str, object]:
-        """What changes when a task of this type begins."""
         stage = STAGE_OF[task_type]
         return self._moved(stage, State.IN_PROGRESS) if self.states[stage] is State.PENDING else {}
 
     def task_ended(self, task_type: TaskType) -> dict[str, object]:
-        """What changes when a task of this type has ended, well or for good."""
         stage = STAGE_OF[task_type]
         self.ended[stage] += 1
         if self.ended[stage] >= self.expected.get(stage, 0):
@@ -62,19 +60,16 @@ class StageTracker:
         return self._moved(stage, State.IN_PROGRESS) if self.states[stage] is State.PENDING else {}
 
     def finishing(self) -> dict[str, object]:
-        """All work is done, the documents are being written."""
         for stage in STAGES[:-1]:
             self._move(stage, State.COMPLETED)
         return self._moved(Stage.FINISHING, State.IN_PROGRESS)
 
     def finished(self) -> dict[str, object]:
-        """Everything is written."""
         for stage in STAGES:
             self._move(stage, State.COMPLETED)
         return self._all() | {"current_stage": Stage.FINISHING.value}
 
     def failed(self) -> dict[str, object]:
-        """The world fails in the stage it is in."""
         stage = self._current()
         self._move(stage, State.FAILED)
         return self._all() | {"current_stage": stage.value}

@@ -94,7 +94,6 @@ class Wire:
             raise
 
     def close(self) -> None:
-        """End the connection, if there is one."""
         sender, self._sender = self._sender, None
         if sender is not None:
             sender.close()

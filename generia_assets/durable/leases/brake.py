@@ -35,7 +35,6 @@ class StoppedWith(StrEnum):
 
 
 def engage(database: MongoDatabase) -> None:
-    """Set the brake for every run that begins from now on."""
     database[FLEET].update_one({"_id": BRAKE}, {"$setOnInsert": {"since": datetime.now(UTC)}}, upsert=True)
 
 
@@ -80,13 +79,11 @@ def mark_held_stopped(database: MongoDatabase, *, taken: bool = False) -> int:
 
 
 def owners_of_held(database: MongoDatabase) -> list[str]:
-    """The runs that still own a held world."""
     owned = {"owner.run_id": {"$ne": None}, "owner.expires_at": {"$gt": datetime.now(UTC)}}
     return [one["owner"]["run_id"] for one in database[STATUS].find(held(owned), {"owner.run_id": 1})]
 
 
 def held_orders(database: MongoDatabase) -> dict[str, str | None]:
-    """The held worlds, each with the task that ordered it."""
     return {one["_id"]: one["parameters"].get("task_id") for one in database[STATUS].find(held({}), {"parameters.task_id": 1})}
 
 

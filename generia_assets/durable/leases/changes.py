@@ -80,7 +80,6 @@ class Change:
 
 
 def summed(changes: Sequence[Change]) -> defaultdict[str, float]:
-    """The increments of all these changes together."""
     increments: defaultdict[str, float] = defaultdict(float)
     for change in changes:
         for name, amount in change.increments.items():
@@ -107,7 +106,6 @@ def within_bounds(changes: Sequence[Change], record: MongoDocument) -> list[Chan
 
 
 def status_update(changes: Sequence[Change], commit_id: str, *, tasks_added: int, events: int) -> MongoDocument:
-    """The update of the status record that makes all these changes to it, in their order."""
     numbers, increments = numbering(events), summed(changes)
     increments.update(numbers.get("$inc", {}))
     if tasks_added:

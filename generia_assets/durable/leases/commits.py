@@ -77,7 +77,6 @@ class Batch:
     events: Sequence[MongoDocument] = ()
 
     def reduce(self, changes: Sequence[Change]) -> None:
-        """Write only these."""
         self.changes, self.commit_id = changes, uuid.uuid4().hex
 
 

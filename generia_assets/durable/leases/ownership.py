@@ -190,7 +190,6 @@ async def renew_lease(
 
 
 async def release_lease(database: AsyncMongoDatabase, token: FencingToken) -> None:
-    """Release the world, if the run of this token still owns it."""
     await database[STATUS].update_one(
         token.filter, {"$set": {"owner.run_id": None, "owner.expires_at": None, "owner.session": None}}
     )

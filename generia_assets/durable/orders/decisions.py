@@ -105,7 +105,6 @@ class RunIdentity:
 
     @property
     def order(self) -> str | None:
-        """The order that this run carries out, by its task's id."""
         return self.tags.get(TASK_TAG)
 
 
@@ -130,7 +129,6 @@ class Choice:
 
     @property
     def status(self) -> WorldStatus:
-        """The status record, read."""
         return status_of(self.document)
 
 

@@ -52,17 +52,14 @@ class HeldPartition:
 
     @property
     def place(self) -> str:
-        """Where it waits, for people."""
         return place_of(self.topic, self.partition, self.offset)
 
     @property
     def batch(self) -> str:
-        """The batch in words."""
         return f"the record batch of offsets {self.offset} to {self.next_offset - 1} in {self.topic}[{self.partition}]"
 
 
 def place_of(topic: str, partition: int, offset: int) -> str:
-    """Where a message lies, for people."""
     return f"{topic}[{partition}]@{offset}"
 
 
@@ -108,7 +105,6 @@ def _letter(found: MongoDocument) -> StoredDeadLetter:
 
 
 def forget(database: MongoDatabase, letters: Sequence[StoredDeadLetter]) -> None:
-    """Their topic has taken these."""
     database[KEPT_LETTERS].delete_many({"_id": {"$in": [one.place for one in letters]}})
 
 
@@ -123,12 +119,10 @@ def hold(database: MongoDatabase, held: HeldPartition) -> bool:
 
 
 def release(database: MongoDatabase, held: HeldPartition) -> None:
-    """The partition is read on behind the batch."""
     database[UNREADABLE_BATCHES].delete_one({"_id": held.place})
 
 
 def held_partitions(database: MongoDatabase) -> list[HeldPartition]:
-    """The partitions that wait now."""
     found = database[UNREADABLE_BATCHES].find({"expires_at": {"$gt": datetime.now(UTC)}}).sort("_id")
     return [_held(one) for one in found]
 

@@ -236,7 +236,6 @@ class Order:
     traceparent: str = ""
 
     def message(self) -> bytes:
-        """The order as the platform sends it to Kafka (docs/events.md)."""
         named = {"event_type": TASK_CREATED, "task_id": self.task_id, "task_type": self.task_type.value, "world_id": self.world_id}
         parameters = {} if self.parameters is None else {"parameters": self.parameters.document()}
         return json.dumps(named | parameters, ensure_ascii=False).encode()

@@ -258,7 +258,6 @@ def _require_same(order: Order, task: MongoDocument) -> None:
 
 
 def new_task(task_type: TaskType, world_id: str, parameters: MongoDocument) -> MongoDocument:
-    """The document of a pending task, without its id."""
     now = datetime.now(UTC)
     return {
         "type": task_type.value,
@@ -301,7 +300,6 @@ def mark_started(task_id: str, run_id: str) -> UpdateOne:
 
 
 def mark_completed(task_id: str) -> UpdateOne:
-    """Everything that the order asked for is made and materialized."""
     return UpdateOne({"_id": task_id, **OF_EXISTING_WORLD}, _values(State.COMPLETED, error=None))
 
 

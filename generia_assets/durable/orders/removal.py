@@ -63,7 +63,6 @@ def remove_documents(database: MongoDatabase, world_id: str) -> dict[str, int]:
 
 
 def remove_folder(folder: Path) -> int:
-    """Delete a folder with all it has; how many files there were."""
     files = sum(1 for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
     if folder.is_dir():
         shutil.rmtree(folder)

@@ -41,7 +41,6 @@ class Claim:
     resumed: bool
 
     def span(self, world_id: str, task_type: TaskType, key: str) -> Span:
-        """The span of the task's execution, which begins now."""
         task = {"generia.task.id": self.task_id, "generia.task.type": task_type.value, "generia.task.key": key}
         return Span(task_type.value, {"generia.world.id": world_id, **task, "generia.task.resumed": self.resumed})
 
@@ -66,12 +65,10 @@ class GenerationTasks:
         """The last change of each task that is not durable yet."""
 
     def id_of(self, spec: TaskSpec) -> str:
-        """The task's id."""
         world_id, key = self._commits.token.world_id, spec.parameters.key
         return self._generation.adopted.get(spec.task_type) or task_id_of(world_id, self._generation.id, spec.task_type, key)
 
     def is_claimed(self, task_id: str) -> bool:
-        """Whether this run has claimed the task."""
         return task_id in self._claimed
 
     async def find(self, spec: TaskSpec) -> MongoDocument | None:
@@ -84,7 +81,6 @@ class GenerationTasks:
         return await self._commits.retry(lambda: self._database[TASKS].find_one({"_id": task_id}))
 
     async def any_completed(self, task_type: TaskType) -> bool:
-        """Whether a task of this type is completed."""
         await self._commits.flush()
         wanted: MongoDocument = {"world_id": self._commits.token.world_id, "generation": self._generation.id}
         wanted |= {"type": task_type.value, "status": State.COMPLETED.value}
@@ -110,8 +106,6 @@ class GenerationTasks:
         return listing, UpdateOne(claimable, {"$set": {**taken, "started_at": now, "updated_at": now}})
 
     def enqueue(self, task_id: str, change: Change) -> None:
-        """Enqueue a change of this task."""
-
         def written(future: asyncio.Future[bool]) -> None:
             if self._unwritten.get(task_id) is future:
                 del self._unwritten[task_id]
@@ -125,7 +119,6 @@ class GenerationTasks:
             await self._commits.written(future)
 
     def moving(self, task_id: str, values: MongoDocument) -> UpdateOne:
-        """Changes a task that this run has claimed."""
         token = self._commits.token
         held = {"_id": task_id, "status": State.IN_PROGRESS.value, "worker_id": token.run_id, "epoch": token.epoch}
         return UpdateOne(held, {"$set": {**values, "updated_at": datetime.now(UTC)}})

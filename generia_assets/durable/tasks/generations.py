@@ -60,7 +60,6 @@ class Generation:
 
     @property
     def stages(self) -> dict[Stage, int]:
-        """How many tasks each stage has."""
         expected: dict[Stage, int] = {}
         for task_type, count in self.tasks.items():
             expected[STAGE_OF[task_type]] = expected.get(STAGE_OF[task_type], 0) + count
@@ -155,7 +154,6 @@ async def begin(
 
 
 def _stood_still(status: WorldStatus) -> StoodStill:
-    """Why no run worked on a world that continues now."""
     if status.parked is not None and status.parked.kind == SuspendReason.OUTAGE:
         return "parked"
     return "resume" if status.parked is not None or status.done else "interruption"
@@ -251,7 +249,6 @@ def _last_event(state: State, message: str, suspension: Suspension | None) -> Li
 
 
 def fields_of_generation(status: MongoDocument) -> MongoDocument:
-    """The fields of this status record that belong to its present generation."""
     return {name: status.get(name) for name in OF_GENERATION}
 
 
@@ -262,7 +259,6 @@ def as_before(before: MongoDocument, unfinished: str | None, message: str) -> Mo
 
 
 def unfinished_message(world_id: str, reason: str) -> str:
-    """The status record's message of a completed world whose rerun did not succeed."""
     return (
         f"completed as before; its last rerun or extension is not finished: {reason.rstrip('.')}. To go on with it: generia resume "
         f"{world_id}; to give it up: generia stop {world_id} --give-up"

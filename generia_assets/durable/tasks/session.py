@@ -97,7 +97,6 @@ class WorldSession:
                 await cancel_and_wait(working)
 
     async def finishing(self) -> None:
-        """All work is done; the documents are about to be written."""
         if not self.generation.finished:  # else they are written again, and the world's last event has been sent
             finishing = self.stages.finishing()
             await self.commits.commit(Change(values=finishing, events=self.stages.news()))
