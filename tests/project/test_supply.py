@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -26,11 +27,21 @@ def test_no_secret_is_in_the_tree():
     """Neither the scanner's patterns nor Google's form of a key is found in what is tracked."""
     if subprocess.run(["git", "rev-parse", "--git-dir"], cwd=ROOT, capture_output=True, check=False).returncode:
         pytest.skip("no git checkout: there is no list of what is tracked")
-    silent = [part for name in LOUD for part in ("--disable-plugin", name)]
-    command = [tool("detect-secrets"), "scan", "--no-verify", *silent, "--exclude-files", r"requirements.*\.lock"]
-    scanned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=True)
-    assert json.loads(scanned.stdout)["results"] == {}
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    silent = [part for name in LOUD for part in ("--disable-plugin", name)]
+    # Without the files' names it looks at all of .venv, too; its gate leaves out the lines that no detector can match.
+    quickly = {**os.environ, "DETECT_SECRETS_PERF_PREGATE": "1"}
+    command = [
+        tool("detect-secrets"),
+        "scan",
+        "--no-verify",
+        *silent,
+        "--exclude-files",
+        r"requirements.*\.lock",
+        *filter(None, tracked),
+    ]
+    scanned = subprocess.run(command, cwd=ROOT, env=quickly, capture_output=True, text=True, timeout=100, check=True)
+    assert json.loads(scanned.stdout)["results"] == {}
     files = [ROOT / name for name in tracked if name and (ROOT / name).is_file()]
     assert [path.name for path in files if GOOGLE_KEY.search(path.read_text(errors="ignore"))] == []
 
