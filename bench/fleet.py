@@ -185,16 +185,21 @@ def under_faults(scenario: Scenario, seed: int, console: Console) -> tuple[float
     with FleetStack(seed=seed, runs=scenario.runs) as stack:
         stack.start_servers(latency=LATENCY_SECONDS)
         stack.start_fleet(scenario.workers)
-        with stack.database() as database:
-            trial, seconds, late = Trial(stack, scenario), LONGEST_SECONDS, list[str]()
-            try:
-                seconds = trial.run(database, console)
-                wait_for("the end of all runs", lambda: not active_runs(stack) or None, seconds=QUIET_SECONDS, every=0.5)
-            except TooLateError as error:
-                late.append(str(error))
-            verdict = judge(trial, database)
-            verdict.complaints[:0] = late
-            return seconds, verdict
+        return tried(stack, scenario, console)
+
+
+def tried(stack: FleetStack, scenario: Scenario, console: Console) -> tuple[float, Verdict]:
+    """Make the scenario's worlds on a fresh fleet: after how many seconds all were over, and what became of them."""
+    with stack.database() as database:
+        trial, seconds, late = Trial(stack, scenario), LONGEST_SECONDS, list[str]()
+        try:
+            seconds = trial.run(database, console)
+            wait_for("the end of all runs", lambda: not active_runs(stack) or None, seconds=QUIET_SECONDS, every=0.5)
+        except TooLateError as error:
+            late.append(str(error))
+        verdict = judge(trial, database)
+        verdict.complaints[:0] = late
+        return seconds, verdict
 
 
 @dataclass(frozen=True)
@@ -256,7 +261,10 @@ def harness(options: Options, console: Console) -> Report:
         sys.exit(f"bench.fleet cannot run: {reason}")
     scenario = QUICK if options.quick else FULL
     seconds, verdict = under_faults(scenario, options.seed, console)
-    measured = [] if options.quick else loads(options.seed)
+    return report(scenario, seconds, verdict, [] if options.quick else loads(options.seed))
+
+
+def report(scenario: Scenario, seconds: float, verdict: Verdict, measured: Sequence[Load] = ()) -> Report:
     return Report(
         ok=not verdict.complaints,
         figures={

@@ -50,12 +50,15 @@ ON_APACHE_KAFKA = (
     "test_events_apache.py",
 )
 """Files that take ``guarded_kafka``: one worker runs them all, so that Apache Kafka, which costs six seconds, is started once."""
+SHARED_STACKS = ("tests/project/stack/",)
+"""Folders whose files break one stack, and which one worker runs: to start it costs fifteen seconds of CPU and more."""
 LONGEST = (
-    "project/test_frozen.py",
+    "project/stack/test_brake.py",
+    "project/stack/test_frozen.py",
     "durable/test_ways_and_states.py",
     "local_services/test_demo.py",
     "bench/test_kills.py",
-    "bench/test_fleet.py",
+    "fleet/test_deploy.py",
     "assets/test_runs_unusual.py",
     "bench/test_messages.py",
     "resources/test_kafka_security.py",
@@ -74,11 +77,12 @@ LONGEST = (
 
 
 class FilesByServer(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """A worker takes a file at a time, and the files that share Apache Kafka as one."""
+    """A worker takes a file at a time, and as one the files that share Apache Kafka, or a stack."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "Apache Kafka" if file.endswith(ON_APACHE_KAFKA) else file
+        shared = next((folder for folder in SHARED_STACKS if file.startswith(folder)), file)
+        return "Apache Kafka" if file.endswith(ON_APACHE_KAFKA) else shared
 
 
 @pytest.hookimpl(optionalhook=True)

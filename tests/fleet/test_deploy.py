@@ -1,16 +1,19 @@
-"""A real fleet: what becomes of a world when its worker gets SIGTERM, and when its run is terminated."""
+"""A real fleet: what becomes of a world when its worker dies or gets SIGTERM, and when its run is terminated."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 
 import dagster as dg
 import pytest
+from rich.console import Console
 
-from bench.fleet_stack import FleetStack, tree
+from bench.fleet import LATENCY_SECONDS, QUICK, report, tried
+from bench.fleet_stack import FleetStack, tree, worker
 from bench.stack import status_of, wait_for
 from generia_assets.durable.status import SuspendReason
 from generia_assets.fleet.run_leases import read_lease
@@ -20,31 +23,46 @@ from local_services import fleet
 pytestmark = [
     pytest.mark.dagster_process,
     pytest.mark.skipif(fleet.available() is not None, reason=str(fleet.available())),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(300),
 ]
 
 Status = dg.DagsterRunStatus
 
 
-@pytest.fixture
-def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[FleetStack]:
+@pytest.fixture(scope="module")
+def stack() -> Iterator[FleetStack]:
     """A fleet of two workers; the settings of this process are its, until the end."""
-    for name in ("DAGSTER_HOME", "DAGSTER_POSTGRES_URL", "CELERY_BROKER_URL", "MONGODB_URI"):
-        monkeypatch.setenv(name, "")
     before = dict(os.environ)
-    with FleetStack(runs=1) as stack:
-        stack.start_servers(latency=1.0)
-        stack.start_fleet(2)
-        settings.cache_clear()  # the launcher of this process reads them
-        yield stack
-    os.environ.clear()
-    os.environ.update(before)
-    settings.cache_clear()
+    os.environ |= dict.fromkeys(("DAGSTER_HOME", "DAGSTER_POSTGRES_URL", "CELERY_BROKER_URL", "MONGODB_URI"), "")
+    try:
+        with FleetStack(runs=QUICK.runs) as stack:
+            stack.start_servers(latency=LATENCY_SECONDS)
+            stack.start_fleet(QUICK.workers)
+            settings.cache_clear()  # the launcher of this process reads them
+            yield stack
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        settings.cache_clear()
+
+
+def test_worlds_survive_the_death_of_a_worker(stack: FleetStack) -> None:
+    """When a worker dies, its worlds are completed by another: each made once, exact, within the limits of calls."""
+    found = report(QUICK, *tried(stack, QUICK, Console(file=sys.stderr)))
+    assert found.ok, found.remarks
+    figures = found.figures
+    assert (figures["worlds"], figures["missing"], figures["doubled"]) == (4, 0, 0)
+    assert figures["takeovers"] > 0
 
 
 def test_a_deploy_moves_a_world_and_a_termination_ends_it(stack: FleetStack) -> None:
     """A worker that gets SIGTERM ends, and another continues its world within ten seconds; a run that is terminated is canceled
     and its world stopped."""
+    stack.gemini.set_faults(latency=1.0)
+    for number in range(1, QUICK.workers + 1):
+        if worker(number) not in stack.parts:  # it died in the test before
+            stack.spawn_worker(number)
+            stack.await_worker(number)
     with stack.instance() as instance, stack.database() as database:
 
         def run_of(world_id: str, status: Status, *, but: str = "") -> str | None:
@@ -57,12 +75,12 @@ def test_a_deploy_moves_a_world_and_a_termination_ends_it(stack: FleetStack) -> 
         lease = read_lease(database, first)
         assert lease is not None
         pid = int(lease.worker.split(":")[1])
-        (worker,) = (part for name, part in stack.parts.items() if name.startswith("worker") and pid in tree(part))
-        os.kill(worker.pid, signal.SIGTERM)
+        (host,) = (part for name, part in stack.parts.items() if name.startswith("worker") and pid in tree(part))
+        os.kill(host.pid, signal.SIGTERM)
         ended = time.monotonic()
         second = wait_for("another run", lambda: run_of(world, Status.STARTED, but=first), seconds=20)
         assert time.monotonic() - ended < 10
-        assert wait_for("the worker's end", worker.exit_code, seconds=20) == 0
+        assert wait_for("the worker's end", host.exit_code, seconds=20) == 0
         wait_for("its world", lambda: ((found := status_of(database, world)) and found.owner.run_id == second) or None, seconds=20)
         instance.run_coordinator.cancel_run(second)
         wait_for("the termination", lambda: run_of(world, Status.CANCELED), seconds=20)

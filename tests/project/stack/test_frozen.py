@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -38,29 +37,13 @@ from tests.support.kafka_stand_in import kafka_address
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parents[2]
-SETTINGS = {"WORLD_LEASE_SECONDS": "2", "SLOT_LEASE_SECONDS": "2", "CODE_SERVER_STUCK_SECONDS": "3"}
-LATENCY_S = 0.5
+ROOT = Path(__file__).parents[3]
 DAGSTER_WAITS_S = 60.0
 """Its own time-out of a call to the code server: what takes less has not waited for a process that stands still."""
 PATIENCE_S = 180.0
 """What has not come by then never comes. It bounds no duration: on a busy machine one start of a run takes half a minute."""
 
 wait_for = partial(stack.wait_for, seconds=PATIENCE_S)
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[TestStack]:
-    with TestStack(settings=SETTINGS) as house:
-        house.start_servers(latency=LATENCY_S)
-        house.start_dagster()
-        yield house
-
-
-@pytest.fixture
-def database(house: TestStack) -> Iterator[MongoDatabase]:
-    with house.database() as database:
-        yield database
 
 
 def generia(house: TestStack, *arguments: str) -> tuple[int, str, float]:

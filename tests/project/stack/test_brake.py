@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,24 +22,9 @@ from resources.mongodb.connection import MongoDatabase
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parents[2]
-LATENCY_S = 0.5
+ROOT = Path(__file__).parents[3]
 NO_CALL_AFTER_S = 2.0
 wait_for = partial(stack.wait_for, seconds=180.0)
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[TestStack]:
-    with TestStack() as house:
-        house.start_servers(latency=LATENCY_S)
-        house.start_dagster()
-        yield house
-
-
-@pytest.fixture
-def database(house: TestStack) -> Iterator[MongoDatabase]:
-    with house.database() as database:
-        yield database
 
 
 def generia(house: TestStack, *arguments: str, dagster: bool = True) -> dict[str, object]:

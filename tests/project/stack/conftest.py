@@ -1,0 +1,27 @@
+"""The stack that the tests of this folder break: one for all of them, of one worker (``FilesByServer`` in tests/conftest.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.stack import TestStack
+from resources.mongodb.connection import MongoDatabase
+
+SETTINGS = {"WORLD_LEASE_SECONDS": "6", "SLOT_LEASE_SECONDS": "6", "CODE_SERVER_STUCK_SECONDS": "3"}
+LATENCY_S = 0.5
+
+
+@pytest.fixture(scope="package")
+def house() -> Iterator[TestStack]:
+    with TestStack(settings=SETTINGS) as house:
+        house.start_servers(latency=LATENCY_S)
+        house.start_dagster()
+        yield house
+
+
+@pytest.fixture
+def database(house: TestStack) -> Iterator[MongoDatabase]:
+    with house.database() as database:
+        yield database
