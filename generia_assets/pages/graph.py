@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from textwrap import wrap
+from unicodedata import east_asian_width
 
 from generia_assets.pages.texts import shortened
 from generia_assets.queries.people import PersonCard, RelationView
@@ -94,9 +95,11 @@ def graph_of(people: Sequence[PersonCard], relations: Sequence[RelationView], *,
 
 
 def _lines(name: str, space: Spacing) -> tuple[str, ...]:
-    """The name in as many lines as there is space for; words that do not fit are left out."""
-    lines = wrap(name, space.letters, break_long_words=False, break_on_hyphens=False)
-    return tuple(shortened(line, space.letters) for line in lines[: space.lines])
+    """The name in as many lines as there is space for; words that do not fit are left out. Letters of Japanese are wide."""
+    wide = any(east_asian_width(letter) == "W" for letter in name)
+    letters = space.letters // 2 if wide else space.letters
+    lines = wrap(name, letters, break_long_words=wide, break_on_hyphens=False)
+    return tuple(shortened(line, letters) for line in lines[: space.lines])
 
 
 def _size(count: int, space: Spacing) -> tuple[float, float]:

@@ -92,15 +92,7 @@ def person(views: AssetViews, key: str) -> PersonView | None:
         return None
     acquaintances = list(_by_username(views, [relation.username for relation in character.relationships]))
     cards = {card.username: card for card in _cards(views, acquaintances).values()}
-    known = tuple(
-        KnownPerson(
-            username=relation.username,
-            relationship_type=relation.relationship_type,
-            description=relation.description,
-            person=cards.get(relation.username),
-        )
-        for relation in character.relationships
-    )
+    known = tuple(KnownPerson(**relation.model_dump(), person=cards.get(relation.username)) for relation in character.relationships)
     brief = views["character_briefs"].one(CharacterBrief, key)
     return PersonView(
         card=_cards(views, [character])[key],

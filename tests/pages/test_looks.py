@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from generia_assets.durable.status import State
-from generia_assets.pages.texts import HUES, locale_of
+from generia_assets.pages.texts import HUES
 from tests.support.pages_site import SCHEMES, SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site
 from tests.support.pages_world import DELETED_KEY, MadeUp
 
@@ -146,35 +146,6 @@ def test_a_right_to_left_world_is_laid_out_from_the_right(browser: Browser, site
         assert left_of(page, ".masthead .icon") > left_of(page, ".world-name")
         assert left_of(page, ".tabs a:nth-child(1)") > left_of(page, ".tabs a:nth-child(2)")
         expect(page.locator(".tabs [aria-current]")).to_have_text("עדכונים")
-
-
-@pytest.mark.parametrize(
-    ("language", "word", "lang", "direction", "width", "scheme"),
-    [("Russian", "черепаха", "ru", "ltr", 390, "dark"), ("Arabic", "سلحفاة", "ar", "rtl", 1280, "light")],
-)
-def test_every_page_of_a_language_is_read_its_way(
-    browser: Browser, site: Site, language: str, word: str, lang: str, direction: str, width: int, scheme: Scheme
-) -> None:
-    """Each kind of page says its language, begins at that side, speaks with its words, and ends within the screen, without a
-    complaint in the console; the scheme that was asked for is the one that is shown."""
-    world = site.world(users=3, posts=12, language=language, word=word).make()
-    world.trace(DELETED_KEY)
-    growing = site.world(users=3, posts=3, language=language, word=word).make()
-    growing.say(State.IN_PROGRESS, current_stage="posts", stages=stages(4))
-    posts = [f"/posts/{key}" for key in (DELETED_KEY, world.post_key(3), world.post_key(5))]
-    addresses = [site.page_of(world, path) for path in ("", "/people", "/characters/c0001", "/about", *posts)]
-    addresses += [site.page_of(world, f"/search?q={word}"), site.page_of(world, f"/tags/{word}")]
-    with a_page(browser, width=width, scheme=scheme) as page:
-        for address in (*addresses, site.page_of(growing)):
-            page.goto(address)
-            assert page.evaluate("[document.documentElement.lang, getComputedStyle(document.body).direction]") == [lang, direction]
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, address
-            assert page.evaluate(CUT_OFF, width) == [], address
-            expect(page.locator(".tabs a").first).to_have_text(locale_of(language).messages["feed"])
-            expect(page.locator(".world-name")).to_have_text(f"{word} town")
-            first, second = left_of(page, ".tabs a:nth-child(1)"), left_of(page, ".tabs a:nth-child(2)")
-            assert (first < second) is (direction == "ltr"), address
-            assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
 
 
 def test_one_word_does_not_turn_a_line_around(browser: Browser, site: Site) -> None:

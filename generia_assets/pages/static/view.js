@@ -81,7 +81,8 @@
   // --- A link for somebody else --------------------------------------------------------------------------------------
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-share]");
-    if (button) share(new URL(button.dataset.share, location.href).href);
+    const post = button?.closest(".post:not(.alone)");
+    if (button) share(post ? postOf(post) : location.origin + location.pathname);
     if (event.target.closest("button[data-keys]")) help.showModal();
   });
 
