@@ -173,6 +173,13 @@ def test_a_reader_of_older_posts_keeps_them(browser: Browser, site: Site) -> Non
         assert len(set(shown(page))) == world.posts
 
 
+PICTURES_ARE_THERE = """() => [...document.images].every(one => {
+    const place = one.getBoundingClientRect()
+    return one.complete || place.bottom < 0 || place.top > innerHeight
+})"""
+"""Of those in sight: nothing moves them any more."""
+
+
 def on_screen(page: Page, key: str) -> float:
     """How far below the top of the screen the post begins, in pixels."""
     top: float = page.locator(f"[data-key={key}]").evaluate("post => post.getBoundingClientRect().top")
@@ -199,7 +206,7 @@ def test_nothing_moves_under_the_eyes_of_a_reader(browser: Browser, site: Site, 
             )
         read = world.post_key(27)
         page.locator(f"[data-key={read}]").scroll_into_view_if_needed()
-        page.wait_for_timeout(300)  # until the pictures that came into sight have their place
+        page.wait_for_function(PICTURES_ARE_THERE)
         before = on_screen(page, read)
         for index in (31, 30, 32):
             publish(world, index, made=index)
@@ -245,14 +252,14 @@ def test_a_reader_who_comes_back_is_where_they_were(browser: Browser, site: Site
         while page.locator(f"[data-key={read}]").count() == 0:
             page.locator(".onward").scroll_into_view_if_needed()
         page.locator(f"[data-key={read}] .trace-link").scroll_into_view_if_needed()
-        page.wait_for_timeout(300)  # until the pictures that came into sight have their place
+        page.wait_for_function(PICTURES_ARE_THERE)
         before = on_screen(page, read)
         page.locator(f"[data-key={read}] .trace-link").click()
         expect(page.locator("article.alone")).to_be_visible()
         world.keep("post_images", [world.published(world.post_key(index), index) for index in range(world.posts)])
         page.go_back()
         expect(page.locator(f"[data-key={read}]")).to_be_in_viewport()
-        page.wait_for_timeout(300)
+        page.wait_for_function(PICTURES_ARE_THERE)
         assert abs(on_screen(page, read) - before) < 40
         page.reload()
         expect(page.locator(f"[data-key={read}]")).to_be_in_viewport()
