@@ -160,7 +160,7 @@ JOBS = [
     _job(
         RERUN_PART,
         f"One part of a world again, for everybody. {_FORM}: choose the world's partition, fill in `part`, *Materialize*. What is "
-        "made of that part follows, unless `with_what_follows` is false. Of the description everything is made: to begin there, "
+        "made of that part follows, unless `with_what_follows` is false. Everything is made of the description: to begin there, "
         "launch job `world` for the partition as it is (the old order stands); the description alone: materialize "
         "`world_description`.",
         {"world_content": {"part": "", "with_what_follows": True}},

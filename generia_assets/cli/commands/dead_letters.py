@@ -157,8 +157,8 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
 def skip(place: Held, in_json: Json = False) -> None:
     """Leave out a record batch that cannot be read, so that its partition goes on behind it.
 
-    Orders in it are not carried out: find out first who sent it. The next look for orders does it, and puts the batch's bytes among
-    the dead letters.
+    The generator does not carry out the orders in the batch: find out first who sent it. It skips the batch when it next looks for
+    orders, and keeps its bytes as a dead letter.
 
     \b
     generia dead-letters skip 2:17
@@ -171,7 +171,7 @@ def skip(place: Held, in_json: Json = False) -> None:
         held = let_skip(database, chosen.kafka_tasks_topic, partition, offset)
     if held is None:
         raise CommandError(f"no partition is held up at {place}; `{command_name()} dead-letters` lists those that are", 2)
-    text = f"The next look for orders leaves out {held.batch}, and makes a dead letter of its bytes."
+    text = f"The generator skips {held.batch} when it next looks for orders, and keeps its bytes as a dead letter."
     print_result({"origin": held.place, "next_offset": held.next_offset, "skipped": True}, text, json=in_json)
 
 

@@ -48,7 +48,7 @@ LanguageOption = Annotated[
     option(
         "--language",
         "NAME",
-        "What worlds in this language used decides; without it, those in all.",
+        "Estimate from the finished worlds in this language; without it, from those in all languages.",
         _language,
     ),
 ]

@@ -31,8 +31,9 @@ Priority = Annotated[
 def prioritise(world: World, priority: Priority, json: Json = False) -> None:
     """Change a world's priority among all worlds.
 
-    Queued worlds of a higher priority begin first: within five seconds the queue has the new order. Of the calls at once a world in
-    progress has twice as many for each two steps, within about two seconds; every world gets some.
+    Queued worlds of a higher priority begin first; the queue has the new order within five seconds. Worlds in progress share the
+    calls that may be in flight: a world whose priority is two higher gets twice as many, within about two seconds. Every world gets
+    some.
 
     \b
     generia prioritise WORLD 10

@@ -103,10 +103,10 @@ def rerun(
 ) -> None:
     """Make a part of a world, one person or one post again, by Kafka message.
 
-    Prints first what it will take. What is made of it follows: posts with their pictures are published again. Everything else stays
-    as it is, byte for byte; relations that named somebody who is now another are repaired. Of the description everything is made.
-    The former documents stay until the new ones are complete. A world that is not finished is finished first (`resume`).
-    Needs Kafka, MongoDB and a running generator.
+    Prints first what it will take. What depends on it is made again, too, and posts with their pictures are published again. The
+    whole world depends on the description. Everything else stays as it is, byte for byte; relations that name a person who is
+    replaced are repaired. The former documents stay until the new ones are complete. A world that is not finished must be finished
+    first (`resume`). Needs Kafka, MongoDB and a running generator.
 
     \b
     generia rerun WORLD --character @mira
