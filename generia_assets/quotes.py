@@ -20,7 +20,7 @@ from generia_assets.catalog import TaskType
 from generia_assets.content import languages
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.plan import calls_of, plan, tasks_at_standard
-from generia_assets.content.text import dollars
+from generia_assets.content.text import about_dollars, dollars
 from generia_assets.durable.calls.usage import Usage
 from generia_assets.durable.orders.order import WorldParameters
 from generia_assets.durable.orders.workload import request_of, workload
@@ -253,7 +253,7 @@ def _ends(interval: Interval) -> tuple[float, float]:
 def price_sentence(usd: float, interval: tuple[float, float]) -> str:
     """A price in words: the expected one and, where it is uncertain, the interval."""
     low, high = interval
-    return f"{dollars(usd)} ({dollars(low)} to {dollars(high)})" if low < high else dollars(usd)
+    return f"{about_dollars(usd)} ({about_dollars(low)} to {about_dollars(high)})" if low < high else about_dollars(usd)
 
 
 def likely_language(order: WorldParameters) -> str | None:

@@ -5,6 +5,7 @@ Not here: languages (languages.py), names (names.py), which texts are similar (s
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -96,6 +97,12 @@ def cut(text: str, limit: int) -> str:
 def dollars(amount: float) -> str:
     """US dollars, with more digits for small amounts."""
     return f"${amount:,.2f}" if amount >= 100 else f"${amount:.4f}"
+
+
+def about_dollars(amount: float) -> str:
+    """Estimated US dollars: two decimals, or of small amounts two significant digits."""
+    decimals = 2 if amount >= 0.1 or amount <= 0 else 1 - math.floor(math.log10(amount))
+    return f"${amount:,.{decimals}f}"
 
 
 def plural(number: int, what: str) -> str:

@@ -17,11 +17,12 @@ from generia_assets.cli.connections import QUICK_S
 from generia_assets.cli.main import app
 from generia_assets.cli.order import knowledge, world_parameters
 from generia_assets.cli.rendering.comparison import print_comparison
+from generia_assets.content.text import about_dollars
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.orders.order import parse_stored
 from generia_assets.estimates import assumed_latency
 from generia_assets.queries.learned import FEWEST_WORLDS, finished_worlds
-from generia_assets.quotes import Knowledge, Quote, cap_warning, compare, knowledge_of, order_quote, quote_for
+from generia_assets.quotes import Knowledge, Quote, cap_warning, compare, knowledge_of, order_quote, price_sentence, quote_for
 from generia_assets.settings import Settings
 from resources.gemini.model_resolver import FleetNotes
 from resources.gemini.models import model_profiles, now
@@ -91,6 +92,16 @@ def test_a_cap_is_compared_with_the_interval(cap: float | None, said: str | None
     """Below the expected price a cap will probably cancel the world, within the interval it may."""
     warning = cap_warning(quote_for(CHOSEN, Knowledge(), ORDER), cap)
     assert warning is None if said is None else warning is not None and said in warning
+
+
+@pytest.mark.parametrize(
+    ("usd", "said"),
+    [(0, "$0.00"), (0.00261, "$0.0026"), (0.0409, "$0.041"), (0.1022, "$0.10"), (7.3456, "$7.35"), (1234.5, "$1,234.50")],
+)
+def test_an_estimate_is_no_more_exact_than_it_can_be(usd: float, said: str) -> None:
+    """An estimated price has two decimals; a small one two significant digits."""
+    assert about_dollars(usd) == said
+    assert price_sentence(usd, (usd, usd)) == said
 
 
 def as_chosen(quote: Quote) -> Quote:

@@ -13,7 +13,7 @@ from rich.text import Text as Line
 
 from generia_assets.cli.console import labels
 from generia_assets.cli.rendering.formats import FittedTable, about
-from generia_assets.content.text import plural
+from generia_assets.content.text import about_dollars, plural
 from generia_assets.quotes import Quote
 from resources.gemini.tiers import ServiceTier
 
@@ -57,4 +57,4 @@ def _titles(providers: Sequence[str]) -> list[str]:
 
 
 def _cents(usd: float) -> str:
-    return f"{usd:,.2f}" if usd >= 0.1 else f"{usd:.3f}"
+    return about_dollars(usd).removeprefix("$")
