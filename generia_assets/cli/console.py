@@ -15,13 +15,12 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 WIDE = 200
@@ -61,11 +60,18 @@ def is_interactive(stream: TextIO) -> bool:
 
 
 class _Console(Console):
-    """Leaves a closed pipe to guard.py: rich itself would end the process with 1."""
+    """Leaves a closed pipe to guard.py (rich itself would end the process with 1), and breaks no path."""
 
     def on_broken_pipe(self) -> NoReturn:
         """The reader of our output is gone."""
         raise BrokenPipeError
+
+    def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401  as rich has it
+        """Print. A path or an id in a sentence is not broken."""
+        if self.is_terminal and len(objects) == 1 and isinstance(objects[0], str):
+            indented(self, Text(objects[0]), 0)
+        else:
+            super().print(*objects, **options)
 
 
 def console_on(stream: TextIO) -> Console:
@@ -93,10 +99,27 @@ def remarks() -> Console:
     return console_on(sys.stderr)
 
 
+def _wrapped(console: Console, text: Text, room: int) -> Iterator[Text]:
+    """The text's lines. A path or an id that does not fit has a line of its own, unbroken, so that it can be copied."""
+    long = [end for found in re.finditer(f"[!-~]{{{room + 1},}}", text.plain) for end in found.span()]
+    for place, piece in enumerate(text.divide(long)):
+        if place % 2:
+            yield piece
+            continue
+        if long:
+            piece.rstrip()
+            piece = piece[len(piece.plain) - len(piece.plain.lstrip()) :]
+        if piece.plain or not long:
+            yield from piece.wrap(console, room)
+
+
 def indented(console: Console, text: Text, by: int) -> None:
     """Print the text with all its lines moved to the right, also those that the window's edge wraps."""
     if console.is_terminal:
-        console.print(Padding(text, (0, 0, 0, by)))
+        room = console.width - by
+        for line in _wrapped(console, text, room):
+            fits = line.cell_len <= room
+            console.print(Text(" " * by if fits else "").append_text(line), soft_wrap=not fits)
     else:
         for line in text.split("\n", allow_blank=True):
             console.print(Text(" " * by).append_text(line))

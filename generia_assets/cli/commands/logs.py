@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.cli.connections import get_world, open_database, settings
-from generia_assets.cli.console import CommandError, command_name, labelled, results, safe_block
+from generia_assets.cli.console import CommandError, command_name, labelled, results, safe_block, short_path
 from generia_assets.cli.data_dir import service_logs
 from generia_assets.cli.options import JsonLines, complete_part, complete_world_or_part, world_argument
 from generia_assets.cli.parsers import flag, option, whole
@@ -122,7 +122,7 @@ def _list_services(console: Console, logs: dict[str, Path], *, json: bool) -> No
         if json:
             typer.echo(as_json({"part": name, "bytes": size, "path": str(path)}))
         else:
-            labelled(console, f"{name:14}{size:10} bytes  ", str(path))
+            labelled(console, f"{name:14}{size:10} bytes  ", str(short_path(path)))
     if not json:
         if not logs:
             console.print("No logs of services here: nothing was started from this folder yet.")
