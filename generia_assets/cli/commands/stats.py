@@ -81,10 +81,11 @@ def stats(world: World, json: Json = False) -> None:
 
 
 def _tasks(figures: tuple[TaskFigures, ...]) -> FittedTable:
+    unfailed = () if any(one.failed for one in figures) else ("failed",)
     table = FittedTable(
         ("tasks", "done", "failed", "tries", "p50", "p95", "calls", "waiting", "calling", "tokens", "cached", "dollars"),
         texts=1,
-        gives_way=("tries", "cached", "p50", "calling", "tokens", "waiting", "p95", "calls"),
+        gives_way=("tries", "cached", "p50", "calling", "tokens", "dollars", *unfailed, "waiting", "p95", "calls"),
     )
     for one in figures:
         table.rows.append(
@@ -110,7 +111,7 @@ def _requests(figures: tuple[RequestFigures, ...]) -> FittedTable:
     table = FittedTable(
         ("requests", "of", "tier", "outcome", "calls", "p50", "p95", "tokens in", "cached", "out", "dollars"),
         texts=4,
-        gives_way=("of", "cached", "p50", "out", "tokens in", "p95", "dollars", "tier"),
+        gives_way=("of", "cached", "p50", "out", "tokens in", "dollars", "tier", "p95"),
     )
     for one in figures:
         table.rows.append(
