@@ -112,7 +112,7 @@ def _table(worlds: list[WorldStatus]) -> FittedTable:
     return FittedTable(
         ("world", "name", "state", "people", "posts", "dollars", "changed"),
         texts=3,
-        gives_way=("world", "changed", "name", "dollars"),
+        gives_way=("world", "changed", "dollars", "people", "posts", "name"),
         rows=rows,
         short={"world": [safe_line(one.world_id)[:SHORT_ID] for one in worlds]},  # enough to name it by
     )
@@ -145,8 +145,8 @@ def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
         ("state", progress_line(world)),
         ("stages", ", ".join(f"{STAGE_WORDS[stage.name]} {stage.status.value.replace('_', ' ')}" for stage in world.stages)),
         ("tasks", f"{world.tasks_completed} completed, {world.tasks_failed} failed, {world.task_predicted} planned"),
-        ("calls", f"{world.api_calls_made_LLM} of at most {world.api_call_limits_LLM} of the model"),
-        ("pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images}"),
+        ("calls", f"{world.api_calls_made_LLM} of at most {world.api_call_limits_LLM} of the model in this generation"),
+        ("pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images} in this generation"),
         ("cost", _cost(world)),
         ("tier", world.service_tier.value),
         ("priority", str(world.priority)),
@@ -189,4 +189,4 @@ def _as_fields(world: WorldStatus) -> dict[str, object]:
 
 def _cost(world: WorldStatus) -> str:
     cap = "no cap" if world.cost_limit_usd is None else f"cap {dollars(world.cost_limit_usd)}"
-    return f"{dollars(world.llm_cost_total)} model + {dollars(world.image_cost_total)} pictures ({cap})"
+    return f"{dollars(world.llm_cost_total)} model + {dollars(world.image_cost_total)} pictures in all ({cap})"

@@ -77,7 +77,7 @@ class Book:
         yield "---"
         yield (
             f"World `{status.world_id}`, ordered {moment(status.created_at)} UTC; "
-            f"{plural(status.api_calls_made_LLM, 'call')} of the model, {plural(status.api_calls_made_images, 'picture')}, "
+            f"{plural(status.users_created, 'person')}, {plural(status.posts_created, 'post')}, "
             f"{dollars(status.cost_usd)}."
         )
 

@@ -28,6 +28,7 @@ from generia_assets.cli.texts import Text
 from generia_assets.cli.watching import Snapshot
 from generia_assets.content.text import dollars
 from generia_assets.durable.status import Stage, State, WorldStatus
+from generia_assets.queries.worlds import over
 
 REFRESH_PER_SECOND = 8
 PLAIN_EVERY_S = 2.0
@@ -73,14 +74,21 @@ class Display:
         self._since = time.monotonic()
 
     def show(self, snapshot: Snapshot) -> None:
-        """The world as it is now."""
+        """The world as it is now. Its status was read before its texts: it is printed before them, except the last one."""
+        ended = snapshot.status is not None and over(snapshot.status)
+        if not ended:
+            self._show_progress(snapshot)
+        self._show_news(snapshot)
+        if ended:
+            self._show_progress(snapshot)
+
+    def _show_news(self, snapshot: Snapshot) -> None:
         print_log(self._console, snapshot.log)
         for text in snapshot.texts:
             if self._full_texts:
                 _print_text(self._console, text)
             else:
                 self._show_text(text)
-        self._show_progress(snapshot)
 
     def _show_text(self, text: Text) -> None:
         self._print(f"{text.kind}: {text.title}: {safe_line(text.body, 120)}")
@@ -94,7 +102,7 @@ class Display:
             return
         line = progress_line(status) + (_now(snapshot) if not status.done else "")
         now = time.monotonic()
-        if line != self._last and (now - self._last_at >= PLAIN_EVERY_S or status.done):
+        if line != self._last and (now - self._last_at >= PLAIN_EVERY_S or over(status)):
             self._last, self._last_at = line, now
             self._print(line)
 
@@ -126,6 +134,11 @@ class LiveDisplay(Display):
         self._keep()  # what was shown of the start stays above
         self._prompt = prompt
         self._show_progress(Snapshot(None, []))
+
+    def show(self, snapshot: Snapshot) -> None:
+        """As above, in the picture, which has the newest texts in it."""
+        self._show_news(snapshot)
+        self._show_progress(snapshot)
 
     def _show_text(self, text: Text) -> None:
         self._latest.append(text)
@@ -232,11 +245,11 @@ class _Bar:
 
 def _figures(status: WorldStatus, snapshot: Snapshot) -> list[Line]:
     left = f", {time_left(snapshot.left)}" if snapshot.left is not None else ""
-    cap = f" of at most {dollars(status.cost_limit_usd)}" if status.cost_limit_usd is not None else ""
+    cap = f", at most {dollars(status.cost_limit_usd)}" if status.cost_limit_usd is not None else ""
     done = status.tasks_completed + status.tasks_failed
     failed = f", {status.tasks_failed} failed for good" if status.tasks_failed else ""
     first = Line(f"{snapshot.seconds:.1f} s{left}", "bold")
-    first.append(f"    {dollars(status.cost_usd)}{cap}    {done} of {status.task_predicted} tasks{failed}", "not bold")
+    first.append(f"    {dollars(status.cost_usd)} in all{cap}    {done} of {status.task_predicted} tasks{failed}", "not bold")
     lines = [first]
     if status.generation is None:
         return lines

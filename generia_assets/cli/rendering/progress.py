@@ -7,7 +7,7 @@ from math import ceil
 
 from generia_assets.cli.console import safe_line
 from generia_assets.cli.rendering.formats import clock
-from generia_assets.content.text import plural
+from generia_assets.content.text import dollars
 from generia_assets.durable.status import Stage, State, WorldStatus
 from generia_assets.queries.in_flight import BreakerView
 
@@ -33,11 +33,11 @@ def breaker_line(breaker: BreakerView) -> str:
 
 
 def progress_line(status: WorldStatus) -> str:
-    """A world's progress in one line."""
+    """A world's progress in one line: figures of the whole world, none of its present generation alone (calls)."""
     line = (
         f"{status.current_stage.value if not status.done else status.status.value}: people "
         f"{status.users_created}/{status.users_predicted}, posts {status.posts_created}/{status.posts_predicted}, "
-        f"{plural(status.api_calls_made_LLM, 'call')}, {plural(status.api_calls_made_images, 'picture')}, ${status.cost_usd:.4f}"
+        f"{dollars(status.cost_usd)}"
     )
     if status.waiting_for is not None:
         line += f"; waiting for {status.waiting_for.api}: {safe_line(status.waiting_for.reason, 100)}"

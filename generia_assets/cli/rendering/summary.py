@@ -27,6 +27,8 @@ SHOWN = 3
 class WorldResult(BaseModel):
     """The object of ``--json``. ``seconds`` count from the moment the order was sent.
 
+    ``llm_calls`` and ``image_calls`` are of the present generation (of a rerun: of what was made again), ``cost_usd`` of all.
+
     ``gallery``: the world's page, a file or an address; null where none could be written.
     """
 
