@@ -6,6 +6,7 @@ import io
 import re
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from rich.console import Console
 
 from generia_assets.cli.commands.view import _listening
 from generia_assets.cli.console import results
-from generia_assets.cli.rendering.displays import world_panel
+from generia_assets.cli.rendering.displays import Display, world_panel
 from generia_assets.cli.rendering.progress import progress_line
+from generia_assets.cli.texts import Text
 from generia_assets.cli.watching import Snapshot
 from generia_assets.content.text import plural
 from generia_assets.durable.status import Stage, WorldStatus
@@ -174,11 +176,22 @@ def test_one_is_singular(number: int, what: str, said: str) -> None:
 
 
 @pytest.mark.case("P23")
-def test_a_progress_line_counts_one_call_as_one() -> None:
-    """The line that is shown everywhere says 1 call, 1 picture."""
-    assert "1 call, 1 picture, $" in progress_line(
-        WorldStatus.model_validate(record("w", api_calls_made_LLM=1, api_calls_made_images=1))
-    )
+def test_a_progress_line_is_of_the_whole_world() -> None:
+    """After a rerun the calls are those of what was made again: the line has the figures of the whole world alone."""
+    made = WorldStatus.model_validate(record("w", llm_cost_total=0.0574, api_calls_made_LLM=28, api_calls_made_images=14))
+    again = made.model_copy(update={"api_calls_made_LLM": 1, "api_calls_made_images": 1})
+    assert progress_line(again) == progress_line(made)
+    assert progress_line(made).endswith("people 1/1, posts 1/1, $0.0574")
+
+
+@pytest.mark.parametrize("status", ["in_progress", "completed"], ids=lambda one: f"P23 {one}")
+def test_a_line_of_progress_never_counts_less_than_was_printed(status: str) -> None:
+    """A look reads the counters before the texts: in lines, its counters come before its texts; the last line says how it ended."""
+    out = io.StringIO()
+    moment = a_moment(status=status)
+    Display(Console(file=out, width=100)).show(replace(moment, texts=[Text("person", "Mira", "a beekeeper")]))
+    counts, person = out.getvalue().index("people 999/1000"), out.getvalue().index("person: Mira")
+    assert (counts < person) is (status == "in_progress")
 
 
 @pytest.mark.parametrize("status", ["in_progress", "failed"], ids=lambda one: f"P23 {one}")
