@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from emulators.lifecycle import free_port
+from generia_assets.cli.commands.stats import _tasks
 from generia_assets.cli.console import _Console, labels
 from generia_assets.cli.main import COMMANDS, load
 from generia_assets.cli.options import complete_world
@@ -27,6 +28,7 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.orders.order import Order, parse_world
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import new_status
+from generia_assets.queries.statistics import TaskFigures
 from generia_assets.settings import settings
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
@@ -194,6 +196,17 @@ def test_columns_give_way_one_after_the_other() -> None:
     assert told[0] == ["world", "name", "posts", "0b6f9a52-6a7c", "Lake", "12345"]
     assert told[1] == ["world", "name", "posts", "0b6f", "Lake", "12345"]
     assert told[2][:4] == ["world", "posts", "0b6f", "12345"]
+
+
+@pytest.mark.parametrize(("failed", "shown"), [(0, {"p95", "calls"}), (2, {"failed", "calls"})], ids=lambda one: f"P20 {one}")
+def test_dollars_of_nothing_give_way_before_what_was_done(failed: int, shown: set[str]) -> None:
+    """In 40 columns `stats` keeps the calls of each type, and failures if there are any, and leaves out the dollars."""
+    numbers = dict.fromkeys(TaskFigures.model_fields, 12) | {"failed": failed, "calls_failed": 0, "cost_usd": 0}
+    figures = TaskFigures.model_validate(numbers | {"task_type": "generate_world_description"})
+    out = io.StringIO()
+    _tasks((figures,)).print(Console(file=out, width=40, color_system=None))
+    header = out.getvalue().splitlines()[0].split()
+    assert shown <= set(header) and "dollars" not in header
 
 
 @pytest.mark.case("P20")
