@@ -99,6 +99,20 @@ def test_what_is_not_there_is_said_with_a_way_on(site: str, world: MadeUp) -> No
     assert get(f"{site}/worlds/no-such-world/live", 204).text == ""
 
 
+def test_a_world_has_pages_under_each_word_that_means_it(site: str, database: Any, media: Path) -> None:
+    """Its name, the beginning of its id and ``last`` lead to the same page under its id; a word that means several worlds or none
+    does not."""
+    for word in ("moth", "mothball"):
+        shown = MadeUp(database, media, users=2, posts=2, word=word).make()
+    at = f"/worlds/{shown.world_id}"
+    for word in ("Mothball%20Town", shown.world_id[:20], "last"):
+        for page in ("", "/people", "/characters/c0001?order=newest", "/tags/a%2Fb%3F"):
+            answer = requests.get(f"{site}/worlds/{word}{page}", timeout=10, allow_redirects=False)
+            assert (answer.status_code, answer.headers["location"]) == (307, f"{at}{page}".replace("%2F", "/"))
+    for word in ("moth", "mot(", "a%00b", "m" * 40_000):
+        assert 'href="/"' in get(f"{site}/worlds/{word}", 404).text
+
+
 def test_a_world_that_was_only_ordered_has_its_pages(site: str, database: Any, media: Path) -> None:
     """From the order on there is something to see: the sentence, the stages to come, empty lists instead of errors."""
     ordered = MadeUp(database, media)
