@@ -90,6 +90,8 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
         Route("/worlds/{world_id}/characters/{key}", _of_world(_person, missing="missing_person")),
         Route("/worlds/{world_id}/posts/{key}", _of_world(_post, missing="missing_post")),
         Route("/worlds/{world_id}/live", _live),
+        Route("/worlds/{world_id}/{page}", _of_world(_nothing, missing="missing_page")),
+        Route("/worlds/{world_id}/{folder}/{page}", _of_world(_nothing, missing="missing_page")),
         Route("/media/{path:path}", _picture),
         Route("/static/{name}", _static),
         Route("/health", _bounded(_health)),
@@ -232,6 +234,10 @@ def _post(request: Request, found: _World) -> str | None:
         origin = None
     earlier, later = (next_to(found.views, key, order) for order in (FeedOrder.NEWEST, FeedOrder.OLDEST))
     return found.pages.post(shown, threads(found.views, [shown])[key], origin, earlier=earlier, later=later)
+
+
+def _nothing(request: Request, found: _World) -> None:
+    """A page that no world has."""
 
 
 async def _live(request: Request) -> Response:

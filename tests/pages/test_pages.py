@@ -91,9 +91,9 @@ def test_files_come_from_their_folder_alone(site: str, media: Path, path: str) -
 
 
 def test_what_is_not_there_is_said_with_a_way_on(site: str, world: MadeUp) -> None:
-    """A world, a person and a post that do not exist are pages with status 404 and links to what exists."""
+    """A world, a person, a post and a page that do not exist are pages with status 404 and links to what exists."""
     assert 'href="/"' in get(f"{site}/worlds/no-such-world", 404).text
-    for what in ("characters/c9999", "posts/c0000-p9999", "posts/%3Cscript%3E"):
+    for what in ("characters/c9999", "posts/c0000-p9999", "posts/%3Cscript%3E", "persons", "posts", "pictures/1"):
         assert f'href="/worlds/{world.world_id}/people"' in get(f"{site}/worlds/{world.world_id}/{what}", 404).text
     assert get(f"{site}/worlds/{world.world_id}/live?after=0", 204).text == ""
     assert get(f"{site}/worlds/no-such-world/live", 204).text == ""
