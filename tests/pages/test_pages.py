@@ -269,8 +269,9 @@ def test_a_reply_is_shown_with_what_it_answers(site: str, database: Any, media: 
 
 
 def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, media: Path) -> None:
-    """Its place in the order of the world, the latest event, the idea of the sentence, what it answers and what was heard; that the
-    only post of a person was planned without a call. Of an old world's idea nothing of that is said."""
+    """Its place in the order of the world, the latest event, the idea of the sentence, what it answers (the author, where the
+    post quotes it) and what was heard; that the only post of a person was planned without a call. Of an old world's idea nothing of
+    that is said."""
     world = MadeUp(database, media, users=2, posts=2).make()
     world.trace("c0001-p0000")
     address = f"{site}/worlds/{world.world_id}/posts/c0001-p0000"
@@ -285,6 +286,11 @@ def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, me
     ]
     html = get(address).text
     assert [one for one in said if one not in html] == []
+    talk = MadeUp(database, media, users=5, posts=10).make()
+    talk.trace(talk.post_key(5))
+    html = get(f"{site}/worlds/{talk.world_id}/posts/{talk.post_key(5)}").text
+    quoted = f'/worlds/{talk.world_id}/posts/{talk.post_key(4)}"><bdi dir="ltr">tortoise Person 4</bdi></a></dd>'
+    assert quoted in html
     fields = ("t", "after", "in_reply_to", "wish")
     database[TASKS].update_many({"world_id": world.world_id}, {"$unset": {f"result.briefs.0.{name}": 1 for name in fields}})
     html = get(address).text
