@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Not another environment's: what is installed is installed here.
 unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
-.PHONY: help demo dev docs test test-fast coverage bench lint reference schemas protos world-page format clean
+.PHONY: help demo dev docs test test-fast coverage bench lint types structure reference schemas protos world-page format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -53,7 +53,12 @@ bench: $(VENV)/.installed-dev  ## speed and CPU per call against computed bounds
 lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and that the code location loads
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	@$(MAKE) --no-print-directory -j 2 types structure
+
+types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+
+structure: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -W ignore -m dagster definitions validate --log-level warning
 

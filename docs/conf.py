@@ -23,6 +23,7 @@ html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
 html_use_index = False
+html_show_search_summary = False  # a browser does not let a page of a file read its neighbours
 myst_heading_anchors = 4
 """As GitHub makes them, which the links use."""
 myst_links_external_new_tab = False

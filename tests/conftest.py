@@ -105,10 +105,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (rank.get(item.path, len(rank)), item.path not in with_processes, item.path not in with_servers))
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection() -> None:
     """What is imported stays: the garbage collector need not look at a million objects again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 restore_interrupts()  # `nohup make test &` has them ignored, and every process that is started here would ignore them too

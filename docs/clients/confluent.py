@@ -1,4 +1,4 @@
-"""Order a world with confluent-kafka, then read events."""
+"""Order a world with confluent-kafka, then read its events until it is over."""
 
 import json
 import os
@@ -20,7 +20,10 @@ producer.produce("generia-tasks", json.dumps(order), key=world_id)
 assert producer.flush(10) == 0
 consumer = Consumer(servers | {"group.id": f"reader-{world_id}", "auto.offset.reset": "earliest"})
 consumer.subscribe(["generia-progress"])
-while (record := consumer.poll(5)) is not None:
-    if record.error() is None:
-        print(json.loads(record.value())["event_type"])
+while (record := consumer.poll(60)) is not None:
+    event = {} if record.error() else json.loads(record.value())
+    if event.get("world_id") == world_id:
+        print(event["event_type"])
+        if event["event_type"] in ("completed", "failed", "cancelled"):
+            break
 consumer.close()

@@ -1,4 +1,4 @@
-"""Order a world with kafka-python, then read events."""
+"""Order a world with kafka-python, then read its events until it is over."""
 
 import json
 import os
@@ -17,7 +17,11 @@ order = {
 }
 with KafkaProducer(**options) as producer:
     producer.send("generia-tasks", json.dumps(order).encode(), key=world_id.encode()).get(timeout=10)
-consumer = KafkaConsumer("generia-progress", **options, auto_offset_reset="earliest", consumer_timeout_ms=2000)
+consumer = KafkaConsumer("generia-progress", **options, auto_offset_reset="earliest", consumer_timeout_ms=60_000)
 for record in consumer:
-    print(json.loads(record.value)["event_type"])
+    event = json.loads(record.value)
+    if event["world_id"] == world_id:
+        print(event["event_type"])
+        if event["event_type"] in ("completed", "failed", "cancelled"):
+            break
 consumer.close()

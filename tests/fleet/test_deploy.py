@@ -52,7 +52,7 @@ def test_worlds_survive_the_death_of_a_worker(stack: FleetStack) -> None:
     assert found.ok, found.remarks
     figures = found.figures
     assert (figures["worlds"], figures["missing"], figures["doubled"]) == (4, 0, 0)
-    assert figures["takeovers"] > 0
+    assert figures["takeovers"]
 
 
 def test_a_deploy_moves_a_world_and_a_termination_ends_it(stack: FleetStack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.stack import wait_for
 from generia_assets.durable.orders.order import Order
 from local_services.dev import client_address
 from resources.kafka.dead_letters import last_letters
@@ -28,29 +30,36 @@ CLIENTS = {
 
 @pytest.mark.parametrize("client", [pytest.param(client, id=f"P6 {client}") for client in CLIENTS])
 def test_a_snippet_sends_an_order_and_reads_events(broker: str, client: str) -> None:
-    """Run as it is shown against the embedded broker: its message is an order, and it prints the event."""
+    """Run as it is shown against the embedded broker: its message is an order, and it prints the events until its world is over."""
     if client == "kcat" and shutil.which("kcat") is None:
         pytest.skip("kcat is not installed")
     topics = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in ("generia-tasks", "generia-progress")}
     address = kafka_address(broker)
-    with EventProducer(address) as producer:
-        producer.send(Event(topics["generia-progress"], b"world", b'{"event_type": "world_created"}')).wait(10)
     path, program = CLIENTS[client]
     snippet = Path(path).read_text(encoding="utf-8")
     for name, own in topics.items():
         snippet = snippet.replace(name, own)
-    told = subprocess.run(
-        [program, "-c", snippet],
-        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker},
-        capture_output=True,
-        text=True,
-        timeout=40,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
-    assert "world_created" in told.stdout
-    (sent,) = last_letters(address, topics["generia-tasks"], None)
-    assert isinstance(read_message(sent.value), Order)
+    with EventProducer(address) as producer:
+
+        def tell(world_id: str, *event_types: str) -> None:
+            for event_type in event_types:
+                event = json.dumps({"event_type": event_type, "world_id": world_id}).encode()
+                producer.send(Event(topics["generia-progress"], world_id.encode(), event)).wait(10)
+
+        tell("another", "world_created", "completed")
+        environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker}
+        run = [program, "-c", snippet]
+        with subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            (sent,) = wait_for("the order", lambda: last_letters(address, topics["generia-tasks"], None) or None, seconds=30)
+            order = read_message(sent.value)
+            assert isinstance(order, Order)
+            tell(order.world_id, "world_created", "post_created", "completed")
+            told, errors = process.communicate(timeout=40)
+    assert process.returncode == 0, errors
+    if client == "kcat":
+        assert "world_created" in told
+    else:
+        assert told.split() == ["world_created", "post_created", "completed"]
 
 
 @pytest.mark.parametrize(

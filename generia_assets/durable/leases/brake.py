@@ -65,7 +65,9 @@ def hold(database: MongoDatabase, worlds: MongoDocument, stopped_with: StoppedWi
 
     Their runs see that at their next write, or within a second (``Commits.owned_recently``).
     """
-    return database[STATUS].update_many(running(worlds), {"$set": _hold_values(stopped_with)}).matched_count
+    count = database[STATUS].count_documents(running(worlds))  # MongoDB's own count has a world twice whose run writes meanwhile
+    database[STATUS].update_many(running(worlds), {"$set": _hold_values(stopped_with)})
+    return count
 
 
 def mark_held_stopped(database: MongoDatabase, *, taken: bool = False) -> int:
