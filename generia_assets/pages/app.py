@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from generia_assets.known_hosts import KnownHosts
@@ -39,7 +39,7 @@ from generia_assets.queries.names import UnknownItemError
 from generia_assets.queries.people import NOBODY, people_found, people_page, person
 from generia_assets.queries.search import LONGEST_QUERY, PostQuery, found_keys, popular_hashtags, terms
 from generia_assets.queries.traces import trace
-from generia_assets.queries.worlds import WorldQuery, WorldState, WorldView, languages_of_worlds, world, worlds_page
+from generia_assets.queries.worlds import WorldQuery, WorldState, WorldView, languages_of_worlds, world, worlds_named, worlds_page
 from resources.gateway.waits import milliseconds_since
 from resources.mongodb.connection import connect, connect_async
 from resources.mongodb.stored import Moment
@@ -90,6 +90,8 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
         Route("/worlds/{world_id}/characters/{key}", _of_world(_person, missing="missing_person")),
         Route("/worlds/{world_id}/posts/{key}", _of_world(_post, missing="missing_post")),
         Route("/worlds/{world_id}/live", _live),
+        Route("/worlds/{world_id}/{page}", _of_world(_nothing, missing="missing_page")),
+        Route("/worlds/{world_id}/{folder}/{page}", _of_world(_nothing, missing="missing_page")),
         Route("/media/{path:path}", _picture),
         Route("/static/{name}", _static),
         Route("/health", _bounded(_health)),
@@ -124,12 +126,15 @@ class _World:
 
 
 def _of_world(page: Callable[[Request, _World], str | None], *, missing: str = "") -> Callable[[Request], Response]:
-    """The page of a world as an answer; for None a 404 with the message ``missing``. Raises a 404 for an unknown world."""
+    """The page of a world as an answer; for None a 404 with the message ``missing``. Raises a 404 for an unknown world.
+
+    A word that commands take for one world (its name, the beginning of its id, ``last``) leads to the page of that world.
+    """
 
     def answer(request: Request) -> Response:
         def read(views: AssetViews) -> Response:
             if (view := world(views)) is None:
-                raise HTTPException(404, "There is no such world here.")
+                return _redirect(request)
             source: Source = request.app.state.source
             # Only a known host comes this far (known_hosts.py): nobody makes the page lead to a stranger's.
             here = f"{request.url.scheme}://{request.headers['host']}"
@@ -141,6 +146,17 @@ def _of_world(page: Callable[[Request, _World], str | None], *, missing: str = "
         return consistent_read(request.app.state.database, request.path_params["world_id"], read)
 
     return _bounded(answer)
+
+
+def _redirect(request: Request) -> Response:
+    """To the same page of the one world that the word in this address means. Raises a 404 where none or several fit."""
+    word, *rest = request.scope["path"].removeprefix("/worlds/").split("/", 1)
+    found = worlds_named(request.app.state.database, word, limit=2) if len(word) <= LONGEST_QUERY and "\0" not in word else []
+    if len(found) != 1:
+        raise HTTPException(404, "There is no such world here.")
+    address = "/".join([ServedLinks(found[0].world_id).feed(), *map(quote, rest)])
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{address}{query}", headers={"cache-control": "no-store"})
 
 
 def _worlds(request: Request) -> Response:
@@ -218,6 +234,10 @@ def _post(request: Request, found: _World) -> str | None:
         origin = None
     earlier, later = (next_to(found.views, key, order) for order in (FeedOrder.NEWEST, FeedOrder.OLDEST))
     return found.pages.post(shown, threads(found.views, [shown])[key], origin, earlier=earlier, later=later)
+
+
+def _nothing(request: Request, found: _World) -> None:
+    """A page that no world has."""
 
 
 async def _live(request: Request) -> Response:

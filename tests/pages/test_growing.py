@@ -70,7 +70,7 @@ def test_a_growing_world_fills_up_before_ones_eyes(browser: Browser, site: Site)
         world.tell(Waiting(api="llm", reason=SCRIPT), waiting_for={"api": "llm", "reason": SCRIPT, "since": "2026-01-01T00:00:00Z"})
         expect(page.locator("#progress")).to_contain_text(SCRIPT)
         world.tell(Completed(), status="completed", waiting_for=None)
-        expect(page.locator("#progress")).to_contain_text("Finished.")
+        expect(page.locator("#progress")).to_contain_text("Completed.")
         assert page.evaluate("window.here") is True
         assert page.locator("#empty").count() == 0
         assert page.title() != "owned"

@@ -139,6 +139,17 @@ def test_every_hue_can_be_read(
     context.close()
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_the_form_of_the_list_fits_a_phone(browser: Browser, site: Site, world: MadeUp, width: int) -> None:
+    """Each control of the form that finds worlds is one line high and wider than high, and nothing reaches past the screen."""
+    with a_page(browser, width=width) as page:
+        page.goto(f"{site.address}/")
+        boxes = [one.bounding_box() for one in page.locator(".search > *").all()]
+        assert len(boxes) == 4
+        assert all(box and box["height"] < 60 and box["width"] > box["height"] for box in boxes), boxes
+        assert page.evaluate(CUT_OFF, width) == []
+
+
 def test_a_right_to_left_world_is_laid_out_from_the_right(browser: Browser, site: Site, hebrew: MadeUp) -> None:
     """The icon stands right of the name, tabs begin at the right, and the page's own words are Hebrew."""
     with a_page(browser) as page:

@@ -91,12 +91,26 @@ def test_files_come_from_their_folder_alone(site: str, media: Path, path: str) -
 
 
 def test_what_is_not_there_is_said_with_a_way_on(site: str, world: MadeUp) -> None:
-    """A world, a person and a post that do not exist are pages with status 404 and links to what exists."""
+    """A world, a person, a post and a page that do not exist are pages with status 404 and links to what exists."""
     assert 'href="/"' in get(f"{site}/worlds/no-such-world", 404).text
-    for what in ("characters/c9999", "posts/c0000-p9999", "posts/%3Cscript%3E"):
+    for what in ("characters/c9999", "posts/c0000-p9999", "posts/%3Cscript%3E", "persons", "posts", "pictures/1"):
         assert f'href="/worlds/{world.world_id}/people"' in get(f"{site}/worlds/{world.world_id}/{what}", 404).text
     assert get(f"{site}/worlds/{world.world_id}/live?after=0", 204).text == ""
     assert get(f"{site}/worlds/no-such-world/live", 204).text == ""
+
+
+def test_a_world_has_pages_under_each_word_that_means_it(site: str, database: Any, media: Path) -> None:
+    """Its name, the beginning of its id and ``last`` lead to the same page under its id; a word that means several worlds or none
+    does not."""
+    for word in ("moth", "mothball"):
+        shown = MadeUp(database, media, users=2, posts=2, word=word).make()
+    at = f"/worlds/{shown.world_id}"
+    for word in ("Mothball%20Town", shown.world_id[:20], "last"):
+        for page in ("", "/people", "/characters/c0001?order=newest", "/tags/a%2Fb%3F"):
+            answer = requests.get(f"{site}/worlds/{word}{page}", timeout=10, allow_redirects=False)
+            assert (answer.status_code, answer.headers["location"]) == (307, f"{at}{page}".replace("%2F", "/"))
+    for word in ("moth", "mot(", "a%00b", "m" * 40_000):
+        assert 'href="/"' in get(f"{site}/worlds/{word}", 404).text
 
 
 def test_a_world_that_was_only_ordered_has_its_pages(site: str, database: Any, media: Path) -> None:
@@ -255,8 +269,9 @@ def test_a_reply_is_shown_with_what_it_answers(site: str, database: Any, media: 
 
 
 def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, media: Path) -> None:
-    """Its place in the order of the world, the latest event, the idea of the sentence, what it answers and what was heard; that the
-    only post of a person was planned without a call. Of an old world's idea nothing of that is said."""
+    """Its place in the order of the world, the latest event, the idea of the sentence, what it answers (the author, where the
+    post quotes it) and what was heard; that the only post of a person was planned without a call. Of an old world's idea nothing of
+    that is said."""
     world = MadeUp(database, media, users=2, posts=2).make()
     world.trace("c0001-p0000")
     address = f"{site}/worlds/{world.world_id}/posts/c0001-p0000"
@@ -271,6 +286,11 @@ def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, me
     ]
     html = get(address).text
     assert [one for one in said if one not in html] == []
+    talk = MadeUp(database, media, users=5, posts=10).make()
+    talk.trace(talk.post_key(5))
+    html = get(f"{site}/worlds/{talk.world_id}/posts/{talk.post_key(5)}").text
+    quoted = f'/worlds/{talk.world_id}/posts/{talk.post_key(4)}"><bdi dir="ltr">tortoise Person 4</bdi></a></dd>'
+    assert quoted in html
     fields = ("t", "after", "in_reply_to", "wish")
     database[TASKS].update_many({"world_id": world.world_id}, {"$unset": {f"result.briefs.0.{name}": 1 for name in fields}})
     html = get(address).text

@@ -129,6 +129,12 @@ def test_a_person_is_named_by_username_or_name(site: Site) -> None:
     assert 'data-character="c0007"' in get(address + urlencode({"q": "person 7"})).text
 
 
+def test_a_search_that_finds_nothing_names_what_it_reads(site: Site, world: MadeUp) -> None:
+    """A word of a profile alone is not found, and the page says where it looked; a search that finds posts does not."""
+    asked = {word: get(site.page_of(world, f"/search?q={word}")).text for word in ("trade", "whale")}
+    assert [word for word, html in asked.items() if "Posts and names are searched, not profiles" in html] == ["trade"]
+
+
 def test_a_hashtag_has_a_page_whatever_its_letters(site: Site, world: MadeUp) -> None:
     """Each hashtag of a post leads to all posts with it, written in capitals or not, also with a slash in it; the search names the
     hashtags with how often they are."""

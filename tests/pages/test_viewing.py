@@ -315,6 +315,8 @@ def test_files_show_pictures_in_the_dialog_too(browser: Browser, site: Site, wor
     with a_page(browser) as page:
         page.goto(index.as_uri())
         expect(page.locator("[data-share]")).to_have_count(0)
+        keys = page.locator(".keys kbd").evaluate_all("all => all.map(one => one.textContent)")
+        assert {"j", "?"} < set(keys) and not {"c", "/"} & set(keys)
         page.locator("a.picture").first.click()
         page.keyboard.press("j")
         assert page.locator(".zoom img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 1024

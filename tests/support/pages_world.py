@@ -218,7 +218,9 @@ class MadeUp:
     def idea(self, key: str) -> d.PostBrief:
         post = self.post(key)
         of_both = {name: getattr(post, name) for name in d.PostBrief.model_fields if name in d.Post.model_fields}
-        return d.PostBrief(**{**of_both, "in_reply_to": self.post_key(0), "idea": f"{self.word} idea", "form": "a list"})
+        return d.PostBrief(
+            **{**of_both, "in_reply_to": self.replied_to(key) or self.post_key(0), "idea": f"{self.word} idea", "form": "a list"}
+        )
 
     def post(self, key: str) -> d.Post:
         author = character_index(author_of(key))
