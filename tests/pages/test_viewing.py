@@ -74,9 +74,9 @@ def test_pictures_follow_each_other_in_a_dialog(browser: Browser, site: Site, wo
             seen.append(zoom.locator(".caption a").evaluate("link => link.href.split('/').pop()"))
         assert world.post_key(1) == DELETED_KEY
         assert seen == [world.post_key(index) for index in (2, 3, 2, 0, 0, 2)]
-        for _ in range(48):
+        for place in range(3, 50):  # further posts come when the end is near: before the last picture or after it
             page.keyboard.press("j")
-        expect(zoom.locator(".count")).to_have_text("49 / 49")
+            expect(zoom.locator(".count")).to_have_text(re.compile(rf"^{place} / (49|59)$"))
         expect(page.locator("#posts > article")).to_have_count(60)
         page.keyboard.press("j")
         expect(zoom.locator(".count")).to_have_text("50 / 59")
