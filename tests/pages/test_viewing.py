@@ -22,6 +22,10 @@ expect.set_options(timeout=20_000)  # of a machine that does ten other things; w
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "reduced_motion": "reduce"}
 
 
+DIALOG_IS_LEFT = "() => !history.state?.picture"
+"""The browser has gone back from the dialog's entry in its history: what leads on before that may be undone by it."""
+
+
 @pytest.fixture(scope="module")
 def site(mongo_client: Any, mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with a_site(mongo_client, mongodb_uri, tmp_path_factory.mktemp("viewing")) as site:
@@ -124,6 +128,7 @@ def test_keys_lead_from_post_to_post(browser: Browser, site: Site, world: MadeUp
         page.keyboard.press("e")
         expect(page.locator("dialog.zoom img")).to_be_visible()
         page.keyboard.press("Escape")
+        page.wait_for_function(DIALOG_IS_LEFT)
         page.keyboard.press("p")
         expect(page.locator("h1")).to_have_text("tortoise Person 3")
         for key, missing in ((world.post_key(0), "prev"), (world.post_key(59), "next")):
@@ -321,6 +326,7 @@ def test_files_show_pictures_in_the_dialog_too(browser: Browser, site: Site, wor
         page.keyboard.press("j")
         assert page.locator(".zoom img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 1024
         page.keyboard.press("Escape")
+        page.wait_for_function(DIALOG_IS_LEFT)
         page.goto((index.parent / "posts" / f"{world.post_key(4)}.html").as_uri())
         page.keyboard.press("j")
         page.wait_for_url(f"**/{world.post_key(5)}.html")
