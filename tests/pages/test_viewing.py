@@ -86,13 +86,16 @@ def test_pictures_follow_each_other_in_a_dialog(browser: Browser, site: Site, wo
         expect(zoom.locator(".count")).to_have_text("50 / 59")
         page.keyboard.press("Escape")
         expect(zoom).to_be_hidden()
-        assert (page.url, focused(page)) == (address, world.post_key(50))
+        expect(page.locator(f"[data-key={world.post_key(50)}] a.picture")).to_be_focused()
+        assert page.url == address
         expect(page.locator(f"[data-key={world.post_key(50)}]")).to_be_in_viewport()
+        page.wait_for_function(DIALOG_IS_LEFT)
         page.keyboard.press("e")
         expect(zoom).to_be_visible()
         page.go_back()
         expect(zoom).to_be_hidden()
-        assert (page.url, focused(page)) == (address, world.post_key(50))
+        expect(page.locator(f"[data-key={world.post_key(50)}] a.picture")).to_be_focused()
+        assert page.url == address
         expect(page.locator(f"[data-key={world.post_key(50)}]")).to_be_in_viewport()
 
 
