@@ -54,12 +54,12 @@ def test_a_snippet_sends_an_order_and_reads_events(broker: str, client: str) -> 
             order = read_message(sent.value)
             assert isinstance(order, Order)
             tell(order.world_id, "world_created", "post_created", "completed")
-            told, errors = process.communicate(timeout=40)
+            printed, errors = process.communicate(timeout=40)
     assert process.returncode == 0, errors
     if client == "kcat":
-        assert "world_created" in told
+        assert "world_created" in printed
     else:
-        assert told.split() == ["world_created", "post_created", "completed"]
+        assert printed.split() == ["world_created", "post_created", "completed"]
 
 
 @pytest.mark.parametrize(
