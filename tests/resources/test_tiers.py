@@ -193,7 +193,10 @@ async def way(mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.Mo
 
     async with connect_async(mongodb_uri) as client:
         fleet = client[mongo_database_name].fleet
-        slots, flex = (ConcurrencyLimiter(fleet, name, limit=limit, lease_seconds=30) for name, limit in (("llm", 6), ("flex", 4)))
+        slots, flex = (
+            ConcurrencyLimiter(fleet, name, limit=limit, lease_seconds=30, rise_seconds=600)
+            for name, limit in (("llm", 6), ("flex", 4))
+        )
         policy = ApiPolicy(slots, breaker("llm"), flex=ApiPolicy(flex, breaker("flex"), within=slots))
         gateway = ApiGateway({Api.LLM: policy}, patience_seconds=1.0)
         yield Way(gateway, policy, Account())
@@ -244,7 +247,7 @@ async def test_shed_calls_lower_no_ceiling_and_open_no_breaker_of_the_others(way
     assert (way.policy.tally.failed, way.flex.breaker.state) == (0, BreakerState.CLOSED)
     await way.gateway.call(a_call("fine"), way.account)
     assert way.policy.limiter.view.ceiling == 6
-    assert way.flex.limiter.view.ceiling < 4
+    await until(lambda: way.flex.limiter.view.ceiling < 4)
 
 
 async def test_time_outs_at_flex_open_the_breaker_of_flex_alone(way: Way) -> None:
