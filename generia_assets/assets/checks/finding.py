@@ -35,6 +35,7 @@ class World:
     database: MongoDatabase
     media_dir: Path
     _kept: dict[type[Document], tuple[Document, ...]] = field(default_factory=dict, repr=False)
+    _counts: dict[type[Document], int] = field(default_factory=dict, repr=False)
 
     @property
     def request(self) -> WorldRequest:
@@ -53,7 +54,9 @@ class World:
         return cast("Iterator[DocumentT]", iter(self._kept[model]))
 
     def count(self, model: type[Document]) -> int:
-        return self._documents.count(model) or 0
+        if model not in self._counts:
+            self._counts[model] = self._documents.count(model) or 0
+        return self._counts[model]
 
     @property
     def _documents(self) -> WorldDocuments:
