@@ -354,7 +354,6 @@ def asset_of(document: type[Document]) -> AssetSpec:
 
 
 def pictures_of(document: Document) -> list[tuple[PictureSlot, Media]]:
-    """The pictures of a document, each with its slot."""
     return [(slot, getattr(document, slot.field)) for slot in asset_of(type(document)).pictures]
 
 

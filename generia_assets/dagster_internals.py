@@ -67,7 +67,6 @@ class CodeServerClasses(NamedTuple):
 
 
 def code_server_classes() -> CodeServerClasses:
-    """The classes, imported."""
     from dagster._grpc.__generated__.dagster_api_pb2 import ReloadCodeReply
     from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 
@@ -173,7 +172,6 @@ def _pairs(connection: Connection, first: Column[str], second: Column[str]) -> I
 
 
 def delete_partitions(instance: DagsterInstance, definition: str, keys: Sequence[str]) -> None:
-    """Delete these keys of a dynamic partition definition."""
     import sqlalchemy as db
     from dagster._core.storage.event_log.schema import DynamicPartitionsTable as Partitions
 

@@ -56,7 +56,6 @@ def _limited(api: ApiResource, setting: str) -> dg.ResourceDefinition:
 
 
 def build_defs(settings: Settings) -> dg.Definitions:
-    """The code location for these settings."""
     return dg.Definitions(
         assets=[
             *(with_source_links(one, settings.source_url) for one in (world_request, world_description, world_content)),

@@ -156,7 +156,6 @@ class DryRun:
         self._characters[index] = await self._do(place, generate_character, parameters, self._request, world, brief, known)
 
     def _known(self, index: int) -> tuple[Acquaintance, ...]:
-        """Whom a person knows, all of them."""
         ties = social.acquaintances(self._request.seed, self._request.users_count, index, self._request.size.former)
         briefs = {other: self._briefs[other] for other in (index, *(tie.index for tie in ties))}
         return social.introduce(self._request, self._worlds[WORLD_KEY], index, briefs)
@@ -240,7 +239,6 @@ class _AnswerClient:
         self._answered: set[str] = set()
 
     async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
-        """The answer there is."""
         del once
         name = f"{prompt.request_type}{self._place}"
         answer, wrong = None, ""
@@ -263,7 +261,6 @@ class _NoImages:
     """An ``ImageClient`` that paints nothing."""
 
     async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
-        """A picture that is not stored."""
         del character_id
         return Media(media_id="", url="", prompt=picture.prompt, width=picture.width, height=picture.height)
 
@@ -278,7 +275,6 @@ class _NoPlatform:
         """Nothing."""
 
     async def character(self, character: NewCharacter) -> str:
-        """No id."""
         return ""
 
     async def character_changed(self, character_id: str, character: NewCharacter) -> None:
@@ -288,5 +284,4 @@ class _NoPlatform:
         """Nothing."""
 
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
-        """No id."""
         return ""

@@ -75,7 +75,6 @@ class Knowledge:
 
 
 def knowledge_of(database: MongoDatabase, settings: Settings) -> Knowledge:
-    """What this database knows."""
     from generia_assets.durable.collections import FLEET
 
     notes = fleet_notes(database[FLEET].find_one({"_id": "models"}))
@@ -124,7 +123,6 @@ class Quote(BaseModel):
 
     @property
     def price(self) -> str:
-        """The price in words."""
         return price_sentence(self.cost_usd, self.cost_interval_usd)
 
 
@@ -197,7 +195,6 @@ def quote_for(
 
 
 def order_quote(settings: Settings, known: Knowledge, world_id: str, order: WorldParameters) -> Quote:
-    """The quote for a world as it is ordered."""
     return quote_of(settings, known, world_id, order, language=likely_language(order))
 
 

@@ -235,7 +235,6 @@ class Settings(
 
     @property
     def tasks_at_once(self) -> int:
-        """Tasks at once in one process."""
         return self.task_concurrency or 4 * self.calls_at_once
 
     @property

@@ -63,7 +63,6 @@ class _Console(Console):
     """Leaves a closed pipe to guard.py (rich itself would end the process with 1), and breaks no path."""
 
     def on_broken_pipe(self) -> NoReturn:
-        """The reader of our output is gone."""
         raise BrokenPipeError
 
     def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401  as rich has it

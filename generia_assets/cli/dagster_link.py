@@ -34,7 +34,6 @@ def instance_at(home: Path) -> Iterator[DagsterInstance]:
 
 @contextmanager
 def instance_if_known(home: Path | None) -> Iterator[DagsterInstance | None]:
-    """The instance of this DAGSTER_HOME; None where none is known."""
     if home is None:
         yield None
         return
@@ -108,7 +107,6 @@ class WorldRuns:
         return len(asked)
 
     def give_up(self) -> None:
-        """Mark those that did not end as cancelled; their leases must have been revoked before."""
         mark_cancelled(self._instance, [run.run_id for run in self.active()])
 
     def failure(self) -> str | None:
@@ -132,7 +130,6 @@ class WorldRuns:
 
 @contextmanager
 def world_runs(home: Path, world_id: str) -> Iterator[WorldRuns]:
-    """The world's runs on this instance."""
     with instance_at(home) as instance:
         yield WorldRuns(instance, world_id)
 

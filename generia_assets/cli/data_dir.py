@@ -53,7 +53,6 @@ class DataDir:
 
     @property
     def mongodb(self) -> Path:
-        """The embedded mongod's data."""
         return self.root / "mongodb"
 
     @property
@@ -67,7 +66,6 @@ class DataDir:
         return self.root / "logs"
 
     def log(self, service: str) -> Path:
-        """The log of this service."""
         return self.logs / f"{service}.log"
 
     @property

@@ -198,7 +198,6 @@ def _exposed_secrets(settings: Settings) -> Iterator[HealthFinding]:
 
 
 def dagster_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
-    """Dagster's instance, and its daemons by their heartbeats."""
     home = where.dagster_home
     if home is None:
         yield note(

@@ -49,11 +49,9 @@ class Documented(TyperCommand):
     """A command whose arguments are called WORLD in its help, where typer writes {WORLD} in the usage and WORLD <str> below."""
 
     def collect_usage_pieces(self, ctx: Context) -> list[str]:
-        """The usage line's words."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Arguments, then options."""
         _write_parameters(self, ctx, formatter)
 
 
@@ -61,7 +59,6 @@ class DocumentedGroup(TyperGroup):
     """A group of commands; its help is laid out like that of a command."""
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Options, then commands."""
         _write_parameters(self, ctx, formatter)
         self.format_commands(ctx, formatter)
 
@@ -82,7 +79,6 @@ class Entry:
 
     @property
     def path(self) -> str:
-        """The module's full name."""
         return self.module if "." in self.module else f"generia_assets.cli.commands.{self.module}"
 
 
@@ -192,7 +188,6 @@ class Commands(DocumentedGroup):
             raise UsageError(wrapped.removeprefix("Error: "), error.ctx) from None
 
     def list_commands(self, ctx: Context) -> list[str]:
-        """Their names."""
         del ctx
         return list(COMMANDS)
 
@@ -202,12 +197,10 @@ class Commands(DocumentedGroup):
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name].about) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
-        """Find the command that was called, and load it."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(command.name) if command is not None and command.name else None, rest
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """The commands by what people come for."""
         del ctx
         for title, entries in GROUPS.items():
             with formatter.section(title):

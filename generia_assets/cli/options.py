@@ -82,7 +82,6 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_part(incomplete: str) -> list[tuple[str, str]]:
-    """The services of this folder that begin like this and have a log."""
     from generia_assets.cli.data_dir import service_logs
     from generia_assets.settings import SettingsError, settings
 
@@ -94,7 +93,6 @@ def complete_part(incomplete: str) -> list[tuple[str, str]]:
 
 
 def complete_world_or_part(incomplete: str) -> list[tuple[str, str]]:
-    """Services, then worlds, that begin like this."""
     return complete_part(incomplete) + complete_world(incomplete)
 
 

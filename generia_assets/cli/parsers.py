@@ -30,7 +30,6 @@ def option(
 
 
 def flag(name: str, about: str, *shorter: str) -> Any:  # noqa: ANN401  as typer.Option
-    """An option without a value."""
     return typer.Option(name, *shorter, help=about)
 
 

@@ -44,7 +44,6 @@ CostOver = Annotated[float | None, option("--cost-over", "DOLLARS", "Only worlds
 
 
 def state_query(state: str | None) -> MongoDocument:
-    """Finds worlds in this state."""
     from generia_assets.durable.status import OURS
 
     if state is None:
@@ -65,12 +64,10 @@ class Filters:
     cost_over: float | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
         return self != Filters()
 
     @property
     def query(self) -> MongoDocument:
-        """Finds the worlds that fit all filters."""
         spent = {"$add": [{"$ifNull": ["$llm_cost_total", 0]}, {"$ifNull": ["$image_cost_total", 0]}]}
         ordered = {name: at for name, at in (("$lt", self.before), ("$gte", self.after)) if at is not None}
         return {

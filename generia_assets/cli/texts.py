@@ -166,7 +166,6 @@ class TextStream:
         return text if text is None or self._folder is None else self._folder.copy(text)
 
     def close(self) -> None:
-        """End the subscription."""
         self._changes.close()
 
     def __enter__(self) -> Self:

@@ -90,7 +90,6 @@ class AssetView:
         return {document.key: document for document in found if document.key in keys}
 
     def one(self, model: type[DocumentT], key: str) -> DocumentT | None:
-        """The document with this key, or None."""
         return self.by_key(model, [key]).get(key)
 
     def count_of(self, keys: Collection[str]) -> int:
@@ -98,7 +97,6 @@ class AssetView:
         return self.database[self.collection].count_documents({**self.filter, "key": {"$in": list(keys)}}) if keys else 0
 
     def count(self) -> int:
-        """How many documents there are."""
         if not self.batched:
             return self.database[self.collection].count_documents(self.filter)
         sizes = {"$group": {"_id": None, "documents": {"$sum": {"$size": {"$ifNull": ["$result.briefs", []]}}}}}

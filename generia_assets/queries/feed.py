@@ -30,12 +30,10 @@ class FeedOrder(StrEnum):
 
     @property
     def direction(self) -> int:
-        """MongoDB's sort direction."""
         return -1 if self is FeedOrder.NEWEST else 1
 
     @property
     def other(self) -> FeedOrder:
-        """The order that the reader can change to."""
         return FeedOrder.OLDEST if self is FeedOrder.NEWEST else FeedOrder.NEWEST
 
 
@@ -125,7 +123,6 @@ def posts_of(
 
 
 def post(views: AssetViews, key: str) -> FeedPost | None:
-    """The published post with this key, or None."""
     return next(iter(posts_by_key(views, [key])), None)
 
 

@@ -153,7 +153,6 @@ def held_slots(database: MongoDatabase, holders: dict[str, Counter[str]]) -> Ite
 
 
 def dead_letter_counts(database: MongoDatabase) -> DeadLetterCounts:
-    """Dead letters since the installation and now."""
     letters = _recorded(database, DEAD_LETTERS, DeadLetterFigures) or DeadLetterFigures()
     now = datetime.now(UTC)
     return DeadLetterCounts(
@@ -165,7 +164,6 @@ def dead_letter_counts(database: MongoDatabase) -> DeadLetterCounts:
 
 
 def check_figures(database: MongoDatabase) -> CheckFigures:
-    """Asset checks that failed."""
     return _recorded(database, CHECKS, CheckFigures) or CheckFigures()
 
 

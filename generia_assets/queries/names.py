@@ -32,7 +32,6 @@ class ItemName:
 
     @property
     def is_post(self) -> bool:
-        """Whether it is a post."""
         return is_post_key(self.key)
 
 

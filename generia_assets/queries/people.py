@@ -86,7 +86,6 @@ def people_page(views: AssetViews, *, after: str = "", limit: int = PEOPLE_PAGE)
 
 
 def person(views: AssetViews, key: str) -> PersonView | None:
-    """The person with this key, or None."""
     character = views["characters"].one(Character, key)
     if character is None:
         return None
@@ -113,12 +112,10 @@ def people_found(views: AssetViews, name: str, limit: int) -> list[PersonCard]:
 
 
 def cards_by_key(views: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:
-    """These people's cards, by key."""
     return _cards(views, views["characters"].by_key(Character, keys).values())
 
 
 def keys_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, str]:
-    """The keys of the people with these usernames."""
     return {one.username: one.key for one in _by_username(views, usernames)}
 
 

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 
 def _language(given: str) -> str:
-    """A parser of names of languages."""
     if not languages.tag(given):
         raise typer.BadParameter(f"{given[:60]!r} is no language; name one in English or by its tag, such as Japanese or ja.")
     return languages.canonical(given)
@@ -216,7 +215,6 @@ def quote(
 
 
 def _lines(quoted: Quote) -> Iterator[tuple[str, str]]:
-    """The quote, line by line, each with its name."""
     from generia_assets.queries.learned import FEWEST_WORLDS
     from generia_assets.quotes import price_sentence
 

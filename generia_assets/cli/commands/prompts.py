@@ -132,7 +132,6 @@ class _Samples:
         self._language = guess.name if guess else "English"
 
     def to(self, name: str, prompt: Request, draft: type[DraftT]) -> DraftT | None:
-        """The sample."""
         from generia_assets.content.samples import sample_answer
 
         return cast("DraftT", sample_answer(cast("type[Draft]", draft), prompt.schema, name, self._language))
@@ -148,7 +147,6 @@ class _Recorded:
         self._read: set[str] = set()
 
     def to(self, name: str, prompt: Request, draft: type[DraftT]) -> DraftT | None:
-        """What the file of this name says."""
         del prompt
         self._read.add(name)
         path = self._files.get(name)

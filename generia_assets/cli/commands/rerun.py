@@ -246,14 +246,12 @@ def _plan(scope: _RerunScope) -> Iterable[str]:
 
 
 def _cap_warning(cap: float | None, spent: float, quote: Quote) -> Iterable[str]:
-    """Whether the world's cap allows it."""
     if cap is not None and spent + quote.cost_interval_usd[1] > cap:
         how = "will probably" if spent + quote.cost_usd > cap else "may"
         yield f"It has cost {in_dollars(spent)} so far: its cap of {in_dollars(cap)} {how} stop this on the way."
 
 
 def _takes(quote: Quote) -> str:
-    """What work on a world that exists takes, as a sentence."""
     return (
         f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "
         f"about {quote.price} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "

@@ -158,7 +158,6 @@ class Book:
             yield " ".join(escaped("#" + str(tag).lstrip("#")) for tag in post["hashtags"])
 
     def _name(self, post: str) -> str:
-        """Whose post this is, by its key."""
         character = author_of(post)
         return self._names.get(character, escaped(character))
 

@@ -126,11 +126,9 @@ class LiveDisplay(Display):
         self._prompt = ""
 
     def start(self, picture: RenderableType, ready: Iterable[str]) -> None:
-        """The picture alone."""
         self._live.update(picture)
 
     def begin(self, what: str, prompt: str) -> None:
-        """As above, in the picture."""
         self._keep()  # what was shown of the start stays above
         self._prompt = prompt
         self._show_progress(Snapshot(None, []))
@@ -162,7 +160,6 @@ class LiveDisplay(Display):
 
 
 def display_on(console: Console, *, full_texts: bool = False) -> Display:
-    """The display that fits who is looking."""
     return (LiveDisplay if console.is_terminal else Display)(console, full_texts=full_texts)
 
 

@@ -23,7 +23,6 @@ SHORT = 700
 
 
 def figures(request: RequestRecord) -> str:
-    """What a request took, in one line."""
     parts = [duration(request.duration_ms)]
     if request.waited_ms >= 1:
         parts.append(f"waited {duration(request.waited_ms)}")
@@ -99,7 +98,6 @@ STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
 
 
 def print_log(console: Console, lines: Iterable[LogLine]) -> None:
-    """The lines as people read them, one below the other."""
     for line in lines:
         text = Line()
         what = f"{line.task_type.removeprefix('generate_')} {line.key}".strip() if line.task_type else ""
