@@ -268,20 +268,12 @@ class _NoImages:
 class _NoPlatform:
     """A ``PlatformClient`` that publishes nothing."""
 
-    async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
-        """Nothing."""
-
-    async def world_images(self, header_media_id: str, icon_media_id: str) -> None:
-        """Nothing."""
-
+    async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None: ...
+    async def world_images(self, header_media_id: str, icon_media_id: str) -> None: ...
     async def character(self, character: NewCharacter) -> str:
         return ""
 
-    async def character_changed(self, character_id: str, character: NewCharacter) -> None:
-        """Nothing."""
-
-    async def avatar(self, character_id: str, media: Media) -> None:
-        """Nothing."""
-
+    async def character_changed(self, character_id: str, character: NewCharacter) -> None: ...
+    async def avatar(self, character_id: str, media: Media) -> None: ...
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
         return ""

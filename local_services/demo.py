@@ -18,7 +18,7 @@ from rich.console import Console
 from generia_assets.catalog import ASSETS
 from generia_assets.cli.connections import database_at
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line, short_path
-from generia_assets.cli.options import Images, Json, Latency, Log, PlatformOption, Texts
+from generia_assets.cli.options import Images, Json, Latency, Log, PlatformOption, Texts, flag
 from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
@@ -36,7 +36,6 @@ from generia_assets.cli.order import (
     new_order,
     world_parameters,
 )
-from generia_assets.cli.parsers import flag
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 

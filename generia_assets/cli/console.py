@@ -138,10 +138,10 @@ def labelled(console: Console, label: str | Text, text: str | Text) -> None:
             console.print((Text(" " * head.cell_len) if number else head.copy()).append_text(line))
 
 
-def labels(console: Console, rows: Iterable[tuple[str, str]], width: int = 12) -> None:
-    """Print texts beside their labels, which take ``width`` columns."""
+def labels(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """Print texts beside their labels."""
     for label, text in rows:
-        labelled(console, Text(f"  {label:{width}}", "dim"), Text(text))
+        labelled(console, Text(f"  {label:12}", "dim"), Text(text))
 
 
 def command_name() -> str:

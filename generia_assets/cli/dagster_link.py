@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from generia_assets.cli.console import CommandError
 from generia_assets.retirement import WORLD_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
+
+FoundT = TypeVar("FoundT")
+
+POLL_S = 0.2
 
 
 @contextmanager
@@ -54,6 +58,14 @@ def refuse_second_daemon(home: Path) -> None:
             f"DAGSTER_HOME={home}: a Dagster daemon is at work there (or was, less than a minute ago). Order from that generator "
             "with `generia send`, or unset DAGSTER_HOME, or wait a minute after ending it"
         )
+
+
+def last_found(find: Callable[[], FoundT], seconds: float) -> FoundT:
+    """What ``find`` finds in the end: nothing, or what it still finds after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while (found := find()) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return found
 
 
 HEARTBEAT_S = 90.0

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from generia_assets.cli.connections import get_world
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.options import world_argument
-from generia_assets.cli.parsers import choice, dollars, flag, moment, option
+from generia_assets.cli.options import choice, dollars, flag, moment, option, world_argument
 from generia_assets.durable.status import State
 
 if TYPE_CHECKING:

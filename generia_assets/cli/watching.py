@@ -119,11 +119,7 @@ def follow(
             lines: tuple[LogLine, ...] = ()
             if log is not None and status is not None and (now - log_read_at >= LOG_S or over(status)):
                 log_read_at, lines = now, tuple(log.new())
-            in_flight: InFlightCalls | None = None
-            if status is not None and not status.done:
-                in_flight = calls_in_flight(
-                    database, world_id, llm_limit=settings.llm_concurrency, image_limit=settings.image_concurrency
-                )
+            in_flight = None if status is None or status.done else calls_in_flight(database, world_id, settings)
             left = None if status is None else time_left.seconds(status, in_flight)
             yield Snapshot(status, stream.new(), max(0.0, (end - began).total_seconds()), in_flight, left, lines)
             if status is None and known:

@@ -116,7 +116,7 @@ def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
         "oldest": {"$min": {"$cond": [{"$eq": [{"$type": "$created_at"}, "date"]}, "$created_at", None]}},
     }
     rows = database[STATUS].aggregate([{"$match": {"status": {"$in": _STATES}}}, {"$group": group}])
-    return [FleetWorlds(state=row["_id"], **_without_id(row)) for row in rows]
+    return [FleetWorlds(state=row.pop("_id"), **row) for row in rows]
 
 
 def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
@@ -162,7 +162,7 @@ def recent_calls(database: MongoDatabase) -> list[CallFigures]:
             },
         ]
     )
-    return [CallFigures(**row["_id"], **_without_id(row)) for row in rows]
+    return [CallFigures(**row.pop("_id"), **row) for row in rows]
 
 
 def api_status(database: MongoDatabase) -> ApiStatus:
@@ -204,7 +204,3 @@ def _slots(api: str, document: MongoDocument) -> SlotFigures:
 def last_changed(database: MongoDatabase) -> list[str]:
     """The worlds that changed last, at most ``WORLDS_LOOKED_AT``."""
     return [str(world["_id"]) for world in database[STATUS].find({}, {"_id": 1}).sort("updated_at", -1).limit(WORLDS_LOOKED_AT)]
-
-
-def _without_id(row: MongoDocument) -> MongoDocument:
-    return {name: value for name, value in row.items() if name != "_id"}

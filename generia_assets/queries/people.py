@@ -73,15 +73,15 @@ class PeoplePage(FrozenModel):
 NOBODY = PeoplePage(people=(), relations=(), after=None)
 
 
-def people_page(views: AssetViews, *, after: str = "", limit: int = PEOPLE_PAGE) -> PeoplePage:
+def people_page(views: AssetViews, *, after: str = "") -> PeoplePage:
     """The people whose keys come after this one."""
-    found = list(views["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1))
-    shown = found[:limit]
+    found = list(views["characters"].find(Character, {"key": {"$gt": after}}, limit=PEOPLE_PAGE + 1))
+    shown = found[:PEOPLE_PAGE]
     cards = _cards(views, shown)
     return PeoplePage(
         people=tuple(cards[one.key] for one in shown),
         relations=tuple(_relations(shown)),
-        after=shown[-1].key if len(found) > limit else None,
+        after=shown[-1].key if len(found) > PEOPLE_PAGE else None,
     )
 
 

@@ -191,21 +191,19 @@ def languages_of_worlds(database: MongoDatabase) -> list[str]:
     return sorted(language for language in database[DESCRIPTIONS].distinct(LANGUAGE) if isinstance(language, str) and language)
 
 
-def worlds_page(
-    database: MongoDatabase, query: WorldQuery | None = None, *, before: datetime | None = None, limit: int = WORLDS_PAGE
-) -> WorldsPage:
-    """The worlds that the query finds (all without one) and that changed last before this moment."""
-    wanted = (query or WorldQuery()).conditions(database)
+def worlds_page(database: MongoDatabase, query: WorldQuery, *, before: datetime | None) -> WorldsPage:
+    """The worlds that the query finds and that changed last before this moment."""
+    wanted = query.conditions(database)
     if before is not None:  # not $lt: a record without a date of change is older than all that have one
         wanted["updated_at"] = {"$not": {"$gte": before}}
-    records = list(database[STATUS].find(wanted).sort("updated_at", DESCENDING).limit(limit + 1))
+    records = list(database[STATUS].find(wanted).sort("updated_at", DESCENDING).limit(WORLDS_PAGE + 1))
     unreadable: list[UnreadableRecord] = []
-    shown = list(statuses(records[:limit], unreadable.append))
-    moments = [record["updated_at"] for record in records[:limit] if isinstance(record.get("updated_at"), datetime)]
+    shown = list(statuses(records[:WORLDS_PAGE], unreadable.append))
+    moments = [record["updated_at"] for record in records[:WORLDS_PAGE] if isinstance(record.get("updated_at"), datetime)]
     return WorldsPage(
         worlds=tuple(view_of(AssetViews.of(database, status.world_id), status) for status in shown),
         unreadable=tuple(unreadable),
-        before=moments[-1] if len(records) > limit and moments else None,
+        before=moments[-1] if len(records) > WORLDS_PAGE and moments else None,
     )
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from generia_assets.cli.commands.view import _listening
 from generia_assets.cli.console import results
 from generia_assets.cli.rendering.displays import Display, world_panel
-from generia_assets.cli.rendering.progress import progress_line
+from generia_assets.cli.rendering.lines import progress_line
 from generia_assets.cli.texts import Text
 from generia_assets.cli.watching import Snapshot
 from generia_assets.content.text import plural

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 
-from generia_assets.cli.connections import addresses, database_at
+from generia_assets.cli.connections import addresses, database_at, open_database
 from generia_assets.cli.console import CommandError, ask, command_name, remarks, safe_line
-from generia_assets.cli.dagster_link import cancel_queued, instance_if_known, mark_cancelled
+from generia_assets.cli.dagster_link import cancel_queued, instance_if_known, last_found, mark_cancelled
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.cli.selection import Filters, selected
 from generia_assets.content.text import plural
@@ -22,7 +22,6 @@ from resources.mongodb.connection import MongoDatabase
 
 RUNS_END_S = 25.0
 """How long runs may take to end: they wait for the answers to their calls in flight. Then the worlds are taken from them."""
-POLL_S = 0.3
 
 
 def stop_many(worlds: list[str], filters: Filters, *, every: bool, dry_run: bool, yes: bool, json: bool) -> None:
@@ -48,7 +47,7 @@ def stop_many(worlds: list[str], filters: Filters, *, every: bool, dry_run: bool
         with instance_if_known(where.dagster_home) as instance:
             brake.mark_held_stopped(database)
             cancelled = 0 if instance is None else cancel_queued(instance, brake.held_orders(database))
-            taken = _await_end(database)
+            taken = last_found(lambda: brake.owners_of_held(database), RUNS_END_S)
             brake.mark_held_stopped(database, taken=True)
             if instance is not None:
                 mark_cancelled(instance, taken)
@@ -72,8 +71,7 @@ def resume_many(
     worlds: list[str], filters: Filters, options: ResumeOptions, *, every: bool, dry_run: bool, yes: bool, json: bool
 ) -> None:
     """Resume these worlds, or all that ``stop --all`` stopped. Filters choose among held worlds."""
-    chosen = settings()
-    with database_at(addresses(chosen).mongodb_uri, chosen) as database:
+    with open_database() as database:
         if not every and (since := brake.engaged_since(database)):
             raise CommandError(f"everything is stopped since {since:%Y-%m-%d %H:%M} UTC; first: {command_name()} resume --all")
         query = selected(database, worlds, filters)
@@ -102,11 +100,3 @@ def _refusal(database: MongoDatabase, world_id: str, options: ResumeOptions) -> 
     except ResumeError as error:
         return str(error)
     return ""
-
-
-def _await_end(database: MongoDatabase) -> list[str]:
-    """Return when no run owns a held world any more; after ``RUNS_END_S`` the runs that still do."""
-    deadline = time.monotonic() + RUNS_END_S
-    while (owners := brake.owners_of_held(database)) and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-    return owners

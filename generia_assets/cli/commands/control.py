@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from generia_assets.cli.connections import addresses, database_at, get_world, open_world, settings
 from generia_assets.cli.console import CommandError, command_name
-from generia_assets.cli.options import CountOnly, Json, Yes
-from generia_assets.cli.parsers import dollars, flag, option, whole
+from generia_assets.cli.options import CountOnly, Json, Yes, dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.cli.selection import After, All, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.content.text import plural
@@ -28,7 +27,6 @@ STOP_S = 10.0
 """How long a run may take to end. Then its world is taken from it, and it is left to itself."""
 TIDY_S = 30.0
 """How long the run of a world that is over may take to give it back."""
-POLL_S = 0.2
 
 MaxCost = Annotated[
     float | None, option("--max-cost-usd", "DOLLARS", "New cap for this world, US dollars over all that it has cost.", dollars)
@@ -37,8 +35,6 @@ MoreCalls = Annotated[
     int, option("--more-calls", "NUMBER", "Raise the limits of model calls and of pictures by so many each.", whole(0))
 ]
 RetryFailed = Annotated[bool, flag("--retry-failed", "Try again what failed for good, too.")]
-
-
 GiveUp = Annotated[
     bool,
     flag(
@@ -178,12 +174,14 @@ def resume(
 
 
 def _resume(world: str, options: ResumeOptions, *, json: bool) -> None:
+    from generia_assets.cli.dagster_link import last_found
     from generia_assets.durable.tasks.control import resume_world
     from generia_assets.queries.worlds import over
 
     with open_world(world) as (database, found):
         world = found.world_id
-        if over(found) and (holder := _await_no_owner(database, world)):  # its run is only tidying up
+        # Where it is over, its run is only tidying up.
+        if over(found) and (holder := last_found(lambda: _holder(database, world), TIDY_S)):
             raise CommandError(f"run {holder} has not ended within {TIDY_S:g} s; see its log in Dagster's pages")
         retried = resume_world(database, world, options)
     again = f", {plural(retried, 'failed task')} again" if retried else ""
@@ -197,7 +195,7 @@ def _await_end(database: MongoDatabase, world: str, runs: WorldRuns) -> str | No
     while (holder := _holder(database, world)) is not None or runs.active():
         if time.monotonic() > deadline:
             return holder
-        time.sleep(POLL_S)
+        time.sleep(0.2)
         runs.end()
     return None
 
@@ -207,14 +205,6 @@ def _holder(database: MongoDatabase, world: str) -> str | None:
 
     found = world_status(database, world)
     return found.owner.run_id if found is not None and _owned(found) else None
-
-
-def _await_no_owner(database: MongoDatabase, world: str) -> str | None:
-    """Return when no living run owns the world any more; after ``TIDY_S`` the run that still does."""
-    deadline = time.monotonic() + TIDY_S
-    while (holder := _holder(database, world)) is not None and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-    return holder
 
 
 def _owned(world: WorldStatus) -> bool:

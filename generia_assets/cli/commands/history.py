@@ -9,8 +9,7 @@ import typer
 
 from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import CommandError, results
-from generia_assets.cli.options import JsonLines, World
-from generia_assets.cli.parsers import choice, flag, limit_option, moment, option
+from generia_assets.cli.options import JsonLines, World, choice, flag, limit_option, moment, option
 from generia_assets.cli.rendering.formats import as_json, print_limit
 from resources.gateway.calls import Api
 
@@ -62,7 +61,7 @@ def history(
     generia history WORLD --task c0007-p0003 --full
     generia history WORLD --type post --json > posts.jsonl
     """
-    from generia_assets.cli.rendering.requests import print_request
+    from generia_assets.cli.rendering.lines import print_request
     from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
 
     wanted = RequestFilter(

@@ -20,7 +20,7 @@ import typer
 
 from generia_assets.cli.connections import settings
 from generia_assets.cli.console import CommandError, remarks, results, safe_line
-from generia_assets.cli.options import Json
+from generia_assets.cli.options import Json, flag, option
 from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
@@ -32,7 +32,6 @@ from generia_assets.cli.order import (
     Seed,
     Users,
 )
-from generia_assets.cli.parsers import flag, option
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content import languages
 from generia_assets.content.documents import Quality, WorldRequest

@@ -15,8 +15,7 @@ import typer
 from generia_assets.catalog import ASSETS, EXTENDED, PARTS, TaskType, Unit, with_downstream
 from generia_assets.cli.connections import addresses, open_world, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results
-from generia_assets.cli.options import Json, World
-from generia_assets.cli.parsers import choice, dollars, flag, option, whole
+from generia_assets.cli.options import Json, World, choice, dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import about, as_json
 from generia_assets.content.text import dollars as in_dollars
 from generia_assets.content.text import plural

@@ -10,8 +10,7 @@ from rich.text import Text as Line
 
 from generia_assets.cli.connections import open_database, open_world, settings
 from generia_assets.cli.console import command_name, labels, results, safe_line
-from generia_assets.cli.options import Json, JsonLines, world_argument
-from generia_assets.cli.parsers import limit_option
+from generia_assets.cli.options import Json, JsonLines, limit_option, world_argument
 from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, moment, of_total, print_limit
 from generia_assets.cli.selection import StateOption, state_query
 from generia_assets.content.text import dollars, plural
@@ -43,10 +42,8 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     if world is None:
         list_worlds(json=json)
         return
-    chosen = settings()
     with open_world(world) as (database, found):
-        calls = in_flight(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
-        _show(found, calls, json=json)
+        _show(found, in_flight(database, found.world_id, settings()), json=json)
 
 
 def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines = False) -> None:
@@ -132,7 +129,7 @@ def _state(world: WorldStatus) -> str:
 
 
 def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
-    from generia_assets.cli.rendering.progress import STAGE_WORDS, breaker_line, progress_line
+    from generia_assets.cli.rendering.lines import STAGE_WORDS, breaker_line, progress_line
 
     breakers = () if world.done else calls.breakers
     if json:

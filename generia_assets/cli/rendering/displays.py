@@ -22,8 +22,7 @@ from rich.text import Text as Line
 
 from generia_assets.cli.console import safe_line
 from generia_assets.cli.rendering.formats import time_left
-from generia_assets.cli.rendering.progress import STAGE_WORDS, breaker_line, progress_line
-from generia_assets.cli.rendering.requests import print_log
+from generia_assets.cli.rendering.lines import STAGE_WORDS, breaker_line, print_log, progress_line
 from generia_assets.cli.texts import Text
 from generia_assets.cli.watching import Snapshot
 from generia_assets.content.text import dollars
