@@ -13,19 +13,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Self
 
-from generia_assets.content.documents import (
-    Character,
-    CharacterAvatar,
-    CharacterBrief,
-    Document,
-    Media,
-    Post,
-    PostBrief,
-    PostImage,
-    WorldDescription,
-    WorldImages,
-    WorldRequest,
-)
+from generia_assets.content import documents
+from generia_assets.content.documents import Document, Media
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
 
 
@@ -189,7 +178,7 @@ class TaskType(StrEnum):
     INIT_WORLD_CREATION = AssetSpec(
         task_name="init_world_creation",
         name="world_request",
-        holds=WorldRequest,
+        holds=documents.WorldRequest,
         unit=Unit.WORLD,
         upstream=(),
         stage="initializing",
@@ -203,7 +192,7 @@ class TaskType(StrEnum):
     GENERATE_WORLD_DESCRIPTION = AssetSpec(
         task_name="generate_world_description",
         name="world_description",
-        holds=WorldDescription,
+        holds=documents.WorldDescription,
         unit=Unit.WORLD,
         upstream=("world_request",),
         stage="world_description",
@@ -220,7 +209,7 @@ class TaskType(StrEnum):
     GENERATE_WORLD_IMAGE = AssetSpec(
         task_name="generate_world_image",
         name="world_images",
-        holds=WorldImages,
+        holds=documents.WorldImages,
         unit=Unit.WORLD,
         upstream=_WORLD,
         per="world_description",
@@ -239,7 +228,7 @@ class TaskType(StrEnum):
     GENERATE_CHARACTER_BATCH = AssetSpec(
         task_name="generate_character_batch",
         name="character_briefs",
-        holds=CharacterBrief,
+        holds=documents.CharacterBrief,
         unit=Unit.PEOPLE_BATCH,
         upstream=_WORLD,
         stage="characters",
@@ -259,7 +248,7 @@ class TaskType(StrEnum):
     GENERATE_CHARACTER = AssetSpec(
         task_name="generate_character",
         name="characters",
-        holds=Character,
+        holds=documents.Character,
         unit=Unit.PERSON,
         upstream=(*_WORLD, "character_briefs"),
         stage="characters",
@@ -275,7 +264,7 @@ class TaskType(StrEnum):
     GENERATE_CHARACTER_AVATAR = AssetSpec(
         task_name="generate_character_avatar",
         name="character_avatars",
-        holds=CharacterAvatar,
+        holds=documents.CharacterAvatar,
         unit=Unit.PERSON,
         upstream=(*_WORLD, "characters"),
         per="characters",
@@ -293,7 +282,7 @@ class TaskType(StrEnum):
     GENERATE_POST_BATCH = AssetSpec(
         task_name="generate_post_batch",
         name="post_briefs",
-        holds=PostBrief,
+        holds=documents.PostBrief,
         unit=Unit.POST_BATCH,
         upstream=(*_WORLD, "characters"),
         stage="posts",
@@ -308,7 +297,7 @@ class TaskType(StrEnum):
     GENERATE_POST = AssetSpec(
         task_name="generate_post",
         name="posts",
-        holds=Post,
+        holds=documents.Post,
         unit=Unit.POST,
         upstream=(*_WORLD, "characters", "post_briefs"),
         stage="posts",
@@ -325,7 +314,7 @@ class TaskType(StrEnum):
     GENERATE_POST_IMAGE = AssetSpec(
         task_name="generate_post_image",
         name="post_images",
-        holds=PostImage,
+        holds=documents.PostImage,
         unit=Unit.POST,
         upstream=(*_WORLD, "characters", "posts"),
         stage="posts",

@@ -83,9 +83,8 @@ class SensorSettings(BaseModel):
 
     kafka_start: Annotated[str, AfterValidator(_start)] = Field(
         "installation",
-        description="where the first start begins to read orders: installation (10 minutes before that start), "
-        "latest, earliest, or a time "
-        "such as 2026-03-01T12:00:00Z",
+        description="where the first start begins to read orders: installation (10 minutes before that start), latest, earliest, "
+        "or a time such as 2026-03-01T12:00:00Z",
     )
     sensor_poll_seconds: Seconds = Field(4.7, le=25, description="longest wait for a message within a tick of the sensor")
     sensor_max_records: int = Field(100, ge=1, le=10_000, description="messages that one tick reads")
@@ -148,9 +147,8 @@ class PagesSettings(BaseModel):
     )
     allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
         "",
-        description="host names, separated by commas, by which browsers may ask for the pages, beside loopback "
-        "and the host of PAGES_URL "
-        "(docs/security.md)",
+        description="host names, separated by commas, by which browsers may ask for the pages, beside loopback and the host of "
+        "PAGES_URL (docs/security.md)",
     )
 
 
@@ -161,14 +159,13 @@ class FleetSettings(BaseModel):
 
     celery_broker_url: Annotated[SecretStr, AfterValidator(_broker_url)] = Field(
         SecretStr(""),
-        description="broker between Dagster's daemon and the workers, amqp://host:5672// or redis://host. "
-        "Empty: runs on one machine "
-        "(docs/scaling.md)",
+        description="broker between Dagster's daemon and the workers, amqp://host:5672// or redis://host. Empty: runs on one "
+        "machine (docs/scaling.md)",
     )
     dagster_postgres_url: Annotated[SecretStr, AfterValidator(_postgres_url)] = Field(
         SecretStr(""),
-        description="storage of Dagster in PostgreSQL, postgresql+psycopg2://host/database. Needed with "
-        "CELERY_BROKER_URL. Empty: SQLite",
+        description="storage of Dagster in PostgreSQL, postgresql+psycopg2://host/database. Needed with CELERY_BROKER_URL. "
+        "Empty: SQLite",
     )
 
 

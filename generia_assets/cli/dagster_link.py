@@ -1,6 +1,6 @@
 """Dagster's instance for the command line: whether a daemon is alive, which run has a world, ending that run.
 
-Dagster is imported only when one of these is asked (it costs a second). Not here: what stopping means (commands/control.py).
+Dagster is imported only when one of these is asked (it costs a second). Not here: what stopping means (commands/stopping.py).
 """
 
 from __future__ import annotations

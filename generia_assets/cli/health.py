@@ -54,7 +54,6 @@ def _finding(health: Health, part: str, found: str, advice: str = "") -> HealthF
 
 
 ok, note, wrong = (partial(_finding, health) for health in (Health.OK, Health.NOTE, Health.WRONG))
-"""Make findings of each state."""
 
 
 def unavailable(part: str, error: ConnectionError) -> HealthFinding:

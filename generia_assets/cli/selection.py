@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from generia_assets.cli.connections import get_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.options import choice, dollars, flag, moment, option, world_argument
-from generia_assets.durable.status import State
+from generia_assets.durable.status import OURS, State
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -43,8 +43,6 @@ CostOver = Annotated[float | None, option("--cost-over", "DOLLARS", "Only worlds
 
 
 def state_query(state: str | None) -> MongoDocument:
-    from generia_assets.durable.status import OURS
-
     if state is None:
         return {}
     if state == PARKED:

@@ -25,7 +25,6 @@ from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 Place = tuple[TaskType, str]
-"""A task by its type and key."""
 
 
 class Link(FrozenModel):

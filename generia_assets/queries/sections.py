@@ -57,7 +57,6 @@ RECORDS: Mapping[str, RecordSection] = {
     "status": RecordSection(STATUS, "", "_id", (), world_field="_id"),
 }
 SECTIONS = (*ASSET_OF, *RECORDS)
-"""The sections of a world's records."""
 
 
 def documents(

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from resources.kafka.dead_letters import DeadLetter
 
 SHOWN = 120
-"""Characters of a letter that the list shows."""
 
 LETTERS = 20
-"""Letters that people are shown where they set no limit."""
 
 Limit = Annotated[int | None, limit_option(LETTERS, 10_000, what="The last so many")]
 AsJson = Annotated[bool, flag("--json", "One JSON object a line, with the whole message.")]

@@ -33,7 +33,6 @@ Until = Annotated[datetime | None, option("--until", "WHEN", "Only calls begun b
 Texts = Annotated[bool, flag("--texts", "With the beginnings of what was asked and answered.")]
 Full = Annotated[bool, flag("--full", "With whole texts: system instruction, every part, schema, answer.")]
 SHOWN = 50
-"""Requests that people are shown where they set no limit."""
 Limit = Annotated[int | None, limit_option(SHOWN, what="The newest so many")]
 
 

@@ -38,7 +38,6 @@ Part = Annotated[
 ]
 MOST = 1_000_000
 SHOWN = 40
-"""Lines that people are shown where they set no limit."""
 Lines = Annotated[
     int | None, option("--lines", "NUMBER", f"Lines from the end; else {SHOWN}, and with --json all.", whole(1, MOST))
 ]

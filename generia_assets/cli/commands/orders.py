@@ -10,21 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from generia_assets.cli import order as ordering
 from generia_assets.cli.connections import addresses, get_world_or_order, open_database, open_world, settings
 from generia_assets.cli.console import CommandError, command_name, labels, remarks, results, safe_line
 from generia_assets.cli.options import Images, Json, Log, Texts, World, flag, option, task_id, whole
-from generia_assets.cli.order import (
-    DEFAULT_POSTS,
-    DEFAULT_USERS,
-    MaxCost,
-    Posts,
-    PriorityOption,
-    Prompt,
-    QualityOption,
-    Seed,
-    TierOption,
-    Users,
-)
 from generia_assets.cli.rendering.formats import about, as_json, print_result, share
 from generia_assets.content import languages
 from generia_assets.content.documents import Quality
@@ -72,15 +61,15 @@ Priority = Annotated[
 
 
 def send(
-    prompt: Prompt,
-    users: Users = DEFAULT_USERS,
-    posts: Posts = DEFAULT_POSTS,
-    quality: QualityOption = Quality.STANDARD,
+    prompt: ordering.Prompt,
+    users: ordering.Users = ordering.DEFAULT_USERS,
+    posts: ordering.Posts = ordering.DEFAULT_POSTS,
+    quality: ordering.QualityOption = Quality.STANDARD,
     world_id: WorldId = None,
-    max_cost_usd: MaxCost = None,
-    service_tier: TierOption = None,
-    seed: Seed = None,
-    priority: PriorityOption = 0,
+    max_cost_usd: ordering.MaxCost = None,
+    service_tier: ordering.TierOption = None,
+    seed: ordering.Seed = None,
+    priority: ordering.PriorityOption = 0,
     json: Json = False,
 ) -> None:
     """Order a world by Kafka message, and print the world's id.
@@ -92,12 +81,10 @@ def send(
     generia send --users 25 --posts 150 --prompt "a harbour on the back of a whale"
     world=$(generia send --prompt "город, который чинит звёзды" --max-cost-usd 0.5) && generia watch $world
     """
-    from generia_assets.cli.order import knowledge, new_order, world_parameters
-    from generia_assets.cli.order import send as send_order
     from generia_assets.quotes import cap_warning, order_quote
 
     chosen = settings()
-    parameters = world_parameters(
+    parameters = ordering.world_parameters(
         chosen,
         users=users,
         posts=posts,
@@ -108,10 +95,10 @@ def send(
         seed=seed,
         priority=priority,
     )
-    order = new_order(parameters, world_id)
+    order = ordering.new_order(parameters, world_id)
     kafka = addresses(chosen).kafka
-    expected = order_quote(chosen, knowledge(chosen), order.world_id, parameters)
-    send_order(order, kafka, chosen.kafka_tasks_topic)
+    expected = order_quote(chosen, ordering.knowledge(chosen), order.world_id, parameters)
+    ordering.send(order, kafka, chosen.kafka_tasks_topic)
     if json:
         typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
         return
@@ -201,10 +188,10 @@ def prioritise(world: World, priority: Priority, json: Json = False) -> None:
 
 
 def quote(
-    users: Users = DEFAULT_USERS,
-    posts: Posts = DEFAULT_POSTS,
-    quality: QualityOption = Quality.STANDARD,
-    service_tier: TierOption = None,
+    users: ordering.Users = ordering.DEFAULT_USERS,
+    posts: ordering.Posts = ordering.DEFAULT_POSTS,
+    quality: ordering.QualityOption = Quality.STANDARD,
+    service_tier: ordering.TierOption = None,
     language: LanguageOption = None,
     compare: Compare = False,
     json: Json = False,
@@ -222,17 +209,18 @@ def quote(
     generia quote --users 25 --posts 150 --compare
     generia quote --users 1000 --posts 10000 --quality high --json | jq .cost_usd
     """
-    from generia_assets.cli.order import knowledge, world_parameters
     from generia_assets.cli.rendering.comparison import print_comparison
     from generia_assets.quotes import compare as compare_quotes
     from generia_assets.quotes import quote_for
 
     chosen = settings()
-    order = world_parameters(chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier)
+    order = ordering.world_parameters(
+        chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier
+    )
     size, console = f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}", results()
     if compare and service_tier is not None:
         raise CommandError("--service-tier: --compare shows all of them; leave one of the two out", 2)
-    known = knowledge(chosen)
+    known = ordering.knowledge(chosen)
     quoted = quote_for(chosen, known, order, language=language)
     quotes = compare_quotes(chosen, known, order, language=language) if compare else []
     if json:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 20
-"""Objects that people are shown where they set no limit."""
 TYPED = [section for section, record in RECORDS.items() if record.type_field]
 
 AnySection = Annotated[

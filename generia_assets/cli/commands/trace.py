@@ -38,7 +38,6 @@ AnItem = Annotated[
 
 
 STEPS = {task_type.asset.step.replace(" ", "-"): task_type for task_type in TaskType}
-"""The steps that --step can choose, by word."""
 
 OneStep = Annotated[
     str | None,

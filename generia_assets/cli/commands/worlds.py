@@ -14,17 +14,15 @@ from generia_assets.cli.options import Json, JsonLines, limit_option, world_argu
 from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, moment, of_total, print_limit
 from generia_assets.cli.selection import StateOption, state_query
 from generia_assets.content.text import dollars, plural
-from generia_assets.durable.status import State
+from generia_assets.durable.status import State, WorldStatus, statuses
 
 if TYPE_CHECKING:
-    from generia_assets.durable.status import WorldStatus
     from generia_assets.queries.in_flight import InFlightCalls
     from resources.mongodb.stored import UnreadableRecord
 
 AnyWorld = Annotated[str | None, world_argument("Without it the newest worlds are listed.")]
 SHORT_ID = 8
 SHOWN = 20
-"""Worlds that people are shown where they set no limit."""
 Limit = Annotated[int | None, limit_option(SHOWN, 10_000)]
 
 
@@ -59,7 +57,6 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     from pymongo import DESCENDING
 
     from generia_assets.durable.collections import STATUS
-    from generia_assets.durable.status import statuses
 
     most = limit if json else limit or SHOWN
     with open_database() as database:

@@ -163,12 +163,9 @@ def display_on(console: Console, *, full_texts: bool = False) -> Display:
 
 
 def _now(snapshot: Snapshot) -> str:
-    calls = (
-        ""
-        if not snapshot.in_flight or not snapshot.in_flight.llm
-        else f"; {snapshot.in_flight.llm} of {snapshot.in_flight.llm_ceiling} calls in flight"
-    )
-    return calls + (f"; {time_left(snapshot.left)}" if snapshot.left is not None else "")
+    calls = snapshot.in_flight
+    flying = f"; {calls.llm} of {calls.llm_ceiling} calls in flight" if calls and calls.llm else ""
+    return flying + (f"; {time_left(snapshot.left)}" if snapshot.left is not None else "")
 
 
 def _print_text(console: Console, text: Text) -> None:

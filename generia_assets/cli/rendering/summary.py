@@ -21,7 +21,6 @@ from generia_assets.settings import Settings
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 3
-"""People and posts that the summary shows."""
 
 
 class WorldResult(BaseModel):
