@@ -14,7 +14,8 @@ from typing import NoReturn, ParamSpec, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from generia_assets.catalog import AssetSpec, TaskType, Unit
+from generia_assets.asset_spec import AssetSpec, Unit
+from generia_assets.catalog import TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import (
     Acquaintance,

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from generia_assets.catalog import ASSETS, AssetSpec
+from generia_assets.asset_spec import AssetSpec
+from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import Document
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.collections import STATUS, TASKS

@@ -5,8 +5,9 @@ from functools import partial
 
 import dagster as dg
 
+from generia_assets.asset_spec import AssetSpec
 from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_keys, check
-from generia_assets.catalog import ASSETS, AssetSpec, TaskType, pictures_of, upstream_of
+from generia_assets.catalog import ASSETS, TaskType, pictures_of, upstream_of
 from generia_assets.content.documents import Media, Post, PostImage
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.status import Failure, status_of

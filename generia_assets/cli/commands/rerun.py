@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from generia_assets.catalog import ASSETS, EXTENDED, PARTS, TaskType, Unit, with_downstream
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import ASSETS, EXTENDED, PARTS, TaskType, with_downstream
 from generia_assets.cli.connections import addresses, open_world, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.options import Json, World, choice, dollars, flag, option, whole
