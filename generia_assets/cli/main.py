@@ -86,7 +86,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Make a world": {
         "demo": Entry("local_services.demo", "Start a whole generator, make one world, show it, and end."),
         "dev": Entry("local_services.dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
-        "quote": Entry("orders", "Say what a world takes before it is ordered."),
+        "quote": Entry("quotes", "Say what a world takes before it is ordered."),
         "send": Entry("orders", "Order a world by Kafka message, and print the world's id."),
         "watch": Entry(
             "orders",

@@ -1,46 +1,26 @@
-"""Ordering worlds: ``generia send``, ``generia watch``, ``generia prioritise`` and ``generia quote``.
+"""Ordering worlds: ``generia send``, ``generia watch`` and ``generia prioritise``.
 
-Not here: the message (order.py), how progress looks (displays.py).
+Not here: the price (quotes.py), the message (order.py), how progress looks (displays.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from generia_assets.cli import order as ordering
 from generia_assets.cli.connections import addresses, get_world_or_order, open_database, open_world, settings
-from generia_assets.cli.console import CommandError, command_name, labels, remarks, results, safe_line
-from generia_assets.cli.options import Images, Json, Log, Texts, World, flag, option, task_id, whole
-from generia_assets.cli.rendering.formats import about, as_json, print_result, share
-from generia_assets.content import languages
+from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
+from generia_assets.cli.options import Images, Json, Log, Texts, World, option, task_id, whole
+from generia_assets.cli.rendering.formats import as_json, print_result
 from generia_assets.content.documents import Quality
-from generia_assets.content.text import plural
 from generia_assets.durable.orders.order import HIGHEST_PRIORITY
 
 if TYPE_CHECKING:
-    from generia_assets.quotes import Quote
     from resources.mongodb.connection import MongoDatabase
 
 
-def _language(given: str) -> str:
-    if not languages.tag(given):
-        raise typer.BadParameter(f"{given[:60]!r} is no language; name one in English or by its tag, such as Japanese or ja.")
-    return languages.canonical(given)
-
-
-LanguageOption = Annotated[
-    str | None,
-    option(
-        "--language",
-        "NAME",
-        "Estimate from the finished worlds in this language; without it, from those in all languages.",
-        _language,
-    ),
-]
-Compare = Annotated[bool, flag("--compare", "A table of all service tiers, models and image providers.")]
 WorldId = Annotated[str | None, option("--world-id", "UUID", "UUID for the world; without it a new one.")]
 Task = Annotated[
     str | None, option("--task", "ID", "Until this order for a part of it is carried out, too: the id `rerun` prints.", task_id)
@@ -185,75 +165,3 @@ def prioritise(world: World, priority: Priority, json: Json = False) -> None:
     over = " It is over; what is made of it again has this priority." if found.done else ""
     text = f"World {found.world_id} has priority {priority}, before {found.priority}.{over}"
     print_result({"world_id": found.world_id, "priority": priority, "before": found.priority}, text, json=json)
-
-
-def quote(
-    users: ordering.Users = ordering.DEFAULT_USERS,
-    posts: ordering.Posts = ordering.DEFAULT_POSTS,
-    quality: ordering.QualityOption = Quality.STANDARD,
-    service_tier: ordering.TierOption = None,
-    language: LanguageOption = None,
-    compare: Compare = False,
-    json: Json = False,
-) -> None:
-    """Say what a world takes before it is ordered.
-
-    Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: texts by what the worlds
-    used that were finished here, at today's price of the model that is asked (GEMINI_MODEL or who took over from it), or else by
-    assumptions; minutes by the pace of recent calls, or else of a fast model. 19 of 20 bills are in the interval in brackets, once
-    enough worlds were finished here. Says what ends or changes when. `--compare` has all service tiers, models and image providers
-    in one table, the cheapest first. Needs no server and spends nothing.
-
-    \b
-    generia quote --users 25 --posts 150 --language Japanese
-    generia quote --users 25 --posts 150 --compare
-    generia quote --users 1000 --posts 10000 --quality high --json | jq .cost_usd
-    """
-    from generia_assets.cli.rendering.comparison import print_comparison
-    from generia_assets.quotes import compare as compare_quotes
-    from generia_assets.quotes import quote_for
-
-    chosen = settings()
-    order = ordering.world_parameters(
-        chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier
-    )
-    size, console = f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}", results()
-    if compare and service_tier is not None:
-        raise CommandError("--service-tier: --compare shows all of them; leave one of the two out", 2)
-    known = ordering.knowledge(chosen)
-    quoted = quote_for(chosen, known, order, language=language)
-    quotes = compare_quotes(chosen, known, order, language=language) if compare else []
-    if json:
-        typer.echo(as_json({"quotes": quotes} if compare else quoted))
-        return
-    if quotes:
-        print_comparison(console, size, quotes, quoted)
-        return
-    console.print(f"{size}, with {quoted.model} at {quoted.service_tier.value}:")
-    labels(console, _lines(quoted))
-    console.print(f"To order it: {command_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")
-
-
-def _lines(quoted: Quote) -> Iterator[tuple[str, str]]:
-    from generia_assets.queries.learned import FEWEST_WORLDS
-    from generia_assets.quotes import price_sentence
-
-    pace = "by the pace of calls made here lately" if quoted.measured else "assumed of a fast model; here nothing was measured yet"
-    yield "calls", f"{quoted.llm_calls} of the language model, {plural(quoted.image_calls, 'picture')}"
-    yield "tokens", f"about {quoted.input_tokens:,} in ({quoted.cached_tokens:,} of them cached), {quoted.output_tokens:,} out"
-    yield "dollars", f"about {quoted.price}"
-    of_texts, of_pictures = (share(usd / (quoted.cost_usd or 1)) for usd in (quoted.texts_usd, quoted.pictures_usd))
-    yield "  texts", f"{price_sentence(quoted.texts_usd, quoted.texts_interval_usd)}, {of_texts}"
-    yield "  pictures", f"{price_sentence(quoted.pictures_usd, quoted.pictures_interval_usd)}, {of_pictures}, by {quoted.images}"
-    if quoted.learned_worlds:
-        yield "learned", f"from {plural(quoted.learned_worlds, 'world')} that were finished here {quoted.learned}"
-    else:
-        yield (
-            "assumed",
-            f"of texts in English, until {FEWEST_WORLDS} worlds were finished here; other scripts take up to twice as much",
-        )
-    yield "time", f"about {about(60 * quoted.minutes)}, {pace}"
-    limits = f"{plural(quoted.llm_call_limit, 'call')}, {plural(quoted.image_call_limit, 'picture')}"
-    yield "never more", f"than {limits} (BUDGET_SPARE)"
-    for change in quoted.changes:
-        yield "model", change
