@@ -140,12 +140,6 @@ class WorldRuns:
         return run_id is not None and self._instance.has_run(run_id)
 
 
-@contextmanager
-def world_runs(home: Path, world_id: str) -> Iterator[WorldRuns]:
-    with instance_at(home) as instance:
-        yield WorldRuns(instance, world_id)
-
-
 def cancel_queued(instance: DagsterInstance, orders: Mapping[str, str | None]) -> int:
     """Take the runs of these worlds out of Dagster's queue. Returns how many there were.
 

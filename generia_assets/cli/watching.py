@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -103,8 +103,7 @@ def follow(
     expected = options.latency or recent_latency(database, settings)
     generation, began, looking_since = None, datetime.now(UTC), time.monotonic()
     time_left = TimeLeft(None, lambda: expected)
-    with ExitStack() as stack:
-        stream = stack.enter_context(TextStream(database, world_id, earlier=options.earlier, folder=folder))
+    with closing(TextStream(database, world_id, earlier=options.earlier, folder=folder)) as stream:
         log = LogFollower(database, world_id, None, calls=False) if options.log else None
         log_read_at, known = 0.0, False
         while True:

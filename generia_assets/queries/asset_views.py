@@ -20,7 +20,7 @@ from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import Document
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.status import State
+from generia_assets.queries.records import completed
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import POINTERS, TRIES, DocumentStore, NotMaterializedError
 from resources.mongodb.stored import UnreadableRecord, readable
@@ -168,12 +168,7 @@ class AssetViews:
         return self._being_made(spec, logger.warning).count() if stored is None else stored
 
     def _being_made(self, spec: AssetSpec, on_unreadable: Callable[[UnreadableRecord], object]) -> AssetView:
-        made = {
-            "world_id": self.world_id,
-            "generation": self.generation,
-            "type": spec.task_type.value,
-            "status": State.COMPLETED.value,
-        }
+        made = completed(self.world_id, self.generation, spec.task_type)
         prefix = "result.briefs." if spec.unit.batched else "result."
         return AssetView(self.database, TASKS, made, on_unreadable, prefix, spec.unit.batched)
 

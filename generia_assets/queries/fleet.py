@@ -115,15 +115,16 @@ def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
         "image_calls": {"$sum": "$api_calls_made_images"},
         "oldest": {"$min": {"$cond": [{"$eq": [{"$type": "$created_at"}, "date"]}, "$created_at", None]}},
     }
-    rows = database[STATUS].aggregate([{"$match": {"status": {"$in": _STATES}}}, {"$group": group}])
+    rows = database[STATUS].aggregate([{"$match": {"status": {"$in": list(State)}}}, {"$group": group}])
     return [FleetWorlds(state=row.pop("_id"), **row) for row in rows]
 
 
 def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
     """The tasks of the worlds that changed last; answered by an index alone."""
+    known = {"status": {"$in": list(State)}, "type": {"$in": list(TaskType)}}
     counted = database[TASKS].aggregate(
         [
-            {"$match": {"world_id": {"$in": last_changed(database)}, "status": {"$in": _STATES}, "type": {"$in": _TYPES}}},
+            {"$match": {"world_id": {"$in": last_changed(database)}, **known}},
             {"$group": {"_id": {"type": "$type", "status": "$status"}, "tasks": {"$sum": 1}}},
         ]
     )
@@ -176,8 +177,6 @@ def api_status(database: MongoDatabase) -> ApiStatus:
     )
 
 
-_STATES = [state.value for state in State]
-_TYPES = [task_type.value for task_type in TaskType]
 _COUNTABLE = {"api_type": {"$type": "string"}, "outcome": {"$type": "string"}} | {
     field: {"$not": {"$type": ["string", "object", "array", "bool", "date"]}} for field in ("duration_ms", "waited_ms")
 }

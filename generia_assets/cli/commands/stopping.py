@@ -16,10 +16,10 @@ from generia_assets.cli.dagster_link import (
     POLL_S,
     WorldRuns,
     cancel_queued,
+    instance_at,
     instance_if_known,
     last_found,
     mark_cancelled,
-    world_runs,
 )
 from generia_assets.cli.rendering.formats import print_result
 from generia_assets.cli.selection import Filters, selected
@@ -54,7 +54,8 @@ def stop_one(world: str, *, for_good: bool, json: bool) -> None:
             advice = "run this where the generator runs, or terminate the world's run in Dagster's pages"
             raise CommandError(f"DAGSTER_HOME is not set, and no `generia dev` runs from this folder: {advice}")
         hold_calls(database, world)  # first: Dagster takes its time, and the run its own to end
-        with world_runs(where.dagster_home, world) as runs:
+        with instance_at(where.dagster_home) as instance:
+            runs = WorldRuns(instance, world)
             ended = runs.end()
             if not ended and _owned(found) and not runs.knows(found.owner.run_id):
                 hold_calls(database, world, seconds=0)
