@@ -70,9 +70,8 @@ class AssetView:
         """
         query = {**self.filter, **self._with_paths(wanted or {})}
         order = [(self.field(name), direction) for name, direction in sort]
-        found: Iterable[MongoDocument] = (
-            self.database[self.collection].find(query, batch_size=limit or 500).sort(order).limit(limit)
-        )
+        stored = self.database[self.collection]
+        found: Iterable[MongoDocument] = stored.find(query, batch_size=limit or 500, sort=order, limit=limit)
         if self.batched:
             found = ({**record, "result": brief} for record in found for brief in record["result"]["briefs"])
         return readable(model, found, self.collection, self.on_unreadable, at=self._document)

@@ -134,9 +134,8 @@ def stop_many(worlds: list[str], filters: Filters, *, every: bool, dry_run: bool
             brake.engage(database)
         count = brake.hold(database, query, brake.StoppedWith.ALL if every else brake.StoppedWith.FILTER)
         held_after = time.monotonic() - began
-        remarks().print(
-            f"No call of {plural(count, 'world')} begins any more. Runs wait for the answers to calls in flight, and end."
-        )
+        called_off = f"No call of {plural(count, 'world')} begins any more."
+        remarks().print(f"{called_off} Runs wait for the answers to calls in flight, and end.")
         with instance_if_known(where.dagster_home) as instance:
             brake.mark_held_stopped(database)
             cancelled = 0 if instance is None else cancel_queued(instance, brake.held_orders(database))

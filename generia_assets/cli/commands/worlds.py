@@ -61,9 +61,8 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     most = limit if json else limit or SHOWN
     with open_database() as database:
         # Read whole before anything is printed: a world that changes while a slow reader blocks us would move, and be missed.
-        records = list(
-            database[STATUS].find(state_query(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1)
-        )
+        newest = database[STATUS].find(state_query(state)).sort("updated_at", DESCENDING)
+        records = list(newest if most is None else newest.limit(most + 1))
     unreadable: list[UnreadableRecord] = []
     found = list(statuses(records[:most], unreadable.append))
     if json:
@@ -93,9 +92,7 @@ def _table(worlds: list[WorldStatus]) -> FittedTable:
         (
             safe_line(one.world_id),
             safe_line(one.name, 18),
-            Line(
-                _state(one) + (f", priority {one.priority}" if one.priority and not one.done else ""), _STYLES.get(one.status, "")
-            ),
+            Line(_state(one), _STYLES.get(one.status, "")),
             of_total(one.users_created, one.users_predicted),
             of_total(one.posts_created, one.posts_predicted),
             f"{one.cost_usd:.3f}",
@@ -116,13 +113,13 @@ _STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.IN_PROGRESS: "ye
 
 
 def _state(world: WorldStatus) -> str:
+    priority = f", priority {world.priority}" if world.priority and not world.done else ""
     if world.deleting_since:
-        return "being deleted"
+        return f"being deleted{priority}"
+    state = world.status.value.replace("_", " ")
     if world.history:
-        return f"history: {world.status.value.replace('_', ' ')}"
-    if world.parked and not world.done:
-        return f"parked: {world.parked.kind}"
-    return "in progress" if world.status is State.IN_PROGRESS else world.status.value
+        return f"history: {state}{priority}"
+    return f"parked: {world.parked.kind}{priority}" if world.parked and not world.done else f"{state}{priority}"
 
 
 def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
