@@ -96,9 +96,8 @@ def prompts(
         seed=ordering.DEFAULT_SEED if seed is None else seed,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),  # the same in every run; no request contains it
     )
-    asked: list[DryRequest] = []
     source = _Samples(prompt) if answers is None else _Recorded(answers)
-    asyncio.run(DryRun(request, source, asked.append).run())
+    asked = asyncio.run(DryRun(request, source).run())
     open_ = [one for one in asked if one.answer is None]
     try:
         if out is not None:
