@@ -12,6 +12,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import getdoc
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,7 +68,7 @@ class DocumentedGroup(TyperGroup):
 class Entry:
     """A command: its module (one without a dot is in commands/), its short help, its own exit statuses beside 2 and 130.
 
-    ``function``: its name there, if it is not the command's. ``about`` is the first line of the function's docstring.
+    ``function``: its name there, if it is not the command's. The help goes on with the function's docstring.
     ``takes_negative``: an argument may be a negative number.
     """
 
@@ -154,7 +155,8 @@ def load(name: str) -> Command:
         return typer.main.get_command(found)
     alone = typer.Typer(**PLAIN)
     context = {"ignore_unknown_options": entry.takes_negative}
-    alone.command(name, cls=Documented, context_settings=context, epilog=EXIT_STATUSES.replace(ENDS, entry.ends))(guarded(found))
+    about, ends = f"{entry.about}\n\n{getdoc(found)}", EXIT_STATUSES.replace(ENDS, entry.ends)
+    alone.command(name, cls=Documented, context_settings=context, help=about, epilog=ends)(guarded(found))
     return typer.main.get_command(alone)
 
 

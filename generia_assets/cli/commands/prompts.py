@@ -65,9 +65,7 @@ def prompts(
     as_page: AsPage = None,
     json: Json = False,
 ) -> None:
-    """Write every request of a small world into files, without a call.
-
-    Needs no server and spends nothing. A file for each request, numbered in the order of work: instructions, world, item,
+    """Needs no server and spends nothing. A file for each request, numbered in the order of work: instructions, world, item,
     and the schema of the answer. The same order gives the same files: `diff -r` shows what a change of a template changes.
 
     With --answers the answers come from a folder, by hand or from a model: for 012.character.@mira.txt it is

@@ -43,9 +43,7 @@ _ADVICE = {
 
 
 def stats(world: World, json: Json = False) -> None:
-    """Count what a world took: tasks, calls, times, tokens, dollars, and where its time went.
-
-    Times are from a task's beginning to its end. `waiting` is what its calls waited for their turn (a slot, the budget, a pause
+    """Times are from a task's beginning to its end. `waiting` is what its calls waited for their turn (a slot, the budget, a pause
     that the API demanded), `calling` what the answers took: sums over calls, many of which were in flight at once. `cached` is
     the share of the prompts' tokens that the provider had cached. Numbers are of all the world's generations; the path at the end
     is of the present one: the chain of tasks that ended last, each waiting for the one before.
