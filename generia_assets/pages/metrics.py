@@ -63,7 +63,7 @@ class _Fleet(Collector):
         self._kept: dict[str, tuple[float, list[Metric]]] = {}
 
     def collect(self) -> Iterator[Metric]:
-        measured = gauge("measured", "1 if this part of the figures could be read, else 0 and the part is missing", "part")
+        measured: dict[str, bool] = {}
         most = math.inf
         for name, section in SECTIONS.items():
             families = None
@@ -75,14 +75,13 @@ class _Fleet(Collector):
                 most = 0 if isinstance(error, ServerSelectionTimeoutError) else HURRIED_S
             except _DAMAGED:
                 logger.exception("metrics of %s are left out: a document cannot be read", name)
-            measured.add_metric([name], families is not None)
+            measured[name] = families is not None
             yield from families or ()
-        yield measured
+        yield gauge("measured", "1 if this part of the figures could be read, else 0 and the part is missing", measured, "part")
         yield build_info()
         if address := settings().code_server:
-            starts = gauge("code_server_starts_runs", "1 if the code server answers and starts runs, 0 if it is stuck or gone")
-            starts.add_metric([], starts_runs(address, timeout=SECTION_S))
-            yield starts
+            about = "1 if the code server answers and starts runs, 0 if it is stuck or gone"
+            yield gauge("code_server_starts_runs", about, starts_runs(address, timeout=SECTION_S))
 
     def _read(self, name: str, section: MetricsSection, seconds: float) -> list[Metric]:
         until, families = self._kept.get(name, (0.0, []))
