@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from resources.gateway.outcomes import FatalCallError, RequestRejectedError
+from resources.gateway.outcomes import FatalCallError, RequestFailedError, RequestRejectedError
 
 MOST_PIXELS = 40_000_000
 """Larger ones are not decoded: a file of a few kilobytes can claim to be gigabytes of pixels. Ours have one or two million."""
@@ -88,6 +88,24 @@ def as_jpeg(data: bytes) -> bytes:
         opened.thumbnail((REFERENCE_SIDE, REFERENCE_SIDE))
         opened.convert("RGB").save(packed, "JPEG", quality=90)
     return packed.getvalue()
+
+
+def extension_of(content_type: str) -> str:
+    """The extension of a picture's file. Raises ``FatalCallError`` for a content type that is no picture's."""
+    if content_type not in EXTENSIONS:
+        raise FatalCallError(f"Content type {content_type!r} is not a picture's; there are {sorted(EXTENSIONS)}.")
+    return EXTENSIONS[content_type]
+
+
+def bytes_of_file(path: Path) -> int:
+    """The size of a file that is about to be stored. Raises ``RequestFailedError`` where there is none, or nothing in it."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise RequestFailedError(f"{path} cannot be read ({error.strerror}): the picture is made again.") from error
+    if not size:
+        raise RequestFailedError(f"{path} is empty: the picture is made again.")
+    return size
 
 
 def safe_id(value: str, what: str) -> str:

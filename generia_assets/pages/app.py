@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -97,7 +98,8 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
         Route("/health", _bounded(_health)),
         Route("/metrics", _bounded(_metrics)),
     ]
-    middleware = [HEADERS_OF_ALL, Middleware(KnownHosts, allowed=source.hosts)]
+    # Pictures and the live feed are left as they are.
+    middleware = [HEADERS_OF_ALL, Middleware(GZipMiddleware, compresslevel=6), Middleware(KnownHosts, allowed=source.hosts)]
     return Starlette(routes=routes, middleware=middleware, exception_handlers=ERRORS, lifespan=connected)
 
 
