@@ -54,7 +54,8 @@ def picture(source: Path | bytes) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise PictureError("is not there") from None
     except UnidentifiedImageError:
-        raise PictureError("is no picture" if _has_bytes(source) else "is empty") from None
+        has_bytes = source if isinstance(source, bytes) else source.stat().st_size
+        raise PictureError("is no picture" if has_bytes else "is empty") from None
     except Image.DecompressionBombError:
         raise PictureError(f"has more than {MOST_PIXELS:,} pixels") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:  # whatever Pillow's decoders raise
@@ -155,7 +156,3 @@ def read_whole(path: Path, most: int) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise RequestRejectedError(f"{path} cannot be read ({error.strerror}): make the picture again.") from error
-
-
-def _has_bytes(source: Path | bytes) -> bool:
-    return bool(source if isinstance(source, bytes) else source.stat().st_size)

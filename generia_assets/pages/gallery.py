@@ -41,7 +41,6 @@ class _Site:
 
     @cached_property
     def files(self) -> FileLinks:
-        """The names of the files."""
         return FileLinks(usual=FeedOrder.usual(growing=self.view.growing))
 
     def pages(self, up: int = 0) -> WorldPages:

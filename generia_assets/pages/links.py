@@ -18,7 +18,7 @@ class Links(ABC):
 
     @abstractmethod
     def static(self, name: str) -> str:
-        """A style, a script, an icon of ours."""
+        """The address of a file of ``static/``."""
 
     def media(self, url: str) -> str:
         """An image, by the platform's URL."""

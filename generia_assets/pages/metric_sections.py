@@ -184,7 +184,6 @@ SECTIONS = {
 
 
 def build_info() -> Metric:
-    """The versions of what runs here."""
     versions = {"version": generia_version(), "dagster": version("dagster"), "python": platform.python_version()}
     return gauge("build_info", "1, with the versions of the pages' server", {tuple(versions.values()): 1}, *versions)
 

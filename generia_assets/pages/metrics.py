@@ -47,7 +47,6 @@ class Metrics:
         self._read_at = float("-inf")
 
     def text(self) -> bytes:
-        """The figures as Prometheus reads them."""
         with self._lock:
             if time.monotonic() - self._read_at > KEPT_S:
                 self._text = generate_latest(self._registry)

@@ -97,15 +97,12 @@ class WorldPages:
         return self._page("tag.html", tag=tag, page=page, count=count, order=order, onward=onward)
 
     def search(self, search: Search) -> str:
-        """The search in the world: its form, and what it found."""
         return self._page("search.html", search=search)
 
     def people(self, people: PeoplePage, *, onward: str | None) -> str:
-        """The people: the graph of their relations, and all cards."""
         return self._page("people.html", people=people, graph=graph_of(people.people, people.relations), onward=onward)
 
     def person(self, person: PersonView, page: FeedPage, *, order: FeedOrder, onward: str | None) -> str:
-        """A person: profile, acquaintances, posts and their replies."""
         known = [relation.person for relation in person.known if relation.person is not None]
         graph = graph_of([person.card, *known], person.relations, narrow=True) if known else None  # it stands in the narrow column
         return self._page("person.html", person=person, page=page, graph=graph, order=order, onward=onward)
@@ -115,7 +112,6 @@ class WorldPages:
         return self._page("post.html", post=post, thread=thread, trace=trace, earlier=earlier, later=later)
 
     def about(self) -> str:
-        """The world's description, history and calendar."""
         return self._page("about.html")
 
     def missing(self, what: str) -> str:
@@ -150,7 +146,6 @@ def worlds(page: WorldsPage, links: Links, *, query: WorldQuery, languages: Sequ
 
 
 def problem(links: Links, *, status: int, title: str, advice: str) -> str:
-    """An error page with the problem and advice."""
     return _render("problem.html", links, locale_of(""), {"status": status, "title": title, "advice": advice})
 
 

@@ -189,7 +189,8 @@ class LocalPlatform:
                 await collection.insert_one(created)
             except DuplicateKeyError:
                 created = await collection.find_one({"_id": id_of(key)}) or created
-                _check_world(created, world_id)
+        if created["world_id"] != world_id:  # two publications share a key, which is a bug
+            raise FatalCallError(f"Key {key!r} was used in world {created['world_id']!r}: keys must differ between worlds.")
         return created
 
     def _next_moment(self) -> datetime:
@@ -233,12 +234,6 @@ def _remember(owners: dict[str, OwnerT], record_id: str, owner: OwnerT) -> None:
 def _keep(source: Path, target: Path) -> None:
     bytes_of_file(source)
     place_whole(target, source)
-
-
-def _check_world(stored: MongoDocument, world_id: str) -> None:
-    """Refuse an existing record of another world: two publications share a key, which is a bug."""
-    if stored["world_id"] != world_id:
-        raise FatalCallError(f"Key {stored['key']!r} was used in world {stored['world_id']!r}: keys must differ between worlds.")
 
 
 def _now() -> datetime:
