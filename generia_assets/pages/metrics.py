@@ -2,7 +2,7 @@
 
 Here: one function for each section, with the names, help texts and labels of its figures, and how often the sections are read. One
 that fails is left out, and ``generia_measured`` is 0 for it: a missing figure is never shown as zero. Names follow Prometheus:
-seconds and US dollars, ``_total`` for what only grows. A label is an API, a state, a type or a model, of which there are few; series
+seconds and US dollars, ``_total`` for what only grows. A label is an API, a state, a type or a model; there are few of them. Series
 with the id of a world are bounded (queries/fleet_work.py). Not here: the queries (queries/fleet.py, fleet_work.py).
 """
 
