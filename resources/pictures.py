@@ -126,11 +126,15 @@ def write_whole(path: Path, data: bytes) -> None:
 def place_whole(path: Path, source: Path) -> None:
     """Make ``path`` the same file as ``source``, atomically: a link, or a copy where there can be none. Else as ``write_whole``."""
     with _unfinished(path) as part:
-        try:
-            part.hardlink_to(source)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(source, part)
-            part.chmod(0o644)
+        link_or_copy(source, part)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+        target.chmod(0o644)
 
 
 @contextmanager
