@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TypeAlias
+from typing import TypeVar
 
 import pymongo
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry
@@ -54,8 +54,8 @@ RECORDS_S, RECORDS_KEPT_S = 20.0, 300.0
 """Seconds for reading every status record, and for which the result is kept."""
 FIRST_CALLS_KEPT_S = 15.0
 
-_Values: TypeAlias = float | Mapping[str, float] | Mapping[tuple[str, ...], float]
-"""The value of a figure without labels; else the values by their label, or by their labels."""
+LabelsT = TypeVar("LabelsT", bound=str | tuple[str, ...])
+"""The label of a value, or its labels."""
 
 _RECENTLY = f"in the last {RECENT.total_seconds() / 60:.0f} minutes"
 
@@ -265,16 +265,19 @@ def _build_info() -> Metric:
     return _gauge("build_info", "1, with the versions of the pages' server", {tuple(versions.values()): 1}, *versions)
 
 
-def _gauge(name: str, about: str, values: _Values, *labels: str) -> Metric:
-    """A family of gauges under the generator's prefix."""
+def _gauge(name: str, about: str, values: float | Mapping[LabelsT, float], *labels: str) -> Metric:
+    """A family of gauges under the generator's prefix. ``values``: one without labels, or those by their labels."""
     return _filled(GaugeMetricFamily(f"generia_{name}", about, labels=labels), values)
 
 
-def _total(name: str, about: str, values: _Values, *labels: str) -> Metric:
+def _total(name: str, about: str, values: float | Mapping[LabelsT, float], *labels: str) -> Metric:
     return _filled(CounterMetricFamily(f"generia_{name}", about, labels=labels), values)
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: _Values) -> Metric:
-    for labels, value in (values if isinstance(values, Mapping) else {(): values}).items():
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: float | Mapping[LabelsT, float]) -> Metric:
+    if not isinstance(values, Mapping):
+        family.add_metric([], values)
+        return family
+    for labels, value in values.items():
         family.add_metric([labels] if isinstance(labels, str) else labels, value)
     return family

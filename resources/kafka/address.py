@@ -45,10 +45,14 @@ class KafkaAddress:
     settings: KafkaSettings
     connect_s: float = CONNECT_TIMEOUT_S
 
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.settings.kafka_bootstrap_servers
+
     def options(self) -> dict[str, object]:
         version = self.settings.kafka_api_version  # needed where the broker cannot report it; '' asks the broker
         options: dict[str, object] = {
-            "bootstrap_servers": self.settings.kafka_bootstrap_servers,
+            "bootstrap_servers": self.bootstrap_servers,
             "api_version": tuple(int(part) for part in version.split(".")) if version else None,
             "bootstrap_timeout_ms": int(self.connect_s * 1000),
             "request_timeout_ms": int(REQUEST_TIMEOUT_S * 1000),
@@ -93,7 +97,7 @@ class KafkaAddress:
         from resources.kafka.network import explained  # as below
 
         what, advice = explained(error, self.settings, connecting=connecting)
-        return KafkaUnavailableError(f"Kafka at {self.settings.kafka_bootstrap_servers} {what}. {advice}.")
+        return KafkaUnavailableError(f"Kafka at {self.bootstrap_servers} {what}. {advice}.")
 
     def connect(self, make: Callable[..., ClientT], **options: object) -> ClientT:
         """One of kafka-python's clients. Raises ``KafkaUnavailableError``, and then leaves no thread behind.
