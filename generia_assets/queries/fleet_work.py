@@ -2,7 +2,7 @@
 
 Here: queries that an index or a few documents answer. What only Kafka and Dagster's storage know comes from the sensor's last tick
 (durable/figures.py). Series with the id of a world are bounded. Not here: figures of calls and tasks (fleet.py), and the format
-(pages/metric_sections.py).
+(pages/metrics.py).
 """
 
 from __future__ import annotations
