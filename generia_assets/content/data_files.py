@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from generia_assets.content import yaml_files
+from generia_assets.content.text import SCRIPTS
 
 FileT = TypeVar("FileT", bound=BaseModel)
 
@@ -20,23 +21,12 @@ Entry: TypeAlias = Annotated[Words, StringConstraints(pattern=r"\w")]
 """Of a ban list: signs alone would be found in every text."""
 Tag: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 """Of a language, by BCP 47."""
-Script: TypeAlias = Literal[
-    "Latin",
-    "Cyrillic",
-    "Greek",
-    "Hebrew",
-    "Arabic",
-    "Devanagari",
-    "Kana",
-    "Han",
-    "Hangul",
-    "Armenian",
-    "Georgian",
-    "Thai",
-    "Bengali",
-    "Tamil",
-]
-"""The scripts that the program can distinguish (languages.py has their letters)."""
+
+
+def _known_script(name: str) -> str:
+    if name not in SCRIPTS:
+        raise ValueError(f"must be one of {', '.join(map(repr, SCRIPTS))}")
+    return name
 
 
 class _File(BaseModel):
@@ -72,7 +62,7 @@ class Language(_File):
 
     name: Words
     tag: Tag
-    script: Script
+    script: Annotated[str, AfterValidator(_known_script)]
     letters: str = ""
     words: tuple[Words, ...] = ()
     deleted: Words = Field(description="text of a post that was refused by moderation twice")

@@ -20,28 +20,11 @@ from typing import TYPE_CHECKING
 
 from generia_assets.content import data_files
 from generia_assets.content.data_files import Language
-from generia_assets.content.text import LETTERS, cut, one_line, words
+from generia_assets.content.text import LETTERS, SCRIPTS, cut, one_line, words
 
 if TYPE_CHECKING:
     import langcodes
 
-# Ranges of letters by script.
-_RANGES = {
-    "Latin": "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ",
-    "Cyrillic": "\u0400-\u052f",
-    "Greek": "\u0370-\u03ff\u1f00-\u1fff",
-    "Hebrew": "\u05d0-\u05ea",
-    "Arabic": "\u0620-\u064a\u066e-\u06d3",
-    "Devanagari": "\u0900-\u097f",
-    "Kana": "\u3041-\u30ff",
-    "Han": "\u3400-\u9fff",
-    "Hangul": "\uac00-\ud7a3",
-    "Armenian": "\u0531-\u0587",
-    "Georgian": "\u10a0-\u10ff\u1c90-\u1cbf",
-    "Thai": "\u0e01-\u0e4e",
-    "Bengali": "\u0980-\u09ff",
-    "Tamil": "\u0b80-\u0bff",
-}
 _SCRIPTS = {
     "Latn": "Latin", "Cyrl": "Cyrillic", "Grek": "Greek", "Hebr": "Hebrew", "Arab": "Arabic", "Deva": "Devanagari", "Jpan": "Kana",
     "Hans": "Han", "Hant": "Han", "Kore": "Hangul", "Armn": "Armenian", "Geor": "Georgian", "Thai": "Thai", "Beng": "Bengali",
@@ -50,7 +33,7 @@ _SCRIPTS = {
 """Our names of scripts, by their ISO 15924 codes."""
 _TWO_SCRIPTS = frozenset({"az", "bs", "ha", "kk", "ku", "ky", "mn", "ms", "pa", "sd", "sh", "sr", "tg", "tk", "ug", "uz"})
 """Languages that are written in one script here and in another there."""
-_LETTERS = {script: re.compile(f"[{letters}]") for script, letters in _RANGES.items()}
+_LETTERS = {script: re.compile(f"[{letters}]") for script, letters in SCRIPTS.items()}
 # Japanese writes in kana and Chinese characters, Korean now and then with the latter.
 _ALSO = {"Kana": ("Han",), "Hangul": ("Han",)}
 
@@ -65,7 +48,7 @@ _QUOTE = 40
 """Characters of a text that a complaint about its letters quotes."""
 _NOT_ITS_OWN = re.compile(
     r"(?<![A-Za-z0-9.+_-])(?:[A-Za-z]+://|[A-Za-z0-9.+_-]+@)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:[/?#:][!-~]*)?"  # links, addresses
-    rf"|[@#＠＃](?:[{_RANGES['Latin']}\d_.]+|[{LETTERS}.]+)"  # a username or tag, in no-space scripts without what follows
+    rf"|[@#＠＃](?:[{SCRIPTS['Latin']}\d_.]+|[{LETTERS}.]+)"  # a username or tag, in no-space scripts without what follows
 )
 
 
@@ -271,13 +254,6 @@ def inflects(language: str) -> bool:
     return tag(language) in data_files.inflecting()
 
 
-def deleted_post(language: str) -> str:
-    """The placeholder for a post that moderation refused twice, in this language or in English."""
-    known = find(language) or data_files.languages()[0]
-    return known.deleted
-
-
-def undescribed_person(language: str) -> str:
-    """The text in place of a person of whom moderation refused everything, in this language or in English."""
-    known = find(language) or data_files.languages()[0]
-    return known.untold
+def placeholders(language: str) -> Language:
+    """The language whose texts replace what moderation refused (``deleted``, ``untold``): this one, or English."""
+    return find(language) or data_files.languages()[0]

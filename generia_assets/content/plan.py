@@ -1,9 +1,9 @@
-"""What a world takes, computed from its request alone before its work begins: tasks, calls, (estimated) tokens, and their tiers.
+"""What a world takes, computed from its request alone before its work begins: tasks, calls, and their tiers.
 
-Here: exact numbers of tasks and calls, estimates of tokens; which items the latest extension adds, by which a run's selection, its
+Here: exact numbers of tasks and calls; which items the latest extension adds, by which a run's selection, its
 workload and its quote agree; and economy, which pays the full price for a world's first posts alone. The numbers hold when every
-answer is usable at once. Not here: the calls of each task type (catalog.py), prices and what a tier costs (resources/gemini), the
-spare for repeats (the budget adds its 25 %, R13).
+answer is usable at once. Not here: the calls of each task type and their tokens (catalog.py), prices and what a tier costs
+(resources/gemini), the spare for repeats (the budget adds its 25 %, R13).
 
 At economy the text bill is at most 0.55 of the standard one: a call at flex costs half, or a little more where its input is
 cached, and what is asked at standard is at most ``SHARE`` of the standard bill. Up to ``FIRST_POSTS`` posts count, as many as
@@ -104,27 +104,12 @@ class Plan:
     image_calls: Mapping[str, int]
 
     @property
-    def tasks_total(self) -> int:
-        return sum(self.tasks.values())
-
-    @property
     def llm_total(self) -> int:
-        """All calls of the language model."""
         return sum(self.llm_calls.values())
 
     @property
     def images_total(self) -> int:
         return sum(self.image_calls.values())
-
-    @property
-    def input_tokens(self) -> int:
-        """Estimated input tokens of all calls, cached ones included."""
-        return sum(LLM_CALLS[request_type].input * calls for request_type, calls in self.llm_calls.items())
-
-    @property
-    def output_tokens(self) -> int:
-        """Estimated output tokens of all calls, without thinking."""
-        return sum(LLM_CALLS[request_type].output * calls for request_type, calls in self.llm_calls.items())
 
 
 def tasks_of_world(request: WorldRequest) -> dict[TaskType, int]:

@@ -52,6 +52,7 @@ _MOST_BEFORE_MEETING = 7
 
 _CONCEPT_SENTENCES = 2
 """Sentences of an acquaintance's concept that requests contain."""
+_OF_THEIR_BRIEF = ("key", "username", "display_name", "kind", "age", "trade", "look", "selves")
 
 ValueT = TypeVar("ValueT")
 
@@ -248,23 +249,16 @@ def introduce(
     own = briefs.get(index)
     return tuple(
         Acquaintance(
-            key=other.key,
-            username=other.username,
-            display_name=other.display_name,
+            **{name: getattr(other, name) for name in _OF_THEIR_BRIEF},
             relationship_type=tie.relation,
             summary=other.one_line,
             between=tie.between,
-            kind=other.kind,
-            age=other.age,
-            trade=other.trade,
             concept=first_sentences(other.concept, _CONCEPT_SENTENCES),
-            look=other.look,
             tie=tie.sentence(own.display_name if own else "this person", other.display_name),
             fact=fact_between(own, other) if own else "",
             changed_by=changed_by(tie, world),
             change="" if tie.turn is None else turns[tie.turn % len(turns)],
             names=tie.names,
-            selves=other.selves,
         )
         for tie in acquaintances(request.seed, request.users_count, index, request.size.former)
         if (other := briefs.get(tie.index)) is not None

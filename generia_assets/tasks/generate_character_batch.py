@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -70,33 +70,29 @@ class PreviousCharacter:
     acquaintances: Sequence[Acquaintance]
 
 
+def _brief(request: WorldRequest, index: int, **invented: str) -> CharacterBrief:
+    """The brief of a person, of what is ``invented`` and what the program has drawn."""
+    return CharacterBrief(
+        key=character_key(index),
+        years=years(request.seed, index),
+        axes=character_axes(request.seed, index),
+        posts_count=shares(request.seed, *request.size)[index],
+        **invented,
+    )
+
+
 def fallback_character(
-    request: WorldRequest, world: WorldDescription, index: int, posts_count: int, reason: str, taken: Callable[[str, str], bool]
+    request: WorldRequest, world: WorldDescription, index: int, reason: str, taken: Sequence[CharacterIndex]
 ) -> CharacterBrief:
-    """A person made of the program's random choices, where moderation refuses the model's.
+    """A person made of the program's random choices, where moderation refuses the model's; their name is not in ``taken``.
 
     The values are English, like everything in prompts, and readers see them only in traces: the person is written from them, in the
-    world's language; if that is refused, too, a fixed sentence replaces the text (``languages.undescribed_person``).
-
-    Args:
-        taken: whether a person has this username or this display name.
+    world's language; if that is refused, too, a fixed sentence replaces the text (``Language.untold``).
     """
-    handle, name = next(names for names in _names(world, request.seed, index) if not taken(*names))
-    drawn = character_axes(request.seed, index)
-    return fallback_life(
-        CharacterBrief(
-            key=character_key(index),
-            username=handle,
-            display_name=name,
-            concept="",
-            one_line="",
-            axes=drawn,
-            posts_count=posts_count,
-            years=years(request.seed, index),
-        ),
-        drawn,
-        reason,
-    )
+    free = (names for names in _names(world, request.seed, index) if not any(characters.has(*names) for characters in taken))
+    handle, name = next(free)
+    brief = _brief(request, index, username=handle, display_name=name, concept="", one_line="")
+    return fallback_life(brief, brief.axes, reason)
 
 
 def fallback_life(brief: CharacterBrief, drawn: Mapping[str, str], reason: str) -> CharacterBrief:
@@ -130,7 +126,7 @@ def _names(world: WorldDescription, seed: int, index: int) -> Iterator[tuple[str
 def _objection(
     number: int,
     draft: ConceptDraft,
-    taken: tuple[CharacterIndex, CharacterIndex],
+    taken: Sequence[CharacterIndex],
     world: WorldDescription,
     wished: str,
     *,
@@ -154,11 +150,6 @@ def _objection(
     if strict and (worn := banlist.find_banned(names, language, wished=wished, kinds=("names",))):
         return complaint("banned", number=number, name=draft.display_name, found=worn)
     return ""
-
-
-def _with_facts(made: Mapping[int, CharacterBrief], facts: Mapping[str, dict[str, str]]) -> list[CharacterBrief]:
-    """The batch in order, each with what happened between them and others. ``facts``: by their keys."""
-    return [made[number].model_copy(update={"facts": facts.get(made[number].key, {})}) for number in sorted(made)]
 
 
 def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: str) -> CharacterBriefs:
@@ -198,7 +189,7 @@ async def regenerate_concept(
             continue
         like = next((old for old in (brief, *former.others) if similarity(draft.concept, old.concept) >= NEAR_DUPLICATE), None)
         if like is None:
-            slots = zip(ask_people.relation_slots(former.acquaintances), former.acquaintances, strict=True)
+            slots = zip(ask_people.slots_of("person", former.acquaintances), former.acquaintances, strict=True)
             new = {
                 **draft.model_dump(exclude={"obvious", "ties"}),
                 "facts": {self_key(other.key, other.selves): draft.ties[slot] for slot, other in slots if slot in draft.ties},
@@ -238,15 +229,20 @@ async def generate_character_batch(
     language = world.user_preferences.language
     if former is not None:
         return _counted([await regenerate_concept(clients, request, world, former)], request, language)
-    posts = shares(request.seed, *request.size)
     made: dict[int, CharacterBrief] = {}
     facts: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    made_names = CharacterIndex()
+    """What happened between people, by the key of the one who came later."""
+    taken = characters, CharacterIndex()
     complaints: list[str] = []
     refusals = 0
 
-    def taken(handle: str, display_name: str) -> bool:
-        return characters.has(handle, display_name) or made_names.has(handle, display_name)
+    def add(number: int, brief: CharacterBrief) -> None:
+        made[number] = brief
+        taken[1].add(brief)
+
+    def finished() -> CharacterBriefs:
+        briefs = [made[number].model_copy(update={"facts": facts[made[number].key]}) for number in sorted(made)]
+        return _counted(briefs, request, language)
 
     for answer in range(MOST_ANSWERS):
         missing = [number for number in range(1, parameters.count + 1) if number not in made]
@@ -264,39 +260,27 @@ async def generate_character_batch(
             refusals += 1  # in the complaint, too: the very same request would be refused again
             if refusals == MOST_REFUSALS:
                 for number in missing:
-                    index = parameters.first + number - 1
-                    made[number] = fallback_character(request, world, index, posts[index], refusal.reason, taken)
-                    made_names.add(made[number])
-                return _counted(_with_facts(made, facts), request, language)
+                    add(number, fallback_character(request, world, parameters.first + number - 1, refusal.reason, taken))
+                return finished()
             complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
             continue
         complaints = []
         answered = by_number(draft.people, missing)
         for number, person in answered.items():
-            indexes, strict = (characters, made_names), answer < STRICT_ANSWERS
-            if objection := _objection(number, person, indexes, world, request.user_prompt, strict=strict):
+            if objection := _objection(number, person, taken, world, request.user_prompt, strict=answer < STRICT_ANSWERS):
                 complaints.append(objection)
                 continue
-            index = parameters.first + number - 1
-            made[number] = CharacterBrief(
-                key=character_key(index),
-                username=username(person.username),
-                years=years(request.seed, index),
-                axes=character_axes(request.seed, index),
-                posts_count=posts[index],
-                **person.model_dump(exclude={"number", "obvious", "username"}),
-            )
-            made_names.add(made[number])
+            invented = person.model_dump(exclude={"number", "obvious", "username"})
+            add(number, _brief(request, parameters.first + number - 1, username=username(person.username), **invented))
         known |= ask_people.by_index(tuple(made.values()))
-        for slot, tie in zip(ask_people.tie_slots(ties), ties, strict=True):
+        for slot, tie in zip(ask_people.slots_of("tie", ties), ties, strict=True):
             # If one of the two was sent back, the fact is about the wrong person: it is asked for again.
             if slot in draft.ties and tie.elder in known and tie.newer in known:
                 elder = known[tie.elder]
                 facts[known[tie.newer].key][self_key(elder.key, elder.selves)] = draft.ties[slot]
         if len(made) == parameters.count:
-            return _counted(_with_facts(made, facts), request, language)
-        unanswered = [number for number in missing if number not in answered]
-        if unanswered:
+            return finished()
+        if unanswered := [number for number in missing if number not in answered]:
             complaints.append(complaint("missing", numbers=unanswered))
     raise InvalidAnswerError(
         f"{MOST_ANSWERS} answers gave {len(made)} of the {parameters.count} people of batch {parameters.key}; "

@@ -200,7 +200,7 @@ def test_a_language_is_recognised_by_tag_and_by_name(said: str, canonical: str, 
     """Its script is checked, its ban list holds, its placeholders are its own, whatever its name was."""
     known = languages.find(said)
     assert (languages.canonical(said), known.name if known else None, languages.checked_script(said)) == (canonical, ours, script)
-    assert languages.deleted_post(said) == languages.deleted_post(ours or "English")
+    assert languages.placeholders(said) == languages.placeholders(ours or "English")
     assert banlist.ban_list(said) == banlist.ban_list(ours or "none")
     assert languages.find(canonical) == known
 

@@ -293,7 +293,7 @@ async def test_whom_moderation_refuses_every_time_is_who_was_drawn(language):
 async def test_readers_never_see_what_was_drawn():
     """Of a person drawn by lot whom moderation refuses to have written, too, the profile says nothing, in the world's language."""
     request, world = a_request(RUSSIAN), a_world("Russian")
-    brief = fallback_character(request, world, 3, 6, "SAFETY", lambda *_: False)
+    brief = fallback_character(request, world, 3, "SAFETY", ())
     bench = a_bench(refused(), refused(), refused())
     person = await generate_character(THIRD, bench.clients, request, world, brief, ())
     assert person.bio == person.background_story == "Об этом человеке пока ничего не рассказано."

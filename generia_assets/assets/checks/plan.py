@@ -7,9 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-import dagster as dg
-
-from generia_assets.assets.checks.finding import POST_AGAIN, CheckFinding, World, again_by_keys, check
+from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
 from generia_assets.assets.checks.measures import searchable
 from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, LaterEvents, dated
 from generia_assets.content.documents import CharacterBrief, PostBrief
@@ -29,13 +27,12 @@ _BY_THE_MODEL = re.compile(r"<(?!calendar-)(\w+)-[0-9a-f]{8}>.*?</\1-[0-9a-f]{8}
 _CHANGED_AT = re.compile(r"it changed at “([^”]+)”")
 
 
-@check("post_briefs", "posts with a wish, evenly distributed", again=again_by_keys("post_briefs", "posts", "post_images"))
+@check("post_briefs", "posts with a wish, evenly distributed")
 def wishes_dealt(world: World) -> CheckFinding:
     """Every post has one idea of the user's sentence, and none comes twice before each came once."""
     found, listed = CheckFinding(), Counter(wishes_of(world.request, world.description))
     counts = Counter(dict.fromkeys(listed, 0))
-    for brief in filter(dated, world.all(PostBrief)):
-        found.looked_at += 1
+    for brief in found.each(filter(dated, world.all(PostBrief))):
         if brief.wish in counts:
             counts[brief.wish] += 1
         else:
@@ -55,15 +52,14 @@ def wishes_dealt(world: World) -> CheckFinding:
 @check(
     "character_briefs",
     "people",
-    severity=dg.AssetCheckSeverity.WARN,
+    severity=WARN,
     description=f"At most {_ONE_POST_SHARE:.0%} of the people have one post only, where there are two a person. The seed decides "
     "it: another order has other shares. A single one is always allowed.",
 )
 def posts_shared_out(world: World) -> CheckFinding:
     found, alone = CheckFinding(), list[str]()
     extended = shares(world.request.seed, *world.request.size) if world.request.former_sizes else ()
-    for brief in world.all(CharacterBrief):
-        found.looked_at += 1
+    for brief in found.each(world.all(CharacterBrief)):
         if (extended[character_index(brief.key)] if extended else brief.posts_count) == 1:
             alone.append(f"@{brief.username}")
     share = len(alone) / max(1, found.looked_at)
@@ -78,18 +74,14 @@ def posts_shared_out(world: World) -> CheckFinding:
 @check(
     "posts",
     "requests for posts as planned",
-    again=POST_AGAIN,
     description=f"What the program asked for a post says the post's wish, and names no event of the calendar that happens later. "
     f"The latest {_REQUESTS} requests are looked at, while they are kept.",
 )
 def requests_keep_the_plan(world: World) -> CheckFinding:
     found, later = CheckFinding(), LaterEvents(world.description)
     asked = _latest_requests(world)
-    for brief in filter(dated, world.all(PostBrief)):
-        item = asked.get(brief.key)
-        if item is None:
-            continue
-        found.looked_at += 1
+    for brief in found.each(brief for brief in world.all(PostBrief) if dated(brief) and brief.key in asked):
+        item = asked[brief.key]
         wish = WISH.search(item)
         if brief.wish and (wish is None or searchable(brief.wish) not in searchable(wish[1])):
             found.add(f"the request of {brief.key} does not say its wish “{brief.wish}”", brief.key)

@@ -3,28 +3,21 @@
 Documents of versions without a timeline have no place in it (``dated``) and are left out.
 """
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container
 from datetime import datetime
-from itertools import islice
 from statistics import median
 from typing import NamedTuple
 
-import dagster as dg
-
-from generia_assets.assets.checks.finding import POST_AGAIN, CheckFinding, World, again_by_keys, check
+from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
 from generia_assets.assets.checks.measures import frequent_words, prose, searchable, searchable_name
 from generia_assets.content import social
 from generia_assets.content.documents import CharacterBrief, Post, PostBrief, PostImage, WorldDescription, WorldRequest
 from generia_assets.content.keys import author_of, character_index, character_key
 from generia_assets.content.timeline import LONGEST_CHAIN
-from generia_assets.durable.collections import PUBLICATIONS
 
 _LEAST_REPLIES = 0.1
 _REPLIES_FROM = 10
 """Posts from which on the share of replies is judged."""
-_PAGE = 2_000
-"""Publications looked up at once."""
-
 BEFORE_TIMELINE = "none has a place in time: made before there was a timeline"
 
 
@@ -62,7 +55,7 @@ class _Published(NamedTuple):
 
 
 # Of publications, a run's are compared with each other: one that was made again later, or tried again, is another run's.
-@check("post_images", "posts in the order of the world", again=again_by_keys("post_images"))
+@check("post_images", "posts in the order of the world")
 def timeline_kept(world: World) -> CheckFinding:
     """Every post has a place of its own in the order of the world, a person's posts in the order of their life, and each run
     published its posts in that order. A post made again later is published later and keeps its place.
@@ -70,10 +63,7 @@ def timeline_kept(world: World) -> CheckFinding:
     found, posts_count = CheckFinding(), world.request.posts_count
     places, holders = dict[str, int](), dict[int, str]()
     last = ("", -1)
-    for brief in world.all(PostBrief):
-        if not dated(brief):
-            continue
-        found.looked_at += 1
+    for brief in found.each(filter(dated, world.all(PostBrief))):
         places[brief.key] = brief.t
         if brief.t >= posts_count:
             found.add(f"{brief.key} has the place {brief.t} among {posts_count} posts", brief.key)
@@ -95,24 +85,14 @@ def timeline_kept(world: World) -> CheckFinding:
             if image.t != places[image.key]:
                 found.add(f"{image.key} is published at the place {image.t}, its idea has {places[image.key]}", image.key)
     latest = dict[str, _Published]()
-    for run, one in _with_their_runs(world, sorted(published)):
-        before = latest.get(run, one)
+    published.sort()
+    for one, run in zip(published, world.runs_of(one.post_id for one in published), strict=True):
+        before = latest.get(run or "", one)
         if one.at < before.at:
             found.add(f"{one.key} was published before {before.key}, which comes earlier", one.key)
-        latest[run] = max(before, one, key=lambda published: published.at)
+        latest[run or ""] = max(before, one, key=lambda published: published.at)
     found.figures["runs"] = len(latest)
     return found
-
-
-def _with_their_runs(world: World, published: Iterable[_Published]) -> Iterator[tuple[str, _Published]]:
-    """Each publication with the run that made it; '' where that is unknown."""
-    rest = iter(published)
-    while page := list(islice(rest, _PAGE)):
-        query = {"world_id": world.id, "kind": "post", "answer": {"$in": [one.post_id for one in page]}}
-        runs = {
-            row["answer"]: row.get("run_id") or "" for row in world.database[PUBLICATIONS].find(query, {"answer": 1, "run_id": 1})
-        }
-        yield from ((runs.get(one.post_id, ""), one) for one in page)
 
 
 class _Reply(NamedTuple):
@@ -124,7 +104,6 @@ class _Reply(NamedTuple):
 @check(
     "posts",
     "posts",
-    again=POST_AGAIN,
     description=f"A reply answers an acquaintance's earlier post, in a chain of {LONGEST_CHAIN} at most. A warning: it does "
     f"not name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
 )
@@ -132,10 +111,7 @@ def replies_fit(world: World) -> CheckFinding:
     found, request = CheckFinding(), world.request
     people = {brief.key: (brief.username, brief.display_name.casefold()) for brief in world.all(CharacterBrief)}
     places, replies = dict[str, int](), dict[str, _Reply]()
-    for post in world.all(Post):
-        if not dated(post):
-            continue
-        found.looked_at += 1
+    for post in found.each(filter(dated, world.all(Post))):
         places[post.key] = post.t
         if post.in_reply_to and not post.deleted_reason:
             username, display_name = people.get(author_of(post.in_reply_to), ("", ""))
@@ -150,7 +126,7 @@ def replies_fit(world: World) -> CheckFinding:
     found.figures |= {"replies": len(replies), "share_of_replies": round(share, 3), "distance": median(distances or [0])}
     found.remark = f"{len(replies)} replies" if found.looked_at else BEFORE_TIMELINE
     if not found.wrong:
-        found.severity = dg.AssetCheckSeverity.WARN
+        found.severity = WARN
         for reply in replies.values():
             if not reply.names_author:
                 found.add(f"{reply.key} replies to {reply.to} and does not name its author", reply.key)
@@ -178,7 +154,7 @@ def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], kn
     return f"in a chain of more than {LONGEST_CHAIN}" if length > LONGEST_CHAIN else ""
 
 
-@check("posts", "ideas and posts, none ahead of its time", again=POST_AGAIN, severity=dg.AssetCheckSeverity.WARN)
+@check("posts", "ideas and posts, none ahead of its time", severity=WARN)
 def no_later_event(world: World) -> CheckFinding:
     """No post and no idea of one names an event of the calendar that has not happened by then, unless the world's description tells
     of it, too. Names of one word are not looked for: a text may hold them by chance.
