@@ -55,14 +55,12 @@ def ties_to_describe(
 
 
 def happened(request: WorldRequest, world: WorldDescription, t: int) -> int:
-    """How many events of the calendar have happened at this place of the timeline."""
     return events_before(request.seed, request.size.calendar_posts, len(world.calendar), t)
 
 
 def happened_when_joining(request: WorldRequest, world: WorldDescription, index: int) -> int:
     """How many events have happened when the character with this index joins; they do not know later ones."""
-    joined = timeline(request.seed, *request.size).joined(index)
-    return happened(request, world, joined)
+    return happened(request, world, timeline(request.seed, *request.size).joined(index))
 
 
 def character_batch(

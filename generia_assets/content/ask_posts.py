@@ -72,7 +72,6 @@ def post_batch(
 
 
 def _person(request: WorldRequest, character_: Character, acquaintances: Sequence[Acquaintance]) -> dict[str, Any]:
-    """The values about this person for every request about their posts."""
     index = character_index(character_.key)
     return {
         "character": character_,

@@ -86,7 +86,7 @@ class Axes(_File):
 
 
 class Languages(_File):
-    """languages.yaml"""
+    """languages.yaml. ``inflecting``: the languages whose names change by case."""
 
     languages: Annotated[tuple[Language, ...], Field(min_length=1), AfterValidator(_each_name_once)]
     inflecting: tuple[Tag, ...] = ()
@@ -219,17 +219,7 @@ axes = cache(partial(_data, "axes.yaml", Axes))
 relations = cache(partial(_data, "relations.yaml", Relations))
 post_kinds = cache(partial(_data, "posts.yaml", PostKinds))
 profile_options = cache(partial(_data, "people.yaml", ProfileOptions))
-_languages = cache(partial(_data, "languages.yaml", Languages))
-
-
-def languages() -> tuple[Language, ...]:
-    """In the order of the file."""
-    return _languages().languages
-
-
-def inflecting() -> tuple[str, ...]:
-    """The tags of the languages whose names change by case."""
-    return _languages().inflecting
+languages = cache(partial(_data, "languages.yaml", Languages))
 
 
 @cache

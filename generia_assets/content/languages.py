@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from generia_assets.content import data_files
 from generia_assets.content.data_files import Language
@@ -69,7 +69,6 @@ def script_share(text: str, script: str) -> float:
 
 
 def is_native(text: str, script: str) -> bool:
-    """Whether enough of the text is in this script (``NATIVE_SHARE``)."""
     return script_share(text, script) >= NATIVE_SHARE
 
 
@@ -114,7 +113,7 @@ def _clues(text: str) -> list[_Clues]:
     there = set(words(folded))
     return [
         _Clues(language, sum(word in there for word in language.words), sum(letter in folded for letter in language.letters))
-        for language in data_files.languages()
+        for language in data_files.languages().languages
         if language.script == script
     ]
 
@@ -144,8 +143,7 @@ def plainly(text: str) -> Language | None:
     return likely.language if enough and likely.evidence >= 2 * next_one.evidence else None
 
 
-@dataclass(frozen=True)
-class _Named:
+class _Named(NamedTuple):
     """A language as it was named: its English name (with region or script, if given), BCP 47 tag, and script ('' unknown)."""
 
     name: str
@@ -157,7 +155,7 @@ class _Named:
 def _named(name: str) -> _Named | None:
     """The language under this name: a tag, or a name in any language, with or without region or script. None for no language."""
     wanted = one_line(unicodedata.normalize("NFKC", name)).strip(" .")
-    for ours in data_files.languages():
+    for ours in data_files.languages().languages:
         if wanted.casefold() == ours.name.casefold():
             return _Named(ours.name, ours.tag, ours.script)
     import langcodes  # 30 ms, and 60 at the first name: most worlds are in a language of ours
@@ -189,7 +187,7 @@ def _found(name: str) -> langcodes.Language | None:
 def find(name: str) -> Language | None:
     """The language of ours under this name or tag (``_named``), or None when we know no more of it than the library does."""
     named = _named(name)
-    return next((ours for ours in data_files.languages() if named and ours.tag == named.tag), None)
+    return next((ours for ours in data_files.languages().languages if named and ours.tag == named.tag), None)
 
 
 def tag(name: str) -> str:
@@ -242,7 +240,7 @@ def foreign(text: str, language: str) -> str:
         return ""
     shares = {
         other.name: sum(word in other.words for word in found) / len(found)
-        for other in data_files.languages()
+        for other in data_files.languages().languages
         if other.script == known.script
     }
     likely = max(shares, key=lambda name: shares[name])
@@ -251,9 +249,9 @@ def foreign(text: str, language: str) -> str:
 
 def inflects(language: str) -> bool:
     """Whether names change by case in this language (Анна, Анне, Анной), so that a username fits as it is in some places only."""
-    return tag(language) in data_files.inflecting()
+    return tag(language) in data_files.languages().inflecting
 
 
 def placeholders(language: str) -> Language:
     """The language whose texts replace what moderation refused (``deleted``, ``untold``): this one, or English."""
-    return find(language) or data_files.languages()[0]
+    return find(language) or data_files.languages().languages[0]

@@ -68,7 +68,6 @@ class Extension:
         return cls(request) if EXTENSION in keys else None
 
     def first_post(self, index: int) -> int:
-        """The order of this person's first new post."""
         return self._before[index] if index < self.people.start else 0
 
     def has(self, unit: Unit, key: str) -> bool:
@@ -152,7 +151,6 @@ def plan(request: WorldRequest, tasks: Mapping[TaskType, int] | None = None, key
 
 
 def tier_of_calls(request: WorldRequest) -> Callable[[TaskType, str], CallTier]:
-    """The tier of the calls of each task, by the task's type and key."""
     if request.service_tier is not ServiceTier.ECONOMY:
         same = CallTier(request.service_tier)
         return lambda task_type, key: same
@@ -187,7 +185,6 @@ def needed_by_first(request: WorldRequest, posts: int) -> frozenset[Task]:
 
 
 def calls_of(request: WorldRequest, tasks: Collection[Task]) -> Counter[str]:
-    """The calls of the model that these tasks make, by request type."""
     line, calls = timeline(request.seed, *request.size), Counter[str]()
     alone = {character_key(index) for index in set(line.people[:FIRST_POSTS]) if line.count_of(index) == 1}
     for task_type, key in tasks:

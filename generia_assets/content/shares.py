@@ -86,7 +86,6 @@ def shares(seed: int, people: int, posts: int, former: Size | None = None) -> tu
 
 
 def _extended(seed: int, size: Size, former: Size) -> tuple[int, ...]:
-    """The shares of the former world and what an extension adds to each of them."""
     rng, posts = seeding.seeded_rng(seeding.seed_of(seed, size.extensions), "shares"), size.posts - former.posts
     new = range(former.people, size.people)
     first = set(rng.sample(new, min(len(new), math.ceil(posts * _FOR_THE_NEW))))

@@ -8,16 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeVar
-
-from pydantic import BaseModel
 
 from generia_assets.content import ask_world, seeding
 from generia_assets.content.documents import Media, Quality, WorldDescription, WorldRequest
 from generia_assets.content.drafts import PicturePromptDraft
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE, Shown, milder_prompts
 from generia_assets.content.prompt import Prompt
-from generia_assets.tasks.clients import ImageClient, ImageRequest, MediaType, TextClient
+from generia_assets.tasks.clients import DraftT, ImageClient, ImageRequest, MediaType, TextClient
 from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceError, RefusedError, RequestFailedError
 
 log = logging.getLogger(__name__)
@@ -35,7 +32,6 @@ _PICTURES: Mapping[str, tuple[MediaType, tuple[int, int]]] = MappingProxyType(
     }
 )
 
-DraftT = TypeVar("DraftT", bound=BaseModel)
 Step = Callable[[str], Prompt]
 """Makes a request from the reason of the previous refusal ('' at the first step)."""
 

@@ -29,9 +29,7 @@ PLATFORM_FIELDS = frozenset(
 """The fields of a character that the platform's pages show (docs/requirements.md)."""
 
 
-def character_of(
-    draft: CharacterDraft, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], character_id: str = ""
-) -> Character:
+def character_of(draft: CharacterDraft, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]) -> Character:
     """The document of a draft. Names, key and share of the posts are the brief's; relations are with these people only."""
     slots = zip(ask_people.slots_of("person", acquaintances), acquaintances, strict=True)
     relations = [(other, draft.relations[slot]) for slot, other in slots if slot in draft.relations]
@@ -46,7 +44,7 @@ def character_of(
                 Relationship(username=other.username, relationship_type=one.relationship_type, description=one.description)
                 for other, one in relations
             ],
-            "character_id": character_id,
+            "character_id": "",
             "seen_by": {other.username: one.their_description for other, one in relations if isinstance(one, BothSidesDraft)},
         }
     )

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from pydantic import Field
-
 from generia_assets.content import ask_people, banlist, languages, seeding
 from generia_assets.content.axes import character_axes, years
 from generia_assets.content.documents import Acquaintance, CharacterBrief, FrozenModel, WorldDescription, WorldRequest
@@ -22,12 +20,12 @@ from generia_assets.content.fields import by_number
 from generia_assets.content.keys import character_index, character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
 from generia_assets.content.rendering import complaint
-from generia_assets.content.shares import BATCH, shares
+from generia_assets.content.shares import shares
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE, similarity
 from generia_assets.content.text import sentence
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_REFUSALS
-from generia_assets.tasks.task_definition import TaskParameters, durable_task
+from generia_assets.tasks.task_definition import BatchParameters, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 
 log = logging.getLogger(__name__)
@@ -42,16 +40,6 @@ MOST_REGENERATED = 4
 _CONCEPT_AXES = 4
 _LINE_AXES = 2
 """Axes, in the file's order, that make a concept and its one line."""
-
-
-class CharacterBatchParameters(TaskParameters):
-    """Which people: ``count`` (1 to 10) from index ``first``.
-
-    ``key`` is ``b000`` for the first batch, and ``c0007`` when only the eighth person is regenerated.
-    """
-
-    first: int = Field(ge=0)
-    count: int = Field(ge=1, le=BATCH)
 
 
 class CharacterBriefs(FrozenModel):
@@ -153,7 +141,6 @@ def _objection(
 
 
 def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: str) -> CharacterBriefs:
-    """The batch, with the banned terms that it contains."""
     text = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
     return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(text, language, wished=request.user_prompt)))
 
@@ -206,7 +193,7 @@ async def regenerate_concept(
 
 @durable_task
 async def generate_character_batch(
-    parameters: CharacterBatchParameters,
+    parameters: BatchParameters,
     clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,

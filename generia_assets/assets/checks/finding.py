@@ -94,7 +94,6 @@ class CheckFinding:
     """Text beside the number of checked items when nothing is wrong: why there were none, or what was measured."""
 
     def each(self, items: Iterable[ItemT]) -> Iterator[ItemT]:
-        """The items, each counted as looked at."""
         for item in items:
             self.looked_at += 1
             yield item
