@@ -54,13 +54,10 @@ def ties_to_describe(
     )
 
 
-def happened(request: WorldRequest, world: WorldDescription, t: int) -> int:
-    return events_before(request.seed, request.size.calendar_posts, len(world.calendar), t)
-
-
 def happened_when_joining(request: WorldRequest, world: WorldDescription, index: int) -> int:
     """How many events have happened when the character with this index joins; they do not know later ones."""
-    return happened(request, world, timeline(request.seed, *request.size).joined(index))
+    joined = timeline(request.seed, *request.size).joined(index)
+    return events_before(request.seed, request.size.calendar_posts, len(world.calendar), joined)
 
 
 def character_batch(

@@ -62,10 +62,6 @@ def _note(value: object) -> str:
     return cut(clean(value), _NOTE_LIMIT) if isinstance(value, str) else ""
 
 
-def _short_note(value: object) -> str:
-    return cut(one_line(value), _WORD_LIMIT) if isinstance(value, str) else ""
-
-
 def _words(value: object) -> list[str]:
     texts = [cut(one_line(entry), _WORD_LIMIT) for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
     return [text for text in texts if text][:MOST_WORDS]
@@ -132,7 +128,7 @@ Story = Annotated[list[Passage], AfterValidator(_paragraphs_between(2, 10, STORY
 Words = Annotated[list[str], BeforeValidator(_words), Field(json_schema_extra=_most(MOST_WORDS))]
 Labels = Annotated[list[str], BeforeValidator(_words), Field(min_length=1, json_schema_extra=_most(MOST_WORDS, 1))]
 Note = Annotated[str, BeforeValidator(_note)]
-ShortNote = Annotated[str, BeforeValidator(_short_note)]
+ShortNote = Annotated[str, BeforeValidator(lambda value: cut(one_line(value), _WORD_LIMIT) if isinstance(value, str) else "")]
 Number = Annotated[int, BeforeValidator(_number)]
 Notes = Annotated[dict[str, str], BeforeValidator(_notes)]
 Entries: TypeAlias = Annotated[

@@ -59,6 +59,7 @@ class Extension:
         former = size.former or Size(0, 0)
         self.people = range(former.people, size.people)
         """The indices of the new people."""
+        self._batches = range(former.people // BATCH, ceil(size.people / BATCH)) if self.people else range(0)
         self._shares = shares(request.seed, *size)
         self._before = shares(request.seed, *former) if former.people else ()
 
@@ -75,7 +76,7 @@ class Extension:
         if key == WORLD_KEY:
             return False
         if unit is Unit.PEOPLE_BATCH:
-            return key.startswith("b") and self._of_batch(int(key[1:])) > 0
+            return key.startswith("b") and int(key[1:]) in self._batches
         index = character_index(author_of(key))
         if is_post_key(key):
             return post_index(key) >= self.first_post(index)
@@ -84,14 +85,11 @@ class Extension:
     def numbers(self) -> Mapping[Unit, int]:
         new = [(share, self.first_post(index)) for index, share in enumerate(self._shares)]
         return {
-            Unit.PEOPLE_BATCH: len({index // BATCH for index in self.people}),
+            Unit.PEOPLE_BATCH: len(self._batches),
             Unit.PERSON: len(self.people),
             Unit.POST_BATCH: sum((share - 1) // BATCH - first // BATCH + 1 for share, first in new if share > first),
             Unit.POST: sum(share - first for share, first in new),
         }
-
-    def _of_batch(self, number: int) -> int:
-        return len(range(max(number * BATCH, self.people.start), min((number + 1) * BATCH, self.people.stop)))
 
 
 @dataclass(frozen=True)
