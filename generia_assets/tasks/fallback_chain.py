@@ -19,6 +19,11 @@ from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceErro
 
 log = logging.getLogger(__name__)
 
+MOST_ANSWERS = 6
+"""Answers asked for one batch before it has failed."""
+STRICT_ANSWERS = 3
+"""Answers in which a similar person or idea, a banned name, or one in another script than the world's is sent back. In later ones
+only copies and mixed alphabets are: a dull person is better than no world, and a dull post better than a missing one."""
 MILD_AFTER = 2
 """Refusals by moderation after which a request leaves out the parts that may be the cause."""
 MOST_REFUSALS = 3

@@ -24,17 +24,12 @@ from generia_assets.content.shares import shares
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE, similarity
 from generia_assets.content.text import sentence
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_REFUSALS
+from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_ANSWERS, MOST_REFUSALS, STRICT_ANSWERS
 from generia_assets.tasks.task_definition import BatchParameters, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 
 log = logging.getLogger(__name__)
 
-MOST_ANSWERS = 6
-"""Answers asked for one batch before it has failed."""
-STRICT_ANSWERS = 3
-"""Answers in which a banned name, one in another script than the world's, or a similar concept is sent back. In later ones only
-copies and mixed alphabets are: a dull person is better than no world."""
 MOST_REGENERATED = 4
 """Answers asked for one regenerated person before the attempt has failed."""
 _CONCEPT_AXES = 4

@@ -15,14 +15,9 @@ from generia_assets.content.similarity import COPY, REPEATED_IDEA, Ideas
 from generia_assets.content.storyline import MADE_EARLIER, Slot, wishes_of
 from generia_assets.content.text import cut
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.fallback_chain import MOST_REFUSALS
+from generia_assets.tasks.fallback_chain import MOST_ANSWERS, MOST_REFUSALS, STRICT_ANSWERS
 from generia_assets.tasks.task_definition import BatchParameters, UnfitTaskError, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceError, RefusedError
-
-MOST_ANSWERS = 6
-"""Answers asked for one batch before it has failed."""
-STRICT_ANSWERS = 3
-"""Answers in which a similar idea is sent back. In later ones only a copy is: a dull post is better than a missing one."""
 
 
 class PostBriefs(FrozenModel):

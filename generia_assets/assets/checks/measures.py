@@ -1,6 +1,6 @@
 """Measures of texts: words, openings, phrases and names, in any script, without a model.
 
-Here: functions of strings. Not here: the texts and thresholds (words.py, timeline.py).
+Here: functions of strings. Not here: the texts and thresholds (words.py, plan.py).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 
 from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
-from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances, dated
+from generia_assets.assets.checks.plan import BEFORE_TIMELINE, acquaintances, dated
 from generia_assets.content import social
 from generia_assets.content.documents import Character, CharacterBrief, Post, WorldRequest
 from generia_assets.content.keys import character_index

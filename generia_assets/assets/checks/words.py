@@ -6,7 +6,7 @@ from itertools import islice
 
 from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
 from generia_assets.assets.checks.measures import Openings, frequent_words, phrases, prose, repeated_phrases, shows, stems, words
-from generia_assets.assets.checks.timeline import BEFORE_TIMELINE
+from generia_assets.assets.checks.plan import BEFORE_TIMELINE
 from generia_assets.content.documents import Character, Post
 
 _MOST_SILENT = 2 / 3
