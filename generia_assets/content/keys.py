@@ -17,7 +17,11 @@ EXTENSION = "extension"
 
 
 def character_key(index: int) -> str:
-    """The key of the character with this index, counted from 0. Past 9,999 it has more digits, so lists show it out of order."""
+    """The key of the character with this index, counted from 0.
+
+    Past 9,999 it has more digits, and lists show it among those that its text begins with. Only what is shown depends on the order
+    of keys: readers need any order, as long as it is the same in the database and in Python.
+    """
     return f"c{index:04d}"
 
 
