@@ -1,6 +1,6 @@
 """Measures of texts: words, openings, phrases and names, in any script, without a model.
 
-Here: functions of strings. Not here: the texts and thresholds (words.py, timeline.py).
+Here: functions of strings. Not here: the texts and thresholds (words.py, plan.py).
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ def _without_signs(piece: str) -> str:
 
 
 def words(text: str, size: int = 2) -> list[str]:
-    """``each_word``, all of them."""
     return list(each_word(text, size))
 
 
@@ -137,7 +136,6 @@ def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: fr
 
 
 def prose(document: Document) -> str:
-    """All text of the document, including its fields' names."""
     return document.model_dump_json(indent=1).replace("\\n", " ")
 
 
