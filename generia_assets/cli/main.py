@@ -78,10 +78,6 @@ class Entry:
     function: str = ""
     takes_negative: bool = False
 
-    @property
-    def path(self) -> str:
-        return self.module if "." in self.module else f"generia_assets.cli.commands.{self.module}"
-
 
 GROUPS: dict[str, dict[str, Entry]] = {
     "Make a world": {
@@ -144,10 +140,11 @@ COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.it
 def load(name: str) -> Command:
     """The command itself: a function, or a Typer with commands of its own."""
     entry = COMMANDS[name]
+    path = entry.module if "." in entry.module else f"generia_assets.cli.commands.{entry.module}"
     try:
-        found = getattr(import_module(entry.path), entry.function or name)
+        found = getattr(import_module(path), entry.function or name)
     except ModuleNotFoundError as error:
-        if error.name is None or not entry.path.startswith(error.name):
+        if error.name is None or not path.startswith(error.name):
             raise
         typer.echo(f"`generia {name}` needs the package {error.name}, which is not installed here: use a checkout", err=True)
         raise typer.Exit(1) from None
