@@ -37,12 +37,12 @@ from generia_assets.content.similarity import Ideas
 from generia_assets.content.timeline import heard_before, timeline
 from generia_assets.tasks.clients import DraftT, ImageRequest, NewCharacter, NewPost, TaskClients
 from generia_assets.tasks.generate_character import generate_character
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
+from generia_assets.tasks.generate_character_batch import generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
-from generia_assets.tasks.generate_post_batch import PostBatchParameters, generate_post_batch
+from generia_assets.tasks.generate_post_batch import generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_description import generate_world_description
-from generia_assets.tasks.task_definition import DurableTask, TaskParameters, task_of
+from generia_assets.tasks.task_definition import BatchParameters, DurableTask, TaskParameters, task_of
 from resources.gemini.answers import explain_invalid
 
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)
@@ -145,7 +145,7 @@ class DryRun:
         first = batch * BATCH
         characters = CharacterIndex(self._brief(index) for index in range(first))
         count = min(BATCH, self._request.users_count - first)
-        parameters = CharacterBatchParameters(key=batch_key(first), first=first, count=count)
+        parameters = BatchParameters(key=batch_key(first), first=first, count=count)
         await self._do(f".{batch}", generate_character_batch, parameters, self._request, self._world, characters)
 
     async def _person(self, index: int) -> None:
@@ -162,7 +162,7 @@ class DryRun:
         character, first = self._one(Character, character_key(index)), batch * BATCH
         earlier = Ideas(self._one(PostBrief, post_key(character.key, order)) for order in range(first))
         count = min(BATCH, character.posts_count - first)
-        parameters = PostBatchParameters(key=post_batch_key(character.key, first), first=first, count=count)
+        parameters = BatchParameters(key=post_batch_key(character.key, first), first=first, count=count)
         place, known = f".@{character.username}.{batch}", self._known(index)
         await self._do(place, generate_post_batch, parameters, self._request, self._world, character, known, earlier)
 
