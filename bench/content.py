@@ -34,7 +34,7 @@ from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import storyline
 from generia_assets.content.timeline import timeline as order_of
-from generia_assets.dry_run import Answers, DryRequest, DryRun
+from generia_assets.dry_run import Answers, DryRun
 from generia_assets.durable.collections import HISTORY
 from generia_assets.queries.records import OK, read_requests
 from generia_assets.settings import settings
@@ -165,8 +165,7 @@ class _Drawn:
 
     @classmethod
     def of(cls, request: WorldRequest) -> _Drawn:
-        asked: list[DryRequest] = []
-        asyncio.run(DryRun(request, _Answers(), asked.append).run())
+        asked = asyncio.run(DryRun(request, _Answers()).run())
         if unusable := next((one for one in asked if one.answer is None), None):
             raise RuntimeError(f"{unusable.name} has no usable answer, mend the samples: {unusable.wrong}")
         described = asked[0].answer

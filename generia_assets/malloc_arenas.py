@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 
 _M_ARENA_MAX = -8
-"""Of malloc.h."""
 
 if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:  # only glibc has it
     mallopt(_M_ARENA_MAX, 1)

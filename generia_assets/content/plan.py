@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TypeAlias
 
-from generia_assets.catalog import LLM_CALLS, TaskType, Unit
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import LLM_CALLS, TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.keys import (

@@ -4,8 +4,9 @@ from functools import partial
 
 import dagster as dg
 
+from generia_assets.asset_spec import AssetSpec
 from generia_assets.assets.checks.finding import WARN, Check, CheckFinding, World, check
-from generia_assets.catalog import ASSETS, AssetSpec, TaskType, pictures_of, upstream_of
+from generia_assets.catalog import ASSETS, TaskType, pictures_of, upstream_of
 from generia_assets.content.documents import Media, Post, PostImage
 from generia_assets.queries.completeness import mend, missing
 from resources.mongodb.connection import MongoDocument
