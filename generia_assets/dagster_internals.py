@@ -49,11 +49,18 @@ if TYPE_CHECKING:
 
 PRELOADED = (
     "dagster._grpc.impl",
+    "dagster._core.definitions.repository_definition.repository_data_builder",
     "dagster._core.execution.plan.active",
     "dagster._core.execution.run_cancellation_thread",
     "dagster._core.executor.in_process",
     "dagster._core.instance.factory",
     "dagster._core.instance.runs.run_domain",
+    "dagster._core.secrets.env_file",
+    "dagster._core.storage.root",
+    "dagster._core.system_config.composite_descent",
+    "dagster._core.workspace.autodiscovery",
+    "dagster._utils.test.definitions",
+    "upath.implementations.local",
 )
 """Modules that Dagster imports when a process begins to execute a run."""
 

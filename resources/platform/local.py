@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ _IDS = uuid.UUID("5c6b7a3e-3f0c-5e58-9d0e-6a2f6f0f4b11")
 """Namespace of the ids made from keys."""
 
 
+@lru_cache(maxsize=100)
 def id_of(key: str) -> str:
     return str(uuid.uuid5(_IDS, key))
 

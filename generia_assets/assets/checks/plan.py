@@ -57,8 +57,9 @@ class LaterEvents:
 
     def named_in(self, text: str, after: int) -> list[str]:
         """Their names in a text of the time when ``after`` events had happened."""
-        searched = searchable(text)
-        return [name for name, wanted, known in self._names if after < known and wanted in searched]
+        later = [(name, wanted) for name, wanted, known in self._names if after < known]
+        searched = searchable(text) if later else ""
+        return [name for name, wanted in later if wanted in searched]
 
 
 @check("post_briefs", "posts with a wish, evenly distributed")
