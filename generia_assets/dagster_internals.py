@@ -8,7 +8,7 @@ needs them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey, DagsterEvent, DagsterEventType
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
@@ -49,29 +49,28 @@ if TYPE_CHECKING:
 
 PRELOADED = (
     "dagster._grpc.impl",
+    "dagster._core.definitions.repository_definition.repository_data_builder",
     "dagster._core.execution.plan.active",
     "dagster._core.execution.run_cancellation_thread",
     "dagster._core.executor.in_process",
     "dagster._core.instance.factory",
     "dagster._core.instance.runs.run_domain",
+    "dagster._core.secrets.env_file",
+    "dagster._core.storage.root",
+    "dagster._core.system_config.composite_descent",
+    "dagster._core.workspace.autodiscovery",
+    "dagster._utils.test.definitions",
+    "upath.implementations.local",
 )
 """Modules that Dagster imports when a process begins to execute a run."""
 
 
-class CodeServerClasses(NamedTuple):
+def code_server_classes() -> tuple[type[DagsterApiServer], type[DagsterGrpcServer], type[ReloadCodeReply]]:
     """Dagster's classes of a code server: the servicer, the gRPC server, and the reply to a request to reload."""
-
-    api: type[DagsterApiServer]
-    server: type[DagsterGrpcServer]
-    reload_reply: type[ReloadCodeReply]
-
-
-def code_server_classes() -> CodeServerClasses:
-    """The classes, imported."""
     from dagster._grpc.__generated__.dagster_api_pb2 import ReloadCodeReply
     from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 
-    return CodeServerClasses(DagsterApiServer, DagsterGrpcServer, ReloadCodeReply)
+    return DagsterApiServer, DagsterGrpcServer, ReloadCodeReply
 
 
 def daemon_command() -> Callable[[], object]:
@@ -173,7 +172,6 @@ def _pairs(connection: Connection, first: Column[str], second: Column[str]) -> I
 
 
 def delete_partitions(instance: DagsterInstance, definition: str, keys: Sequence[str]) -> None:
-    """Delete these keys of a dynamic partition definition."""
     import sqlalchemy as db
     from dagster._core.storage.event_log.schema import DynamicPartitionsTable as Partitions
 

@@ -75,7 +75,6 @@ class Knowledge:
 
 
 def knowledge_of(database: MongoDatabase, settings: Settings) -> Knowledge:
-    """What this database knows."""
     from generia_assets.durable.collections import FLEET
 
     notes = fleet_notes(database[FLEET].find_one({"_id": "models"}))
@@ -124,7 +123,6 @@ class Quote(BaseModel):
 
     @property
     def price(self) -> str:
-        """The price in words."""
         return price_sentence(self.cost_usd, self.cost_interval_usd)
 
 
@@ -146,7 +144,9 @@ def quote_of(
     moment, tier = now or models.now(), order.service_tier or settings.service_tier
     profile = known.notes.asked(models.model_profiles()[settings.gemini_model], moment)
     latency = known.latency.at(tier)
-    if settings.image_provider == GEMINI:
+    images = settings.image_provider
+    if images == GEMINI:
+        images = image_asked_at(settings.image_model, moment).id
         latency = replace(latency, image=max(latency.image, GEMINI_IMAGE_S))  # what was measured may be the stub's
     calls = count_calls(world_id, order, makes, keys)
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
@@ -166,7 +166,7 @@ def quote_of(
     return Quote(
         model=profile.id,
         service_tier=tier,
-        images=_images(settings, moment),
+        images=images,
         llm_calls=calls.llm_calls,
         image_calls=calls.images,
         llm_call_limit=limits[Api.LLM],
@@ -197,7 +197,6 @@ def quote_for(
 
 
 def order_quote(settings: Settings, known: Knowledge, world_id: str, order: WorldParameters) -> Quote:
-    """The quote for a world as it is ordered."""
     return quote_of(settings, known, world_id, order, language=likely_language(order))
 
 
@@ -240,10 +239,6 @@ def _cost(profile: ModelProfile, tier: ServiceTier, request: WorldRequest, momen
 def _usd(price: Price, tokens: CallTokens) -> float:
     fresh = tokens.prompt - tokens.cached
     return (fresh * price.input + tokens.cached * price.cached + tokens.output * price.output) / 1e6
-
-
-def _images(settings: Settings, moment: datetime) -> str:
-    return image_asked_at(settings.image_model, moment).id if settings.image_provider == GEMINI else settings.image_provider
 
 
 def _ends(interval: Interval) -> tuple[float, float]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.console import Console
 
 from generia_assets.cli.console import command_name, results
-from generia_assets.cli.options import Latency, PlatformOption
-from generia_assets.cli.parsers import option, whole
+from generia_assets.cli.options import Latency, PlatformOption, option, whole
 
 if TYPE_CHECKING:
     from local_services.catalog import ServiceCatalog

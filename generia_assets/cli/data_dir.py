@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import IO
 
@@ -53,7 +53,6 @@ class DataDir:
 
     @property
     def mongodb(self) -> Path:
-        """The embedded mongod's data."""
         return self.root / "mongodb"
 
     @property
@@ -67,7 +66,6 @@ class DataDir:
         return self.root / "logs"
 
     def log(self, service: str) -> Path:
-        """The log of this service."""
         return self.logs / f"{service}.log"
 
     @property
@@ -96,7 +94,8 @@ class DataDir:
 @contextmanager
 def lock_data_dir(root: Path, *, allow_beside: bool) -> Iterator[DataDir]:
     """Lock the folder. If another process has locked it: the next one beside it, or ``CommandError``, which names that process."""
-    for place in _candidates(root, beside=allow_beside):
+    beside = (root.absolute() / f"{BESIDE}-{number}" for number in count(1)) if allow_beside else ()
+    for place in chain([root.absolute()], beside):
         place.mkdir(parents=True, exist_ok=True)
         with (place / LOCK).open("a+") as lock:
             if not _locked(lock, fcntl.LOCK_EX):
@@ -148,14 +147,6 @@ def _folder_is_set() -> bool:
 def service_logs(root: Path) -> dict[str, Path]:
     """The logs of the services that were started from this folder, by service."""
     return {path.stem: path for path in sorted(DataDir(root.absolute()).logs.glob("*.log"))}
-
-
-def _candidates(root: Path, *, beside: bool) -> Iterator[Path]:
-    absolute = root.absolute()
-    yield absolute
-    if beside:
-        for number in count(1):
-            yield absolute / f"{BESIDE}-{number}"
 
 
 def _locked(lock: IO[str], kind: int) -> bool:

@@ -54,7 +54,6 @@ def _finding(health: Health, part: str, found: str, advice: str = "") -> HealthF
 
 
 ok, note, wrong = (partial(_finding, health) for health in (Health.OK, Health.NOTE, Health.WRONG))
-"""Make findings of each state."""
 
 
 def unavailable(part: str, error: ConnectionError) -> HealthFinding:
@@ -71,7 +70,6 @@ TOO_LITTLE_SPACE = 100_000_000
 
 
 def generator_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
-    """The generator that runs from this folder."""
     running = running_generator(settings.generia_data_dir)
     folder = settings.generia_data_dir.absolute()
     if running is None:
@@ -206,7 +204,6 @@ def platform_found(settings: Settings, _where: Addresses) -> Iterator[HealthFind
 
 
 def image_api_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
-    """Which image API a world is made with."""
     model = f", {settings.image_model}" if settings.image_provider == GEMINI else ""
     yield ok("image API", f"{settings.image_provider}{model}")
 

@@ -49,11 +49,9 @@ class Documented(TyperCommand):
     """A command whose arguments are called WORLD in its help, where typer writes {WORLD} in the usage and WORLD <str> below."""
 
     def collect_usage_pieces(self, ctx: Context) -> list[str]:
-        """The usage line's words."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Arguments, then options."""
         _write_parameters(self, ctx, formatter)
 
 
@@ -61,7 +59,6 @@ class DocumentedGroup(TyperGroup):
     """A group of commands; its help is laid out like that of a command."""
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Options, then commands."""
         _write_parameters(self, ctx, formatter)
         self.format_commands(ctx, formatter)
 
@@ -82,7 +79,6 @@ class Entry:
 
     @property
     def path(self) -> str:
-        """The module's full name."""
         return self.module if "." in self.module else f"generia_assets.cli.commands.{self.module}"
 
 
@@ -90,7 +86,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Make a world": {
         "demo": Entry("local_services.demo", "Start a whole generator, make one world, show it, and end."),
         "dev": Entry("local_services.dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
-        "quote": Entry("orders", "Say what a world takes before it is ordered."),
+        "quote": Entry("quotes", "Say what a world takes before it is ordered."),
         "send": Entry("orders", "Order a world by Kafka message, and print the world's id."),
         "watch": Entry(
             "orders",
@@ -112,7 +108,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Change worlds": {
         "stop": Entry("control", "Stop worlds; what exists stays."),
         "resume": Entry("control", "Let stopped or failed worlds go on where they stand."),
-        "prioritise": Entry("prioritise", "Change a world's priority among all worlds.", takes_negative=True),
+        "prioritise": Entry("orders", "Change a world's priority among all worlds.", takes_negative=True),
         "extend": Entry("rerun", "Add people and posts to a completed world, by Kafka message."),
         "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
         "retire": Entry("removal", "Remove worlds that are over from Dagster; their documents and pictures stay."),
@@ -168,9 +164,7 @@ class Commands(DocumentedGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  typer's own signature is handed on
         """Everything begins here: a command, a help text, the shell's completion."""
         escape_unencodable()
-        if (
-            kwargs.get("args") is None
-        ):  # a process of its own, which imports much: to look for garbage meanwhile takes a fifth of it
+        if kwargs.get("args") is None:  # a process of its own: while it imports, to look for garbage takes a fifth of the time
             gc.set_threshold(100_000)
             atexit.register(gc.freeze)
         if (columns := shutil.get_terminal_size().columns) < NARROW:  # click itself writes 50 at least
@@ -192,7 +186,6 @@ class Commands(DocumentedGroup):
             raise UsageError(wrapped.removeprefix("Error: "), error.ctx) from None
 
     def list_commands(self, ctx: Context) -> list[str]:
-        """Their names."""
         del ctx
         return list(COMMANDS)
 
@@ -202,12 +195,10 @@ class Commands(DocumentedGroup):
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name].about) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
-        """Find the command that was called, and load it."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(command.name) if command is not None and command.name else None, rest
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """The commands by what people come for."""
         del ctx
         for title, entries in GROUPS.items():
             with formatter.section(title):

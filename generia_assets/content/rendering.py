@@ -86,7 +86,6 @@ class PromptDelimiter:
         return _without_tags(re.sub(re.escape(self.code), "", clean(text), flags=re.IGNORECASE))
 
     def around(self, name: str, text: str) -> str:
-        """The text between an opening and a closing tag with this name."""
         return f"<{name}-{self.code}>\n{self.neutral(text)}\n</{name}-{self.code}>"
 
 

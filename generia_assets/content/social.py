@@ -52,6 +52,7 @@ _MOST_BEFORE_MEETING = 7
 
 _CONCEPT_SENTENCES = 2
 """Sentences of an acquaintance's concept that requests contain."""
+_OF_THEIR_BRIEF = ("key", "username", "display_name", "kind", "age", "trade", "look", "selves")
 
 ValueT = TypeVar("ValueT")
 
@@ -227,13 +228,8 @@ def ready_after(seed: int, count: int, index: int, former: Size | None = None) -
     return max((batch_of(tie.index) for tie in acquaintances(seed, count, index, former)), default=batch_of(index))
 
 
-def changed_by(tie: SeededRelation, world: WorldDescription) -> int:
-    """The event of the calendar, counted from 1, that changed what is between the two; 0 for none."""
-    return 0 if tie.turn is None or not world.calendar else tie.turn % len(world.calendar) + 1
-
-
-def fact_between(one: CharacterBrief, other: CharacterBrief) -> str:
-    """What happened between these two, the same from both sides; '' if unknown. One of the two briefs has it."""
+def _fact_between(one: CharacterBrief, other: CharacterBrief) -> str:
+    """One of the two briefs has it."""
     return one.facts.get(self_key(other.key, other.selves), "") or other.facts.get(self_key(one.key, one.selves), "")
 
 
@@ -248,23 +244,16 @@ def introduce(
     own = briefs.get(index)
     return tuple(
         Acquaintance(
-            key=other.key,
-            username=other.username,
-            display_name=other.display_name,
+            **{name: getattr(other, name) for name in _OF_THEIR_BRIEF},
             relationship_type=tie.relation,
             summary=other.one_line,
             between=tie.between,
-            kind=other.kind,
-            age=other.age,
-            trade=other.trade,
             concept=first_sentences(other.concept, _CONCEPT_SENTENCES),
-            look=other.look,
             tie=tie.sentence(own.display_name if own else "this person", other.display_name),
-            fact=fact_between(own, other) if own else "",
-            changed_by=changed_by(tie, world),
+            fact=_fact_between(own, other) if own else "",
+            changed_by=0 if tie.turn is None or not world.calendar else tie.turn % len(world.calendar) + 1,
             change="" if tie.turn is None else turns[tie.turn % len(turns)],
             names=tie.names,
-            selves=other.selves,
         )
         for tie in acquaintances(request.seed, request.users_count, index, request.size.former)
         if (other := briefs.get(tie.index)) is not None

@@ -6,7 +6,6 @@ continued by other workers. The definitions are imported before the worker forks
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -102,8 +101,6 @@ def import_what_runs_need(**_: object) -> None:
     spare_loopback()
     for module in NEEDED_BY_RUNS:
         import_module(module)
-    gc.collect()
-    gc.freeze()
 
 
 @signals.heartbeat_sent.connect  # type: ignore[untyped-decorator]

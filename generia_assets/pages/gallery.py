@@ -6,7 +6,6 @@ former one when it is complete. Not here: the pages themselves (render.py, the s
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from generia_assets.queries.people import PeoplePage, people_page, person
 from generia_assets.queries.traces import Trace, trace
 from generia_assets.queries.worlds import WorldView, world
 from resources.mongodb.connection import MongoDatabase
+from resources.pictures import link_or_copy
 
 PageT = TypeVar("PageT", FeedPage, PeoplePage)
 
@@ -41,7 +41,6 @@ class _Site:
 
     @cached_property
     def files(self) -> FileLinks:
-        """The names of the files."""
         return FileLinks(usual=FeedOrder.usual(growing=self.view.growing))
 
     def pages(self, up: int = 0) -> WorldPages:
@@ -58,10 +57,7 @@ class _Site:
         if is_elsewhere(url) or target.exists() or not source.is_file():
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(source, target)
+        link_or_copy(source, target)
 
 
 def write_gallery(database: MongoDatabase, world_id: str, *, galleries: Path, media: Path) -> Path:

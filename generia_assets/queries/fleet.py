@@ -115,15 +115,16 @@ def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
         "image_calls": {"$sum": "$api_calls_made_images"},
         "oldest": {"$min": {"$cond": [{"$eq": [{"$type": "$created_at"}, "date"]}, "$created_at", None]}},
     }
-    rows = database[STATUS].aggregate([{"$match": {"status": {"$in": _STATES}}}, {"$group": group}])
-    return [FleetWorlds(state=row["_id"], **_without_id(row)) for row in rows]
+    rows = database[STATUS].aggregate([{"$match": {"status": {"$in": list(State)}}}, {"$group": group}])
+    return [FleetWorlds(state=row.pop("_id"), **row) for row in rows]
 
 
 def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
     """The tasks of the worlds that changed last; answered by an index alone."""
+    known = {"status": {"$in": list(State)}, "type": {"$in": list(TaskType)}}
     counted = database[TASKS].aggregate(
         [
-            {"$match": {"world_id": {"$in": last_changed(database)}, "status": {"$in": _STATES}, "type": {"$in": _TYPES}}},
+            {"$match": {"world_id": {"$in": last_changed(database)}, **known}},
             {"$group": {"_id": {"type": "$type", "status": "$status"}, "tasks": {"$sum": 1}}},
         ]
     )
@@ -162,7 +163,7 @@ def recent_calls(database: MongoDatabase) -> list[CallFigures]:
             },
         ]
     )
-    return [CallFigures(**row["_id"], **_without_id(row)) for row in rows]
+    return [CallFigures(**row.pop("_id"), **row) for row in rows]
 
 
 def api_status(database: MongoDatabase) -> ApiStatus:
@@ -176,8 +177,6 @@ def api_status(database: MongoDatabase) -> ApiStatus:
     )
 
 
-_STATES = [state.value for state in State]
-_TYPES = [task_type.value for task_type in TaskType]
 _COUNTABLE = {"api_type": {"$type": "string"}, "outcome": {"$type": "string"}} | {
     field: {"$not": {"$type": ["string", "object", "array", "bool", "date"]}} for field in ("duration_ms", "waited_ms")
 }
@@ -204,7 +203,3 @@ def _slots(api: str, document: MongoDocument) -> SlotFigures:
 def last_changed(database: MongoDatabase) -> list[str]:
     """The worlds that changed last, at most ``WORLDS_LOOKED_AT``."""
     return [str(world["_id"]) for world in database[STATUS].find({}, {"_id": 1}).sort("updated_at", -1).limit(WORLDS_LOOKED_AT)]
-
-
-def _without_id(row: MongoDocument) -> MongoDocument:
-    return {name: value for name, value in row.items() if name != "_id"}

@@ -2,7 +2,7 @@
 
 Here: queries that an index or a few documents answer. What only Kafka and Dagster's storage know comes from the sensor's last tick
 (durable/figures.py). Series with the id of a world are bounded. Not here: figures of calls and tasks (fleet.py), and the format
-(pages/metric_sections.py).
+(pages/metrics.py).
 """
 
 from __future__ import annotations
@@ -153,7 +153,6 @@ def held_slots(database: MongoDatabase, holders: dict[str, Counter[str]]) -> Ite
 
 
 def dead_letter_counts(database: MongoDatabase) -> DeadLetterCounts:
-    """Dead letters since the installation and now."""
     letters = _recorded(database, DEAD_LETTERS, DeadLetterFigures) or DeadLetterFigures()
     now = datetime.now(UTC)
     return DeadLetterCounts(
@@ -165,7 +164,6 @@ def dead_letter_counts(database: MongoDatabase) -> DeadLetterCounts:
 
 
 def check_figures(database: MongoDatabase) -> CheckFigures:
-    """Asset checks that failed."""
     return _recorded(database, CHECKS, CheckFigures) or CheckFigures()
 
 

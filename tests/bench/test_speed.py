@@ -74,7 +74,7 @@ def test_the_graph_has_the_calls_of_the_plan() -> None:
     planned = plan(the_request(WORLD, users, posts))
     calls = [api for work in graph.values() for api, _ in work.calls]
     assert (calls.count(Api.LLM), calls.count(Api.IMAGE)) == (planned.llm_total, planned.images_total)
-    assert len(graph) == planned.tasks_total - 1  # without the order
+    assert len(graph) == sum(planned.tasks.values()) - 1  # without the order
     path, scheduled = max(bounds.ends(graph).values()), bounds.schedule(graph, SLOTS)
     pictures = planned.images_total * 0.5 / 10
     assert max(path, pictures) <= scheduled <= path + pictures

@@ -16,7 +16,7 @@ from rich.console import Console
 from generia_assets.cli.commands.view import _listening
 from generia_assets.cli.console import results
 from generia_assets.cli.rendering.displays import Display, world_panel
-from generia_assets.cli.rendering.progress import progress_line
+from generia_assets.cli.rendering.lines import progress_line
 from generia_assets.cli.texts import Text
 from generia_assets.cli.watching import Snapshot
 from generia_assets.content.text import plural
@@ -225,7 +225,7 @@ def test_a_page_tells_a_limit_as_a_limit(prompt: str, said: str) -> None:
     """On a world's page the calls made are a number, and their limit stands apart: nobody takes it for what is still to come."""
     status = a_moment(parameters={"user_prompt": prompt}).status
     assert status is not None
-    html = WorldPages(WorldView(status=status, description=None, images=None), ServedLinks(FIRST)).progress()
+    html = WorldPages(WorldView(status=status, description=None, images=None), ServedLinks(FIRST)).fragment("progress")
     assert said in " ".join(re.sub(r"<[^>]+>", "", html).split())
 
 

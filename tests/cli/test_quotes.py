@@ -14,9 +14,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from generia_assets.cli import connections
+from generia_assets.cli.commands.quotes import print_comparison
 from generia_assets.cli.main import app
 from generia_assets.cli.order import knowledge, world_parameters
-from generia_assets.cli.rendering.comparison import print_comparison
 from generia_assets.content.text import about_dollars
 from generia_assets.durable.collections import HISTORY
 from generia_assets.durable.orders.order import parse_stored

@@ -11,8 +11,7 @@ from generia_assets.durable.collections import FLEET, HISTORY, TASKS
 from generia_assets.durable.indexes import ensure_indexes
 from generia_assets.durable.status import State
 from generia_assets.pages import metrics
-from generia_assets.pages.metric_sections import SECTIONS
-from generia_assets.pages.metrics import Metrics
+from generia_assets.pages.metrics import SECTIONS, Metrics
 from generia_assets.queries import fleet
 from resources.mongodb.connection import connect
 from tests.support.fleet_figures import ago, call, figures, task, world

@@ -71,6 +71,16 @@ def test_every_answer_forbids_what_pages_do_not_need(site: str, world: MadeUp) -
     assert re.findall(r"<[^>]+\son\w+=", re.sub(r"&lt;.*?&gt;", "", html)) == []
 
 
+def test_texts_come_compressed(site: str, world: MadeUp) -> None:
+    """Pages, styles and scripts come compressed to who takes that; pictures never."""
+    page, picture = f"/worlds/{world.world_id}", f"/media/{world.world_id}/icon/one.png"
+    for path, encoding in ((page, "gzip"), ("/static/style.css", "gzip"), ("/static/pages.js", "gzip"), (picture, None)):
+        assert get(site + path).headers.get("content-encoding") == encoding, path
+    plain = requests.get(site + page, headers={"accept-encoding": "identity"}, timeout=10)
+    assert "content-encoding" not in plain.headers
+    assert plain.text == get(site + page).text
+
+
 @pytest.mark.parametrize(
     "path",
     ["/media/../secret.png", "/media/%2e%2e/secret.png", "/media/..%2fsecret.png", "/media/link.png", "/media/%2fetc%2fpasswd",

@@ -26,6 +26,7 @@ from generia_assets.queries.in_flight import BreakerView, breakers_not_closed, i
 from resources.gateway.breaker import BreakerState
 from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, connect_async
+from resources.settings import GatewaySettings
 from tests.support.command import Command
 from tests.support.waiting import PATIENCE_S, wait_for
 from tests.support.worlds_in_process import worlds_in_process
@@ -129,7 +130,7 @@ async def test_whoever_looks_is_told_which_breaker_is_open(
     (finding,) = [one for one in findings if one["part"] == "breaker llm"]
     assert finding["health"] == "note"
     assert told.match(finding["found"])
-    air = in_flight(database, WORLD, llm_limit=15, image_limit=10)
+    air = in_flight(database, WORLD, GatewaySettings(llm_concurrency=15, image_concurrency=10))
     out = io.StringIO()
     Console(file=out, width=120).print(world_panel(Snapshot(WorldStatus.model_validate(record), [], in_flight=air), [], prompt=""))
     assert told.search(out.getvalue())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import count
 
 import pytest
@@ -71,7 +72,7 @@ async def seldom() -> Answer[str]:
 
 
 def a_call(send: Send, *, control: Send | None = None, timeout_seconds: float = 5.0) -> Call[str]:
-    asked = None if control is None else Call(Api.LLM, CONTROL, "task", 1, {}, control)
+    asked = None if control is None else partial(Call, Api.LLM, CONTROL, "task", 1, {}, control)
     return Call(Api.LLM, "post", "task", 1, {}, send, timeout_seconds=timeout_seconds, control=asked)
 
 

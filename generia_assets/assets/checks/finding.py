@@ -1,9 +1,10 @@
 """A check and its result: reading the documents, the finding, and the result in Dagster."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -12,19 +13,25 @@ import dagster as dg
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.assets.materialized import WorldDocuments
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
+from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.figures import FailedCheck, record_failed_check
+from generia_assets.durable.status import WorldStatus, status_of
 from generia_assets.partitions import worlds
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore, MaterializationReplacedError
 
 DocumentT = TypeVar("DocumentT", bound=Document)
+ItemT = TypeVar("ItemT")
 
+WARN = dg.AssetCheckSeverity.WARN
 SHOWN = 5
 """Problems that a check names; it counts all of them."""
 KEPT = 500
 """Documents of an asset that are kept for the checks that follow; of larger assets each check reads a stream."""
 TRIES = 5
 """Times a check starts again when the asset is replaced while it is read."""
+_PAGE = 2_000
+"""Publications looked up at once."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,10 @@ class World:
     def description(self) -> WorldDescription:
         return next(self.all(WorldDescription))
 
+    @property
+    def status(self) -> WorldStatus:
+        return status_of(self.database[STATUS].find_one({"_id": self.id}))
+
     def all(self, model: type[DocumentT]) -> Iterator[DocumentT]:
         """The documents of this class, in order of their keys, one at a time."""
         if model not in self._kept:
@@ -55,6 +66,14 @@ class World:
     def count(self, model: type[Document]) -> int:
         return self._documents.count(model) or 0
 
+    def runs_of(self, post_ids: Iterable[str]) -> Iterator[str | None]:
+        """The run that published each of these posts ('' unknown); None for an id that the platform never answered with."""
+        rest, fields = iter(post_ids), {"answer": 1, "run_id": 1}
+        while page := list(islice(rest, _PAGE)):
+            query = {"world_id": self.id, "kind": "post", "status": "answered", "answer": {"$in": page}}
+            runs = {row["answer"]: row.get("run_id") or "" for row in self.database[PUBLICATIONS].find(query, fields)}
+            yield from map(runs.get, page)
+
     @property
     def _documents(self) -> WorldDocuments:
         return WorldDocuments(DocumentStore(self.database), self.id)
@@ -62,7 +81,7 @@ class World:
 
 @dataclass
 class CheckFinding:
-    """The finding of a check in a world. ``advice``: how to make items again, from the keys that are named first."""
+    """The finding of a check in a world. ``keys``: of the items to be made again, named first."""
 
     looked_at: int = 0
     wrong: int = 0
@@ -74,6 +93,11 @@ class CheckFinding:
     remark: str = ""
     """Text beside the number of checked items when nothing is wrong: why there were none, or what was measured."""
 
+    def each(self, items: Iterable[ItemT]) -> Iterator[ItemT]:
+        for item in items:
+            self.looked_at += 1
+            yield item
+
     def add(self, what: str, key: str = "") -> None:
         """Add a problem; ``key``: the item to be made again."""
         self.wrong += 1
@@ -84,25 +108,26 @@ class CheckFinding:
 
 
 Question = Callable[[World], CheckFinding | dg.AssetCheckResult]
-Advice = Callable[[list[str]], str]
 
 
-def again_by_job(job: str, field_name: str) -> Advice:
-    return lambda keys: f"Ask again: job {job} with {field_name}: {keys[0]}" + (f", then {', '.join(keys[1:])}" if keys[1:] else "")
-
-
-def again_by_keys(*assets: str) -> Advice:
-    return lambda keys: f"Ask again: materialize {', '.join(assets)} with keys: [{', '.join(keys)}]"
-
-
-PERSON_AGAIN, POST_AGAIN = again_by_job(RERUN_CHARACTER, "character"), again_by_job(RERUN_POST, "post")
+def _again(asset: str, keys: list[str]) -> str:
+    """How to make these items again, whose documents the asset holds."""
+    match asset:
+        case "world_description":
+            return "Ask again: materialize world_description; what was made of it stays, and is then stale"
+        case "characters" | "character_briefs" | "posts":
+            job, name = (RERUN_POST, "post") if asset == "posts" else (RERUN_CHARACTER, "character")
+            return f"Ask again: job {job} with {name}: {keys[0]}" + (f", then {', '.join(keys[1:])}" if keys[1:] else "")
+        case "post_briefs":
+            asset = "post_briefs, posts, post_images"
+    return f"Ask again: materialize {asset} with keys: [{', '.join(keys)}]"
 
 
 @dataclass(frozen=True)
 class Check:
     """A check of an asset, asked for each world by itself.
 
-    ``good`` describes what was looked at when nothing is wrong, ``again`` how to make again what the finding names.
+    ``good`` describes what was looked at when nothing is wrong.
     """
 
     asset: str
@@ -110,7 +135,6 @@ class Check:
     description: str
     question: Question
     good: str = ""
-    again: Advice = lambda _: ""
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 
     @property
@@ -162,7 +186,7 @@ class Check:
             description = "; ".join(part for part in (f"{found.looked_at} {self.good}", found.remark) if part)
             return dg.AssetCheckResult(passed=True, description=description, metadata=figures)
         more = f" and {found.wrong - len(found.named)} more" if found.wrong > len(found.named) else ""
-        again = f" {self.again(found.keys)}." if found.keys else ""
+        again = f" {_again(self.asset, found.keys)}." if found.keys else ""
         description = f"{found.wrong} wrong: {'; '.join(found.named)}{more}.{again}"
         severity = found.severity or self.severity
         return dg.AssetCheckResult(passed=False, severity=severity, description=description, metadata=figures)
@@ -179,14 +203,10 @@ def check(
     asset: str,
     good: str = "",
     *,
-    again: Advice = lambda _: "",
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
     description: str = "",
 ) -> Callable[[Question], Check]:
     """Make a check of a function: its name is the check's, and its docstring the ``description``, if there is no other."""
-
-    def checking(question: Question) -> Check:
-        described = description or " ".join((question.__doc__ or "").split())
-        return Check(asset, question.__name__, described, question, good, again, severity)
-
-    return checking
+    return lambda question: Check(
+        asset, question.__name__, description or " ".join((question.__doc__ or "").split()), question, good, severity
+    )

@@ -3,10 +3,8 @@
 import re
 from collections import Counter
 
-import dagster as dg
-
-from generia_assets.assets.checks.finding import PERSON_AGAIN, POST_AGAIN, CheckFinding, World, check
-from generia_assets.assets.checks.timeline import BEFORE_TIMELINE, acquaintances, dated
+from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
+from generia_assets.assets.checks.plan import BEFORE_TIMELINE, acquaintances, dated
 from generia_assets.content import social
 from generia_assets.content.documents import Character, CharacterBrief, Post, WorldRequest
 from generia_assets.content.keys import character_index
@@ -21,32 +19,29 @@ _ALIKE_FROM = 5
 """Relations that may have the same name in any world."""
 _KINDS_FROM = 5
 """People from which on not all may be of one kind."""
-_WARN = dg.AssetCheckSeverity.WARN
 
 
 def _people(world: World) -> set[str]:
     return {brief.username for brief in world.all(CharacterBrief)}
 
 
-@check("characters", "people, all related to people who exist", again=PERSON_AGAIN)
+@check("characters", "people, all related to people who exist")
 def relations_exist(world: World) -> CheckFinding:
     """Every relation is with another person of this world."""
     found, people = CheckFinding(), _people(world)
-    for person in world.all(Character):
-        found.looked_at += 1
+    for person in found.each(world.all(Character)):
         for tie in person.relationships:
             if tie.username not in people or tie.username == person.username:
                 found.add(f"{person.key} @{person.username} is related to @{tie.username}, who is nobody else here", person.key)
     return found
 
 
-@check("posts", "posts, all mentioning people who exist", again=POST_AGAIN)
+@check("posts", "posts, all mentioning people who exist")
 def mentions_exist(world: World) -> CheckFinding:
     """Every @ in a post, and every mention recorded with it, names a person of this world."""
     found, people = CheckFinding(), _people(world)
     known = by_fold(people)
-    for post in world.all(Post):
-        found.looked_at += 1
+    for post in found.each(world.all(Post)):
         written = (post.content[start + 1 : end] for start, end, _ in mentions_in(post.content, known))
         named = dict.fromkeys((*post.mentions, *written))
         for unknown in [name for name in named if name not in people]:
@@ -54,7 +49,7 @@ def mentions_exist(world: World) -> CheckFinding:
     return found
 
 
-@check("characters", "people, whose relations agree", again=PERSON_AGAIN)
+@check("characters", "people, whose relations agree")
 def ties_agree(world: World) -> CheckFinding:
     """Whom a person tells of is an acquaintance of theirs. Warnings: only one side of a pair tells of the other, although none of
     the two joined by an extension; each is the other's parent; most relations have the same name.
@@ -62,8 +57,7 @@ def ties_agree(world: World) -> CheckFinding:
     found, request = CheckFinding(), world.request
     keys = {brief.username: brief.key for brief in world.all(CharacterBrief)}
     named = dict[str, dict[str, str]]()
-    for person in world.all(Character):
-        found.looked_at += 1
+    for person in found.each(world.all(Character)):
         named[person.key] = {
             keys[tie.username]: tie.relationship_type.casefold() for tie in person.relationships if tie.username in keys
         }
@@ -79,7 +73,7 @@ def ties_agree(world: World) -> CheckFinding:
             elif other in named and tie.is_first and _elder(tie) and others[other] == named[other][key]:
                 alike.append((key, other))
     if not found.wrong:
-        found.severity = _WARN
+        found.severity = WARN
         for silent, other in one_sided:
             found.add(f"{silent} does not tell of {other}, who tells of them", silent)
         for key, other in alike:
@@ -103,7 +97,7 @@ def _elder(tie: social.SeededRelation) -> bool:
     return least > 0 or most < 0
 
 
-@check("character_briefs", "relations with fitting ages", again=PERSON_AGAIN)
+@check("character_briefs", "relations with fitting ages")
 def ages_fit(world: World) -> CheckFinding:
     """The ages drawn fit the relations: a parent is older than the child, a partner grown up (data/relations.yaml says by how
     much). Warnings: where ages are told in figures a parent is not older; everybody is the same kind of person.
@@ -131,7 +125,7 @@ def ages_fit(world: World) -> CheckFinding:
                 if figures[elder] <= figures[younger]:
                     young.append((elder, f"{tie.sentence(key, other)}, at {figures[key]} and {figures[other]} in their own words"))
     if not found.wrong:
-        found.severity = _WARN
+        found.severity = WARN
         for key, problem in young:
             found.add(problem, key)
         kind, holders = kinds.most_common(1)[0]
@@ -145,16 +139,14 @@ def ages_fit(world: World) -> CheckFinding:
 @check(
     "posts",
     "posts",
-    severity=_WARN,
+    severity=WARN,
     description=f"Between {_RETURNED[0]:.0%} and {_RETURNED[1]:.0%} of those who are named in posts name the other one, too: in a "
     f"network most mentions are not returned. Judged from {_PAIRS_FROM} pairs on.",
 )
 def mentions_returned(world: World) -> CheckFinding:
     found, pairs = CheckFinding(), set[tuple[str, str]]()
-    for post in world.all(Post):
-        if dated(post):
-            found.looked_at += 1
-            pairs |= {(post.username, other) for other in post.mentions if other != post.username}
+    for post in found.each(filter(dated, world.all(Post))):
+        pairs |= {(post.username, other) for other in post.mentions if other != post.username}
     returned = sum((other, one) in pairs for one, other in pairs) / max(1, len(pairs))
     found.figures |= {"pairs": len(pairs), "returned": round(returned, 3)}
     found.remark = f"{returned:.0%} of {len(pairs)} mentions are returned" if found.looked_at else BEFORE_TIMELINE

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable
 
-import dagster as dg
-
-from generia_assets.assets.checks.finding import PERSON_AGAIN, POST_AGAIN, CheckFinding, World, check
+from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
 from generia_assets.content import languages
 from generia_assets.content.documents import Character, CharacterBrief, Post
 from generia_assets.content.drafts import SHORT_POST
@@ -15,8 +13,6 @@ _THRESHOLD = (
     f"text with other names or one other sentence above {NEAR_DUPLICATE}, which is reported. A warning: "
     f"the world is whole, if dull. The first {MOST_COMPARED:,} are compared."
 )
-
-_WARN = dg.AssetCheckSeverity.WARN
 
 
 def _distinct(texts: Iterable[tuple[str, str]], looked_at: int) -> CheckFinding:
@@ -30,8 +26,7 @@ def _distinct(texts: Iterable[tuple[str, str]], looked_at: int) -> CheckFinding:
 @check(
     "character_briefs",
     "concepts, no two nearly the same",
-    again=PERSON_AGAIN,
-    severity=_WARN,
+    severity=WARN,
     description=f"No two people are nearly the same. {_THRESHOLD}",
 )
 def distinct_concepts(world: World) -> CheckFinding:
@@ -42,8 +37,7 @@ def distinct_concepts(world: World) -> CheckFinding:
 @check(
     "posts",
     "posts, no two nearly the same",
-    again=POST_AGAIN,
-    severity=_WARN,
+    severity=WARN,
     description=f"No two posts are nearly the same. {_THRESHOLD}",
 )
 def distinct_posts(world: World) -> CheckFinding:
@@ -57,8 +51,7 @@ def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> CheckFinding
     language = world.description.user_preferences.language
     script, known = languages.checked_script(language), languages.find(language)
     found, others = CheckFinding(figures={"language": language}), list[tuple[str, str]]()
-    for key, whole in texts:
-        found.looked_at += 1
+    for key, whole in found.each(texts):
         text = languages.own_words(whole)
         if script is None or len(text) <= SHORT_POST:
             continue
@@ -72,11 +65,7 @@ def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> CheckFinding
     return found
 
 
-def _description_again(_: list[str]) -> str:
-    return "Ask again: materialize world_description; what was made of it stays, and is then stale"
-
-
-@check("world_description", "description in the language asked for", again=_description_again)
+@check("world_description", "description in the language asked for")
 def description_in_language(world: World) -> CheckFinding:
     """The world is described in the language asked for. A sentence that is plainly in another language than the world is a warning:
     it may have asked for that.
@@ -90,30 +79,29 @@ def description_in_language(world: World) -> CheckFinding:
             "for that",
             description.key,
         )
-        found.severity = _WARN
+        found.severity = WARN
     return found
 
 
-@check("characters", "people in the language asked for", again=PERSON_AGAIN)
+@check("characters", "people in the language asked for")
 def people_in_language(world: World) -> CheckFinding:
     """All people are described in the world's language."""
     texts = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all(Character))
     return _in_language(world, texts)
 
 
-@check("posts", "posts in the language asked for", again=POST_AGAIN)
+@check("posts", "posts in the language asked for")
 def posts_in_language(world: World) -> CheckFinding:
     """Every post is in the world's language; a post of a few words may be in any."""
     return _in_language(world, ((post.key, post.content) for post in world.all(Post)))
 
 
-@check("characters", "people, all described in full", again=PERSON_AGAIN, severity=_WARN)
+@check("characters", "people, all described in full", severity=WARN)
 def people_in_full(world: World) -> CheckFinding:
     """No person has only a concept or is a fallback character, which replace profiles that moderation refuses."""
     found = CheckFinding()
     from_plan = {brief.key: brief.moderation for brief in world.all(CharacterBrief) if brief.moderation}
-    for person in world.all(Character):
-        found.looked_at += 1
+    for person in found.each(world.all(Character)):
         if person.key in from_plan:
             found.add(f"{person.key} @{person.username}: {from_plan[person.key]}", person.key)
         elif not person.personality:
@@ -121,12 +109,11 @@ def people_in_full(world: World) -> CheckFinding:
     return found
 
 
-@check("posts", "posts, none of them a placeholder", again=POST_AGAIN, severity=_WARN)
+@check("posts", "posts, none of them a placeholder", severity=WARN)
 def no_placeholder(world: World) -> CheckFinding:
     """No post stands in for one that moderation refused twice."""
     found = CheckFinding()
-    for post in world.all(Post):
-        found.looked_at += 1
+    for post in found.each(world.all(Post)):
         if post.deleted_reason:
             found.add(f"{post.key} is a placeholder: {post.deleted_reason}", post.key)
     return found

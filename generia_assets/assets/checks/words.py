@@ -4,11 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
-import dagster as dg
-
-from generia_assets.assets.checks.finding import PERSON_AGAIN, POST_AGAIN, CheckFinding, World, check
+from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
 from generia_assets.assets.checks.measures import Openings, frequent_words, phrases, prose, repeated_phrases, shows, stems, words
-from generia_assets.assets.checks.timeline import BEFORE_TIMELINE
+from generia_assets.assets.checks.plan import BEFORE_TIMELINE
 from generia_assets.content.documents import Character, Post
 
 _MOST_SILENT = 2 / 3
@@ -23,7 +21,6 @@ _LENGTHS_FROM, _LONG_FROM = 20, 50
 _PROFILES = 300
 """People whose profiles are compared, the first ones: a fifth of them means as much as a fifth of all."""
 _PROFILES_FROM = 5
-_WARN = dg.AssetCheckSeverity.WARN
 PROFILE_FIELDS = ("personality", "background_story", "bio", "secret")
 
 
@@ -39,8 +36,7 @@ def _written(world: World) -> Iterator[Post]:
 @check(
     "posts",
     "posts with a wish",
-    again=POST_AGAIN,
-    severity=_WARN,
+    severity=WARN,
     description=f"In a third of the posts at least, a word begins like a word of the post's wish. Judged from {_SILENT_FROM} "
     "posts on.",
 )
@@ -65,17 +61,15 @@ def wishes_show(world: World) -> CheckFinding:
 @check(
     "posts",
     "posts",
-    again=POST_AGAIN,
-    severity=_WARN,
+    severity=WARN,
     description=f"Posts have {_LONGEST_MEAN} words or less on average, one in eight fewer than {_SHORT} (from {_LENGTHS_FROM} "
     f"posts on) and some more than {_LONG} (from {_LONG_FROM} on). Two letters of a script without spaces count as a word.",
 )
 def post_lengths(world: World) -> CheckFinding:
     found, total, short, long_ = CheckFinding(), 0, 0, 0
     longest = (0, "")
-    for post in _written(world):
+    for post in found.each(_written(world)):
         count = len(words(post.content))
-        found.looked_at += 1
         total, short, long_ = total + count, short + (count < _SHORT), long_ + (count > _LONG)
         longest = max(longest, (count, post.key))
     mean = total / max(1, found.looked_at)
@@ -91,7 +85,7 @@ def post_lengths(world: World) -> CheckFinding:
     return found
 
 
-@check("posts", "posts that begin differently", again=POST_AGAIN, severity=_WARN)
+@check("posts", "posts that begin differently", severity=WARN)
 def post_openings(world: World) -> CheckFinding:
     """Not more than a fifth of the posts begin with the same word (half of them with a very frequent one), not more than one in a
     hundred with the same four words; three and two of them may in any world.
@@ -112,8 +106,7 @@ def _add_openings(found: CheckFinding, openings: Openings, what: str) -> None:
 @check(
     "characters",
     "profiles without a template",
-    again=PERSON_AGAIN,
-    severity=_WARN,
+    severity=WARN,
     description="The texts of a field of all profiles do not begin alike (as for posts), and no four words stand in more than a "
     "fifth of them and in more than three, unless they are the world's own. Judged from "
     f"{_PROFILES_FROM} people on; of {_PROFILES} at most.",

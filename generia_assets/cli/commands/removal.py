@@ -10,8 +10,7 @@ from pydantic import BaseModel
 
 from generia_assets.cli.connections import addresses, database_at, get_world, settings
 from generia_assets.cli.console import CommandError, ask, command_name, remarks, results, safe_line
-from generia_assets.cli.options import CountOnly, JsonLines, Yes
-from generia_assets.cli.parsers import flag, option, whole
+from generia_assets.cli.options import CountOnly, JsonLines, Yes, flag, option, whole
 from generia_assets.cli.rendering.formats import as_json, print_result
 from generia_assets.cli.selection import After, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.content.text import plural

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from generia_assets.catalog import ASSETS, EXTENDED, PARTS, TaskType, Unit, with_downstream
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import ASSETS, EXTENDED, PARTS, TaskType, with_downstream
 from generia_assets.cli.connections import addresses, open_world, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results
-from generia_assets.cli.options import Json, World
-from generia_assets.cli.parsers import choice, dollars, flag, option, whole
+from generia_assets.cli.options import Json, World, choice, dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import about, as_json
 from generia_assets.content.text import dollars as in_dollars
 from generia_assets.content.text import plural
@@ -246,14 +246,12 @@ def _plan(scope: _RerunScope) -> Iterable[str]:
 
 
 def _cap_warning(cap: float | None, spent: float, quote: Quote) -> Iterable[str]:
-    """Whether the world's cap allows it."""
     if cap is not None and spent + quote.cost_interval_usd[1] > cap:
         how = "will probably" if spent + quote.cost_usd > cap else "may"
         yield f"It has cost {in_dollars(spent)} so far: its cap of {in_dollars(cap)} {how} stop this on the way."
 
 
 def _takes(quote: Quote) -> str:
-    """What work on a world that exists takes, as a sentence."""
     return (
         f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "
         f"about {quote.price} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "

@@ -54,7 +54,7 @@ def stats(world: World, json: Json = False) -> None:
     generia stats WORLD
     generia stats WORLD --json | jq '.tasks[] | {task_type, waiting_ms, calling_ms}'
     """
-    from generia_assets.cli.rendering.progress import progress_line
+    from generia_assets.cli.rendering.lines import progress_line
     from generia_assets.queries.critical_path import critical_path
     from generia_assets.queries.statistics import world_figures
 

@@ -1,0 +1,22 @@
+"""Memory of the runs, prepared in the process that forks them (warm_start.py): the last module that it imports.
+
+One heap: glibc gives each thread a heap of its own (an arena), up to eight for each core. What is free in one of them no other
+thread can use: a run of 500 posts takes 20 MB less with one heap, and no more CPU, since its threads hold the interpreter's lock
+anyway.
+
+Frozen objects: a run shares what was imported until it writes there, and Python's collector writes to each object that it looks at.
+Without this the first collection of a run copies 80 MB, which takes 0.2 s.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+
+_M_ARENA_MAX = -8
+"""Of malloc.h."""
+
+if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:  # only glibc has it
+    mallopt(_M_ARENA_MAX, 1)
+gc.collect()
+gc.freeze()

@@ -1,0 +1,58 @@
+"""What a run shares with the process that forked it: one heap for all threads, and objects that no collection copies."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAPS = """
+import ctypes, sys, threading
+import {module}
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+barrier = threading.Barrier(5)
+def work():
+    kept = [bytes(10_000) for _ in range(100)]
+    barrier.wait()
+    barrier.wait()
+for _ in range(4):
+    threading.Thread(target=work).start()
+barrier.wait()
+out = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, out)
+libc.fflush(out)
+barrier.wait()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heaps")
+def test_all_threads_share_one_heap() -> None:
+    """Four threads that hold memory at once take it from one heap; without the module they take it from several."""
+    heaps = {}
+    for module in ("generia_assets.shared_memory", "ctypes"):
+        script = [sys.executable, "-c", HEAPS.format(module=module)]
+        heaps[module] = subprocess.run(script, capture_output=True, text=True, check=True, timeout=60).stdout.count("<heap ")
+    assert heaps["generia_assets.shared_memory"] == 1
+    assert heaps["ctypes"] > 1
+
+
+FAULTS = """
+import gc, os, resource
+import generia_assets.definitions
+{before}
+if os.fork() == 0:
+    gc.collect()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+else:
+    os.wait()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="runs are forked on Linux")
+def test_a_collection_in_a_run_copies_nothing_that_was_imported() -> None:
+    """The first collection of a forked process copies few pages; without the module it copies thousands."""
+    copied = {}
+    for before in ("import generia_assets.shared_memory", "pass"):
+        script = [sys.executable, "-c", FAULTS.format(before=before)]
+        copied[before] = int(subprocess.run(script, capture_output=True, text=True, check=True, timeout=60).stdout)
+    assert copied["import generia_assets.shared_memory"] < copied["pass"] / 4
