@@ -21,7 +21,7 @@ from importlib.metadata import version
 from typing import TypeVar
 
 import pymongo
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -60,12 +60,15 @@ LabelsT = TypeVar("LabelsT", bound=str | tuple[str, ...])
 _RECENTLY = f"in the last {RECENT.total_seconds() / 60:.0f} minutes"
 
 
-class Metrics:
-    """The page's text, read again when it is older than ``KEPT_S``. Thread-safe: one thread reads, the others wait for it."""
+class Metrics(Collector):
+    """The page's text, read again when it is older than ``KEPT_S``. Thread-safe: one thread reads, the others wait for it.
+
+    Each section has its own time limit, and one that fails is left out alone.
+    """
 
     def __init__(self, database: MongoDatabase) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Fleet(database))
+        self._database = database
+        self._kept: dict[str, tuple[float, list[Metric]]] = {}
         self._lock = threading.Lock()
         self._text = b""
         self._read_at = float("-inf")
@@ -73,17 +76,9 @@ class Metrics:
     def text(self) -> bytes:
         with self._lock:
             if time.monotonic() - self._read_at > KEPT_S:
-                self._text = generate_latest(self._registry)
+                self._text = generate_latest(self)
                 self._read_at = time.monotonic()
             return self._text
-
-
-class _Fleet(Collector):
-    """Reads all sections; each has its own time limit, and one that fails is left out alone."""
-
-    def __init__(self, database: MongoDatabase) -> None:
-        self._database = database
-        self._kept: dict[str, tuple[float, list[Metric]]] = {}
 
     def collect(self) -> Iterator[Metric]:
         measured: dict[str, bool] = {}
