@@ -189,14 +189,14 @@ class Check:
     def ask(self, world: World) -> dg.AssetCheckResult:
         """The result alone, which counts nothing."""
         found = self._consistent(world)
-        counted = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
+        counted: dict[str, float | str] = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
         return dg.AssetCheckResult(
             asset_key=dg.AssetKey(self.asset),
             check_name=self.name,
             passed=not found.wrong,
             severity=found.severity,
             description=found.description or self._described(found),
-            metadata=counted | found.figures,
+            metadata={**counted, **found.figures},
         )
 
     def _described(self, found: CheckFinding) -> str:
