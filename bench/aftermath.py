@@ -17,7 +17,7 @@ from generia_assets.durable.collections import PUBLICATIONS, STATUS, TASKS
 from generia_assets.durable.status import Owner, State, WorldStatus
 from resources.mongodb.connection import MongoDatabase
 
-END_SECONDS = 10.0
+END_SECONDS = 60.0
 """A run that was killed, told to stop or fenced off has ended by then."""
 
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.report import PIPED_WIDTH
-from generia_assets.assets.checks import people, plan, timeline, words
+from generia_assets.assets.checks import people, plan, words
 from generia_assets.assets.checks.finding import World
 from generia_assets.content import seeding, social
 from generia_assets.content.documents import WorldRequest
@@ -34,7 +34,7 @@ from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import storyline
 from generia_assets.content.timeline import timeline as order_of
-from generia_assets.dry_run import Answers, DryRequest, DryRun
+from generia_assets.dry_run import Answers, DryRun
 from generia_assets.durable.collections import HISTORY
 from generia_assets.queries.records import OK, read_requests
 from generia_assets.settings import settings
@@ -165,8 +165,7 @@ class _Drawn:
 
     @classmethod
     def of(cls, request: WorldRequest) -> _Drawn:
-        asked: list[DryRequest] = []
-        asyncio.run(DryRun(request, _Answers(), asked.append).run())
+        asked = asyncio.run(DryRun(request, _Answers()).run())
         if unusable := next((one for one in asked if one.answer is None), None):
             raise RuntimeError(f"{unusable.name} has no usable answer, mend the samples: {unusable.wrong}")
         described = asked[0].answer
@@ -195,7 +194,7 @@ class _Drawn:
 def of_world(world: World, console: Console) -> dict[str, Any]:
     """What a made world is like: the checks' own figures, and the tokens of the requests that are kept; shown and returned."""
     table, found, requests = Table("check", "", "what it says", title=world.id), dict[str, object](), _Requests()
-    for check in (*plan.CHECKS, *timeline.CHECKS, *people.CHECKS, *words.CHECKS):
+    for check in (*plan.CHECKS, *people.CHECKS, *words.CHECKS):
         answer = check.evaluate(world)
         table.add_row(check.name, "" if answer.passed else answer.severity.value, answer.description)
         found[check.name] = {name: figure.value for name, figure in answer.metadata.items()}

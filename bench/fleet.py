@@ -36,7 +36,7 @@ FROZEN_SECONDS = 40.0
 REPLACED_SECONDS = 20.0
 """After so long a new worker takes the place of the one that died."""
 LONGEST_SECONDS = 900.0
-QUIET_SECONDS = 60.0
+QUIET_SECONDS = 300.0
 """After the last world's end the last run ends by then."""
 
 LOST = {"api_type": {"$in": [Api.LLM, Api.IMAGE]}, "outcome": {"$in": [CUT_OFF, TransientError.outcome]}}

@@ -137,7 +137,7 @@ class Tries:
             os.kill(pid, signal.SIGCONT)
         wait_for("the end of the old process", lambda: not alive(pid) or None, seconds=LIFE_SECONDS)
         ended = time.monotonic() - woken
-        status = await_end(self._database, world, seconds=120)
+        status = await_end(self._database, world, seconds=300)
         outcome = Nap(taken, ended, status.status is State.COMPLETED and status.posts_created == 3)
         self._console.print(f"asleep: another run after {taken:.1f} s, the old one ended {ended:.1f} s after waking")
         self._until("quiet", lambda: not run_processes(self._stack) and not self._active())
@@ -193,7 +193,7 @@ class Tries:
             return bool(instance.get_run_records(dg.RunsFilter(statuses=ACTIVE), limit=1))
 
     def _until(self, what: str, probe: Callable[[], bool]) -> None:
-        wait_for(what, lambda: probe() or None, seconds=120, every=0.2)
+        wait_for(what, lambda: probe() or None, seconds=300, every=0.2)
 
 
 def harness(options: Options, console: Console) -> Report:

@@ -30,9 +30,9 @@ PLATFORM_LATENCY_SECONDS = 0.2
 """A platform that takes a while for each call, so that deaths hit calls before and after it has carried them out."""
 RECOVERY_SECONDS = 60.0
 """The configurable minute: from the death until the world is complete, for a world that takes a few seconds."""
-BESIDE_TESTS_SECONDS = 180.0
+BESIDE_TESTS_SECONDS = 600.0
 """As long as that where the machine runs other tests beside it."""
-LIFE_SECONDS = 120.0
+LIFE_SECONDS = 300.0
 """An order must have become a run that owns the world by then."""
 WAITING_SECONDS = 4.0
 """An order waits about so long for its run (sensor, queue, start)."""
@@ -40,7 +40,7 @@ STORING_SECONDS = 2.0
 """After its last call a world stores its documents, says its last word and checks itself for about so long."""
 HELD_SECONDS = 30.0
 """Calls take so long while a run whose code server died is to live on until Dagster has started another."""
-QUIET_SECONDS = 20.0
+QUIET_SECONDS = 120.0
 """How long the former world's run may take to end before the next world is ordered."""
 STILL_SECONDS = 0.02
 """What a process sent before it was stopped has arrived by then."""

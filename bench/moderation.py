@@ -110,7 +110,7 @@ def _words(text: str) -> Iterator[str]:
 
 def _placeholders(database: MongoDatabase, world_id: str, language: str, expected: int) -> Iterator[str]:
     """A deleted post is published as such, and counts as a post."""
-    caption = languages.deleted_post(language)
+    caption = languages.placeholders(language).deleted
     found = database.client[PLATFORM_DATABASE]["platform_posts"].count_documents({"world_id": world_id, "caption": caption})
     if found != expected:
         yield f"{found} placeholders on the platform, {expected} in our documents"

@@ -139,7 +139,7 @@ class Money:
                 count = 2 if self._quick else 3
                 runs = [self._child(f"mistake-{place}", mistaken, "--after", str(go)) for place in range(count)]
                 deaths = self._kill_again_and_again(killed, go)
-                ends = [wait_for("the end of a run", child.exit_code, seconds=120) for child in runs]
+                ends = [wait_for("the end of a run", child.exit_code, seconds=600) for child in runs]
             stats = gemini.stats()
         with self._stack.database() as database:
             generations = database[GENERATIONS].count_documents({"world_id": mistaken.world_id})
@@ -162,14 +162,14 @@ class Money:
         times = 1 if self._quick else 10
         for death in range(times):
             child = self._child(f"killed-{death}", order)
-            wait_for("calls to die in", self._moment(child, order), seconds=90)
+            wait_for("calls to die in", self._moment(child, order), seconds=600)
             go.touch()
             if child.exit_code() is not None:  # it was finished before its hour
                 return death
             os.kill(child.pid, signal.SIGKILL)
             child.stop()
         last = self._child("survivor", order)
-        wait_for("the survivor's end", last.exit_code, seconds=300)
+        wait_for("the survivor's end", last.exit_code, seconds=600)
         return times
 
     def _moment(self, child: Child, order: Order) -> Callable[[], bool | None]:

@@ -109,13 +109,13 @@ def make(stack: TestStack, receiver: Receiver, trace_id: str, *, kill: bool) -> 
     world_id = stack.order(users=USERS, posts=POSTS, prompt=PROMPT, traceparent=f"00-{trace_id}-{SENDER}-01")
     with stack.database() as database:
         if kill:
-            wait_for("the middle of the work", lambda: stack.gemini.stats().calls >= CALLS_BEFORE_DEATH or None, seconds=60)
+            wait_for("the middle of the work", lambda: stack.gemini.stats().calls >= CALLS_BEFORE_DEATH or None, seconds=300)
             time.sleep(SENT_SECONDS)
             runs = run_processes(stack)
             with frozen(runs):
                 send(Kill.RUN, stack, runs)
-        status = await_end(database, world_id, seconds=120)
-        wait_for("the run's span", lambda: any(one.name == "run" for one in receiver.trace(trace_id)) or None, seconds=30)
+        status = await_end(database, world_id, seconds=300)
+        wait_for("the run's span", lambda: any(one.name == "run" for one in receiver.trace(trace_id)) or None, seconds=300)
         requests = database[HISTORY].count_documents({"world_id": world_id})
     spans = receiver.trace(trace_id)
     assert stack.platform is not None

@@ -28,7 +28,7 @@ from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase
 from sensors.run_status import abandoned, order_again
 
-END_SECONDS = 60.0
+END_SECONDS = 300.0
 """A world of this size ends well within it once everything is there."""
 CALLS_BEFORE = 3
 """A world is in the middle of its work after so many calls."""
@@ -244,7 +244,7 @@ class Cases:
         if attempts := world.attempts() - {0, 1}:
             complaints.append(f"attempts used up: {sorted(attempts)}")
         world.end(seconds=END_SECONDS)
-        wait_for("the board's word that the breaker has closed", world.closed, seconds=5.0)
+        wait_for("the board's word that the breaker has closed", world.closed, seconds=60.0)
         complaints += world.complaints()
         states = ", ".join(sorted(world.seen.breaker))
         return Verdict(
@@ -268,7 +268,7 @@ class Cases:
 
     def _taken_up(self, world: World) -> list[str]:
         """Let the watchdog find the world and carry out its order; what is wrong with the world then."""
-        found = wait_for("the watchdog's look at the parked world", lambda: self._abandoned(world), seconds=5.0)
+        found = wait_for("the watchdog's look at the parked world", lambda: self._abandoned(world), seconds=60.0)
         tags = order_again(found, None).tags
         world.start(generation=tags[GENERATION_TAG])
         world.end(seconds=END_SECONDS)

@@ -22,7 +22,7 @@ from resources.gateway.breaker import BreakerState
 from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 SAMPLE_SECONDS = 0.02
 
 

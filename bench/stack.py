@@ -118,7 +118,7 @@ class TestStack:
         """The code server, on the port it had before; return when it answers."""
         port = int(self.env["CODE_SERVER_PORT"])
         child = self.parts["code server"] = self.spawn_code_server()
-        child.wait_until(lambda: accepts_connections(port) or None, 60)
+        child.wait_until(lambda: accepts_connections(port) or None, 180)
 
     def spawn_code_server(self) -> Child:
         return self._spawn("code server", command("127.0.0.1", int(self.env["CODE_SERVER_PORT"])))
@@ -135,7 +135,7 @@ class TestStack:
         port = free_port()
         argv = [str(Path(sys.executable).with_name("generia")), "view", "--port", str(port)]
         child = self.parts["pages"] = self._spawn("pages", argv)
-        child.wait_until(lambda: accepts_connections(port) or None, 60)
+        child.wait_until(lambda: accepts_connections(port) or None, 180)
         return f"http://127.0.0.1:{port}"
 
     def forget(self, name: str) -> None:
@@ -184,7 +184,7 @@ class TestStack:
         producer = KafkaProducer(**self.kafka, acks="all")
         try:
             headers = [("traceparent", traceparent.encode())] if traceparent else []
-            producer.send("generia-tasks", json.dumps(message).encode(), key=world_id.encode(), headers=headers).get(timeout=10)
+            producer.send("generia-tasks", json.dumps(message).encode(), key=world_id.encode(), headers=headers).get(timeout=60)
         finally:
             producer.close()
         return world_id
@@ -193,7 +193,9 @@ class TestStack:
         return str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
 
     def _start(self, name: str, *argv: str) -> str:
-        child = self.parts[name] = start(name, [sys.executable, *argv], log_path=self._log(name), env=self.env, cwd=ROOT)
+        child = self.parts[name] = start(
+            name, [sys.executable, *argv], log_path=self._log(name), env=self.env, cwd=ROOT, timeout=90
+        )
         return child.ready_value
 
     def _spawn(self, name: str, argv: list[str]) -> Child:

@@ -47,7 +47,7 @@ class Control(Generic[FaultsT, StatsT]):
         """The counts since the start or the last reset."""
         return self.stats_type.model_validate_json(self._call("GET", "stats").content)  # type: ignore[return-value]
 
-    def wait_until(self, condition: Callable[[StatsT], bool], *, timeout: float = 5.0) -> StatsT:
+    def wait_until(self, condition: Callable[[StatsT], bool], *, timeout: float = 60.0) -> StatsT:
         """Ask for the counts until the condition holds, and return them.
 
         Raises ``TimeoutError`` with the last counts after ``timeout`` seconds.

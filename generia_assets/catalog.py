@@ -6,160 +6,15 @@ Not here: how a task makes it (tasks/), what its documents hold (content/documen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum, StrEnum
+from enum import StrEnum
 from functools import cache
-from importlib import import_module
 from types import MappingProxyType
 from typing import Self
 
-from generia_assets.content.documents import (
-    Character,
-    CharacterAvatar,
-    CharacterBrief,
-    Document,
-    Media,
-    Post,
-    PostBrief,
-    PostImage,
-    WorldDescription,
-    WorldImages,
-    WorldRequest,
-)
+from generia_assets.asset_spec import AssetSpec, LlmCall, PictureSlot, Unit
+from generia_assets.content import documents
+from generia_assets.content.documents import Document, Media
 from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE, POST_SIZE
-
-
-class Unit(Enum):
-    """What one task of a type works on. The number of tasks and their keys follow from it, and the number of documents."""
-
-    WORLD = "world"
-    """One task, key ``world``; one document."""
-    PEOPLE_BATCH = "ten people"
-    """Keys ``b000``, …, or a person's for one who is invented again; a document for each person."""
-    PERSON = "person"
-    """Keys ``c0007``; a document for each person."""
-    POST_BATCH = "ten posts of a person"
-    """Keys ``c0007-b000``; a document for each post."""
-    POST = "post"
-    """Keys ``c0007-p0003``; a document for each post."""
-
-    @property
-    def document(self) -> Unit:
-        """What one document is of: the world, a person or a post."""
-        return {Unit.PEOPLE_BATCH: Unit.PERSON, Unit.POST_BATCH: Unit.POST}.get(self, self)
-
-    @property
-    def of_item(self) -> bool:
-        """Whether one person or one post depends on such a task, and not the whole world."""
-        return self not in (Unit.WORLD, Unit.PEOPLE_BATCH)
-
-    @property
-    def batched(self) -> bool:
-        """Whether a task's result holds many documents, under ``briefs``."""
-        return self.document is not self
-
-
-@dataclass(frozen=True)
-class LlmCall:
-    """A call of the language model that each task of a type makes.
-
-    Tokens are estimates, measured by ``python -m bench.content`` on rendered prompts of English worlds of 25 people and 150 posts
-    (four characters a token, the prefix of system and world at 3,200; the description of a post's author is cached like the
-    prefix from the author's second post on): ``input`` with the prefix, ``output`` without thinking. Languages in other scripts
-    take up to twice as many output tokens; inputs are mostly English and hardly change.
-    """
-
-    request_type: str
-    input: int
-    output: int
-    high_quality_only: bool = False
-    not_for_one_post: bool = False
-    """Whether the call is left out for a person with one post."""
-
-
-@dataclass(frozen=True)
-class PictureSlot:
-    """A picture in each document of an asset: the call that paints it, the document's field, width and height in pixels.
-
-    ``folder``: where the platform's local media service keeps it.
-    """
-
-    request_type: str
-    field: str
-    folder: str
-    size: tuple[int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AssetSpec:
-    """A row of the catalogue.
-
-    Attributes:
-        task_name: name of the task type, of its module and function in tasks/; stored and published (R4).
-        name: name of the asset.
-        holds: class of its documents; None: the class of the task's result, which its file in tasks/ defines.
-        unit: what one task works on.
-        upstream: assets whose documents its tasks read; the one that a task waits for is the last.
-        per: the upstream asset for each of whose documents a task is executed by itself, with the arguments
-            ``(parameters, clients, request, world, document)``, for the world's document without ``document``; '': a method of
-            the orchestrator executes it.
-        stage: stage of the status record (``durable.status.Stage``).
-        counter: counter of the status record that a completed task raises, or ''.
-        llm_calls: calls of the model that each task makes when every answer is usable at once.
-        pictures: pictures of each document.
-        content_files: templates and data below content/ that decide what the asset holds (its code version).
-        description: its description in Dagster's UI; ``rerun``: how to make it again.
-        section: its name in the CLI (``show``, ``rerun --part``).
-        step: its task's name in a trace; ``shown``: fields of its document that a trace shows, none: all.
-        begin: its name in ``rerun --from``, or ''.
-        collection: collection of its documents; ``one_per_world``: under the world's id.
-        in_order_of_world: whether lists sort its documents by their place in the timeline (field ``t``).
-        counts_banned_terms: whether its tasks' results count the banned terms that were found (``worn``).
-    """
-
-    task_name: str
-    name: str
-    unit: Unit
-    upstream: tuple[str, ...]
-    stage: str
-    description: str
-    content_files: tuple[str, ...]
-    holds: type[Document] | None = None
-    per: str = ""
-    rerun: str = ""
-    counter: str = ""
-    llm_calls: tuple[LlmCall, ...] = ()
-    pictures: tuple[PictureSlot, ...] = ()
-    section: str = ""
-    step: str = ""
-    shown: tuple[str, ...] = ()
-    begin: str = ""
-    collection: str = ""
-    one_per_world: bool = False
-    in_order_of_world: bool = False
-    counts_banned_terms: bool = False
-
-    def __post_init__(self) -> None:
-        """Fill the fields that were left out with the asset's name."""
-        for field, default in (
-            ("collection", self.name),
-            ("section", self.name.replace("_", "-")),
-            ("step", self.name.replace("_", " ")),
-        ):
-            object.__setattr__(self, field, getattr(self, field) or default)
-
-    @property
-    def task_type(self) -> TaskType:
-        return TaskType(self.task_name)
-
-    @property
-    def document(self) -> type[Document]:
-        """The class of its documents; a task's result is one of them, or holds many (``unit.batched``)."""
-        if self.holds is not None:
-            return self.holds
-        document: type[Document] = getattr(import_module(f"generia_assets.tasks.{self.task_name}"), self.task_name).result
-        return document
-
 
 _EVERY_REQUEST = ("prompts/system.j2", "data/languages.yaml", "data/banlist/*.yaml")
 _OF_A_WORLD = (*_EVERY_REQUEST, "prompts/world.j2")
@@ -184,12 +39,13 @@ class TaskType(StrEnum):
         member = str.__new__(cls, row.task_name)
         member._value_ = row.task_name
         member.asset = row
+        object.__setattr__(row, "task_type", member)
         return member
 
     INIT_WORLD_CREATION = AssetSpec(
         task_name="init_world_creation",
         name="world_request",
-        holds=WorldRequest,
+        holds=documents.WorldRequest,
         unit=Unit.WORLD,
         upstream=(),
         stage="initializing",
@@ -203,7 +59,7 @@ class TaskType(StrEnum):
     GENERATE_WORLD_DESCRIPTION = AssetSpec(
         task_name="generate_world_description",
         name="world_description",
-        holds=WorldDescription,
+        holds=documents.WorldDescription,
         unit=Unit.WORLD,
         upstream=("world_request",),
         stage="world_description",
@@ -220,7 +76,7 @@ class TaskType(StrEnum):
     GENERATE_WORLD_IMAGE = AssetSpec(
         task_name="generate_world_image",
         name="world_images",
-        holds=WorldImages,
+        holds=documents.WorldImages,
         unit=Unit.WORLD,
         upstream=_WORLD,
         per="world_description",
@@ -239,7 +95,7 @@ class TaskType(StrEnum):
     GENERATE_CHARACTER_BATCH = AssetSpec(
         task_name="generate_character_batch",
         name="character_briefs",
-        holds=CharacterBrief,
+        holds=documents.CharacterBrief,
         unit=Unit.PEOPLE_BATCH,
         upstream=_WORLD,
         stage="characters",
@@ -259,7 +115,7 @@ class TaskType(StrEnum):
     GENERATE_CHARACTER = AssetSpec(
         task_name="generate_character",
         name="characters",
-        holds=Character,
+        holds=documents.Character,
         unit=Unit.PERSON,
         upstream=(*_WORLD, "character_briefs"),
         stage="characters",
@@ -275,7 +131,7 @@ class TaskType(StrEnum):
     GENERATE_CHARACTER_AVATAR = AssetSpec(
         task_name="generate_character_avatar",
         name="character_avatars",
-        holds=CharacterAvatar,
+        holds=documents.CharacterAvatar,
         unit=Unit.PERSON,
         upstream=(*_WORLD, "characters"),
         per="characters",
@@ -293,7 +149,7 @@ class TaskType(StrEnum):
     GENERATE_POST_BATCH = AssetSpec(
         task_name="generate_post_batch",
         name="post_briefs",
-        holds=PostBrief,
+        holds=documents.PostBrief,
         unit=Unit.POST_BATCH,
         upstream=(*_WORLD, "characters"),
         stage="posts",
@@ -308,7 +164,7 @@ class TaskType(StrEnum):
     GENERATE_POST = AssetSpec(
         task_name="generate_post",
         name="posts",
-        holds=Post,
+        holds=documents.Post,
         unit=Unit.POST,
         upstream=(*_WORLD, "characters", "post_briefs"),
         stage="posts",
@@ -325,7 +181,7 @@ class TaskType(StrEnum):
     GENERATE_POST_IMAGE = AssetSpec(
         task_name="generate_post_image",
         name="post_images",
-        holds=PostImage,
+        holds=documents.PostImage,
         unit=Unit.POST,
         upstream=(*_WORLD, "characters", "posts"),
         stage="posts",
@@ -354,7 +210,6 @@ def asset_of(document: type[Document]) -> AssetSpec:
 
 
 def pictures_of(document: Document) -> list[tuple[PictureSlot, Media]]:
-    """The pictures of a document, each with its slot."""
     return [(slot, getattr(document, slot.field)) for slot in asset_of(type(document)).pictures]
 
 

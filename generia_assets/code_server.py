@@ -72,22 +72,18 @@ class Watch:
         self._stuck_seconds = stuck_seconds
         self._lock = threading.Lock()
         self._begun = 0
-        self._answered = False
+        self.answered = False
+        """Whether the present server has ever answered. One that ends before that cannot start at all."""
         self._stuck_after = 0.0
 
     def begin(self) -> None:
         with self._lock:
             self._begun += 1
-            self._answered = False
+            self.answered = False
             self._stuck_after = time.monotonic() + BEGIN_SECONDS
             number = self._begun
         if number == 1:
             threading.Thread(target=self._ask, name="code-server-watch", daemon=True).start()
-
-    @property
-    def answered(self) -> bool:
-        """Whether the present server has ever answered. One that ends before that cannot start at all."""
-        return self._answered
 
     @property
     def stuck(self) -> bool:
@@ -100,7 +96,7 @@ class Watch:
             if starts_runs(self._address):
                 with self._lock:
                     if number == self._begun:
-                        self._answered = True
+                        self.answered = True
                         self._stuck_after = time.monotonic() + self._stuck_seconds
             time.sleep(EVERY_SECONDS)
 

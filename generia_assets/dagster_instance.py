@@ -24,15 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from dagster import (
-    DagsterEventType,
-    DagsterInstance,
-    DagsterRun,
-    DagsterRunStatus,
-    DefaultRunLauncher,
-    QueuedRunCoordinator,
-    RunsFilter,
-)
+import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.code_server import ask
@@ -48,11 +40,11 @@ from generia_assets.dagster_internals import (
 from generia_assets.durable.orders.order import HIGHEST_PRIORITY
 
 ACTIVE = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
 ]
 """Statuses of a run that has not ended."""
 
@@ -72,10 +64,10 @@ LOOK_SECONDS = 0.5
 RUNS_FOR_ONE_AHEAD = 5
 """For so many runs at once (``max_concurrent_runs``) there is one place more, for runs of a priority above 0; at least one."""
 _HIGHER = [str(priority) for priority in range(1, HIGHEST_PRIORITY + 1)]
-OVER = [DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE]
+OVER = [dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE]
 
 
-def do_not_retry(instance: DagsterInstance, run_id: str) -> None:
+def do_not_retry(instance: dg.DagsterInstance, run_id: str) -> None:
     """Let Dagster not repeat a run that a person ends: where its process is dead already, Dagster will call it failed."""
     instance.add_run_tags(run_id, {MAX_RETRIES_TAG: "0"})
 
@@ -96,7 +88,7 @@ class TerminatesByStatus(RunLauncher):
         return True
 
 
-class WatchedRunLauncher(TerminatesByStatus, DefaultRunLauncher):
+class WatchedRunLauncher(TerminatesByStatus, dg.DefaultRunLauncher):
     """Starts runs in the code server, as the default does; terminates them without it, and checks which of them are alive."""
 
     _silent: defaultdict[str, int]
@@ -107,7 +99,7 @@ class WatchedRunLauncher(TerminatesByStatus, DefaultRunLauncher):
     def supports_check_run_worker_health(self) -> bool:
         return True
 
-    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """RUNNING while the code server that started the run still has its process; FAILED when the process or the server
         is gone."""
         if not hasattr(self, "_silent"):
@@ -132,7 +124,7 @@ class WatchedRunLauncher(TerminatesByStatus, DefaultRunLauncher):
         return CheckRunHealthResult(WorkerStatus.FAILED, "the code server has no process for it")
 
 
-class PromptRunCoordinator(QueuedRunCoordinator):
+class PromptRunCoordinator(dg.QueuedRunCoordinator):
     """Dagster's queue of runs, looked at twice a second: its own setting knows whole seconds only, and users wait for this.
 
     Runs of a priority above 0 need not wait until another one ends: there are places beyond ``max_concurrent_runs`` for them.
@@ -147,10 +139,10 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         most = configured.max_concurrent_runs
         if most <= 0:
             return configured
-        ahead = self._instance.get_runs_count(RunsFilter(statuses=ACTIVE, tags={PRIORITY_TAG: _HIGHER}))
+        ahead = self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE, tags={PRIORITY_TAG: _HIGHER}))
         return configured._replace(max_concurrent_runs=most + min(ahead, max(1, most // RUNS_FOR_ONE_AHEAD)))
 
-    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+    def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Queue the run; one that a launch form began with the priority that its form names."""
         form: Any = context.dagster_run.run_config
         with suppress(KeyError, TypeError):  # the run of another job, or a form without this field
@@ -164,14 +156,14 @@ class PromptRunCoordinator(QueuedRunCoordinator):
         return 0.5
 
 
-def was_terminated(instance: DagsterInstance, run: DagsterRun) -> bool:
+def was_terminated(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether a user terminated this run. Dagster marks it failed where its process was dead, or had not begun, by then."""
-    if run.status is DagsterRunStatus.FAILURE:
-        return bool(instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELING))
-    return run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
+    if run.status is dg.DagsterRunStatus.FAILURE:
+        return bool(instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING))
+    return run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 
-def is_being_stopped(instance: DagsterInstance, run_id: str) -> bool:
+def is_being_stopped(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether a user asked Dagster to terminate this run; an interruption without that is a deploy or a shutdown."""
     try:
         run = instance.get_run_by_id(run_id)
@@ -180,7 +172,7 @@ def is_being_stopped(instance: DagsterInstance, run_id: str) -> bool:
             raise
         # No user can have terminated the run through this storage; the failure before this question is the one to report.
         return False
-    return run is not None and run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
+    return run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 
 def is_of_dagsters_storage(error: BaseException) -> bool:
@@ -189,7 +181,7 @@ def is_of_dagsters_storage(error: BaseException) -> bool:
 
 
 @contextmanager
-def ended_by_dagster(instance: DagsterInstance, run_id: str) -> Iterator[None]:
+def ended_by_dagster(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Within this block the process gets SIGINT, once, when Dagster's storage has the run as canceling or ended."""
     left = threading.Event()
     watch = threading.Thread(target=_interrupt_when_over, args=(instance, run_id, left), name="run-status", daemon=True)
@@ -201,8 +193,8 @@ def ended_by_dagster(instance: DagsterInstance, run_id: str) -> Iterator[None]:
         watch.join()
 
 
-def _interrupt_when_over(instance: DagsterInstance, run_id: str, left: threading.Event) -> None:
-    if_over = RunsFilter(run_ids=[run_id], statuses=OVER)
+def _interrupt_when_over(instance: dg.DagsterInstance, run_id: str, left: threading.Event) -> None:
+    if_over = dg.RunsFilter(run_ids=[run_id], statuses=OVER)
     while not left.wait(LOOK_SECONDS):
         try:
             is_over = instance.get_runs_count(if_over) > 0

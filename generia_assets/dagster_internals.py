@@ -8,7 +8,7 @@ needs them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dagster import AssetKey, DagsterEvent, DagsterEventType
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
@@ -65,20 +65,12 @@ PRELOADED = (
 """Modules that Dagster imports when a process begins to execute a run."""
 
 
-class CodeServerClasses(NamedTuple):
+def code_server_classes() -> tuple[type[DagsterApiServer], type[DagsterGrpcServer], type[ReloadCodeReply]]:
     """Dagster's classes of a code server: the servicer, the gRPC server, and the reply to a request to reload."""
-
-    api: type[DagsterApiServer]
-    server: type[DagsterGrpcServer]
-    reload_reply: type[ReloadCodeReply]
-
-
-def code_server_classes() -> CodeServerClasses:
-    """The classes, imported."""
     from dagster._grpc.__generated__.dagster_api_pb2 import ReloadCodeReply
     from dagster._grpc.server import DagsterApiServer, DagsterGrpcServer
 
-    return CodeServerClasses(DagsterApiServer, DagsterGrpcServer, ReloadCodeReply)
+    return DagsterApiServer, DagsterGrpcServer, ReloadCodeReply
 
 
 def daemon_command() -> Callable[[], object]:
@@ -180,7 +172,6 @@ def _pairs(connection: Connection, first: Column[str], second: Column[str]) -> I
 
 
 def delete_partitions(instance: DagsterInstance, definition: str, keys: Sequence[str]) -> None:
-    """Delete these keys of a dynamic partition definition."""
     import sqlalchemy as db
     from dagster._core.storage.event_log.schema import DynamicPartitionsTable as Partitions
 

@@ -28,7 +28,6 @@ class MirroringComputeLogManager(LocalComputeLogManager):
 
     @contextmanager
     def capture_logs(self, log_key: Sequence[str]) -> Iterator[CapturedLogContext]:
-        """Write this process's stdout and stderr to the run's files."""
         out, err = (Path(self.get_captured_local_path(log_key, kind)) for kind in ("out", "err"))
         with _captured(sys.stdout, out), _captured(sys.stderr, err):
             yield CapturedLogContext(log_key)

@@ -49,14 +49,12 @@ def build_resources(settings: Settings) -> dict[str, object]:
 
 
 def _limited(api: ApiResource, setting: str) -> dg.ResourceDefinition:
-    limit = (
-        f"At most {api.limit} calls at once, over all runs and machines ({setting}). Slots in MongoDB hold this limit, not a pool "
-    )
-    return dg.ResourceDefinition.hardcoded_resource(api, f"{limit}of Dagster: *Pools* is empty on purpose (docs/operating.md).")
+    limit = f"At most {api.limit} calls at once, over all runs and machines ({setting})."
+    held = "Slots in MongoDB hold this limit, not a pool of Dagster: *Pools* is empty on purpose (docs/operating.md)."
+    return dg.ResourceDefinition.hardcoded_resource(api, f"{limit} {held}")
 
 
 def build_defs(settings: Settings) -> dg.Definitions:
-    """The code location for these settings."""
     return dg.Definitions(
         assets=[
             *(with_source_links(one, settings.source_url) for one in (world_request, world_description, world_content)),

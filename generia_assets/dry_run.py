@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
-from typing import NoReturn, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from generia_assets.catalog import AssetSpec, TaskType, Unit
+from generia_assets.asset_spec import AssetSpec, Unit
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import (
     Acquaintance,
@@ -36,19 +37,18 @@ from generia_assets.content.similarity import Ideas
 from generia_assets.content.timeline import heard_before, timeline
 from generia_assets.tasks.clients import DraftT, ImageRequest, NewCharacter, NewPost, TaskClients
 from generia_assets.tasks.generate_character import generate_character
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
+from generia_assets.tasks.generate_character_batch import generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
-from generia_assets.tasks.generate_post_batch import PostBatchParameters, generate_post_batch
+from generia_assets.tasks.generate_post_batch import generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_description import generate_world_description
-from generia_assets.tasks.task_definition import DurableTask, TaskParameters, task_of
+from generia_assets.tasks.task_definition import BatchParameters, DurableTask, TaskParameters, task_of
 from resources.gemini.answers import explain_invalid
 
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)
 ResultT = TypeVar("ResultT", bound=BaseModel)
 Context = ParamSpec("Context")
-KeyT = TypeVar("KeyT")
-ValueT = TypeVar("ValueT")
+DocumentT = TypeVar("DocumentT", bound=Document)
 
 
 @dataclass(frozen=True)
@@ -81,36 +81,38 @@ class _UnansweredError(Exception):
     """A request has no answer that can be used, or is about something that is not there for want of one."""
 
 
-class _Made(dict[KeyT, ValueT]):
-    """What there is already. Whoever needs something else cannot go on."""
-
-    def __missing__(self, key: KeyT) -> NoReturn:
-        raise _UnansweredError
-
-
 class DryRun:
-    """Makes the requests of a world. ``run`` goes as far as there are answers, and calls ``found`` with each request."""
+    """Makes the requests of a world, ``asked``, as far as there are answers."""
 
-    def __init__(self, request: WorldRequest, answers: Answers, found: Callable[[DryRequest], None]) -> None:
+    def __init__(self, request: WorldRequest, answers: Answers) -> None:
+        self.asked: list[DryRequest] = []
         self._request = request
         self._answers = answers
-        self._found = found
         self._line = timeline(request.seed, *request.size)
         self._number = 0
-        self._worlds = _Made[str, WorldDescription]()
-        self._briefs = _Made[int, CharacterBrief]()
-        self._characters = _Made[int, Character]()
-        self._ideas = _Made[str, PostBrief]()
-        self._posts = _Made[str, Post]()
-        self._documents = _Made[tuple[str, str], Document]()
-        """All documents, by asset and key."""
+        self._made: dict[tuple[type[Document], str], Document] = {}
 
-    async def run(self) -> None:
-        """Execute every task whose inputs exist."""
+    def _one(self, kind: type[DocumentT], key: str) -> DocumentT:
+        """The document of this class with this key. Whoever needs one that is not there cannot go on."""
+        document = self._made.get((kind, key))
+        if not isinstance(document, kind):
+            raise _UnansweredError
+        return document
+
+    def _brief(self, index: int) -> CharacterBrief:
+        return self._one(CharacterBrief, character_key(index))
+
+    @property
+    def _world(self) -> WorldDescription:
+        return self._one(WorldDescription, WORLD_KEY)
+
+    async def run(self) -> list[DryRequest]:
+        """Execute every task whose inputs exist. Returns the requests in the order of work."""
         for number, (task_type, index, order) in enumerate(order_of_work(self._request), 1):
             self._number = number
             with suppress(_UnansweredError):
                 await self._task(task_type, index, order)
+        return self.asked
 
     async def _task(self, task_type: TaskType, index: int, order: int) -> None:
         if task_type.asset.per:
@@ -118,8 +120,7 @@ class DryRun:
             return
         match task_type:
             case TaskType.GENERATE_WORLD_DESCRIPTION:
-                whole = TaskParameters(key=WORLD_KEY)
-                self._worlds[WORLD_KEY] = await self._do("", generate_world_description, whole, self._request)
+                await self._do("", generate_world_description, TaskParameters(key=WORLD_KEY), self._request)
             case TaskType.GENERATE_CHARACTER_BATCH:
                 await self._batch(index)
             case TaskType.GENERATE_CHARACTER:
@@ -131,64 +132,59 @@ class DryRun:
 
     async def _follow(self, asset: AssetSpec, index: int, order: int) -> None:
         """Execute what is made once for each document of another asset."""
-        world, key, place = self._worlds[WORLD_KEY], WORLD_KEY, ""
+        world, key, place = self._world, WORLD_KEY, ""
         if asset.unit is not Unit.WORLD:
-            key, place = character_key(index), f".@{self._briefs[index].username}"
+            key, place = character_key(index), f".@{self._brief(index).username}"
         if asset.unit is Unit.POST:
             key, place = post_key(key, order), f"{place}.{order + 1}"
-        document = self._documents[asset.per, key]
+        document = self._one(ASSETS[asset.per].document, key)
         context = (self._request, world, *([] if document is world else [document]))
         await self._do(place, task_of(asset.task_type), TaskParameters(key=key), *context)
 
     async def _batch(self, batch: int) -> None:
         first = batch * BATCH
-        characters = CharacterIndex(self._briefs[index] for index in range(first))
+        characters = CharacterIndex(self._brief(index) for index in range(first))
         count = min(BATCH, self._request.users_count - first)
-        parameters = CharacterBatchParameters(key=batch_key(first), first=first, count=count)
-        world = self._worlds[WORLD_KEY]
-        made = await self._do(f".{batch}", generate_character_batch, parameters, self._request, world, characters)
-        self._briefs |= dict(enumerate(made.briefs, first))
+        parameters = BatchParameters(key=batch_key(first), first=first, count=count)
+        await self._do(f".{batch}", generate_character_batch, parameters, self._request, self._world, characters)
 
     async def _person(self, index: int) -> None:
-        brief, world = self._briefs[index], self._worlds[WORLD_KEY]
+        brief, world = self._brief(index), self._world
         place, parameters = f".@{brief.username}", TaskParameters(key=brief.key)
-        known = self._known(index)
-        self._characters[index] = await self._do(place, generate_character, parameters, self._request, world, brief, known)
+        await self._do(place, generate_character, parameters, self._request, world, brief, self._known(index))
 
     def _known(self, index: int) -> tuple[Acquaintance, ...]:
-        """Whom a person knows, all of them."""
         ties = social.acquaintances(self._request.seed, self._request.users_count, index, self._request.size.former)
-        briefs = {other: self._briefs[other] for other in (index, *(tie.index for tie in ties))}
-        return social.introduce(self._request, self._worlds[WORLD_KEY], index, briefs)
+        briefs = {other: self._brief(other) for other in (index, *(tie.index for tie in ties))}
+        return social.introduce(self._request, self._world, index, briefs)
 
     async def _plan(self, index: int, batch: int) -> None:
-        character, first = self._characters[index], batch * BATCH
-        earlier = Ideas(self._ideas[post_key(character.key, order)] for order in range(first))
+        character, first = self._one(Character, character_key(index)), batch * BATCH
+        earlier = Ideas(self._one(PostBrief, post_key(character.key, order)) for order in range(first))
         count = min(BATCH, character.posts_count - first)
-        parameters = PostBatchParameters(key=post_batch_key(character.key, first), first=first, count=count)
-        place, world = f".@{character.username}.{batch}", self._worlds[WORLD_KEY]
-        known = self._known(index)
-        made = await self._do(place, generate_post_batch, parameters, self._request, world, character, known, earlier)
-        self._ideas |= {brief.key: brief for brief in made.briefs}
+        parameters = BatchParameters(key=post_batch_key(character.key, first), first=first, count=count)
+        place, known = f".@{character.username}.{batch}", self._known(index)
+        await self._do(place, generate_post_batch, parameters, self._request, self._world, character, known, earlier)
 
     async def _post(self, task_type: TaskType, index: int, order: int) -> None:
-        character, world = self._characters[index], self._worlds[WORLD_KEY]
+        character, world = self._one(Character, character_key(index)), self._world
         parameters = TaskParameters(key=post_key(character.key, order))
         place, key = f".@{character.username}.{order + 1}", parameters.key
         if task_type is TaskType.GENERATE_POST_IMAGE:
-            await self._do(place, generate_post_image, parameters, self._request, world, character, self._posts[key], _at_once)
+            post = self._one(Post, key)
+            await self._do(place, generate_post_image, parameters, self._request, world, character, post, _at_once)
             return
-        brief = self._ideas[key]
-        story = [self._ideas[post_key(character.key, earlier)] for earlier in range(order)]
-        replied_to = self._posts[brief.in_reply_to] if brief.in_reply_to else None
+        brief = self._one(PostBrief, key)
+        story = [self._one(PostBrief, post_key(character.key, earlier)) for earlier in range(order)]
+        replied_to = self._one(Post, brief.in_reply_to) if brief.in_reply_to else None
         context = (brief, self._known(index), story, replied_to, self._heard(index, order))
-        self._posts[key] = await self._do(place, generate_post, parameters, self._request, world, character, *context)
+        await self._do(place, generate_post, parameters, self._request, world, character, *context)
 
     def _heard(self, index: int, order: int) -> list[PostBrief]:
         """The ideas of acquaintances' earlier posts that a post's prompt contains."""
         request, line = self._request, self._line
         earlier = heard_before(request.seed, request.users_count, request.posts_count, line.t_of(index, order), request.size.former)
-        return [self._ideas[post_key(character_key(line.people[t]), line.orders[t])] for t in earlier]
+        return [self._one(PostBrief, post_key(character_key(line.people[t]), line.orders[t])) for t in earlier]
 
     async def _do(
         self,
@@ -197,13 +193,12 @@ class DryRun:
         parameters: ParametersT,
         *context: Context.args,
         **named: Context.kwargs,
-    ) -> ResultT:
-        """The task's result. ``place``: whom or what it is for, at the end of its requests' names."""
-        writer = _AnswerClient(self._number, place, self._answers, self._found)
+    ) -> None:
+        """Execute the task. ``place``: whom or what it is for, at the end of its requests' names."""
+        writer = _AnswerClient(self._number, place, self._answers, self.asked)
         result = await task(parameters, TaskClients(writer, _NoImages(), _NoPlatform()), *context, **named)
         for document in getattr(result, "briefs", [result]):
-            self._documents[task.task_type.asset.name, document.key] = document
-        return result
+            self._made[type(document), document.key] = document
 
 
 def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
@@ -232,15 +227,14 @@ def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
 class _AnswerClient:
     """A ``TextClient``. A task has one answer to each of its requests: to ask again is to find it unfit."""
 
-    def __init__(self, number: int, place: str, answers: Answers, found: Callable[[DryRequest], None]) -> None:
+    def __init__(self, number: int, place: str, answers: Answers, asked: list[DryRequest]) -> None:
         self._number = number
         self._place = place
         self._answers = answers
-        self._found = found
+        self._asked = asked
         self._answered: set[str] = set()
 
     async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
-        """The answer there is."""
         del once
         name = f"{prompt.request_type}{self._place}"
         answer, wrong = None, ""
@@ -253,7 +247,7 @@ class _AnswerClient:
             except ValidationError as error:
                 wrong = explain_invalid(error)
                 prompt = prompt.with_complaints(wrong)
-        self._found(DryRequest(self._number, name, prompt, answer, wrong))
+        self._asked.append(DryRequest(self._number, name, prompt, answer, wrong))
         if answer is None:
             raise _UnansweredError
         return answer
@@ -263,7 +257,6 @@ class _NoImages:
     """An ``ImageClient`` that paints nothing."""
 
     async def paint(self, picture: ImageRequest, *, character_id: str | None = None) -> Media:
-        """A picture that is not stored."""
         del character_id
         return Media(media_id="", url="", prompt=picture.prompt, width=picture.width, height=picture.height)
 
@@ -271,22 +264,12 @@ class _NoImages:
 class _NoPlatform:
     """A ``PlatformClient`` that publishes nothing."""
 
-    async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
-        """Nothing."""
-
-    async def world_images(self, header_media_id: str, icon_media_id: str) -> None:
-        """Nothing."""
-
+    async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None: ...
+    async def world_images(self, header_media_id: str, icon_media_id: str) -> None: ...
     async def character(self, character: NewCharacter) -> str:
-        """No id."""
         return ""
 
-    async def character_changed(self, character_id: str, character: NewCharacter) -> None:
-        """Nothing."""
-
-    async def avatar(self, character_id: str, media: Media) -> None:
-        """Nothing."""
-
+    async def character_changed(self, character_id: str, character: NewCharacter) -> None: ...
+    async def avatar(self, character_id: str, media: Media) -> None: ...
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
-        """No id."""
         return ""

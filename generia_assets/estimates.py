@@ -54,7 +54,6 @@ class CallLatency:
     at_flex: bool = False
 
     def of(self, request_type: str) -> float:
-        """Seconds of a call of the model."""
         if request_type in self.seconds:
             return self.seconds[request_type]
         return FIRST_TOKEN_S + LLM_CALLS[request_type].output / TOKENS_PER_SECOND
@@ -74,7 +73,6 @@ def emulated_latency(seconds: float) -> CallLatency:
 
 
 def assumed_latency(settings: Settings) -> CallLatency:
-    """How long calls take where nothing was measured."""
     return CallLatency(image=settings.image_stub_latency_seconds or IMAGE_S)
 
 
@@ -141,7 +139,6 @@ class CallCounts:
 
     @property
     def llm_calls(self) -> int:
-        """All calls of the model."""
         return sum(self.llm.values())
 
     def without(self, llm_calls: int, images: int) -> CallCounts:

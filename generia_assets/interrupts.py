@@ -6,8 +6,8 @@ Here: both raise ``KeyboardInterrupt`` once, and are ignored during the shutdown
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -25,26 +25,24 @@ def restore_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> AbstractContextManager[None]:
     """Within this block each of the signals raises ``KeyboardInterrupt``, the first time; further ones are ignored."""
-    before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return _handled_by(_interrupt)
+
+
+def uninterrupted() -> AbstractContextManager[None]:
+    """Within this block the signals are ignored, so that a shutdown is not interrupted itself."""
+    return _handled_by(signal.SIG_IGN)
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Within this block the signals are ignored, so that a shutdown is not interrupted itself."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+def _handled_by(handler: Callable[[int, FrameType | None], NoReturn] | signal.Handlers) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

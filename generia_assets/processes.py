@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from math import ceil
 from pathlib import Path
 from types import TracebackType
@@ -122,9 +122,8 @@ class Child:
         self._stopped = True
         self._signal_group(signal.SIGTERM)
         try:
-            self._process.wait(self._grace if grace is None else grace)
-        except subprocess.TimeoutExpired:
-            pass  # the rest of the group is killed below
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._grace if grace is None else grace)
         finally:
             self._signal_group(signal.SIGKILL)
         return self._process.wait()
@@ -135,12 +134,8 @@ class Child:
         self._process.wait()
 
     def _signal_group(self, number: signal.Signals) -> None:
-        try:
+        with suppress(ProcessLookupError, PermissionError):  # the group is empty, or on macOS has only dead processes
             os.killpg(self.pid, number)
-        except ProcessLookupError:
-            return  # the group is empty
-        except PermissionError:
-            return  # macOS raises this for a group that has only dead processes
 
     def failure(self, what: str) -> ChildFailedError:
         """The error for ``what`` happened to it (``was not ready``), with the end of its log."""

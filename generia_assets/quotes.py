@@ -14,11 +14,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from generia_assets.catalog import TaskType
 from generia_assets.content import languages
-from generia_assets.content.documents import WorldRequest
+from generia_assets.content.documents import FrozenModel, WorldRequest
 from generia_assets.content.plan import calls_of, plan, tasks_at_standard
 from generia_assets.content.text import about_dollars, dollars
 from generia_assets.durable.calls.usage import Usage
@@ -75,14 +73,13 @@ class Knowledge:
 
 
 def knowledge_of(database: MongoDatabase, settings: Settings) -> Knowledge:
-    """What this database knows."""
     from generia_assets.durable.collections import FLEET
 
     notes = fleet_notes(database[FLEET].find_one({"_id": "models"}))
     return Knowledge(recent_latency(database, settings), notes, finished_worlds(database))
 
 
-class Quote(BaseModel):
+class Quote(FrozenModel):
     """What a world takes. Limits include BUDGET_SPARE.
 
     Calls are exact when every answer is usable at once. Tokens are those of these calls; dollars are of all attempts; an interval
@@ -97,8 +94,6 @@ class Quote(BaseModel):
         measured: The minutes come from recent calls, and not from assumptions about the model.
         changes: What ends or changes when, and what the fleet learned of models.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     model: str
     service_tier: ServiceTier
@@ -124,7 +119,6 @@ class Quote(BaseModel):
 
     @property
     def price(self) -> str:
-        """The price in words."""
         return price_sentence(self.cost_usd, self.cost_interval_usd)
 
 
@@ -146,7 +140,9 @@ def quote_of(
     moment, tier = now or models.now(), order.service_tier or settings.service_tier
     profile = known.notes.asked(models.model_profiles()[settings.gemini_model], moment)
     latency = known.latency.at(tier)
-    if settings.image_provider == GEMINI:
+    images = settings.image_provider
+    if images == GEMINI:
+        images = image_asked_at(settings.image_model, moment).id
         latency = replace(latency, image=max(latency.image, GEMINI_IMAGE_S))  # what was measured may be the stub's
     calls = count_calls(world_id, order, makes, keys)
     limits = workload(world_id, order, makes, spare=settings.budget_spare, max_cost_usd=None, keys=keys).call_limits
@@ -166,7 +162,7 @@ def quote_of(
     return Quote(
         model=profile.id,
         service_tier=tier,
-        images=_images(settings, moment),
+        images=images,
         llm_calls=calls.llm_calls,
         image_calls=calls.images,
         llm_call_limit=limits[Api.LLM],
@@ -197,7 +193,6 @@ def quote_for(
 
 
 def order_quote(settings: Settings, known: Knowledge, world_id: str, order: WorldParameters) -> Quote:
-    """The quote for a world as it is ordered."""
     return quote_of(settings, known, world_id, order, language=likely_language(order))
 
 
@@ -240,10 +235,6 @@ def _cost(profile: ModelProfile, tier: ServiceTier, request: WorldRequest, momen
 def _usd(price: Price, tokens: CallTokens) -> float:
     fresh = tokens.prompt - tokens.cached
     return (fresh * price.input + tokens.cached * price.cached + tokens.output * price.output) / 1e6
-
-
-def _images(settings: Settings, moment: datetime) -> str:
-    return image_asked_at(settings.image_model, moment).id if settings.image_provider == GEMINI else settings.image_provider
 
 
 def _ends(interval: Interval) -> tuple[float, float]:

@@ -64,7 +64,6 @@ def env_file() -> str:
 
 
 def settings_tables() -> str:
-    """A table of settings for each section."""
     parts = []
     for title, fields in _sections():
         parts += [f"\n## {title}\n", "| Variable | Default | Meaning |", "|---|---|---|"]
@@ -154,7 +153,6 @@ def _escaped(text: str) -> str:
 
 
 def snippet(path: str) -> str:
-    """A file as a block of code."""
     language = {".py": "python", ".sh": "sh"}[Path(path).suffix]
     return f"```{language}\n{(ROOT / path).read_text('utf-8')}```\n"
 
@@ -171,7 +169,6 @@ def page(text: str) -> str:
 
 
 def main() -> None:
-    """Write the files."""
     (ROOT / ".env").write_text(env_file(), encoding="utf-8")
     for path in (ROOT / name for name in PAGES):
         path.write_text(page(path.read_text("utf-8")), encoding="utf-8")

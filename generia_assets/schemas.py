@@ -85,7 +85,6 @@ def _readable(schema: dict[str, JsonValue], *, sent: bool) -> dict[str, JsonValu
 
 
 def main() -> None:
-    """Write the files."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas().items():
         (DIRECTORY / name).write_text(text(schema), encoding="utf-8")

@@ -9,6 +9,7 @@ variable's name, the value and what is allowed. `make reference` writes ``.env``
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.explanation import reason_of
 from resources.kafka.settings import KafkaSettings
@@ -42,15 +43,10 @@ _PASSWORD = re.compile(r"://[^\s/@]*:[^\s/@]+@")
 
 
 def _start(start: str) -> str:
-    if start in ("installation", "earliest", "latest"):
-        return start
-    try:
-        moment = datetime.fromisoformat(start)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ValueError("must be installation, earliest, latest, or a time by RFC 3339 such as 2026-03-01T12:00:00Z")
-    return start
+    with suppress(ValueError):
+        if start in ("installation", "earliest", "latest") or datetime.fromisoformat(start).tzinfo is not None:
+            return start
+    raise ValueError("must be installation, earliest, latest, or a time by RFC 3339 such as 2026-03-01T12:00:00Z")
 
 
 def _broker_url(url: SecretStr) -> SecretStr:
@@ -83,9 +79,8 @@ class SensorSettings(BaseModel):
 
     kafka_start: Annotated[str, AfterValidator(_start)] = Field(
         "installation",
-        description="where the first start begins to read orders: installation (10 minutes before that start), "
-        "latest, earliest, or a time "
-        "such as 2026-03-01T12:00:00Z",
+        description="where the first start begins to read orders: installation (10 minutes before that start), latest, earliest, "
+        "or a time such as 2026-03-01T12:00:00Z",
     )
     sensor_poll_seconds: Seconds = Field(4.7, le=25, description="longest wait for a message within a tick of the sensor")
     sensor_max_records: int = Field(100, ge=1, le=10_000, description="messages that one tick reads")
@@ -148,9 +143,8 @@ class PagesSettings(BaseModel):
     )
     allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
         "",
-        description="host names, separated by commas, by which browsers may ask for the pages, beside loopback "
-        "and the host of PAGES_URL "
-        "(docs/security.md)",
+        description="host names, separated by commas, by which browsers may ask for the pages, beside loopback and the host of "
+        "PAGES_URL (docs/security.md)",
     )
 
 
@@ -161,14 +155,13 @@ class FleetSettings(BaseModel):
 
     celery_broker_url: Annotated[SecretStr, AfterValidator(_broker_url)] = Field(
         SecretStr(""),
-        description="broker between Dagster's daemon and the workers, amqp://host:5672// or redis://host. "
-        "Empty: runs on one machine "
-        "(docs/scaling.md)",
+        description="broker between Dagster's daemon and the workers, amqp://host:5672// or redis://host. Empty: runs on one "
+        "machine (docs/scaling.md)",
     )
     dagster_postgres_url: Annotated[SecretStr, AfterValidator(_postgres_url)] = Field(
         SecretStr(""),
-        description="storage of Dagster in PostgreSQL, postgresql+psycopg2://host/database. Needed with "
-        "CELERY_BROKER_URL. Empty: SQLite",
+        description="storage of Dagster in PostgreSQL, postgresql+psycopg2://host/database. Needed with CELERY_BROKER_URL. "
+        "Empty: SQLite",
     )
 
 
@@ -220,22 +213,8 @@ class Settings(
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then ``.env``. No other source."""
-        del settings_cls, file_secret_settings
-        return init_settings, env_settings, dotenv_settings
-
     @property
     def tasks_at_once(self) -> int:
-        """Tasks at once in one process."""
         return self.task_concurrency or 4 * self.calls_at_once
 
     @property

@@ -22,7 +22,6 @@ class GuardedWebserver(DagsterWebserver):  # type: ignore[type-arg]  # generic o
     """Dagster's webserver behind ``KnownHosts``: it refuses requests of foreign pages."""
 
     def build_middleware(self) -> list[Middleware]:
-        """Dagster's middleware, with the check before it."""
         # Not by settings(): a container's webserver has none of our other settings.
         allowed = os.environ.get("ALLOWED_HOSTS", "").split(",")
         guard = Middleware(KnownHosts, allowed=allowed, queries_by_get=[f"{self._app_path_prefix}/graphql"])

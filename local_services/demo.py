@@ -18,7 +18,7 @@ from rich.console import Console
 from generia_assets.catalog import ASSETS
 from generia_assets.cli.connections import database_at
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line, short_path
-from generia_assets.cli.options import Images, Json, Latency, Log, PlatformOption, Texts
+from generia_assets.cli.options import Images, Json, Latency, Log, PlatformOption, Texts, flag
 from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
@@ -36,7 +36,6 @@ from generia_assets.cli.order import (
     new_order,
     world_parameters,
 )
-from generia_assets.cli.parsers import flag
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
 
@@ -76,11 +75,9 @@ def demo(
     log: Log = False,
     images: Images = None,
 ) -> None:
-    """Start a whole generator, make one world, show it, and end.
-
-    What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME,
-    the platform's addresses) is used as it is; an embedded service is started for everything else. For the order without any option
-    the Gemini emulator has recorded answers; every other order gets text that it makes up.
+    """What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL,
+    DAGSTER_HOME, the platform's addresses) is used as it is; an embedded service is started for everything else. For the order
+    without any option the Gemini emulator has recorded answers; every other order gets text that it makes up.
 
     \b
     generia demo --users 3 --posts 6
@@ -251,7 +248,7 @@ class _StartCheck:
 
     def check(self) -> None:
         """Raise ``ChildFailedError`` for a service that ended, ``CommandError`` for a run that failed and is not repeated."""
-        from generia_assets.cli.dagster_link import world_runs
+        from generia_assets.cli.dagster_link import WorldRuns, instance_at
         from generia_assets.queries.worlds import world_status
 
         self._catalog.services.check()
@@ -262,8 +259,8 @@ class _StartCheck:
         self._begun = status is not None and status.owner.epoch > 0
         if self._begun:
             return
-        with world_runs(self._catalog.dagster_home, self._world_id) as runs:
-            before, self._failure = self._failure, runs.failure()
+        with instance_at(self._catalog.dagster_home) as instance:
+            before, self._failure = self._failure, WorldRuns(instance, self._world_id).failure()
         if self._failure is not None and before is not None:  # Dagster has had the time to repeat it
             raise CommandError(f"World {self._world_id} cannot be made, its run failed: {safe_block(self._failure)}")
 

@@ -52,7 +52,6 @@ class ImageGenerator(Protocol):
     @property
     def cost_per_image_usd(self) -> float:
         """The most one picture can cost, in US dollars: what a budget reserves before the call."""
-        ...
 
     async def generate(
         self, *, prompt: str, width: int, height: int, seed: int, references: Sequence[bytes], idempotency_key: str
@@ -66,11 +65,9 @@ class ImageGenerator(Protocol):
         Raises ``RefusedError`` when moderation refuses the prompt, ``RateLimitedError``, ``TransientError`` or
         ``FatalCallError`` as any other call.
         """
-        ...
 
     async def aclose(self) -> None:
         """Close connections and threads. The generator is not used afterwards."""
-        ...
 
 
 def provider_class(name: str) -> type[ImageGenerator]:

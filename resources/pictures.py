@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from resources.gateway.outcomes import FatalCallError, RequestRejectedError
+from resources.gateway.outcomes import FatalCallError, RequestFailedError, RequestRejectedError
 
 MOST_PIXELS = 40_000_000
 """Larger ones are not decoded: a file of a few kilobytes can claim to be gigabytes of pixels. Ours have one or two million."""
@@ -54,7 +54,8 @@ def picture(source: Path | bytes) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise PictureError("is not there") from None
     except UnidentifiedImageError:
-        raise PictureError("is no picture" if _has_bytes(source) else "is empty") from None
+        has_bytes = source if isinstance(source, bytes) else source.stat().st_size
+        raise PictureError("is no picture" if has_bytes else "is empty") from None
     except Image.DecompressionBombError:
         raise PictureError(f"has more than {MOST_PIXELS:,} pixels") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:  # whatever Pillow's decoders raise
@@ -66,13 +67,15 @@ def size_of(data: bytes, media_type: str) -> tuple[int, int]:
     if len(data) > MOST_BYTES:
         raise PictureError(f"has {len(data):,} bytes, more than {MOST_BYTES:,}")
     with _DECODING, picture(data) as opened:
+        size = opened.size
+        opened.draft(None, (1, 1))  # of a JPEG every byte is read, and few pixels are made: half the CPU
         opened.load()
         found = Image.MIME.get(opened.format or "", "image/unknown")
         if found not in EXTENSIONS:
             raise PictureError(f"is {found}; there are {', '.join(EXTENSIONS)}")
         if found != media_type:
             raise PictureError(f"is {found} and was called {media_type}")
-        return opened.size
+        return size
 
 
 def media_type_of(data: bytes) -> str:
@@ -88,6 +91,24 @@ def as_jpeg(data: bytes) -> bytes:
         opened.thumbnail((REFERENCE_SIDE, REFERENCE_SIDE))
         opened.convert("RGB").save(packed, "JPEG", quality=90)
     return packed.getvalue()
+
+
+def extension_of(content_type: str) -> str:
+    """The extension of a picture's file. Raises ``FatalCallError`` for a content type that is no picture's."""
+    if content_type not in EXTENSIONS:
+        raise FatalCallError(f"Content type {content_type!r} is not a picture's; there are {sorted(EXTENSIONS)}.")
+    return EXTENSIONS[content_type]
+
+
+def bytes_of_file(path: Path) -> int:
+    """The size of a file that is about to be stored. Raises ``RequestFailedError`` where there is none, or nothing in it."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise RequestFailedError(f"{path} cannot be read ({error.strerror}): the picture is made again.") from error
+    if not size:
+        raise RequestFailedError(f"{path} is empty: the picture is made again.")
+    return size
 
 
 def safe_id(value: str, what: str) -> str:
@@ -107,11 +128,15 @@ def write_whole(path: Path, data: bytes) -> None:
 def place_whole(path: Path, source: Path) -> None:
     """Make ``path`` the same file as ``source``, atomically: a link, or a copy where there can be none. Else as ``write_whole``."""
     with _unfinished(path) as part:
-        try:
-            part.hardlink_to(source)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(source, part)
-            part.chmod(0o644)
+        link_or_copy(source, part)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+        target.chmod(0o644)
 
 
 @contextmanager
@@ -137,7 +162,3 @@ def read_whole(path: Path, most: int) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise RequestRejectedError(f"{path} cannot be read ({error.strerror}): make the picture again.") from error
-
-
-def _has_bytes(source: Path | bytes) -> bool:
-    return bool(source if isinstance(source, bytes) else source.stat().st_size)

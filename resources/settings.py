@@ -76,6 +76,9 @@ def _service(address: str) -> str:
     return address
 
 
+_Service = Annotated[str, AfterValidator(_service)]
+
+
 def _consul(address: str, info: ValidationInfo) -> str:
     lacking = [name.upper() for name in SERVICE_NAMES if not info.data.get(name)]
     if info.data.get("platform") == "grpc" and lacking and not address:
@@ -202,18 +205,10 @@ class PlatformSettings(_Settings):
         "local",
         description="local is the fake on this machine, grpc the platform's services (docs/operating.md#the-platform-over-grpc)",
     )
-    character_service: Annotated[str, AfterValidator(_service)] = Field(
-        "", description="address of the character service, host:port. Empty: Consul is asked"
-    )
-    media_service: Annotated[str, AfterValidator(_service)] = Field(
-        "", description="address of the media service, host:port. Empty: Consul is asked"
-    )
-    post_service: Annotated[str, AfterValidator(_service)] = Field(
-        "", description="address of the post service, host:port. Empty: Consul is asked"
-    )
-    world_service: Annotated[str, AfterValidator(_service)] = Field(
-        "", description="address of the world service, host:port. Empty: Consul is asked"
-    )
+    character_service: _Service = Field("", description="address of the character service, host:port. Empty: Consul is asked")
+    media_service: _Service = Field("", description="address of the media service, host:port. Empty: Consul is asked")
+    post_service: _Service = Field("", description="address of the post service, host:port. Empty: Consul is asked")
+    world_service: _Service = Field("", description="address of the world service, host:port. Empty: Consul is asked")
     consul_address: Annotated[str, AfterValidator(_consul)] = Field(
         "", validate_default=True, description="address of Consul's HTTP API, host:port"
     )

@@ -143,7 +143,7 @@ def mongodb_uri(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """
     home = tmp_path_factory.mktemp("mongod")
     command = python_module("local_services.mongod", "--dbpath", memory / "mongod", "--set-parameter", "enableTestCommands=1")
-    with start("mongod", command, log_path=home / "server.log") as server:
+    with start("mongod", command, log_path=home / "server.log", timeout=90) as server:
         yield server.ready_value
 
 
@@ -170,7 +170,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     partitions, when it is first used.
     """
     home = tmp_path_factory.mktemp("broker")
-    with start("broker", python_module("local_services.broker", "--topics", BROKER_TOPICS), log_path=home / "server.log") as server:
+    with start(
+        "broker", python_module("local_services.broker", "--topics", BROKER_TOPICS), log_path=home / "server.log", timeout=90
+    ) as server:
         yield server.ready_value
 
 
@@ -212,7 +214,7 @@ def _fleet_server(name: str) -> Iterator[str]:
         home = Path(folder)
         home.chmod(0o711)  # PostgreSQL may run as another user
         command = python_module("local_services.fleet", name, "--data", home / name)
-        with start(name, command, log_path=home / "server.log", timeout=60) as server:
+        with start(name, command, log_path=home / "server.log", timeout=90) as server:
             yield server.ready_value
 
 
@@ -232,14 +234,14 @@ def rabbitmq() -> Iterator[str]:
 def gemini_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of the Gemini emulator; tests take ``gemini``, which begins from a clean one."""
     home = tmp_path_factory.mktemp("gemini")
-    with start("gemini", python_module("emulators.gemini"), log_path=home / "server.log") as server:
+    with start("gemini", python_module("emulators.gemini"), log_path=home / "server.log", timeout=90) as server:
         yield server.ready_value
 
 
 @pytest.fixture
 def gemini(gemini_process: str) -> str:
     """Base URL of the Gemini emulator, without the orders, failures and counts of earlier tests."""
-    requests.post(f"{gemini_process}/emulator/reset", timeout=10).raise_for_status()
+    requests.post(f"{gemini_process}/emulator/reset", timeout=60).raise_for_status()
     return gemini_process
 
 
@@ -247,7 +249,7 @@ def gemini(gemini_process: str) -> str:
 def platform_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The platform emulator's gRPC address and its HTTP URL; tests take ``platform``, which begins from a clean one."""
     home = tmp_path_factory.mktemp("platform")
-    with start("platform", python_module("emulators.platform"), log_path=home / "server.log") as server:
+    with start("platform", python_module("emulators.platform"), log_path=home / "server.log", timeout=90) as server:
         grpc_address, url = server.ready_value.split()
         yield grpc_address, url
 
@@ -255,7 +257,7 @@ def platform_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
 @pytest.fixture
 def platform(platform_process: tuple[str, str]) -> tuple[str, str]:
     """The platform emulator's two addresses, without the worlds, failures and counts of earlier tests."""
-    requests.post(f"{platform_process[1]}/emulator/reset", timeout=10).raise_for_status()
+    requests.post(f"{platform_process[1]}/emulator/reset", timeout=60).raise_for_status()
     return platform_process
 
 

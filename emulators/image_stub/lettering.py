@@ -55,8 +55,8 @@ def letter(image: Image.Image, prompt: str) -> None:
     ImageDraw.Draw(image, "RGBA").rounded_rectangle(panel, round(size * 0.45), fill=(*_PANEL, 150))
     for index, line in enumerate(lines):
         x = float(left)
-        for character in line:
-            mask, advance = _glyph(character, font)
+        for word in line.split():
+            mask, advance = _word(f"{word} ", font)
             image.paste(_INK, (round(x), top + index * spacing), mask)
             x += advance
 
@@ -80,16 +80,16 @@ def _wrapped(words: list[str], font: Font, width: int) -> list[str]:
 
 
 def _length(text: str, font: Font) -> float:
-    return sum(_glyph(character, font)[1] for character in text)
+    return sum(_word(f"{word} ", font)[1] for word in text.split()) - _word(" ", font)[1]
 
 
-@lru_cache(maxsize=1024)
-def _glyph(character: str, font: Font) -> tuple[Image.Image, float]:
-    """A letter as a mask, and its advance: drawing letters anew costs as much as the picture below them."""
-    _, _, right, bottom = font.getbbox(character)
+@lru_cache(maxsize=512)
+def _word(word: str, font: Font) -> tuple[Image.Image, float]:
+    """A word as a mask, and its advance: drawing words anew costs as much as the picture below them."""
+    _, _, right, bottom = font.getbbox(word)
     mask = Image.new("L", (max(1, math.ceil(right)), max(1, math.ceil(bottom))))
-    ImageDraw.Draw(mask).text((0, 0), character, font=font, fill=255)
-    return mask, font.getlength(character)
+    ImageDraw.Draw(mask).text((0, 0), word, font=font, fill=255)
+    return mask, font.getlength(word)
 
 
 @lru_cache(maxsize=32)

@@ -234,11 +234,14 @@ LANDS: dict[str, Callable[[ToneMap, Land], None]] = {
 }
 
 
+_WITHOUT_CHECKSUM = -zlib.MAX_WBITS
+
+
 def paint_scene(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Image.Image:
     """Paint a landscape that the prompt's words suggest, and who is seen in it."""
     reduced, packed, land = _landscape(SCENES.choose(prompt, rng), rng.randrange(VARIANTS), palette.stars, size)
     colors = (palette.near, palette.middle, palette.haze, palette.sky_top, palette.sky_middle, palette.sky_foot, palette.light)
-    tones = (Image.frombytes("L", reduced, zlib.decompress(one)) for one in packed)
+    tones = (Image.frombytes("L", reduced, zlib.decompress(one, _WITHOUT_CHECKSUM)) for one in packed)
     first, second = (colored(one, ramp(*colors)) for one in tones)
     image, people = Image.blend(first, second, 0.5), people_in(prompt, rng)
     if people or land.flowers:
@@ -259,7 +262,7 @@ def _landscape(kind: str, variant: int, stars: bool, size: tuple[int, int]) -> t
     _paint_sky(tones, land, stars=stars)
     LANDS[kind](tones, land)
     first, second = tones.reduced()
-    return first.size, [zlib.compress(one.tobytes(), level=3) for one in (first, second)], land
+    return first.size, [zlib.compress(one.tobytes(), level=3, wbits=_WITHOUT_CHECKSUM) for one in (first, second)], land
 
 
 def _paint_sky(tones: ToneMap, land: Land, *, stars: bool) -> None:

@@ -16,7 +16,8 @@ from typing import Any, TypedDict
 import dagster as dg
 
 from generia_assets import content
-from generia_assets.catalog import ASSETS, Unit
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import ASSETS
 
 _GROUPS = {Unit.WORLD: "world", Unit.PERSON: "people", Unit.POST: "posts"}
 CONTENT_FOLDER = Path(inspect.getfile(content)).parent

@@ -17,7 +17,8 @@ from typing import TypeAlias
 
 import dagster as dg
 
-from generia_assets.catalog import AssetSpec, asset_of, pictures_of
+from generia_assets.asset_spec import AssetSpec
+from generia_assets.catalog import asset_of, pictures_of
 from generia_assets.content.documents import (
     Character,
     CharacterAvatar,

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from pymongo import ASCENDING, UpdateMany
 
-from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, AssetSpec, TaskType, Unit, asset_of, pictures_of
+from generia_assets.asset_spec import AssetSpec, Unit
+from generia_assets.catalog import ASSETS, NEEDED_BY_POSTS, TaskType, asset_of, pictures_of
 from generia_assets.content.documents import Character, CharacterBrief, Document, PostImage
 from generia_assets.content.keys import character_key
 from generia_assets.content.storyline import MADE_EARLIER

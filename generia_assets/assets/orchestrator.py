@@ -23,11 +23,12 @@ from contextlib import ExitStack
 from functools import partial
 from math import ceil
 
+from generia_assets.asset_spec import AssetSpec
 from generia_assets.assets.materialized import ItemMissingError
 from generia_assets.assets.people import CharacterPool
 from generia_assets.assets.publication import WAITING, PostponedError, Priorities, PublicationOrder
 from generia_assets.assets.selection import WorldRun
-from generia_assets.catalog import ASSETS, AssetSpec, TaskType, followers_of
+from generia_assets.catalog import ASSETS, TaskType, followers_of
 from generia_assets.content import social
 from generia_assets.content.documents import CharacterAvatar, Document, Post, PostImage
 from generia_assets.content.keys import batch_key, character_index, character_key, post_key

@@ -33,14 +33,9 @@ from generia_assets.durable.tasks.claims import TaskSpec
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import (
-    CharacterBatchParameters,
-    CharacterBriefs,
-    PreviousCharacter,
-    generate_character_batch,
-)
-from generia_assets.tasks.generate_post_batch import PostBatchParameters, PostBriefs, generate_post_batch
-from generia_assets.tasks.task_definition import TaskParameters
+from generia_assets.tasks.generate_character_batch import CharacterBriefs, PreviousCharacter, generate_character_batch
+from generia_assets.tasks.generate_post_batch import PostBriefs, generate_post_batch
+from generia_assets.tasks.task_definition import BatchParameters, TaskParameters
 from resources.cancellation import ReliableTaskGroup
 
 logger = logging.getLogger(__name__)
@@ -174,7 +169,7 @@ class CharacterPool:
         if number and not again:
             await self.batch(number - 1)  # one batch after the other: the names of earlier people are taken
         first = max(numbers.start, self._run.first_new_person)
-        parameters = CharacterBatchParameters(key=key, first=first, count=numbers.stop - first)
+        parameters = BatchParameters(key=key, first=first, count=numbers.stop - first)
         made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
         if made is None:
             if self._characters.count < first:  # an extension
@@ -208,7 +203,7 @@ class CharacterPool:
 
     async def _regenerated_concept(self, previous: PreviousCharacter, again: bool) -> CharacterBrief:
         key = previous.brief.key
-        parameters = CharacterBatchParameters(key=key, first=character_index(key), count=1)
+        parameters = BatchParameters(key=key, first=character_index(key), count=1)
         made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
         made = made or await self._run.execute(self._after_briefs, generate_character_batch, parameters, CharacterIndex(), previous)
         return made.briefs[0]
@@ -256,7 +251,7 @@ class CharacterPool:
         if known == posts:
             return there
         first = begin + len(known)
-        parameters = _plan_parameters(key, first, end - first)
+        parameters = BatchParameters(key=post_batch_key(key, first), first=first, count=end - first)
         if again:
             made = await self._run.runner.result_of(generate_post_batch, parameters)
             return there if made is None else (*there, *made.briefs)
@@ -297,13 +292,9 @@ class CharacterPool:
         yield from self._run.selection.follow_ups("characters", [made.key])
         if self._run.makes(TaskType.GENERATE_POST_BATCH, made.key):
             for first in range(0, made.posts_count, BATCH):
-                parameters = _plan_parameters(made.key, first, min(BATCH, made.posts_count - first))
-                yield TaskSpec(TaskType.GENERATE_POST_BATCH, parameters)
+                key, count = post_batch_key(made.key, first), min(BATCH, made.posts_count - first)
+                yield TaskSpec(TaskType.GENERATE_POST_BATCH, BatchParameters(key=key, first=first, count=count))
 
     def _after_ideas(self, made: PostBriefs) -> Iterable[TaskSpec]:
         yield from self._run.selection.tasks(TaskType.GENERATE_POST, [brief.key for brief in made.briefs])
         yield from self._run.selection.follow_ups("post_briefs", [brief.key for brief in made.briefs])
-
-
-def _plan_parameters(character: str, first: int, count: int) -> PostBatchParameters:
-    return PostBatchParameters(key=post_batch_key(character, first), first=first, count=count)

@@ -11,7 +11,8 @@ import asyncio
 import heapq
 from contextlib import suppress
 
-from generia_assets.catalog import NEEDED_BY_POSTS, TaskType, Unit
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import NEEDED_BY_POSTS, TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.keys import WORLD_KEY, character_index

@@ -10,8 +10,9 @@ from typing import Any
 
 import dagster as dg
 
+from generia_assets.asset_spec import AssetSpec
 from generia_assets.assets.definition import CONTENT_FOLDER
-from generia_assets.catalog import ASSETS, AssetSpec
+from generia_assets.catalog import ASSETS
 from generia_assets.tasks.task_definition import task_of
 
 ROOT = Path(__file__).parents[2]

@@ -62,7 +62,6 @@ def set_dagster_home() -> Path | None:
 
 
 def addresses(settings: Settings) -> Addresses:
-    """The addresses for these settings."""
     from resources.kafka.address import KafkaAddress
 
     dagster_home = set_dagster_home()
@@ -102,7 +101,6 @@ def database_at(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]
 
 @contextmanager
 def open_database() -> Iterator[MongoDatabase]:
-    """The generator's database, wherever it is now."""
     chosen = settings()
     with database_at(addresses(chosen).mongodb_uri, chosen) as database:
         yield database

@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -63,7 +62,6 @@ class _Console(Console):
     """Leaves a closed pipe to guard.py (rich itself would end the process with 1), and breaks no path."""
 
     def on_broken_pipe(self) -> NoReturn:
-        """The reader of our output is gone."""
         raise BrokenPipeError
 
     def print(self, *objects: Any, **options: Any) -> None:  # noqa: ANN401  as rich has it
@@ -139,10 +137,10 @@ def labelled(console: Console, label: str | Text, text: str | Text) -> None:
             console.print((Text(" " * head.cell_len) if number else head.copy()).append_text(line))
 
 
-def labels(console: Console, rows: Iterable[tuple[str, str]], width: int = 12) -> None:
-    """Print texts beside their labels, which take ``width`` columns."""
+def labels(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """Print texts beside their labels."""
     for label, text in rows:
-        labelled(console, Text(f"  {label:{width}}", "dim"), Text(text))
+        labelled(console, Text(f"  {label:12}", "dim"), Text(text))
 
 
 def command_name() -> str:
@@ -157,13 +155,22 @@ def short_path(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-_TEXT_DIRECTION = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_CONTROLS = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{''.join(_TEXT_DIRECTION)}]")
+_CONTROLS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029"
+    "\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069"  # what turns the writing direction round
+    "\ud800-\udfff]"  # halves of pairs, which no terminal's encoding can take
+)
 
 
 def safe_block(text: str) -> str:
     """The text with its line breaks; tabs become spaces, everything else that controls a terminal is left out."""
-    return "".join(_safe_character(character) for character in text.replace("\r\n", "\n"))
+    return _CONTROLS.sub(_harmless, text.replace("\r\n", "\n"))
+
+
+def _harmless(found: re.Match[str]) -> str:
+    if found[0] == "\t":
+        return "    "
+    return "\ufffd" if "\ud800" <= found[0] <= "\udfff" else ""
 
 
 def safe_line(text: str, limit: int | None = None) -> str:
@@ -175,17 +182,6 @@ def safe_line(text: str, limit: int | None = None) -> str:
 def safe_json(text: str) -> str:
     """The same JSON, with everything that controls a terminal written as an escape."""
     return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
-
-
-def _safe_character(character: str) -> str:
-    if character == "\n":
-        return character
-    if character == "\t":
-        return "    "
-    category = unicodedata.category(character)
-    if category == "Cs":  # half of a pair, which no terminal's encoding can take
-        return "\ufffd"
-    return "" if category in ("Cc", "Zl", "Zp") or character in _TEXT_DIRECTION else character
 
 
 def ask(question: str, *, yes: bool) -> None:

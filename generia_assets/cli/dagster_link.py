@@ -1,23 +1,27 @@
 """Dagster's instance for the command line: whether a daemon is alive, which run has a world, ending that run.
 
-Dagster is imported only when one of these is asked (it costs a second). Not here: what stopping means (commands/control.py).
+Dagster is imported only when one of these is asked (it costs a second). Not here: what stopping means (commands/stopping.py).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from generia_assets.cli.console import CommandError
 from generia_assets.retirement import WORLD_TAG
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, DagsterRun
+
+FoundT = TypeVar("FoundT")
+
+POLL_S = 0.2
 
 
 @contextmanager
@@ -34,7 +38,6 @@ def instance_at(home: Path) -> Iterator[DagsterInstance]:
 
 @contextmanager
 def instance_if_known(home: Path | None) -> Iterator[DagsterInstance | None]:
-    """The instance of this DAGSTER_HOME; None where none is known."""
     if home is None:
         yield None
         return
@@ -55,6 +58,14 @@ def refuse_second_daemon(home: Path) -> None:
             f"DAGSTER_HOME={home}: a Dagster daemon is at work there (or was, less than a minute ago). Order from that generator "
             "with `generia send`, or unset DAGSTER_HOME, or wait a minute after ending it"
         )
+
+
+def last_found(find: Callable[[], FoundT], seconds: float) -> FoundT:
+    """What ``find`` finds in the end: nothing, or what it still finds after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while (found := find()) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return found
 
 
 HEARTBEAT_S = 90.0
@@ -108,7 +119,6 @@ class WorldRuns:
         return len(asked)
 
     def give_up(self) -> None:
-        """Mark those that did not end as cancelled; their leases must have been revoked before."""
         mark_cancelled(self._instance, [run.run_id for run in self.active()])
 
     def failure(self) -> str | None:
@@ -128,13 +138,6 @@ class WorldRuns:
     def knows(self, run_id: str | None) -> bool:
         """Whether this is the instance that the run belongs to, over or not."""
         return run_id is not None and self._instance.has_run(run_id)
-
-
-@contextmanager
-def world_runs(home: Path, world_id: str) -> Iterator[WorldRuns]:
-    """The world's runs on this instance."""
-    with instance_at(home) as instance:
-        yield WorldRuns(instance, world_id)
 
 
 def cancel_queued(instance: DagsterInstance, orders: Mapping[str, str | None]) -> int:

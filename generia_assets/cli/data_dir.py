@@ -11,8 +11,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import IO
 
@@ -45,45 +44,20 @@ class RunningGenerator(BaseModel):
     """host:port; '' where there is none."""
 
 
-@dataclass(frozen=True)
 class DataDir:
     """A data directory that is locked for this process, and what it holds."""
 
-    root: Path
-
-    @property
-    def mongodb(self) -> Path:
-        """The embedded mongod's data."""
-        return self.root / "mongodb"
-
-    @property
-    def dagster(self) -> Path:
-        """Dagster's own storage, where DAGSTER_HOME is not set."""
-        return self.root / "dagster"
-
-    @property
-    def logs(self) -> Path:
-        """One file a service."""
-        return self.root / "logs"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.mongodb = root / "mongodb"
+        self.dagster = root / "dagster"  # Dagster's own storage, where DAGSTER_HOME is not set
+        self.logs = root / "logs"  # one file a service
+        self.media = root / "media"  # the local platform's pictures
+        self.gallery = root / "gallery"  # the pages of finished worlds, a folder each
+        self.workspace = root / "workspace.yaml"  # the address of the code server, for daemon and webserver
 
     def log(self, service: str) -> Path:
-        """The log of this service."""
         return self.logs / f"{service}.log"
-
-    @property
-    def media(self) -> Path:
-        """The local platform's pictures."""
-        return self.root / "media"
-
-    @property
-    def gallery(self) -> Path:
-        """The pages of finished worlds, a folder each."""
-        return self.root / "gallery"
-
-    @property
-    def workspace(self) -> Path:
-        """The address of the code server, for daemon and webserver."""
-        return self.root / "workspace.yaml"
 
     def announce(self, running: RunningGenerator) -> None:
         """Write down where the services are, for other commands."""
@@ -96,7 +70,8 @@ class DataDir:
 @contextmanager
 def lock_data_dir(root: Path, *, allow_beside: bool) -> Iterator[DataDir]:
     """Lock the folder. If another process has locked it: the next one beside it, or ``CommandError``, which names that process."""
-    for place in _candidates(root, beside=allow_beside):
+    beside = (root.absolute() / f"{BESIDE}-{number}" for number in count(1)) if allow_beside else ()
+    for place in chain([root.absolute()], beside):
         place.mkdir(parents=True, exist_ok=True)
         with (place / LOCK).open("a+") as lock:
             if not _locked(lock, fcntl.LOCK_EX):
@@ -148,14 +123,6 @@ def _folder_is_set() -> bool:
 def service_logs(root: Path) -> dict[str, Path]:
     """The logs of the services that were started from this folder, by service."""
     return {path.stem: path for path in sorted(DataDir(root.absolute()).logs.glob("*.log"))}
-
-
-def _candidates(root: Path, *, beside: bool) -> Iterator[Path]:
-    absolute = root.absolute()
-    yield absolute
-    if beside:
-        for number in count(1):
-            yield absolute / f"{BESIDE}-{number}"
 
 
 def _locked(lock: IO[str], kind: int) -> bool:

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import requests
-from pydantic import BaseModel, ConfigDict
 
 from generia_assets.cli.connections import Addresses
 from generia_assets.cli.data_dir import running_generator
 from generia_assets.content.check import files, mistakes
+from generia_assets.content.documents import FrozenModel
 from generia_assets.settings import Settings
 from resources.gateway.outcomes import FatalCallError
 from resources.gemini import image_models, models
@@ -38,10 +38,8 @@ class Health(StrEnum):
     WRONG = "wrong"
 
 
-class HealthFinding(BaseModel):
+class HealthFinding(FrozenModel):
     """One finding, and what to do about it ('' where nothing)."""
-
-    model_config = ConfigDict(frozen=True)
 
     part: str
     health: Health
@@ -54,7 +52,6 @@ def _finding(health: Health, part: str, found: str, advice: str = "") -> HealthF
 
 
 ok, note, wrong = (partial(_finding, health) for health in (Health.OK, Health.NOTE, Health.WRONG))
-"""Make findings of each state."""
 
 
 def unavailable(part: str, error: ConnectionError) -> HealthFinding:
@@ -71,7 +68,6 @@ TOO_LITTLE_SPACE = 100_000_000
 
 
 def generator_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
-    """The generator that runs from this folder."""
     running = running_generator(settings.generia_data_dir)
     folder = settings.generia_data_dir.absolute()
     if running is None:
@@ -206,7 +202,6 @@ def platform_found(settings: Settings, _where: Addresses) -> Iterator[HealthFind
 
 
 def image_api_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
-    """Which image API a world is made with."""
     model = f", {settings.image_model}" if settings.image_provider == GEMINI else ""
     yield ok("image API", f"{settings.image_provider}{model}")
 

@@ -13,7 +13,7 @@ from generia_assets.cli.connections import ANSWER_S, Addresses, database_at, set
 from generia_assets.cli.console import CommandError, command_name
 from generia_assets.cli.dagster_link import daemon_pulses
 from generia_assets.cli.health import HealthFinding, models_learned, note, ok, unavailable, wrong
-from generia_assets.cli.rendering.progress import breaker_line
+from generia_assets.cli.rendering.lines import breaker_line
 from generia_assets.cli.selection import PARKED, state_query
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import FLEET, KEPT_LETTERS, STATUS
@@ -198,7 +198,6 @@ def _exposed_secrets(settings: Settings) -> Iterator[HealthFinding]:
 
 
 def dagster_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
-    """Dagster's instance, and its daemons by their heartbeats."""
     home = where.dagster_home
     if home is None:
         yield note(

@@ -12,6 +12,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import getdoc
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,11 +50,9 @@ class Documented(TyperCommand):
     """A command whose arguments are called WORLD in its help, where typer writes {WORLD} in the usage and WORLD <str> below."""
 
     def collect_usage_pieces(self, ctx: Context) -> list[str]:
-        """The usage line's words."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Arguments, then options."""
         _write_parameters(self, ctx, formatter)
 
 
@@ -61,7 +60,6 @@ class DocumentedGroup(TyperGroup):
     """A group of commands; its help is laid out like that of a command."""
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Options, then commands."""
         _write_parameters(self, ctx, formatter)
         self.format_commands(ctx, formatter)
 
@@ -70,7 +68,7 @@ class DocumentedGroup(TyperGroup):
 class Entry:
     """A command: its module (one without a dot is in commands/), its short help, its own exit statuses beside 2 and 130.
 
-    ``function``: its name there, if it is not the command's. ``about`` is the first line of the function's docstring.
+    ``function``: its name there, if it is not the command's. The help goes on with the function's docstring.
     ``takes_negative``: an argument may be a negative number.
     """
 
@@ -80,17 +78,12 @@ class Entry:
     function: str = ""
     takes_negative: bool = False
 
-    @property
-    def path(self) -> str:
-        """The module's full name."""
-        return self.module if "." in self.module else f"generia_assets.cli.commands.{self.module}"
-
 
 GROUPS: dict[str, dict[str, Entry]] = {
     "Make a world": {
         "demo": Entry("local_services.demo", "Start a whole generator, make one world, show it, and end."),
         "dev": Entry("local_services.dev", "Start the generator and Dagster's pages, and stay until Ctrl-C."),
-        "quote": Entry("orders", "Say what a world takes before it is ordered."),
+        "quote": Entry("quotes", "Say what a world takes before it is ordered."),
         "send": Entry("orders", "Order a world by Kafka message, and print the world's id."),
         "watch": Entry(
             "orders",
@@ -112,7 +105,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Change worlds": {
         "stop": Entry("control", "Stop worlds; what exists stays."),
         "resume": Entry("control", "Let stopped or failed worlds go on where they stand."),
-        "prioritise": Entry("prioritise", "Change a world's priority among all worlds.", takes_negative=True),
+        "prioritise": Entry("orders", "Change a world's priority among all worlds.", takes_negative=True),
         "extend": Entry("rerun", "Add people and posts to a completed world, by Kafka message."),
         "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
         "retire": Entry("removal", "Remove worlds that are over from Dagster; their documents and pictures stay."),
@@ -147,10 +140,11 @@ COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.it
 def load(name: str) -> Command:
     """The command itself: a function, or a Typer with commands of its own."""
     entry = COMMANDS[name]
+    path = entry.module if "." in entry.module else f"generia_assets.cli.commands.{entry.module}"
     try:
-        found = getattr(import_module(entry.path), entry.function or name)
+        found = getattr(import_module(path), entry.function or name)
     except ModuleNotFoundError as error:
-        if error.name is None or not entry.path.startswith(error.name):
+        if error.name is None or not path.startswith(error.name):
             raise
         typer.echo(f"`generia {name}` needs the package {error.name}, which is not installed here: use a checkout", err=True)
         raise typer.Exit(1) from None
@@ -158,7 +152,8 @@ def load(name: str) -> Command:
         return typer.main.get_command(found)
     alone = typer.Typer(**PLAIN)
     context = {"ignore_unknown_options": entry.takes_negative}
-    alone.command(name, cls=Documented, context_settings=context, epilog=EXIT_STATUSES.replace(ENDS, entry.ends))(guarded(found))
+    about, ends = f"{entry.about}\n\n{getdoc(found)}", EXIT_STATUSES.replace(ENDS, entry.ends)
+    alone.command(name, cls=Documented, context_settings=context, help=about, epilog=ends)(guarded(found))
     return typer.main.get_command(alone)
 
 
@@ -168,9 +163,7 @@ class Commands(DocumentedGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  typer's own signature is handed on
         """Everything begins here: a command, a help text, the shell's completion."""
         escape_unencodable()
-        if (
-            kwargs.get("args") is None
-        ):  # a process of its own, which imports much: to look for garbage meanwhile takes a fifth of it
+        if kwargs.get("args") is None:  # a process of its own: while it imports, to look for garbage takes a fifth of the time
             gc.set_threshold(100_000)
             atexit.register(gc.freeze)
         if (columns := shutil.get_terminal_size().columns) < NARROW:  # click itself writes 50 at least
@@ -192,7 +185,6 @@ class Commands(DocumentedGroup):
             raise UsageError(wrapped.removeprefix("Error: "), error.ctx) from None
 
     def list_commands(self, ctx: Context) -> list[str]:
-        """Their names."""
         del ctx
         return list(COMMANDS)
 
@@ -202,12 +194,10 @@ class Commands(DocumentedGroup):
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name].about) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
-        """Find the command that was called, and load it."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(command.name) if command is not None and command.name else None, rest
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """The commands by what people come for."""
         del ctx
         for title, entries in GROUPS.items():
             with formatter.section(title):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from generia_assets.cli.connections import addresses, listens, quick_database
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.parsers import choice, dollars, option, whole
+from generia_assets.cli.options import choice, dollars, option, whole
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.durable.orders.order import HIGHEST_PRIORITY, Order, WorldParameters

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from generia_assets.cli.connections import get_world
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.options import world_argument
-from generia_assets.cli.parsers import choice, dollars, flag, moment, option
-from generia_assets.durable.status import State
+from generia_assets.cli.options import choice, dollars, flag, moment, option, world_argument
+from generia_assets.durable.status import OURS, UNFINISHED, State
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -44,13 +43,10 @@ CostOver = Annotated[float | None, option("--cost-over", "DOLLARS", "Only worlds
 
 
 def state_query(state: str | None) -> MongoDocument:
-    """Finds worlds in this state."""
-    from generia_assets.durable.status import OURS
-
     if state is None:
         return {}
     if state == PARKED:
-        return {**OURS, "parked": {"$ne": None}, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
+        return {**OURS, "parked": {"$ne": None}, "status": UNFINISHED}
     return {"status": state}
 
 
@@ -65,12 +61,10 @@ class Filters:
     cost_over: float | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
         return self != Filters()
 
     @property
     def query(self) -> MongoDocument:
-        """Finds the worlds that fit all filters."""
         spent = {"$add": [{"$ifNull": ["$llm_cost_total", 0]}, {"$ifNull": ["$image_cost_total", 0]}]}
         ordered = {name: at for name, at in (("$lt", self.before), ("$gte", self.after)) if at is not None}
         return {

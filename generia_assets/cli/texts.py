@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Self
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.change_stream import CollectionChangeStream
@@ -117,7 +116,7 @@ class PictureFolder:
 
 
 class TextStream:
-    """The texts of one world: first those that exist already, then new ones as they come. Close it, or use it as a context."""
+    """The texts of one world: first those that exist already, then new ones as they come. Close it."""
 
     def __init__(
         self, database: MongoDatabase, world_id: str, *, earlier: int | None = None, folder: PictureFolder | None = None
@@ -166,11 +165,4 @@ class TextStream:
         return text if text is None or self._folder is None else self._folder.copy(text)
 
     def close(self) -> None:
-        """End the subscription."""
         self._changes.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -103,8 +103,7 @@ def follow(
     expected = options.latency or recent_latency(database, settings)
     generation, began, looking_since = None, datetime.now(UTC), time.monotonic()
     time_left = TimeLeft(None, lambda: expected)
-    with ExitStack() as stack:
-        stream = stack.enter_context(TextStream(database, world_id, earlier=options.earlier, folder=folder))
+    with closing(TextStream(database, world_id, earlier=options.earlier, folder=folder)) as stream:
         log = LogFollower(database, world_id, None, calls=False) if options.log else None
         log_read_at, known = 0.0, False
         while True:
@@ -119,11 +118,7 @@ def follow(
             lines: tuple[LogLine, ...] = ()
             if log is not None and status is not None and (now - log_read_at >= LOG_S or over(status)):
                 log_read_at, lines = now, tuple(log.new())
-            in_flight: InFlightCalls | None = None
-            if status is not None and not status.done:
-                in_flight = calls_in_flight(
-                    database, world_id, llm_limit=settings.llm_concurrency, image_limit=settings.image_concurrency
-                )
+            in_flight = None if status is None or status.done else calls_in_flight(database, world_id, settings)
             left = None if status is None else time_left.seconds(status, in_flight)
             yield Snapshot(status, stream.new(), max(0.0, (end - began).total_seconds()), in_flight, left, lines)
             if status is None and known:

@@ -25,16 +25,6 @@ _OUTPUT_CHARACTER = 8_192
 
 
 @dataclass(frozen=True)
-class _PersonToInvent:
-    """One person to be invented, by number in the batch."""
-
-    number: int
-    axes: dict[str, str]
-    posts: int
-    secret: str
-
-
-@dataclass(frozen=True)
 class TieToDescribe:
     """A tie whose fact is asked for: the two indices, the lower one ``elder``, and the tie in whole sentences."""
 
@@ -64,15 +54,10 @@ def ties_to_describe(
     )
 
 
-def happened(request: WorldRequest, world: WorldDescription, t: int) -> int:
-    """How many events of the calendar have happened at this place of the timeline."""
-    return events_before(request.seed, request.size.calendar_posts, len(world.calendar), t)
-
-
 def happened_when_joining(request: WorldRequest, world: WorldDescription, index: int) -> int:
     """How many events have happened when the character with this index joins; they do not know later ones."""
     joined = timeline(request.seed, *request.size).joined(index)
-    return happened(request, world, joined)
+    return events_before(request.seed, request.size.calendar_posts, len(world.calendar), joined)
 
 
 def character_batch(
@@ -102,20 +87,18 @@ def character_batch(
         Shape(
             items=(("people", len(numbers), len(numbers)),),
             ranges=(("people.number", min(numbers), max(numbers)),),
-            slots=(("ties", tie_slots(ties)),) if ties else (),
-            without=() if ties else ("ties",),
+            slots=(("ties", slots_of("tie", ties)),),
         ),
         in_short=mild,
         happened=0 if mild else happened_when_joining(request, world, first),
         wanted=[
-            _PersonToInvent(
-                number=number,
-                axes=axes.character_axes(request.seed, index),
-                posts=given[index],
-                secret=axes.profile(request.seed, index).secret,
-            )
-            for number in numbers
-            for index in (first + number - 1,)
+            {
+                "number": index - first + 1,
+                "axes": axes.character_axes(request.seed, index),
+                "posts": given[index],
+                "secret": axes.profile(request.seed, index).secret,
+            }
+            for index in (first + number - 1 for number in numbers)
         ],
         ties=ties,
         wishes=wishes_of(request, world),
@@ -132,9 +115,12 @@ def by_index(briefs: Sequence[CharacterBrief]) -> dict[int, CharacterBrief]:
     return {character_index(brief.key): brief for brief in briefs}
 
 
-def tie_slots(ties: Sequence[TieToDescribe]) -> tuple[str, ...]:
-    """The names under which the facts of ties are asked for: ``tie_1`` is the first."""
-    return tuple(f"tie_{place}" for place in range(1, len(ties) + 1))
+def slots_of(what: str, wanted: Sequence[object]) -> tuple[str, ...]:
+    """The names under which something about each of the ``wanted`` is asked for: ``tie_1``, or ``person_1``, is the first.
+
+    Slots instead of an array: complete and without repeats by construction, and one schema for all with as many.
+    """
+    return tuple(f"{what}_{place}" for place in range(1, len(wanted) + 1))
 
 
 def regenerated_concept(
@@ -158,7 +144,7 @@ def regenerated_concept(
         "character_batch",
         RegeneratedConceptDraft,
         _OUTPUT_BATCH + _OUTPUT_PERSON,
-        Shape(slots=(("ties", relation_slots(acquaintances)),)) if acquaintances else Shape(without=("ties",)),
+        Shape(slots=(("ties", slots_of("person", acquaintances)),)),
         template="regenerate_character",
         in_short=mild,
         mild=mild,
@@ -170,11 +156,6 @@ def regenerated_concept(
         acquaintances=acquaintances,
         wishes=wishes_of(request, world),
     )
-
-
-def relation_slots(acquaintances: Sequence[Acquaintance]) -> tuple[str, ...]:
-    """The names under which a character's relations are asked for: ``person_1`` is the first acquaintance."""
-    return tuple(f"person_{place}" for place in range(1, len(acquaintances) + 1))
 
 
 def character(
@@ -192,24 +173,21 @@ def character(
 
     ``described_by``: people who stay as they are and describe this one already; their side of the relation is asked for, too.
     """
-    # Slots instead of an array: complete and without repeats by construction, and one schema for all with as many.
-    slots = relation_slots(acquaintances)
-    shape = Shape(
-        items=(("story", 2, 6), ("interests", 4, 6), ("common_topics", 4, 6)),
-        slots=(("relations", slots),) if slots else (),
-        without=() if slots else ("relations",),
-    )
+    index = character_index(brief.key)
     return ask(
         request,
         world,
         "character",
         RegeneratedCharacterDraft if described_by else CharacterDraft,
         _OUTPUT_CHARACTER,
-        shape,
-        happened=0 if mild else happened_when_joining(request, world, character_index(brief.key)),
+        Shape(
+            items=(("story", 2, 6), ("interests", 4, 6), ("common_topics", 4, 6)),
+            slots=(("relations", slots_of("person", acquaintances)),),
+        ),
+        happened=0 if mild else happened_when_joining(request, world, index),
         brief=brief,
         axes=brief.axes,
-        profile=axes.profile(request.seed, character_index(brief.key), brief.selves),
+        profile=axes.profile(request.seed, index, brief.selves),
         wishes=wishes_of(request, world),
         acquaintances=[other.model_copy(update={"concept": "", "fact": ""}) for other in acquaintances] if mild else acquaintances,
         described_by={other.username: other.speaking_style for other in described_by},

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from generia_assets.content import axes, languages
-from generia_assets.content.ask_people import happened
 from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import IdeasDraft, PostDraft
 from generia_assets.content.keys import character_index
@@ -72,7 +71,6 @@ def post_batch(
 
 
 def _person(request: WorldRequest, character_: Character, acquaintances: Sequence[Acquaintance]) -> dict[str, Any]:
-    """The values about this person for every request about their posts."""
     index = character_index(character_.key)
     return {
         "character": character_,
@@ -115,7 +113,7 @@ def post(
         brief=brief,
         slot=slot,
         wish=wishes_of(request, world)[slot.wish - 1],
-        happened=happened(request, world, slot.t),
+        happened=slot.after,
         partner=partner,
         replied_to=replied_to,
         heard=heard,

@@ -5,8 +5,6 @@ Not here: the templates (prompts/*.j2), the checks (drafts.py).
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from generia_assets.content import prompt
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.drafts import FEWEST_EVENTS, PicturePromptDraft, WorldDraft, WorldImagesDraft
@@ -19,31 +17,23 @@ _OUTPUT_IMAGES = 2_048
 
 _SMALL = 30
 """Posts below which a world has the fewest events."""
-MOST_ASKED = 8
+_MOST_ASKED = 8
 """Events of the calendar of all other worlds."""
-
-_WORLD_SHAPE = Shape(
-    items=(
-        ("wishes", 1, 8),
-        ("paragraphs", 2, 10),
-        ("custom_details", 4, 7),
-        ("common_activities", 6, 8),
-        ("typical_stories", 4, 6),
-        ("naming_examples", 5, 5),
-        ("calendar.days", 3, 3),
-        ("hashtags", 5, 8),
-    )
+_WORLD_ITEMS = (
+    ("wishes", 1, 8),
+    ("paragraphs", 2, 10),
+    ("custom_details", 4, 7),
+    ("common_activities", 6, 8),
+    ("typical_stories", 4, 6),
+    ("naming_examples", 5, 5),
+    ("calendar.days", 3, 3),
+    ("hashtags", 5, 8),
 )
-
-
-def events_asked(request: WorldRequest) -> int:
-    """Number of events of the calendar: few enough that each of them has posts."""
-    return FEWEST_EVENTS if request.posts_count < _SMALL else MOST_ASKED
 
 
 def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
     """Asks for the world. ``softened``: the reason of a refusal, to ask for the same for a general audience."""
-    events = events_asked(request)
+    events = FEWEST_EVENTS if request.posts_count < _SMALL else _MOST_ASKED  # few enough that each of them has posts
     return Prompt(
         request_type="world_description",
         system=prompt.guessed_system(request),
@@ -57,7 +47,7 @@ def world_description(request: WorldRequest, *, softened: str = "") -> Prompt:
             events=events,
             softened=softened,
         ),
-        schema=schema_of(WorldDraft, replace(_WORLD_SHAPE, items=(*_WORLD_SHAPE.items, ("calendar", FEWEST_EVENTS, events)))),
+        schema=schema_of(WorldDraft, Shape(items=(*_WORLD_ITEMS, ("calendar", FEWEST_EVENTS, events)))),
         max_output_tokens=_OUTPUT_WORLD,
     )
 

@@ -66,10 +66,8 @@ def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
 
 def posting_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
     """The values that every request for a post repeats: how this person writes, what drives them."""
-    drawn_from = self_seed(seed, index, selves)
-    return {
-        axis.name: balanced_sample(drawn_from, axis.name, axis.values, index) for axis in data_files.axes().axes if axis.in_posts
-    }
+    chosen = character_axes(seed, index, selves)
+    return {axis.name: chosen[axis.name] for axis in data_files.axes().axes if axis.in_posts}
 
 
 @dataclass(frozen=True)

@@ -63,16 +63,12 @@ class _Search(NamedTuple):
 @lru_cache(maxsize=64)
 def _search(language: str, wished: str, kinds: tuple[str, ...]) -> _Search | None:
     listed = ban_list(language, wished)
-    patterns: list[tuple[str, str]] = []
-    for kind in kinds:
-        for entry in getattr(listed, kind):
-            start = r"\A" if kind == "openings" else ""
-            patterns.append((entry, start + _pattern(entry)))
-    if not patterns:
+    found = [(r"\A" if kind == "openings" else "", entry) for kind in kinds for entry in getattr(listed, kind)]
+    if not found:
         return None
     # One pass over the text's words however long the lists are.
-    joined = "|".join(f"({pattern})" for _, pattern in patterns)
-    entries = tuple(entry for entry, _ in patterns)
+    joined = "|".join(f"({start}{_pattern(entry)})" for start, entry in found)
+    entries = tuple(entry for _, entry in found)
     return _Search(re.compile(rf"{_START}(?=\w)(?:{joined}){_END}"), entries, tuple({_letters_of(entry) for entry in entries}))
 
 

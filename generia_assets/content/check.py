@@ -55,9 +55,10 @@ def _forget() -> None:
 
 
 def _in_data() -> Iterator[Mistake]:
-    reads: list[Callable[[], object]] = [data_files.axes, data_files.relations, data_files.post_kinds, data_files.profile_options]
-    reads.append(data_files.languages)
-    reads += [partial(data_files.ban_file, path.stem) for path in (yaml_files.FOLDER / "banlist").glob("*.yaml")]
+    reads: list[Callable[[], object]] = [
+        *(data_files.axes, data_files.relations, data_files.post_kinds, data_files.profile_options, data_files.languages),
+        *(partial(data_files.ban_file, path.stem) for path in (yaml_files.FOLDER / "banlist").glob("*.yaml")),
+    ]
     for read in reads:
         try:
             read()

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from generia_assets.content import yaml_files
+from generia_assets.content.text import SCRIPTS
 
 FileT = TypeVar("FileT", bound=BaseModel)
 
@@ -20,23 +21,12 @@ Entry: TypeAlias = Annotated[Words, StringConstraints(pattern=r"\w")]
 """Of a ban list: signs alone would be found in every text."""
 Tag: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 """Of a language, by BCP 47."""
-Script: TypeAlias = Literal[
-    "Latin",
-    "Cyrillic",
-    "Greek",
-    "Hebrew",
-    "Arabic",
-    "Devanagari",
-    "Kana",
-    "Han",
-    "Hangul",
-    "Armenian",
-    "Georgian",
-    "Thai",
-    "Bengali",
-    "Tamil",
-]
-"""The scripts that the program can distinguish (languages.py has their letters)."""
+
+
+def _known_script(name: str) -> str:
+    if name not in SCRIPTS:
+        raise ValueError(f"must be one of {', '.join(map(repr, SCRIPTS))}")
+    return name
 
 
 class _File(BaseModel):
@@ -72,7 +62,7 @@ class Language(_File):
 
     name: Words
     tag: Tag
-    script: Script
+    script: Annotated[str, AfterValidator(_known_script)]
     letters: str = ""
     words: tuple[Words, ...] = ()
     deleted: Words = Field(description="text of a post that was refused by moderation twice")
@@ -96,7 +86,7 @@ class Axes(_File):
 
 
 class Languages(_File):
-    """languages.yaml"""
+    """languages.yaml. ``inflecting``: the languages whose names change by case."""
 
     languages: Annotated[tuple[Language, ...], Field(min_length=1), AfterValidator(_each_name_once)]
     inflecting: tuple[Tag, ...] = ()
@@ -229,17 +219,7 @@ axes = cache(partial(_data, "axes.yaml", Axes))
 relations = cache(partial(_data, "relations.yaml", Relations))
 post_kinds = cache(partial(_data, "posts.yaml", PostKinds))
 profile_options = cache(partial(_data, "people.yaml", ProfileOptions))
-_languages = cache(partial(_data, "languages.yaml", Languages))
-
-
-def languages() -> tuple[Language, ...]:
-    """In the order of the file."""
-    return _languages().languages
-
-
-def inflecting() -> tuple[str, ...]:
-    """The tags of the languages whose names change by case."""
-    return _languages().inflecting
+languages = cache(partial(_data, "languages.yaml", Languages))
 
 
 @cache

@@ -1,9 +1,7 @@
 """The documents of a world: one pydantic class for each of the nine assets.
 
-Here: the shape of what is stored and published, with the platform's own field names (docs/requirements.md).
-Not here: what the model is asked to answer (drafts.py) and how a document reaches MongoDB (resources/mongodb/document_store.py).
-
-Every document has a ``key`` (keys.py): its name inside the world, the same in every generation.
+Here: what is stored and published, with the platform's own field names (docs/requirements.md). Not here: what the model is asked to
+answer (drafts.py) and how a document reaches MongoDB (resources/mongodb/document_store.py).
 """
 
 from __future__ import annotations
@@ -51,13 +49,10 @@ class WorldRequest(Document):
     max_cost_usd: float | None = Field(default=None, gt=0, description="cap in US dollars; None = no cap")
     service_tier: ServiceTier = ServiceTier.STANDARD
     created_at: datetime
-    former_sizes: tuple[tuple[int, int], ...] = Field(
-        default=(), description="people and posts that the world had before each of its extensions, in order"
-    )
+    former_sizes: tuple[tuple[int, int], ...] = Field(default=(), description="people and posts before each extension, in order")
 
     @property
     def size(self) -> Size:
-        """The counts, with those before each extension: what draws depend on, beside the seed."""
         return Size.of(self.users_count, self.posts_count, self.former_sizes)
 
 
@@ -68,9 +63,7 @@ class WorldEvent(FrozenModel):
     moment: str = Field(description="when, in the world's own time")
     what_happens: str
     who_cares: str = Field(description="whom it touches and why people disagree about it")
-    days: tuple[str, ...] = Field(
-        default=(), description="labels of time from this event to the next one, in order, as the world's people say them"
-    )
+    days: tuple[str, ...] = Field(default=(), description="labels of time until the next event, in order, as people here say them")
 
 
 class Wish(FrozenModel):
@@ -185,10 +178,7 @@ class CharacterBrief(Document):
     years: int = Field(default=0, ge=0, description="age chosen by the program, in human years; 0 = none")
     trade: str = ""
     look: str = Field(default="", description="appearance in a few English words, for a painter")
-    facts: dict[str, str] = Field(
-        default_factory=dict,
-        description="by the key of another person (self_key): what happened between the two, invented with this concept",
-    )
+    facts: dict[str, str] = Field(default={}, description="by another person's key (self_key): what happened between the two")
     axes: dict[str, str] = Field(default_factory=dict, description="the axes' values of this character")
     posts_count: int = Field(ge=0, description="posts of this person when this was made; an extension adds more of them")
     selves: int = Field(default=0, ge=0, description="how often this person was made again, as somebody else under the same name")
@@ -196,7 +186,7 @@ class CharacterBrief(Document):
 
 
 class Relationship(FrozenModel):
-    """A relation as the platform's pages show it. ``username`` always exists in the world."""
+    """A relation as the platform's pages show it. Usernames always exist in the world: a regenerated person keeps theirs."""
 
     username: str
     relationship_type: str
@@ -225,24 +215,18 @@ class Character(Document):
     character_id: str = Field(description="the platform's id")
     moderation: str = Field(default="", description="how moderation changed this person, or ''")
     selves: int = Field(default=0, ge=0, description="as in the brief")
-    seen_by: dict[str, str] = Field(
-        default_factory=dict,
-        description="after this person was made again while others stayed: how those (by username) describe their relation now; "
-        "it stands in their documents",
-    )
+    seen_by: dict[str, str] = Field(default={}, description="of a person made again: how others (by username) see them now")
 
     def with_updated_relationships(self, regenerated: Mapping[str, Character]) -> Character:
         """This person with updated relations to regenerated people (by username), as those describe them (``seen_by``).
 
-        Usernames stay, so relations and mentions remain valid. Returns the same object where nothing changes.
+        Returns the same object where nothing changes.
         """
-
-        def now(username: str, before: str) -> str:
-            other = regenerated.get(username)
-            return before if other is None else other.seen_by.get(self.username, before)
-
         relationships = tuple(
-            one.model_copy(update={"description": now(one.username, one.description)}) for one in self.relationships
+            tie.model_copy(update={"description": regenerated[tie.username].seen_by.get(self.username, tie.description)})
+            if tie.username in regenerated
+            else tie
+            for tie in self.relationships
         )
         return self if relationships == self.relationships else self.model_copy(update={"relationships": relationships})
 
@@ -289,9 +273,7 @@ class Post(Document):
     content: str
     image_prompt: str = Field(description="English, image-ready")
     image_style: str
-    pictured: tuple[str, ...] = Field(
-        default=(), description="keys of the characters whose looks are in image_prompt, in its order"
-    )
+    pictured: tuple[str, ...] = Field(default=(), description="keys of the characters whose looks are in image_prompt, in order")
     hashtags: tuple[str, ...]
     mood: str
     context: str

@@ -47,6 +47,8 @@ class Draft(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     language: ClassVar[str] = ""
+    shown: ClassVar[tuple[str, ...]] = ()
+    """The fields for readers."""
 
     def expected_language(self) -> str:
         """The English name of the language this answer must be in; '' when anything goes."""
@@ -54,7 +56,8 @@ class Draft(BaseModel):
 
     def readable(self) -> dict[str, str]:
         """The texts for readers, by a name that a complaint can use; each must be in the expected language."""
-        return {}
+        values = {name: getattr(self, name) for name in self.shown}
+        return {name: "\n".join(value) if isinstance(value, list) else value for name, value in values.items()}
 
     @model_validator(mode="after")
     def _is_in_its_language(self) -> Self:
@@ -106,6 +109,7 @@ def _enough(calendar: list[EventDraft]) -> list[EventDraft]:
 class WorldDraft(Draft):
     """Answer to ``world_description``."""
 
+    shown = ("description_short", "paragraphs")
     content_language: Label
     wishes: Entries[WishDraft] = []
     obvious: Note = ""
@@ -137,10 +141,6 @@ class WorldDraft(Draft):
 
     def expected_language(self) -> str:
         return type(self).language or languages.canonical(self.content_language)
-
-    def readable(self) -> dict[str, str]:
-        """The description; the other fields follow it."""
-        return {"description_short": self.description_short, "paragraphs": "\n".join(self.paragraphs)}
 
 
 class WorldImagesDraft(Draft):
@@ -178,6 +178,7 @@ class ConceptsDraft(Draft):
 class RegeneratedConceptDraft(Draft):
     """Answer to ``character_batch`` for one person who is regenerated under the same name."""
 
+    shown = ("concept",)
     obvious: Note = ""
     kind: ShortNote = ""
     age: ShortNote = ""
@@ -186,9 +187,6 @@ class RegeneratedConceptDraft(Draft):
     one_line: Line
     look: ShortNote = ""
     ties: Notes = {}
-
-    def readable(self) -> dict[str, str]:
-        return {"concept": self.concept}
 
 
 class TieDraft(Draft):
@@ -205,8 +203,12 @@ class BothSidesDraft(TieDraft):
 
 
 class CharacterDraft(Draft):
-    """Answer to ``character``. ``relations``: one entry a person listed in the request, named ``person_1``, ``person_2``, …"""
+    """Answer to ``character``. ``relations``: one entry a person listed in the request, named ``person_1``, ``person_2``, …
 
+    The fields for painters are in English.
+    """
+
+    shown = ("story", "bio", "personality", "appearance", "daily_routine", "secret")
     story: Story
     personality: Passage
     appearance: Passage
@@ -222,16 +224,7 @@ class CharacterDraft(Draft):
     avatar_style: ShortNote = ""
 
     def readable(self) -> dict[str, str]:
-        """All that the profile shows; the fields for painters are in English."""
-        shown = {
-            "story": "\n".join(self.story),
-            "bio": self.bio,
-            "personality": self.personality,
-            "appearance": self.appearance,
-            "daily_routine": self.daily_routine,
-            "secret": self.secret,
-        }
-        return shown | {f"relations.{name}": tie.description for name, tie in self.relations.items()}
+        return super().readable() | {f"relations.{name}": tie.description for name, tie in self.relations.items()}
 
 
 class RegeneratedCharacterDraft(CharacterDraft):
@@ -264,6 +257,7 @@ class IdeasDraft(Draft):
 class PostDraft(Draft):
     """Answer to ``post``."""
 
+    shown = ("content",)
     obvious: Note = ""
     context: Note = ""
     content: Passage
@@ -275,8 +269,8 @@ class PostDraft(Draft):
     image_style: ShortNote = ""
 
     def readable(self) -> dict[str, str]:
-        """The post itself, if it is long enough to check: a post may be one foreign word or a number."""
-        return {"content": self.content} if len(languages.own_words(self.content)) > SHORT_POST else {}
+        """A short post is not checked: it may be one foreign word or a number."""
+        return super().readable() if len(languages.own_words(self.content)) > SHORT_POST else {}
 
 
 class PicturePromptDraft(Draft):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Protocol, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -41,17 +42,14 @@ _WORD_LIMIT = 200
 EntryT = TypeVar("EntryT", bound=BaseModel)
 
 
-def _cleaned(value: object) -> object:
-    return clean(value) if isinstance(value, str) else value
+def _text(change: Callable[[str], str]) -> BeforeValidator:
+    """Changes a text before its length is checked; the type refuses what is none."""
+    return BeforeValidator(lambda value: change(value) if isinstance(value, str) else value)
 
 
-def _on_one_line(value: object) -> object:
-    return one_line(value) if isinstance(value, str) else value
-
-
-def _name(value: object) -> object:
+def _name(text: str) -> str:
     """Normalize letters that are only written differently (full width, mathematical)."""
-    return one_line(unicodedata.normalize("NFKC", value)) if isinstance(value, str) else value
+    return one_line(unicodedata.normalize("NFKC", text))
 
 
 def _visible(name: str) -> str:
@@ -62,10 +60,6 @@ def _visible(name: str) -> str:
 
 def _note(value: object) -> str:
     return cut(clean(value), _NOTE_LIMIT) if isinstance(value, str) else ""
-
-
-def _short_note(value: object) -> str:
-    return cut(one_line(value), _WORD_LIMIT) if isinstance(value, str) else ""
 
 
 def _words(value: object) -> list[str]:
@@ -98,10 +92,6 @@ def _paragraphs_between(least: int, most: int, characters: int) -> Callable[[lis
     return check
 
 
-def _cut_bio(text: str) -> str:
-    return cut(text, BIO_LIMIT)
-
-
 def _or_its_error(value: object, handler: ValidatorFunctionWrapHandler) -> object:
     try:
         return handler(value)
@@ -126,11 +116,11 @@ def _most(items: int, least: int = 0) -> Mapping[str, object]:
     return {"minItems": least, "maxItems": items} if least else {"maxItems": items}
 
 
-Name = Annotated[str, BeforeValidator(_name), AfterValidator(_visible), Field(min_length=1, max_length=NAME_LIMIT)]
-Label = Annotated[str, BeforeValidator(_on_one_line), Field(min_length=1, max_length=120)]
-Line = Annotated[str, BeforeValidator(_on_one_line), Field(min_length=1, max_length=600)]
-Passage = Annotated[str, BeforeValidator(_cleaned), Field(min_length=1, max_length=4_000)]
-Bio = Annotated[str, BeforeValidator(_on_one_line), AfterValidator(_cut_bio), Field(min_length=1, max_length=2_000)]
+Name = Annotated[str, _text(_name), AfterValidator(_visible), Field(min_length=1, max_length=NAME_LIMIT)]
+Label = Annotated[str, _text(one_line), Field(min_length=1, max_length=120)]
+Line = Annotated[str, _text(one_line), Field(min_length=1, max_length=600)]
+Passage = Annotated[str, _text(clean), Field(min_length=1, max_length=4_000)]
+Bio = Annotated[str, _text(one_line), AfterValidator(partial(cut, limit=BIO_LIMIT)), Field(min_length=1, max_length=2_000)]
 Description = Annotated[
     list[Passage], AfterValidator(_paragraphs_between(2, 30, DESCRIPTION_LIMIT)), Field(json_schema_extra=_most(30, 2))
 ]
@@ -138,7 +128,7 @@ Story = Annotated[list[Passage], AfterValidator(_paragraphs_between(2, 10, STORY
 Words = Annotated[list[str], BeforeValidator(_words), Field(json_schema_extra=_most(MOST_WORDS))]
 Labels = Annotated[list[str], BeforeValidator(_words), Field(min_length=1, json_schema_extra=_most(MOST_WORDS, 1))]
 Note = Annotated[str, BeforeValidator(_note)]
-ShortNote = Annotated[str, BeforeValidator(_short_note)]
+ShortNote = Annotated[str, BeforeValidator(lambda value: cut(one_line(value), _WORD_LIMIT) if isinstance(value, str) else "")]
 Number = Annotated[int, BeforeValidator(_number)]
 Notes = Annotated[dict[str, str], BeforeValidator(_notes)]
 Entries: TypeAlias = Annotated[

@@ -14,8 +14,6 @@ from generia_assets.content.shares import BATCH
 WORLD_KEY = "world"
 EXTENSION = "extension"
 """Names all that the latest extension of a world adds (plan.py), where a generation names its items."""
-_CHARACTER = re.compile(r"c\d{4,}")
-_POST = re.compile(r"c\d{4,}-p\d{4,}")
 
 
 def character_key(index: int) -> str:
@@ -32,7 +30,7 @@ def character_index(key: str) -> int:
 
 
 def is_character_key(text: str) -> bool:
-    return _CHARACTER.fullmatch(text) is not None
+    return re.fullmatch(r"c\d{4,}", text) is not None
 
 
 def self_key(character: str, selves: int) -> str:
@@ -50,11 +48,10 @@ def post_index(key: str) -> int:
 
 
 def is_post_key(text: str) -> bool:
-    return _POST.fullmatch(text) is not None
+    return re.fullmatch(r"c\d{4,}-p\d{4,}", text) is not None
 
 
 def author_of(post: str) -> str:
-    """The key of the character whose post or batch of posts has this key."""
     return post.partition("-")[0]
 
 

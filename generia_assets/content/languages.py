@@ -16,32 +16,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from generia_assets.content import data_files
 from generia_assets.content.data_files import Language
-from generia_assets.content.text import LETTERS, cut, one_line, words
+from generia_assets.content.text import LETTERS, SCRIPTS, cut, one_line, words
 
 if TYPE_CHECKING:
     import langcodes
 
-# Ranges of letters by script.
-_RANGES = {
-    "Latin": "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ",
-    "Cyrillic": "\u0400-\u052f",
-    "Greek": "\u0370-\u03ff\u1f00-\u1fff",
-    "Hebrew": "\u05d0-\u05ea",
-    "Arabic": "\u0620-\u064a\u066e-\u06d3",
-    "Devanagari": "\u0900-\u097f",
-    "Kana": "\u3041-\u30ff",
-    "Han": "\u3400-\u9fff",
-    "Hangul": "\uac00-\ud7a3",
-    "Armenian": "\u0531-\u0587",
-    "Georgian": "\u10a0-\u10ff\u1c90-\u1cbf",
-    "Thai": "\u0e01-\u0e4e",
-    "Bengali": "\u0980-\u09ff",
-    "Tamil": "\u0b80-\u0bff",
-}
 _SCRIPTS = {
     "Latn": "Latin", "Cyrl": "Cyrillic", "Grek": "Greek", "Hebr": "Hebrew", "Arab": "Arabic", "Deva": "Devanagari", "Jpan": "Kana",
     "Hans": "Han", "Hant": "Han", "Kore": "Hangul", "Armn": "Armenian", "Geor": "Georgian", "Thai": "Thai", "Beng": "Bengali",
@@ -50,7 +33,7 @@ _SCRIPTS = {
 """Our names of scripts, by their ISO 15924 codes."""
 _TWO_SCRIPTS = frozenset({"az", "bs", "ha", "kk", "ku", "ky", "mn", "ms", "pa", "sd", "sh", "sr", "tg", "tk", "ug", "uz"})
 """Languages that are written in one script here and in another there."""
-_LETTERS = {script: re.compile(f"[{letters}]") for script, letters in _RANGES.items()}
+_LETTERS = {script: re.compile(f"[{letters}]") for script, letters in SCRIPTS.items()}
 # Japanese writes in kana and Chinese characters, Korean now and then with the latter.
 _ALSO = {"Kana": ("Han",), "Hangul": ("Han",)}
 
@@ -65,7 +48,7 @@ _QUOTE = 40
 """Characters of a text that a complaint about its letters quotes."""
 _NOT_ITS_OWN = re.compile(
     r"(?<![A-Za-z0-9.+_-])(?:[A-Za-z]+://|[A-Za-z0-9.+_-]+@)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:[/?#:][!-~]*)?"  # links, addresses
-    rf"|[@#＠＃](?:[{_RANGES['Latin']}\d_.]+|[{LETTERS}.]+)"  # a username or tag, in no-space scripts without what follows
+    rf"|[@#＠＃](?:[{SCRIPTS['Latin']}\d_.]+|[{LETTERS}.]+)"  # a username or tag, in no-space scripts without what follows
 )
 
 
@@ -86,7 +69,6 @@ def script_share(text: str, script: str) -> float:
 
 
 def is_native(text: str, script: str) -> bool:
-    """Whether enough of the text is in this script (``NATIVE_SHARE``)."""
     return script_share(text, script) >= NATIVE_SHARE
 
 
@@ -131,7 +113,7 @@ def _clues(text: str) -> list[_Clues]:
     there = set(words(folded))
     return [
         _Clues(language, sum(word in there for word in language.words), sum(letter in folded for letter in language.letters))
-        for language in data_files.languages()
+        for language in data_files.languages().languages
         if language.script == script
     ]
 
@@ -161,8 +143,7 @@ def plainly(text: str) -> Language | None:
     return likely.language if enough and likely.evidence >= 2 * next_one.evidence else None
 
 
-@dataclass(frozen=True)
-class _Named:
+class _Named(NamedTuple):
     """A language as it was named: its English name (with region or script, if given), BCP 47 tag, and script ('' unknown)."""
 
     name: str
@@ -174,7 +155,7 @@ class _Named:
 def _named(name: str) -> _Named | None:
     """The language under this name: a tag, or a name in any language, with or without region or script. None for no language."""
     wanted = one_line(unicodedata.normalize("NFKC", name)).strip(" .")
-    for ours in data_files.languages():
+    for ours in data_files.languages().languages:
         if wanted.casefold() == ours.name.casefold():
             return _Named(ours.name, ours.tag, ours.script)
     import langcodes  # 30 ms, and 60 at the first name: most worlds are in a language of ours
@@ -206,7 +187,7 @@ def _found(name: str) -> langcodes.Language | None:
 def find(name: str) -> Language | None:
     """The language of ours under this name or tag (``_named``), or None when we know no more of it than the library does."""
     named = _named(name)
-    return next((ours for ours in data_files.languages() if named and ours.tag == named.tag), None)
+    return next((ours for ours in data_files.languages().languages if named and ours.tag == named.tag), None)
 
 
 def tag(name: str) -> str:
@@ -259,7 +240,7 @@ def foreign(text: str, language: str) -> str:
         return ""
     shares = {
         other.name: sum(word in other.words for word in found) / len(found)
-        for other in data_files.languages()
+        for other in data_files.languages().languages
         if other.script == known.script
     }
     likely = max(shares, key=lambda name: shares[name])
@@ -268,16 +249,9 @@ def foreign(text: str, language: str) -> str:
 
 def inflects(language: str) -> bool:
     """Whether names change by case in this language (Анна, Анне, Анной), so that a username fits as it is in some places only."""
-    return tag(language) in data_files.inflecting()
+    return tag(language) in data_files.languages().inflecting
 
 
-def deleted_post(language: str) -> str:
-    """The placeholder for a post that moderation refused twice, in this language or in English."""
-    known = find(language) or data_files.languages()[0]
-    return known.deleted
-
-
-def undescribed_person(language: str) -> str:
-    """The text in place of a person of whom moderation refused everything, in this language or in English."""
-    known = find(language) or data_files.languages()[0]
-    return known.untold
+def placeholders(language: str) -> Language:
+    """The language whose texts replace what moderation refused (``deleted``, ``untold``): this one, or English."""
+    return find(language) or data_files.languages().languages[0]

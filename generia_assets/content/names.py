@@ -30,14 +30,16 @@ _SPACELESS = re.compile(f"[{_NO_SPACES}]")
 _AT = re.compile(rf"(?:(?<![{LETTERS}@＠])|(?<=[{_NO_SPACES}]))[@＠]([{LETTERS}.\u200c\u200d]*[{LETTERS}])")
 _LONGEST = 2 * USERNAME_LIMIT
 """Characters of a mention that are looked at: some signs in it may be too many."""
-
-
 _ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "COPTIC", "CHEROKEE")
 """Alphabets whose letters are taken for each other's, by the first word of their letters' Unicode names."""
 
 
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").partition(" ")[0]
+
+
 def _alphabet(character: str) -> str:
-    name = unicodedata.name(character, "").partition(" ")[0]
+    name = _script(character)
     return name if name in _ALPHABETS else ""
 
 
@@ -131,10 +133,6 @@ def _may_end(name: str, end: int) -> bool:
     return after == "." or bool(_SPACELESS.match(after)) or bool(letters and _script(letters[-1]) != _script(after))
 
 
-def _script(letter: str) -> str:
-    return unicodedata.name(letter, "").partition(" ")[0]
-
-
 def resolve_mentions(text: str, usernames: Iterable[str]) -> tuple[str, tuple[str, ...]]:
     """The text whose every mention is one of these usernames in its exact spelling, and the usernames it mentions, in order.
 
@@ -212,5 +210,4 @@ class CharacterIndex:
 
     @property
     def unnamed(self) -> int:
-        """The number of people that requests no longer contain, not even by name."""
         return self.count - len(self._names) - len(self._latest)

@@ -7,6 +7,7 @@ every image of a world, and a person's looks have the same words in every image 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from generia_assets.content.documents import FrozenModel, WorldDescription
 from generia_assets.content.rendering import render
@@ -34,20 +35,22 @@ def picture_prompt(world: WorldDescription, kind: str, scene: str, *, look: str 
 
     ``scene``: what is seen; ``look``: the person in it, if any; ``manner``: how the picture was made.
     """
-    style = sentence(world.visual_style)
-    return _two_lines(render("picture", style=style, kind=kind, scene=scene, look=look, manner=manner, neutral=False))
+    return _two_lines(_rendered(world.visual_style, kind, scene, look, manner))
 
 
 def milder_prompts(world: WorldDescription, kind: str) -> tuple[str, str]:
     """The prompts that replace a refused one: a neutral one in the world's style, then one without anything of the world."""
-    plain = render("picture", style=PLAIN_STYLE, kind=kind, scene="", look="", manner="", neutral=True)
-    return neutral_prompt(world, kind), one_line(plain)
+    return neutral_prompt(world, kind), one_line(_rendered(PLAIN_STYLE, kind, neutral=True))
 
 
 def neutral_prompt(world: WorldDescription, kind: str) -> str:
     """A prompt of the same kind that cannot offend: the world's style and a neutral scene."""
-    style = sentence(world.visual_style)
-    return _two_lines(render("picture", style=style, kind=kind, scene="", look="", manner="", neutral=True))
+    return _two_lines(_rendered(world.visual_style, kind, neutral=True))
+
+
+@lru_cache(maxsize=16)  # a picture that is refused has the same prompts as the one before it
+def _rendered(style: str, kind: str, scene: str = "", look: str = "", manner: str = "", *, neutral: bool = False) -> str:
+    return render("picture", style=sentence(style), kind=kind, scene=scene, look=look, manner=manner, neutral=neutral)
 
 
 def _two_lines(rendered: str) -> str:
@@ -69,7 +72,6 @@ AUTHOR, FRIEND = "The author", "The friend"
 
 
 def scene_with_people(image_prompt: str, people: Sequence[Shown]) -> str:
-    """A post's image prompt with the looks of the people in it."""
     looks = (f"{one.who}, face visible: {sentence(one.look)}" for one in people)
     return " ".join((sentence(image_prompt), *looks))
 

@@ -1,9 +1,9 @@
-"""What a world takes, computed from its request alone before its work begins: tasks, calls, (estimated) tokens, and their tiers.
+"""What a world takes, computed from its request alone before its work begins: tasks, calls, and their tiers.
 
-Here: exact numbers of tasks and calls, estimates of tokens; which items the latest extension adds, by which a run's selection, its
+Here: exact numbers of tasks and calls; which items the latest extension adds, by which a run's selection, its
 workload and its quote agree; and economy, which pays the full price for a world's first posts alone. The numbers hold when every
-answer is usable at once. Not here: the calls of each task type (catalog.py), prices and what a tier costs (resources/gemini), the
-spare for repeats (the budget adds its 25 %, R13).
+answer is usable at once. Not here: the calls of each task type and their tokens (catalog.py), prices and what a tier costs
+(resources/gemini), the spare for repeats (the budget adds its 25 %, R13).
 
 At economy the text bill is at most 0.55 of the standard one: a call at flex costs half, or a little more where its input is
 cached, and what is asked at standard is at most ``SHARE`` of the standard bill. Up to ``FIRST_POSTS`` posts count, as many as
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TypeAlias
 
-from generia_assets.catalog import LLM_CALLS, TaskType, Unit
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import LLM_CALLS, TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.keys import (
@@ -59,6 +60,7 @@ class Extension:
         former = size.former or Size(0, 0)
         self.people = range(former.people, size.people)
         """The indices of the new people."""
+        self._batches = range(former.people // BATCH, ceil(size.people / BATCH)) if self.people else range(0)
         self._shares = shares(request.seed, *size)
         self._before = shares(request.seed, *former) if former.people else ()
 
@@ -68,7 +70,6 @@ class Extension:
         return cls(request) if EXTENSION in keys else None
 
     def first_post(self, index: int) -> int:
-        """The order of this person's first new post."""
         return self._before[index] if index < self.people.start else 0
 
     def has(self, unit: Unit, key: str) -> bool:
@@ -76,7 +77,7 @@ class Extension:
         if key == WORLD_KEY:
             return False
         if unit is Unit.PEOPLE_BATCH:
-            return key.startswith("b") and self._of_batch(int(key[1:])) > 0
+            return key.startswith("b") and int(key[1:]) in self._batches
         index = character_index(author_of(key))
         if is_post_key(key):
             return post_index(key) >= self.first_post(index)
@@ -85,14 +86,11 @@ class Extension:
     def numbers(self) -> Mapping[Unit, int]:
         new = [(share, self.first_post(index)) for index, share in enumerate(self._shares)]
         return {
-            Unit.PEOPLE_BATCH: len({index // BATCH for index in self.people}),
+            Unit.PEOPLE_BATCH: len(self._batches),
             Unit.PERSON: len(self.people),
             Unit.POST_BATCH: sum((share - 1) // BATCH - first // BATCH + 1 for share, first in new if share > first),
             Unit.POST: sum(share - first for share, first in new),
         }
-
-    def _of_batch(self, number: int) -> int:
-        return len(range(max(number * BATCH, self.people.start), min((number + 1) * BATCH, self.people.stop)))
 
 
 @dataclass(frozen=True)
@@ -104,27 +102,12 @@ class Plan:
     image_calls: Mapping[str, int]
 
     @property
-    def tasks_total(self) -> int:
-        return sum(self.tasks.values())
-
-    @property
     def llm_total(self) -> int:
-        """All calls of the language model."""
         return sum(self.llm_calls.values())
 
     @property
     def images_total(self) -> int:
         return sum(self.image_calls.values())
-
-    @property
-    def input_tokens(self) -> int:
-        """Estimated input tokens of all calls, cached ones included."""
-        return sum(LLM_CALLS[request_type].input * calls for request_type, calls in self.llm_calls.items())
-
-    @property
-    def output_tokens(self) -> int:
-        """Estimated output tokens of all calls, without thinking."""
-        return sum(LLM_CALLS[request_type].output * calls for request_type, calls in self.llm_calls.items())
 
 
 def tasks_of_world(request: WorldRequest) -> dict[TaskType, int]:
@@ -167,7 +150,6 @@ def plan(request: WorldRequest, tasks: Mapping[TaskType, int] | None = None, key
 
 
 def tier_of_calls(request: WorldRequest) -> Callable[[TaskType, str], CallTier]:
-    """The tier of the calls of each task, by the task's type and key."""
     if request.service_tier is not ServiceTier.ECONOMY:
         same = CallTier(request.service_tier)
         return lambda task_type, key: same
@@ -202,7 +184,6 @@ def needed_by_first(request: WorldRequest, posts: int) -> frozenset[Task]:
 
 
 def calls_of(request: WorldRequest, tasks: Collection[Task]) -> Counter[str]:
-    """The calls of the model that these tasks make, by request type."""
     line, calls = timeline(request.seed, *request.size), Counter[str]()
     alone = {character_key(index) for index in set(line.people[:FIRST_POSTS]) if line.count_of(index) == 1}
     for task_type, key in tasks:

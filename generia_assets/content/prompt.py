@@ -11,7 +11,7 @@ not honoured is checked by the classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -42,13 +42,12 @@ class Shape:
     """What a request fixes about its answer; fields are named by dotted paths (``people.number``).
 
     ``items``: least and most items of an array. ``ranges``: minimum and maximum of a number (or of an array's numbers).
-    ``slots``: a field that maps names to objects, and the names it must have. ``without``: fields that are not asked for.
+    ``slots``: a field of the answer that maps names to values, and the names it must have; without names it is not asked for.
     """
 
     items: tuple[tuple[str, int, int], ...] = ()
     ranges: tuple[tuple[str, int, int], ...] = ()
     slots: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    without: tuple[str, ...] = ()
 
 
 AS_IT_IS = Shape()
@@ -64,18 +63,21 @@ def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:  # noqa: ANN401 
     result = {key: _inlined(node[key], definitions) for key in _KEPT if key in node}
     if "properties" in node:
         # Names of properties are not keywords: each is kept, whatever it is called.
-        properties = {name: _inlined(part, definitions) for name, part in node["properties"].items()}
-        # All fields are asked for, defaults or not, and in the order of the class, which is the order of thinking.
-        result |= {"properties": properties, "required": list(properties), "propertyOrdering": list(properties)}
+        result |= _object({name: _inlined(part, definitions) for name, part in node["properties"].items()})
     if isinstance(node.get("additionalProperties"), dict):
         result["additionalProperties"] = _inlined(node["additionalProperties"], definitions)
     return result
 
 
+def _object(properties: Schema) -> Schema:
+    """All fields are asked for, defaults or not, and in the order of the class, which is the order of thinking."""
+    return {"properties": properties, "required": list(properties), "propertyOrdering": list(properties)}
+
+
 def _at(schema: Schema, path: str) -> Schema:
     """The node at a dotted path; steps through arrays by itself."""
     node = schema
-    for name in filter(None, path.split(".")):
+    for name in path.split("."):
         node = _entry(node)["properties"][name]
     return node
 
@@ -86,30 +88,18 @@ def _entry(node: Schema) -> Schema:
     return entry
 
 
-def _drop(schema: Schema, path: str) -> None:
-    parent, _, name = path.rpartition(".")
-    holder = _entry(_at(schema, parent))
-    properties = holder["properties"]
-    del properties[name]
-    holder |= {"required": list(properties), "propertyOrdering": list(properties)}
-
-
-def _fill(node: Schema, names: tuple[str, ...]) -> None:
-    """Make a mapping of any names into an object with exactly these."""
-    value = node.pop("additionalProperties")
-    listed = list(names)
-    node |= {"properties": dict.fromkeys(listed, value), "required": listed, "propertyOrdering": listed}
-
-
 @lru_cache(maxsize=256)
 def schema_of(draft: type[BaseModel], shape: Shape = AS_IT_IS) -> Schema:
     """The schema of this draft with this shape. Cached: the same shape gives the same object, which must not be changed."""
     raw = draft.model_json_schema()
     schema: Schema = _inlined(raw, raw.get("$defs", {}))
-    for path in shape.without:
-        _drop(schema, path)
-    for path, names in shape.slots:
-        _fill(_at(schema, path), names)
+    for name, names in shape.slots:
+        if names:
+            mapping = schema["properties"][name]
+            mapping |= _object(dict.fromkeys(names, mapping.pop("additionalProperties")))
+        else:
+            del schema["properties"][name]
+            schema |= _object(schema["properties"])
     for path, least, most in shape.items:
         _at(schema, path).update(minItems=least, maxItems=most)
     for path, minimum, maximum in shape.ranges:
@@ -132,7 +122,7 @@ class Prompt:
     item: str
     schema: Schema
     max_output_tokens: int
-    complaints: tuple[str, ...] = field(default=())
+    complaints: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -146,9 +136,8 @@ class Prompt:
 
         Complaints quote names and ideas of the model, and a refusal's reason; tags in them are escaped.
         """
-        return replace(
-            self, complaints=(*self.complaints, *(cut(escaped(complaint), LONGEST_COMPLAINT) for complaint in complaints))
-        )
+        more = (cut(escaped(complaint), LONGEST_COMPLAINT) for complaint in complaints)
+        return replace(self, complaints=(*self.complaints, *more))
 
     def with_more_output(self, *, ceiling: int) -> Prompt:
         """The same request with twice the output tokens, at most ``ceiling``, for an answer that was cut short."""
@@ -178,11 +167,6 @@ def guessed_system(request: WorldRequest) -> str:
         return system(request.seed, request.user_prompt, languages.canonical(request.language))
     guess = languages.guess(request.user_prompt)
     return system(request.seed, request.user_prompt, guess.name if guess else "", guessed=guess is not None)
-
-
-def known_system(request: WorldRequest, world: WorldDescription) -> str:
-    """The system instruction of every request after the description."""
-    return system(request.seed, request.user_prompt, world.user_preferences.language)
 
 
 @lru_cache(maxsize=64)
@@ -238,7 +222,7 @@ def ask(
     """
     return Prompt(
         request_type=request_type,
-        system=known_system(request, world),
+        system=system(request.seed, request.user_prompt, world.user_preferences.language),
         world=world_in_short(request, world) if in_short else world_text(request, world),
         item=render(template or request_type, delimiter=PromptDelimiter.of(request.seed), world=world, **values),
         schema=schema_of(draft, shape),

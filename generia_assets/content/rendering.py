@@ -86,7 +86,6 @@ class PromptDelimiter:
         return _without_tags(re.sub(re.escape(self.code), "", clean(text), flags=re.IGNORECASE))
 
     def around(self, name: str, text: str) -> str:
-        """The text between an opening and a closing tag with this name."""
         return f"<{name}-{self.code}>\n{self.neutral(text)}\n</{name}-{self.code}>"
 
 
@@ -110,11 +109,7 @@ def environment() -> jinja2.Environment:
         autoescape=False,  # noqa: S701
         auto_reload=False,  # a run uses the templates that were checked at its start
     )
-    result.filters["delimited"] = _delimited
-    result.filters["sentence"] = sentence
-    result.filters["one_line"] = one_line
-    result.filters["cut"] = cut
-    result.filters["first_sentences"] = first_sentences
+    result.filters.update(delimited=_delimited, sentence=sentence, one_line=one_line, cut=cut, first_sentences=first_sentences)
     return result
 
 

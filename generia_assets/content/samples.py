@@ -76,7 +76,8 @@ def requests() -> Iterator[Callable[[], object]]:
     for full in (True, False):
         yield from _of_a_world(full)
         yield from _of_people(full)
-        yield from _of_posts(full)
+        for index in _posters() if full else (0,):
+            yield from _of_posts_by(index, full)
         for kind in ("header", "icon", "avatar", "post"):
             more = {"look": "a look", "manner": "a manner"} if full else {}
             yield partial(pictures.picture_prompt, _world(full), kind, "a scene", **more)
@@ -123,11 +124,6 @@ def _of_people(full: bool) -> Iterator[Callable[[], object]]:
             mild=mild,
         )
     yield partial(ask_people.character, request, world, _brief(index), known)
-
-
-def _of_posts(full: bool) -> Iterator[Callable[[], object]]:
-    for index in _posters() if full else (0,):
-        yield from _of_posts_by(index, full)
 
 
 def _posters() -> Iterator[int]:

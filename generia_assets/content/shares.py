@@ -86,7 +86,6 @@ def shares(seed: int, people: int, posts: int, former: Size | None = None) -> tu
 
 
 def _extended(seed: int, size: Size, former: Size) -> tuple[int, ...]:
-    """The shares of the former world and what an extension adds to each of them."""
     rng, posts = seeding.seeded_rng(seeding.seed_of(seed, size.extensions), "shares"), size.posts - former.posts
     new = range(former.people, size.people)
     first = set(rng.sample(new, min(len(new), math.ceil(posts * _FOR_THE_NEW))))
@@ -101,17 +100,14 @@ def _divided(rng: random.Random, least: Sequence[int], posts: int) -> list[int]:
     top = ceiling(people, posts)
     weights = [math.exp(rng.gauss(0.0, _UNEVENNESS)) for _ in range(people)]
     left = posts - sum(least)
-    # Largest remainders: whole posts by weight, cut at the ceiling; what was cut goes to those below it. Then the posts that are
-    # left go one by one to the largest fractions.
+    # Largest remainders: whole posts by weight, cut at the ceiling; what was cut goes to those below it. When nothing is cut, the
+    # posts that are left go one by one to the largest fractions.
     while left:
         below = [index for index in range(people) if result[index] < top]
         weight = sum(weights[index] for index in below)
         exact = {index: left * weights[index] / weight for index in below}
         given = {index: min(top - result[index], int(portion)) for index, portion in exact.items()}
-        if not any(given.values()):
-            by_fraction = sorted(below, key=lambda index: exact[index], reverse=True)[:left]
-            given = dict.fromkeys(by_fraction, 1)
-        elif not any(given[index] < int(exact[index]) for index in below):
+        if not any(given[index] < int(exact[index]) for index in below):
             rest = left - sum(given.values())
             by_fraction = sorted(
                 (index for index in below if result[index] + given[index] < top),

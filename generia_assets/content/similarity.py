@@ -72,7 +72,7 @@ def share(left: set[int], right: Collection[int]) -> float:
     return common / (len(left) + len(right) - common)
 
 
-def near_duplicates(texts: Iterable[tuple[str, str]], threshold: float = NEAR_DUPLICATE) -> list[Pair]:
+def near_duplicates(texts: Iterable[tuple[str, str]]) -> list[Pair]:
     """For each text (key, text) that is nearly one before it: the pair, with the nearest.
 
     At most ``MOST_COMPARED`` are looked at.
@@ -94,7 +94,7 @@ def near_duplicates(texts: Iterable[tuple[str, str]], threshold: float = NEAR_DU
         fewest = min(_FEWEST_SHARED, len(sample))
         near = [known[place] for place, count in shared.most_common(_NEAREST) if count >= fewest]
         pairs = [Pair(key, other, share(mine, sequences(theirs))) for other, theirs in near]
-        if pairs and (nearest := max(pairs, key=lambda pair: pair.similarity)).similarity >= threshold:
+        if pairs and (nearest := max(pairs, key=lambda pair: pair.similarity)).similarity >= NEAR_DUPLICATE:
             found.append(nearest)
         for number in sample:
             if len(holders[number]) < _CROWD:
@@ -141,11 +141,7 @@ class Ideas:
         rare_first = _rare_first(idea)
         theirs = {place for word in rare_first[: _shared_prefix(len(rare_first))] for place in self._holders.get(word, ())}
         mine = set(rare_first)
-        for place in theirs:
-            both = len(mine.intersection(self._words[place]))
-            if both >= threshold * (len(mine) + len(self._words[place]) - both):
-                return True
-        return False
+        return any(share(mine, self._words[place]) >= threshold for place in theirs)
 
     @property
     def count(self) -> int:

@@ -142,16 +142,13 @@ class _Forms:
 
 @lru_cache(maxsize=2048)
 def _storyline(seed: int, size: Size, index: int, selves: int, wishes: int, world: WorldDescription) -> Storyline:
-    stages = list[tuple[Size, Timeline]]()
-    now: tuple[Size | None, Timeline | None] = (size, timeline(seed, *size))
-    while now[0] is not None and now[1] is not None and index < now[0].people:
-        stages.append((now[0], now[1]))
-        now = now[0].former, now[1].former
-    story = Storyline("", ())
-    for stage, line in reversed(stages):
-        if len(story.slots) < line.count_of(index):
-            story = _continued(story, seed, stage, line, index, selves, wishes, world)
-    return story
+    before = Storyline("", ())
+    if size.former is not None and index < size.former.people:
+        before = _storyline(seed, size.former, index, selves, wishes, world)
+    line = timeline(seed, *size)
+    if len(before.slots) == line.count_of(index):
+        return before
+    return _continued(before, seed, size, line, index, selves, wishes, world)
 
 
 def _continued(

@@ -8,8 +8,29 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from types import MappingProxyType
+
+SCRIPTS: Mapping[str, str] = MappingProxyType(
+    {
+        "Latin": "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ",
+        "Cyrillic": "\u0400-\u052f",
+        "Greek": "\u0370-\u03ff\u1f00-\u1fff",
+        "Hebrew": "\u05d0-\u05ea",
+        "Arabic": "\u0620-\u064a\u066e-\u06d3",
+        "Devanagari": "\u0900-\u097f",
+        "Kana": "\u3041-\u30ff",
+        "Han": "\u3400-\u9fff",
+        "Hangul": "\uac00-\ud7a3",
+        "Armenian": "\u0531-\u0587",
+        "Georgian": "\u10a0-\u10ff\u1c90-\u1cbf",
+        "Thai": "\u0e01-\u0e4e",
+        "Bengali": "\u0980-\u09ff",
+        "Tamil": "\u0b80-\u0bff",
+    }
+)
+"""The scripts that the program can distinguish: their letters, for a class of a regular expression."""
 
 _NEVER = re.compile(
     "["

@@ -110,21 +110,19 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
     given, own = shares(seed, *size), seeding.seed_of(seed, size.extensions)
     drawn: list[tuple[float, int, int]] = []
     for index, share in enumerate(given):
-        is_new = before is None or index >= first
-        written = 0 if is_new or before is None else before.count_of(index)
+        written = before.count_of(index) if before is not None and index < first else 0
         count, joined, soon = share - written, 0.0, 1.0
         rng = seeding.seeded_rng(own, "timeline", index)
-        if is_new:
+        if index >= first:
             # A person with an acquaintance in the next batch can be written only after that batch, so they join with it.
             beside = max(index, social.ready_after(seed, people, index, former) * BATCH) - first
             joined = JOINING * beside / (people - first)
             # The first post comes soon after joining, so that the first posts are of the people invented first. Then one comes in
             # each of equal parts of the remaining time, so that no person posts everything at once.
             soon = min(1.0, _FIRST_WITHIN * JOINING * count / (people - first))
-        shares_of_time = (rng.random() * (1.0 if order else soon) for order in range(count))
-        drawn += (
-            (joined + (1 - joined) * (order + part) / count, index, written + order) for order, part in enumerate(shares_of_time)
-        )
+        for order in range(count):
+            part = rng.random() * (1.0 if order else soon)
+            drawn.append((joined + (1 - joined) * (order + part) / count, index, written + order))
     drawn.sort()
     starts = (0, *accumulate(given))
     places = array("l", bytes(array("l").itemsize * posts))

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -36,7 +37,7 @@ from generia_assets.pages.render import Search, WorldPages
 from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, next_to, post, posts_of, threads
 from generia_assets.queries.names import UnknownItemError
-from generia_assets.queries.people import NOBODY, people_found, people_page, person
+from generia_assets.queries.people import PeoplePage, people_found, people_page, person
 from generia_assets.queries.search import LONGEST_QUERY, PostQuery, found_keys, popular_hashtags, terms
 from generia_assets.queries.traces import trace
 from generia_assets.queries.worlds import WorldQuery, WorldState, WorldView, languages_of_worlds, world, worlds_named, worlds_page
@@ -97,7 +98,8 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
         Route("/health", _bounded(_health)),
         Route("/metrics", _bounded(_metrics)),
     ]
-    middleware = [HEADERS_OF_ALL, Middleware(KnownHosts, allowed=source.hosts)]
+    # Pictures and the live feed are left as they are.
+    middleware = [HEADERS_OF_ALL, Middleware(GZipMiddleware, compresslevel=6), Middleware(KnownHosts, allowed=source.hosts)]
     return Starlette(routes=routes, middleware=middleware, exception_handlers=ERRORS, lifespan=connected)
 
 
@@ -117,12 +119,17 @@ def _bounded(page: Callable[[Request], Response]) -> Callable[[Request], Respons
 
 @dataclass(frozen=True)
 class _World:
-    """The world that a request asks for, in one consistent read."""
+    """The world that a request asks for, in one consistent read.
+
+    ``order``: of the posts, the usual one where the request has no other. ``after``: the key of the item to go after.
+    """
 
     views: AssetViews
     view: WorldView
     links: ServedLinks
     pages: WorldPages
+    order: FeedOrder
+    after: str
 
 
 def _of_world(page: Callable[[Request, _World], str | None], *, missing: str = "") -> Callable[[Request], Response]:
@@ -139,7 +146,10 @@ def _of_world(page: Callable[[Request, _World], str | None], *, missing: str = "
             # Only a known host comes this far (known_hosts.py): nobody makes the page lead to a stranger's.
             here = f"{request.url.scheme}://{request.headers['host']}"
             links = ServedLinks(views.world_id, source.public_url or here)
-            found = _World(views, view, links, WorldPages(view, links, views.unreadable))
+            wanted = request.query_params.get("order", "")
+            order = FeedOrder(wanted) if wanted in set(FeedOrder) else FeedOrder.usual(growing=view.growing)
+            pages = WorldPages(view, links, views.unreadable)
+            found = _World(views, view, links, pages, order, request.query_params.get("after", ""))
             body = page(request, found)
             return html(body) if body is not None else html(found.pages.missing(missing), 404)
 
@@ -170,42 +180,39 @@ def _worlds(request: Request) -> Response:
 
 
 def _feed(request: Request, found: _World) -> str:
-    order, after = _order_and_after(request, found)
     last = last_number(found.views.database, found.views.world_id)  # before the documents: later events are sent as news
-    page = feed_page(found.views, order, after=after)
-    address = found.links.feed()
-    live = f"{address}/live?after={last}" if found.view.growing and not after else None
-    people = NOBODY if after else people_page(found.views)  # new posts are inserted above the first posts only
-    return found.pages.feed(page, people, order=order, first=not after, onward=_onward(address, order, page), live=live)
+    page = feed_page(found.views, found.order, after=found.after)
+    address, first = found.links.feed(), not found.after
+    live = f"{address}/live?after={last}" if found.view.growing and first else None
+    people = people_page(found.views) if first else PeoplePage()  # new posts are inserted above the first posts only
+    return found.pages.feed(page, people, order=found.order, first=first, onward=_onward(address, found, page), live=live)
 
 
 def _tag(request: Request, found: _World) -> str:
     tag = request.path_params["tag"]
-    order, after = _order_and_after(request, found)
-    keys = found_keys(found.views, PostQuery(tag=tag), order.direction)
-    page, count = feed_page(found.views, order, keys=keys, after=after), found.views["post_images"].count_of(keys)
-    return found.pages.tag(tag, page, count=count, order=order, onward=_onward(found.links.tag(tag), order, page))
+    keys = found_keys(found.views, PostQuery(tag=tag), found.order.direction)
+    page, count = feed_page(found.views, found.order, keys=keys, after=found.after), found.views["post_images"].count_of(keys)
+    return found.pages.tag(tag, page, count=count, order=found.order, onward=_onward(found.links.tag(tag), found, page))
 
 
 def _search(request: Request, found: _World) -> str:
     text, by = (request.query_params.get(name, "")[:LONGEST_QUERY].strip() for name in ("q", "by"))
-    order, after = _order_and_after(request, found)
     views, known = found.views, people_page(found.views).people
-    search = Search(text, by, order, known)
+    search = Search(text, by, found.order, known)
     if not (terms(text) or by):
         return found.pages.search(replace(search, hashtags=popular_hashtags(views, POPULAR)))
     people = people_found(views, by.removeprefix("@") or text, POPULAR)
     if by and len(people) != 1:
         return found.pages.search(replace(search, people=people, unclear=True))
-    keys = found_keys(views, PostQuery(text, person=people[0].key if by else ""), order.direction)
-    page = feed_page(views, order, keys=keys, after=after)
-    onward = _onward(found.links.search(q=text, by=by), order, page)
+    keys = found_keys(views, PostQuery(text, person=people[0].key if by else ""), found.order.direction)
+    page = feed_page(views, found.order, keys=keys, after=found.after)
+    onward = _onward(found.links.search(q=text, by=by), found, page)
     count = views["post_images"].count_of(keys)
     return found.pages.search(replace(search, people=() if by else people, found=page, count=count, onward=onward))
 
 
 def _people(request: Request, found: _World) -> str:
-    page = people_page(found.views, after=request.query_params.get("after", ""))
+    page = people_page(found.views, after=found.after)
     return found.pages.people(page, onward=f"{found.links.people()}?after={quote(page.after)}" if page.after else None)
 
 
@@ -215,12 +222,11 @@ def _about(request: Request, found: _World) -> str:
 
 def _person(request: Request, found: _World) -> str | None:
     key = request.path_params["key"]
-    order, after = _order_and_after(request, found)
     shown = person(found.views, key)
     if shown is None:
         return None
-    page = posts_of(found.views, key, order, after=after)
-    return found.pages.person(shown, page, order=order, onward=_onward(found.links.person(key), order, page))
+    page = posts_of(found.views, key, found.order, after=found.after)
+    return found.pages.person(shown, page, order=found.order, onward=_onward(found.links.person(key), found, page))
 
 
 def _post(request: Request, found: _World) -> str | None:
@@ -264,17 +270,10 @@ def _metrics(request: Request) -> Response:
     return Response(metrics.text(), media_type=CONTENT_TYPE, headers={"cache-control": "no-store"})
 
 
-def _order_and_after(request: Request, found: _World) -> tuple[FeedOrder, str]:
-    """The order of the posts that the reader asks for (the usual one for any other word), and the key of the post to go after."""
-    wanted = request.query_params.get("order", "")
-    order = FeedOrder(wanted) if wanted in set(FeedOrder) else FeedOrder.usual(growing=found.view.growing)
-    return order, request.query_params.get("after", "")
-
-
-def _onward(address: str, order: FeedOrder, page: FeedPage) -> str | None:
+def _onward(address: str, found: _World, page: FeedPage) -> str | None:
     """The address of the list's next page, in the same order."""
     separator = "&" if "?" in address else "?"
-    return f"{address}{separator}{urlencode({'order': order.value, 'after': page.after})}" if page.after else None
+    return f"{address}{separator}{urlencode({'order': found.order.value, 'after': page.after})}" if page.after else None
 
 
 def _moment(text: str) -> datetime | None:

@@ -40,7 +40,6 @@ WIDE, DENSE = Spacing(158.0, 128.0, most=3, lines=2, letters=16), Spacing(112.0,
 
 
 def spacing(count: int) -> Spacing:
-    """The spacing of so many people."""
     return WIDE if count <= FEW else DENSE
 
 

@@ -18,34 +18,28 @@ class Links(ABC):
 
     @abstractmethod
     def static(self, name: str) -> str:
-        """A style, a script, an icon of ours."""
+        """The address of a file of ``static/``."""
 
-    @abstractmethod
     def media(self, url: str) -> str:
         """An image, by the platform's URL."""
+        return url if is_elsewhere(url) else self._own_media(url)
 
-    @abstractmethod
     def worlds(self) -> str | None:
         """The list of all worlds, or None where there is none."""
+        return None
 
-    @abstractmethod
-    def _page(self, name: str, order: FeedOrder | None = None) -> str:
-        """A page of the world; '' is its first."""
-
-    @abstractmethod
     def absolute(self, address: str) -> str | None:
         """An address of a page or an image as other sites reach it; None where they cannot."""
+        return None
 
     def feed(self, order: FeedOrder | None = None) -> str:
         """The world's first page, its posts in this order; None: in the usual one."""
         return self._page("", order)
 
     def people(self) -> str:
-        """The list of people."""
         return self._page("people")
 
     def about(self) -> str:
-        """The world's description."""
         return self._page("about")
 
     def person(self, key: str, order: FeedOrder | None = None) -> str:
@@ -53,7 +47,6 @@ class Links(ABC):
         return self._page(f"characters/{key}", order)
 
     def post(self, key: str) -> str:
-        """A post's page."""
         return self._page(f"posts/{key}")
 
     def tag(self, tag: str, order: FeedOrder | None = None) -> str:
@@ -64,9 +57,17 @@ class Links(ABC):
     def tag_name(self, tag: str) -> str:
         """A hashtag as the last part of its page's address."""
 
-    @abstractmethod
     def search(self, **asked: str) -> str | None:
         """The search in the world with these fields of its form, or None where there is none."""
+        return None
+
+    @abstractmethod
+    def _own_media(self, url: str) -> str:
+        """An image of the local platform."""
+
+    @abstractmethod
+    def _page(self, name: str, order: FeedOrder | None = None) -> str:
+        """A page of the world; '' is its first."""
 
 
 def is_elsewhere(url: str) -> bool:
@@ -82,29 +83,23 @@ class ServedLinks(Links):
     base: str = ""
 
     def static(self, name: str) -> str:
-        """See ``Links``."""
         return f"/static/{name}"
 
-    def media(self, url: str) -> str:
-        """See ``Links``."""
-        return url if is_elsewhere(url) else "/" + quote(url.lstrip("/"))
-
-    def worlds(self) -> str | None:
-        """See ``Links``."""
+    def worlds(self) -> str:
         return "/"
 
     def tag_name(self, tag: str) -> str:
-        """See ``Links``."""
         return quote(tag, safe="")
 
     def search(self, **asked: str) -> str:
-        """See ``Links``."""
         query = urlencode({name: value for name, value in asked.items() if value})
         return self._page("search") + (f"?{query}" if query else "")
 
-    def absolute(self, address: str) -> str | None:
-        """See ``Links``."""
+    def absolute(self, address: str) -> str:
         return address if is_elsewhere(address) else f"{self.base}{address}"
+
+    def _own_media(self, url: str) -> str:
+        return "/" + quote(url.lstrip("/"))
 
     def _page(self, name: str, order: FeedOrder | None = None) -> str:
         query = f"?order={order.value}" if order else ""
@@ -122,28 +117,14 @@ class FileLinks(Links):
     usual: FeedOrder = FeedOrder.OLDEST
 
     def static(self, name: str) -> str:
-        """See ``Links``."""
         return self._file(f"static/{name}")
 
-    def media(self, url: str) -> str:
-        """See ``Links``. Images are beside the pages, without the names of worlds (gallery.py puts them there)."""
-        return url if is_elsewhere(url) else self._file(media_file(url))
-
-    def worlds(self) -> str | None:
-        """See ``Links``."""
-        return None
-
     def tag_name(self, tag: str) -> str:
-        """See ``Links``. A digest, since a hashtag may have signs and capitals that no file's name can have."""
+        """A digest, since a hashtag may have signs and capitals that no file's name can have."""
         return blake2b(tag.casefold().encode(), digest_size=10).hexdigest()
 
-    def search(self, **asked: str) -> str | None:
-        """See ``Links``."""
-        return None
-
-    def absolute(self, address: str) -> str | None:
-        """See ``Links``."""
-        return None
+    def _own_media(self, url: str) -> str:
+        return self._file(media_file(url))
 
     def _page(self, name: str, order: FeedOrder | None = None) -> str:
         return self._file(self.numbered(name or "index", order))

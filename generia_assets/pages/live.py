@@ -13,8 +13,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pymongo
@@ -31,7 +31,6 @@ from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.status import WorldStatus, statuses
 from generia_assets.pages.news import News, as_message, news_of, portraits_of
 from generia_assets.queries.people import PersonCard
-from generia_assets.queries.worlds import over
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase
 
 logger = logging.getLogger(__name__)
@@ -73,15 +72,6 @@ class FeedFollower:
     portraits_at: float = 0.0
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """A world's status record and the parts of a page that were made with it."""
-
-    status: WorldStatus
-    places: Mapping[str, str]
-    title: str
-
-
 class _Stream(EventSourceResponse):
     """The stream of one browser. ``on_end`` is called at its end, also if it ends before anything was sent."""
 
@@ -110,7 +100,8 @@ class LiveFeed:
         self._closing = closing
         self._followers: Counter[str] = Counter()
         self._looks: dict[Hashable, tuple[float, asyncio.Future[Any]]] = {}
-        self._shown: dict[str, _Shown] = {}
+        self._shown: dict[str, tuple[WorldStatus, News]] = {}
+        """By world: its last status record, and the parts of a page that were made with it."""
 
     async def answer(self, request: Request) -> Response:
         """The stream. 204, after which a browser does not reconnect: the world is finished or unknown. 503: too many browsers."""
@@ -175,10 +166,10 @@ class LiveFeed:
         wanted = {"world_id": world_id, "seq": {"$gt": after}}
         found = await self._events[WORLD_EVENTS].find(wanted).sort("seq", ASCENDING).limit(MOST_EVENTS).to_list()
         shown = self._shown.get(world_id)
-        if shown is not None and shown.status == status and not found:
-            return News(over(status), after, (), shown.places, shown.title, {})
+        if shown is not None and shown[0] == status and not found:
+            return replace(shown[1], last=after)
         news = await run_in_threadpool(news_of, self._database, status, after, found)
-        self._shown[world_id] = _Shown(status, news.places, news.title)
+        self._shown[world_id] = status, replace(news, messages=(), unpainted={})
         return news
 
     async def _portraits(self, follower: FeedFollower) -> list[bytes]:

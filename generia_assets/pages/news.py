@@ -46,14 +46,14 @@ def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: S
     """The news of these events, which come after the one with this number, as a page shows them. Blocks."""
     views = AssetViews.of(database, status.world_id)
     pages = WorldPages(view_of(views, status), ServedLinks(status.world_id), views.unreadable)
-    places = {"masthead": pages.masthead(), "progress": pages.progress(), "side": pages.side()}
+    places = {name: pages.fragment(name) for name in ("masthead", "progress", "side")}
     events = [(one.seq, _event(one.event)) for one in read_events(records)]
     beside = _Beside.of(views, [event for _, event in events if isinstance(event, PostPublished)])
     unpainted: dict[str, PersonCard] = {}
     messages = [_message_about(number, event, pages, beside, unpainted) for number, event in events]
-    messages += [
-        as_message("replied", {"key": key, "html": pages.replied(key, beside.replies.get(key, ()))}) for key in beside.replied
-    ]
+    for key in beside.replied:
+        html = pages.fragment("replied", key=key, replies=beside.replies.get(key, ()))
+        messages.append(as_message("replied", {"key": key, "html": html}))
     last = max([after, *(record["seq"] for record in records)])
     return News(over(status), last, tuple(messages), places, pages.title, unpainted)
 
@@ -65,11 +65,11 @@ def portraits_of(database: MongoDatabase, world_id: str, people: Mapping[str, Pe
     painted = views["character_avatars"].by_key(CharacterAvatar, list(people)) if view else {}
     if view is None or not painted:
         return {}
-    pages = WorldPages(view, ServedLinks(world_id))
-    return {
-        key: as_message("portrait", {"key": key, "html": pages.portrait(people[key].model_copy(update={"avatar": found.avatar}))})
-        for key, found in painted.items()
-    }
+    pages, messages = WorldPages(view, ServedLinks(world_id)), {}
+    for key, found in painted.items():
+        html = pages.fragment("portrait", person=people[key].model_copy(update={"avatar": found.avatar}))
+        messages[key] = as_message("portrait", {"key": key, "html": html})
+    return messages
 
 
 def as_message(kind: str, data: dict[str, str], *, number: int | None = None) -> bytes:
@@ -98,7 +98,6 @@ class _Beside:
 
     @classmethod
     def of(cls, views: AssetViews, posts: Sequence[PostPublished]) -> _Beside:
-        """Read it from the views."""
         asked = {post.key: (post.in_reply_to, post.quote) for post in posts if post.in_reply_to}
         replied = sorted({key for key, _ in asked.values()})
         return cls(
@@ -120,12 +119,13 @@ def _message_about(
         case CharacterCreated():
             person = _person(event.key, event, bio=event.bio)
             unpainted[event.key] = person
-            return as_message("person", {"key": event.key, "html": pages.person_chip(person)}, number=number)
+            return as_message("person", {"key": event.key, "html": pages.fragment("chip", person=person)}, number=number)
         case PostPublished():
             author = _person(event.character_key, event)
             if author.avatar is None:
                 unpainted.setdefault(event.character_key, author)
-            return as_message("post", {"key": event.key, "html": pages.post_card(_post(event, author, beside))}, number=number)
+            html = pages.fragment("card", post=_post(event, author, beside))
+            return as_message("post", {"key": event.key, "html": html}, number=number)
         case _:
             return ServerSentEvent(id=str(number)).encode()
 

@@ -17,7 +17,7 @@ from generia_assets.pages import texts
 from generia_assets.pages.graph import graph_of
 from generia_assets.pages.links import Links
 from generia_assets.pages.texts import Locale, locale_of
-from generia_assets.queries.feed import Excerpt, FeedOrder, FeedPage, FeedPost, Thread
+from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, Thread
 from generia_assets.queries.people import PeoplePage, PersonCard, PersonView
 from generia_assets.queries.traces import Trace
 from generia_assets.queries.worlds import WorldQuery, WorldsPage, WorldState, WorldView
@@ -97,15 +97,12 @@ class WorldPages:
         return self._page("tag.html", tag=tag, page=page, count=count, order=order, onward=onward)
 
     def search(self, search: Search) -> str:
-        """The search in the world: its form, and what it found."""
         return self._page("search.html", search=search)
 
     def people(self, people: PeoplePage, *, onward: str | None) -> str:
-        """The people: the graph of their relations, and all cards."""
         return self._page("people.html", people=people, graph=graph_of(people.people, people.relations), onward=onward)
 
     def person(self, person: PersonView, page: FeedPage, *, order: FeedOrder, onward: str | None) -> str:
-        """A person: profile, acquaintances, posts and their replies."""
         known = [relation.person for relation in person.known if relation.person is not None]
         graph = graph_of([person.card, *known], person.relations, narrow=True) if known else None  # it stands in the narrow column
         return self._page("person.html", person=person, page=page, graph=graph, order=order, onward=onward)
@@ -115,48 +112,20 @@ class WorldPages:
         return self._page("post.html", post=post, thread=thread, trace=trace, earlier=earlier, later=later)
 
     def about(self) -> str:
-        """The world's description, history and calendar."""
         return self._page("about.html")
 
     def missing(self, what: str) -> str:
         """The page for something missing in this world; ``what`` is a key of messages.yaml."""
         return self._page("missing.html", what=what)
 
-    def post_card(self, post: FeedPost) -> str:
-        """One post of the feed, as a fragment for an open page."""
-        return self._fragment("card.html", post=post)
-
-    def replied(self, key: str, replies: Sequence[Excerpt]) -> str:
-        """Who replied to the post with this key, as a fragment for an open page."""
-        return self._fragment("replied.html", key=key, replies=replies)
-
-    def person_chip(self, person: PersonCard) -> str:
-        """One person of the row above the feed, as a fragment for an open page."""
-        return self._fragment("chip.html", person=person)
-
-    def portrait(self, person: PersonCard) -> str:
-        """A person's portrait, to take the place of their initials in a page that is open."""
-        return self._fragment("portrait.html", person=person)
-
-    def progress(self) -> str:
-        """How far the world is, as a fragment for an open page."""
-        return self._fragment("progress.html")
+    def fragment(self, name: str, **values: object) -> str:
+        """A part of a page, for one that is open: the template of this name in ``templates/fragments``."""
+        return self._page(f"fragments/{name}.html", **values)
 
     @property
     def title(self) -> str:
         """The world's name, or the message that it has none."""
         return self._view.name or self._locale.messages["unnamed"]
-
-    def masthead(self) -> str:
-        """The world's name and pictures, as a fragment for an open page."""
-        return self._fragment("masthead.html")
-
-    def side(self) -> str:
-        """The column beside the feed, as a fragment for an open page."""
-        return self._fragment("side.html")
-
-    def _fragment(self, template: str, **values: object) -> str:
-        return self._page(f"fragments/{template}", **values)
 
     def _page(self, template: str, **values: object) -> str:
         return _render(template, self._links, self._locale, {"world": self._view, "unreadable": self._unreadable, **values})
@@ -177,7 +146,6 @@ def worlds(page: WorldsPage, links: Links, *, query: WorldQuery, languages: Sequ
 
 
 def problem(links: Links, *, status: int, title: str, advice: str) -> str:
-    """An error page with the problem and advice."""
     return _render("problem.html", links, locale_of(""), {"status": status, "title": title, "advice": advice})
 
 

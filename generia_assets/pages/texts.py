@@ -28,7 +28,6 @@ _BLANK_LINE = re.compile(r"\n\s*\n")
 
 
 def paragraphs(text: str) -> list[str]:
-    """The text's paragraphs, which blank lines separate."""
     return [part.strip() for part in _BLANK_LINE.split(text.strip()) if part.strip()]
 
 

@@ -15,11 +15,12 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from generia_assets.catalog import ASSETS, AssetSpec
+from generia_assets.asset_spec import AssetSpec
+from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import Document
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.status import State
+from generia_assets.queries.records import completed
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import POINTERS, TRIES, DocumentStore, NotMaterializedError
 from resources.mongodb.stored import UnreadableRecord, readable
@@ -69,9 +70,8 @@ class AssetView:
         """
         query = {**self.filter, **self._with_paths(wanted or {})}
         order = [(self.field(name), direction) for name, direction in sort]
-        found: Iterable[MongoDocument] = (
-            self.database[self.collection].find(query, batch_size=limit or 500).sort(order).limit(limit)
-        )
+        stored = self.database[self.collection]
+        found: Iterable[MongoDocument] = stored.find(query, batch_size=limit or 500, sort=order, limit=limit)
         if self.batched:
             found = ({**record, "result": brief} for record in found for brief in record["result"]["briefs"])
         return readable(model, found, self.collection, self.on_unreadable, at=self._document)
@@ -90,7 +90,6 @@ class AssetView:
         return {document.key: document for document in found if document.key in keys}
 
     def one(self, model: type[DocumentT], key: str) -> DocumentT | None:
-        """The document with this key, or None."""
         return self.by_key(model, [key]).get(key)
 
     def count_of(self, keys: Collection[str]) -> int:
@@ -98,7 +97,6 @@ class AssetView:
         return self.database[self.collection].count_documents({**self.filter, "key": {"$in": list(keys)}}) if keys else 0
 
     def count(self) -> int:
-        """How many documents there are."""
         if not self.batched:
             return self.database[self.collection].count_documents(self.filter)
         sizes = {"$group": {"_id": None, "documents": {"$sum": {"$size": {"$ifNull": ["$result.briefs", []]}}}}}
@@ -169,12 +167,7 @@ class AssetViews:
         return self._being_made(spec, logger.warning).count() if stored is None else stored
 
     def _being_made(self, spec: AssetSpec, on_unreadable: Callable[[UnreadableRecord], object]) -> AssetView:
-        made = {
-            "world_id": self.world_id,
-            "generation": self.generation,
-            "type": spec.task_type.value,
-            "status": State.COMPLETED.value,
-        }
+        made = completed(self.world_id, self.generation, spec.task_type)
         prefix = "result.briefs." if spec.unit.batched else "result."
         return AssetView(self.database, TASKS, made, on_unreadable, prefix, spec.unit.batched)
 

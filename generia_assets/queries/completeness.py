@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from pymongo import DESCENDING
 
-from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import ASSETS, TaskType, upstream_of
 from generia_assets.content.keys import EXTENSION, author_of, character_key
 from generia_assets.content.shares import shares
 from generia_assets.durable.collections import STATUS, TASKS

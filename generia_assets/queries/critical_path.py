@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from generia_assets.catalog import ASSETS, TaskType, Unit
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.documents import FrozenModel
 from generia_assets.content.keys import batch_key, character_index, post_batch_key
 from generia_assets.content.seeding import world_seed
@@ -25,7 +26,6 @@ from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 Place = tuple[TaskType, str]
-"""A task by its type and key."""
 
 
 class Link(FrozenModel):

@@ -6,6 +6,7 @@ Here: posts joined with their images, their authors, the posts they reply to and
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 
@@ -30,12 +31,10 @@ class FeedOrder(StrEnum):
 
     @property
     def direction(self) -> int:
-        """MongoDB's sort direction."""
         return -1 if self is FeedOrder.NEWEST else 1
 
     @property
     def other(self) -> FeedOrder:
-        """The order that the reader can change to."""
         return FeedOrder.OLDEST if self is FeedOrder.NEWEST else FeedOrder.NEWEST
 
 
@@ -113,19 +112,16 @@ def feed_page(
     return page.model_copy(update={"posts": _by_author_in_order(page.posts, order)})
 
 
-def posts_of(
-    views: AssetViews, character: str, order: FeedOrder = FeedOrder.NEWEST, *, after: str = "", limit: int = POSTS_PAGE
-) -> FeedPage:
+def posts_of(views: AssetViews, character: str, order: FeedOrder, *, after: str) -> FeedPage:
     """The posts of the person with this key, in the order of their keys or the reverse."""
     keys = {"$gt": f"{character}-", "$lt": f"{character}-\uffff"}
     if after:
         keys["$lt" if order is FeedOrder.NEWEST else "$gt"] = after
-    found = list(views["post_images"].find(PostImage, {"key": keys}, sort=(("key", order.direction),), limit=limit + 1))
-    return _page(views, found, limit)
+    found = list(views["post_images"].find(PostImage, {"key": keys}, sort=(("key", order.direction),), limit=POSTS_PAGE + 1))
+    return _page(views, found, POSTS_PAGE)
 
 
 def post(views: AssetViews, key: str) -> FeedPost | None:
-    """The published post with this key, or None."""
     return next(iter(posts_by_key(views, [key])), None)
 
 
@@ -206,15 +202,14 @@ def _page(views: AssetViews, found: list[PostImage], limit: int) -> FeedPage:
 
 def _by_author_in_order(posts: Sequence[FeedPost], order: FeedOrder) -> tuple[FeedPost, ...]:
     """The posts with each person's own in the order of their keys: without a timeline some were published out of order."""
-    in_order = {
-        author: iter(
-            sorted(
-                (post for post in posts if post.author.key == author), key=lambda post: post.key, reverse=order is FeedOrder.NEWEST
-            )
-        )
-        for author in {post.author.key for post in posts}
-    }
-    return tuple(next(in_order[post.author.key]) for post in posts)
+    last_first: defaultdict[str, list[FeedPost]] = defaultdict(list)
+    for post in sorted(posts, key=lambda post: post.key, reverse=order is FeedOrder.OLDEST):
+        last_first[post.author.key].append(post)
+    return tuple(last_first[post.author.key].pop() for post in posts)
+
+
+_SHOWN = {"content", "hashtags", "mood", "location", "moment", "time_of_day"}
+"""The fields of a post that a feed shows as they are."""
 
 
 def _posts(views: AssetViews, published: Sequence[PostImage]) -> list[FeedPost]:
@@ -233,19 +228,14 @@ def _posts(views: AssetViews, published: Sequence[PostImage]) -> list[FeedPost]:
                 key=one.key,
                 post_id=one.post_id,
                 author=author,
-                content=text.content,
-                hashtags=text.hashtags,
                 mentions={name: mentions[name] for name in text.mentions if name in mentions},
-                mood=text.mood,
-                location=text.location,
-                moment=text.moment,
-                time_of_day=text.time_of_day,
                 image=one.image,
                 described=text.image_prompt,
                 deleted=bool(text.deleted_reason),
                 t=one.t,
                 in_reply_to=quoted.get(one.key),
                 replies=replied.get(one.key, ()),
+                **text.model_dump(include=_SHOWN),
             )
         )
     return posts

@@ -17,6 +17,7 @@ from generia_assets.durable.collections import FLEET, STATUS
 from resources.gateway.breaker import BreakerState
 from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
+from resources.settings import GatewaySettings
 
 
 class BreakerView(FrozenModel):
@@ -71,10 +72,11 @@ class InFlightCalls(FrozenModel):
     breakers: tuple[BreakerView, ...] = ()
 
 
-def in_flight(database: MongoDatabase, world_id: str, *, llm_limit: int, image_limit: int) -> InFlightCalls:
-    """The calls of this world that are in flight now. The limits are the configured ones, for a fleet that has not called yet."""
+def in_flight(database: MongoDatabase, world_id: str, configured: GatewaySettings) -> InFlightCalls:
+    """The calls of this world that are in flight now. The configured limits are those of a fleet that has not called yet."""
     calls = Counter(str(note.get("api_type")) for note in _notes(database, world_id))
-    slots = {f"slots:{api.value}": limit for api, limit in ((Api.LLM, llm_limit), (Api.IMAGE, image_limit))}
+    limits = {Api.LLM: configured.llm_concurrency, Api.IMAGE: configured.image_concurrency}
+    slots = {f"slots:{api.value}": limit for api, limit in limits.items()}
     for shares in database[FLEET].find({"_id": {"$in": list(slots)}}, {"limit": 1, "ceiling": 1}):
         slots[shares["_id"]] = int(shares["limit"] if shares.get("ceiling") is None else min(shares["limit"], shares["ceiling"]))
     llm, images = slots[f"slots:{Api.LLM.value}"], slots[f"slots:{Api.IMAGE.value}"]

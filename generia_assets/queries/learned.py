@@ -13,10 +13,10 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from statistics import mean, median, stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
@@ -60,8 +60,7 @@ class Interval:
 CERTAIN = Interval(1, 1, 1)
 
 
-@dataclass(frozen=True)
-class CallTokens:
+class CallTokens(NamedTuple):
     """Tokens of one call; ``cached`` are part of ``prompt``. ``variation``: standard deviation of its price, as a part of it."""
 
     prompt: float
@@ -123,12 +122,7 @@ class Experience:
         for world in self.worlds:
             for name, tokens in world.tokens.items():
                 found[name].append(tokens)
-        medians = {
-            name: CallTokens(
-                *(median(getattr(one, field) for one in every) for field in ("prompt", "cached", "output", "variation"))
-            )
-            for name, every in found.items()
-        }
+        medians = {name: CallTokens(*map(median, zip(*every, strict=True))) for name, every in found.items()}
         return {**ASSUMED_TOKENS, **medians}
 
     def texts(self, planned: Mapping[str, int], cost: Cost) -> Interval:
@@ -142,7 +136,7 @@ class Experience:
             return as_before
 
         def caching(part: float) -> Interval:
-            return self._expected(planned, lambda name, tokens: cost(name, replace(tokens, cached=part * tokens.cached)))
+            return self._expected(planned, lambda name, tokens: cost(name, tokens._replace(cached=part * tokens.cached)))
 
         return Interval(as_before.low, caching(0.5).middle, caching(0).high)
 

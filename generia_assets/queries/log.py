@@ -64,7 +64,6 @@ class LogFollower:
         self._seen: dict[str, datetime] = {}
 
     def mark_shown(self, lines: Iterable[LogLine]) -> None:
-        """Note that these lines were shown already."""
         for line in lines:
             self._seen[line.id] = line.at
             self._begin = line.at if self._begin is None else max(self._begin, line.at)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from generia_assets.catalog import TaskType
 from generia_assets.content.keys import WORLD_KEY, author_of, is_character_key, is_post_key
 from generia_assets.durable.collections import GENERATIONS, PUBLICATIONS, TASKS
-from generia_assets.durable.status import State
+from generia_assets.queries.records import completed
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 
@@ -32,7 +32,6 @@ class ItemName:
 
     @property
     def is_post(self) -> bool:
-        """Whether it is a post."""
         return is_post_key(self.key)
 
 
@@ -80,9 +79,4 @@ _NEWEST = [("updated_at", -1)]
 
 
 def _written(database: MongoDatabase, world_id: str) -> MongoDocument:
-    return {
-        "world_id": world_id,
-        "generation": {"$in": generations_of(database, world_id)},
-        "type": TaskType.GENERATE_CHARACTER.value,
-        "status": State.COMPLETED.value,
-    }
+    return completed(world_id, {"$in": generations_of(database, world_id)}, TaskType.GENERATE_CHARACTER)

@@ -65,28 +65,24 @@ class PersonView(FrozenModel):
 class PeoplePage(FrozenModel):
     """Some people in order, their relations among themselves, and the key to go on after (None: these are the last)."""
 
-    people: tuple[PersonCard, ...]
-    relations: tuple[RelationView, ...]
-    after: str | None
+    people: tuple[PersonCard, ...] = ()
+    relations: tuple[RelationView, ...] = ()
+    after: str | None = None
 
 
-NOBODY = PeoplePage(people=(), relations=(), after=None)
-
-
-def people_page(views: AssetViews, *, after: str = "", limit: int = PEOPLE_PAGE) -> PeoplePage:
+def people_page(views: AssetViews, *, after: str = "") -> PeoplePage:
     """The people whose keys come after this one."""
-    found = list(views["characters"].find(Character, {"key": {"$gt": after}}, limit=limit + 1))
-    shown = found[:limit]
+    found = list(views["characters"].find(Character, {"key": {"$gt": after}}, limit=PEOPLE_PAGE + 1))
+    shown = found[:PEOPLE_PAGE]
     cards = _cards(views, shown)
     return PeoplePage(
         people=tuple(cards[one.key] for one in shown),
         relations=tuple(_relations(shown)),
-        after=shown[-1].key if len(found) > limit else None,
+        after=shown[-1].key if len(found) > PEOPLE_PAGE else None,
     )
 
 
 def person(views: AssetViews, key: str) -> PersonView | None:
-    """The person with this key, or None."""
     character = views["characters"].one(Character, key)
     if character is None:
         return None
@@ -113,12 +109,10 @@ def people_found(views: AssetViews, name: str, limit: int) -> list[PersonCard]:
 
 
 def cards_by_key(views: AssetViews, keys: Collection[str]) -> dict[str, PersonCard]:
-    """These people's cards, by key."""
     return _cards(views, views["characters"].by_key(Character, keys).values())
 
 
 def keys_by_username(views: AssetViews, usernames: Collection[str]) -> dict[str, str]:
-    """The keys of the people with these usernames."""
     return {one.username: one.key for one in _by_username(views, usernames)}
 
 

@@ -17,6 +17,7 @@ from typing import Annotated
 
 from pydantic import AliasPath, BeforeValidator, Field, FiniteFloat, model_validator
 
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
@@ -143,6 +144,11 @@ class GenerationRecord(FrozenModel):
     keys: tuple[str, ...] = ()
 
 
+def completed(world_id: str, generation: object, task_type: TaskType) -> MongoDocument:
+    """Finds the completed tasks of this type. ``generation``: its id, or a condition."""
+    return {"world_id": world_id, "generation": generation, "type": task_type.value, "status": State.COMPLETED.value}
+
+
 _logged = partial(logger.warning, "%s")
 read_tasks = partial(readable, TaskRecord, collection=TASKS, unreadable=_logged)
 read_requests = partial(readable, RequestRecord, collection=HISTORY, unreadable=_logged)
@@ -152,24 +158,19 @@ read_generations = partial(readable, GenerationRecord, collection=GENERATIONS, u
 
 @dataclass(frozen=True)
 class RequestFilter:
-    """Which requests; '' and None: any. ``request_type`` takes a prefix word (``post`` is not ``post_batch``).
+    """Which requests; None: any. ``task``: a task's id, a task type, or an item's key; a character's key includes their posts."""
 
-    ``task`` is a task's id, a task type, or an item's key; a character's key includes the character's posts.
-    """
-
-    request_type: str = ""
-    api: str = ""
-    outcome: str = ""
+    request_type: str | None = None
+    api: str | None = None
+    outcome: str | None = None
     failed: bool = False
-    task: str = ""
+    task: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
     def query(self, world_id: str) -> MongoDocument:
-        query: MongoDocument = {"world_id": world_id}
-        for field, value in (("request_type", self.request_type), ("api_type", self.api), ("outcome", self.outcome)):
-            if value:
-                query[field] = value
+        fields = {"world_id": world_id, "request_type": self.request_type, "api_type": self.api, "outcome": self.outcome}
+        query: MongoDocument = {name: value for name, value in fields.items() if value}
         if self.failed and not self.outcome:
             query["outcome"] = {"$ne": OK}
         if self.task:
@@ -181,10 +182,8 @@ class RequestFilter:
         return query
 
 
-def find_requests(
-    database: MongoDatabase, world_id: str, wanted: RequestFilter, *, last: int | None = None
-) -> Iterator[RequestRecord]:
-    """The requests in order of time; with ``last``, only so many of the newest."""
+def find_requests(database: MongoDatabase, world_id: str, wanted: RequestFilter, last: int | None) -> Iterator[RequestRecord]:
+    """The requests in order of time: so many of the newest, or all."""
     found = database[HISTORY].find(wanted.query(world_id), batch_size=200)
     if last is None:
         yield from read_requests(found.sort("created_at", 1))

@@ -42,7 +42,6 @@ class PostQuery:
         return bool(terms(self.text) or self.tag or self.person)
 
     def conditions(self) -> MongoDocument:
-        """The fields of the posts that are wanted."""
         wanted: MongoDocument = {}
         if self.person:
             wanted["key"] = {"$gt": f"{self.person}-", "$lt": f"{self.person}-\uffff"}

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from generia_assets.catalog import ASSETS, AssetSpec
+from generia_assets.asset_spec import AssetSpec
+from generia_assets.catalog import ASSETS
 from generia_assets.content.keys import is_character_key, is_post_key
 from generia_assets.durable.collections import GENERATIONS, HISTORY, PUBLICATIONS, STATUS, STEPS, TASKS, WORLD_EVENTS
 from resources.mongodb.stored import POINTERS, MongoDocument
@@ -57,7 +58,6 @@ RECORDS: Mapping[str, RecordSection] = {
     "status": RecordSection(STATUS, "", "_id", (), world_field="_id"),
 }
 SECTIONS = (*ASSET_OF, *RECORDS)
-"""The sections of a world's records."""
 
 
 def documents(

@@ -15,7 +15,8 @@ from typing import Literal
 
 from pydantic import computed_field
 
-from generia_assets.catalog import ASSETS, TaskType, Unit, upstream_of
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import ASSETS, TaskType, upstream_of
 from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.orders.workload import task_keys

@@ -46,7 +46,6 @@ class WorldView(FrozenModel):
 
     @property
     def world_id(self) -> str:
-        """The world's id."""
         return self.status.world_id
 
     @property
@@ -56,7 +55,6 @@ class WorldView(FrozenModel):
 
     @property
     def user_prompt(self) -> str:
-        """The sentence it is made from."""
         return str(self.status.parameters.get("user_prompt") or "")
 
     @property
@@ -69,7 +67,6 @@ class WorldView(FrozenModel):
 
     @property
     def state(self) -> WorldState:
-        """Its state as the list of worlds shows it."""
         if self.status.done:
             return WorldState(self.status.status.value)
         return WorldState.STOPPED if stopped(self.status) else WorldState.IN_PROGRESS
@@ -89,7 +86,6 @@ class WorldState(StrEnum):
     FAILED = "failed"
 
     def query(self) -> MongoDocument:
-        """Finds the worlds in this state."""
         if self in (WorldState.COMPLETED, WorldState.FAILED):
             return {"status": self.value}
         stopped = SuspendReason.STOPPED.value
@@ -108,7 +104,6 @@ class WorldQuery:
         return bool(terms(self.text) or self.state or self.language)
 
     def conditions(self, database: MongoDatabase) -> MongoDocument:
-        """The fields of the status records that are wanted."""
         wanted = text_in(("name", "parameters.user_prompt", "_id"), self.text) | (self.state.query() if self.state else {})
         if self.language:
             found = database[DESCRIPTIONS].find({LANGUAGE: self.language}, {"_id": 1})
@@ -133,7 +128,6 @@ def over(status: WorldStatus) -> bool:
 
 
 def stopped(status: WorldStatus) -> bool:
-    """Whether a person stopped it."""
     return status.parked is not None and status.parked.kind == SuspendReason.STOPPED.value
 
 
@@ -197,21 +191,19 @@ def languages_of_worlds(database: MongoDatabase) -> list[str]:
     return sorted(language for language in database[DESCRIPTIONS].distinct(LANGUAGE) if isinstance(language, str) and language)
 
 
-def worlds_page(
-    database: MongoDatabase, query: WorldQuery | None = None, *, before: datetime | None = None, limit: int = WORLDS_PAGE
-) -> WorldsPage:
-    """The worlds that the query finds (all without one) and that changed last before this moment."""
-    wanted = (query or WorldQuery()).conditions(database)
+def worlds_page(database: MongoDatabase, query: WorldQuery, *, before: datetime | None) -> WorldsPage:
+    """The worlds that the query finds and that changed last before this moment."""
+    wanted = query.conditions(database)
     if before is not None:  # not $lt: a record without a date of change is older than all that have one
         wanted["updated_at"] = {"$not": {"$gte": before}}
-    records = list(database[STATUS].find(wanted).sort("updated_at", DESCENDING).limit(limit + 1))
+    records = list(database[STATUS].find(wanted).sort("updated_at", DESCENDING).limit(WORLDS_PAGE + 1))
     unreadable: list[UnreadableRecord] = []
-    shown = list(statuses(records[:limit], unreadable.append))
-    moments = [record["updated_at"] for record in records[:limit] if isinstance(record.get("updated_at"), datetime)]
+    shown = list(statuses(records[:WORLDS_PAGE], unreadable.append))
+    moments = [record["updated_at"] for record in records[:WORLDS_PAGE] if isinstance(record.get("updated_at"), datetime)]
     return WorldsPage(
         worlds=tuple(view_of(AssetViews.of(database, status.world_id), status) for status in shown),
         unreadable=tuple(unreadable),
-        before=moments[-1] if len(records) > limit and moments else None,
+        before=moments[-1] if len(records) > WORLDS_PAGE and moments else None,
     )
 
 
@@ -224,7 +216,6 @@ def unreadable_worlds(database: MongoDatabase) -> list[UnreadableRecord]:
 
 
 def view_of(views: AssetViews, status: WorldStatus) -> WorldView:
-    """The world with this status record and these views of its documents."""
     return WorldView(
         status=status,
         description=next(views["world_description"].find(WorldDescription, limit=1), None),

@@ -66,7 +66,6 @@ class TextClient(Protocol):
             InvalidAnswerError: asking again did not help.
             RequestFailedError: anything else that is wrong with this request.
         """
-        ...
 
 
 class ImageClient(Protocol):
@@ -85,7 +84,6 @@ class ImageClient(Protocol):
         Raises:
             RefusedError: the image API refuses the prompt.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -111,30 +109,24 @@ class PlatformClient(Protocol):
 
     async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
         """Publish the world's parameters; called as soon as the description exists."""
-        ...
 
     async def world_images(self, header_media_id: str, icon_media_id: str) -> None:
         """Set the world's header and icon."""
-        ...
 
     async def character(self, character: NewCharacter) -> str:
         """Create the character and return the platform's id of it."""
-        ...
 
     async def character_changed(self, character_id: str, character: NewCharacter) -> None:
         """Update a character that the platform knows; it creates no second one."""
-        ...
 
     async def avatar(self, character_id: str, media: Media) -> None:
         """Set the character's avatar."""
-        ...
 
     async def post(self, post: NewPost, turn: Callable[[], Awaitable[None]]) -> str:
         """Publish the post when ``turn`` returns, and return the platform's id of it.
 
         The task's earlier steps are durable while it waits for its turn.
         """
-        ...
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,9 @@ PLATFORM_FIELDS = frozenset(
 """The fields of a character that the platform's pages show (docs/requirements.md)."""
 
 
-def character_of(
-    draft: CharacterDraft, brief: CharacterBrief, acquaintances: Sequence[Acquaintance], character_id: str = ""
-) -> Character:
+def character_of(draft: CharacterDraft, brief: CharacterBrief, acquaintances: Sequence[Acquaintance]) -> Character:
     """The document of a draft. Names, key and share of the posts are the brief's; relations are with these people only."""
-    slots = zip(ask_people.relation_slots(acquaintances), acquaintances, strict=True)
+    slots = zip(ask_people.slots_of("person", acquaintances), acquaintances, strict=True)
     relations = [(other, draft.relations[slot]) for slot, other in slots if slot in draft.relations]
     return Character.model_validate(
         {
@@ -46,7 +44,7 @@ def character_of(
                 Relationship(username=other.username, relationship_type=one.relationship_type, description=one.description)
                 for other, one in relations
             ],
-            "character_id": character_id,
+            "character_id": "",
             "seen_by": {other.username: one.their_description for other, one in relations if isinstance(one, BothSidesDraft)},
         }
     )
@@ -57,7 +55,7 @@ _FROM_BRIEF = ("key", "username", "display_name", "posts_count", "selves")
 
 def _one_line(brief: CharacterBrief, world: WorldDescription) -> str:
     """The one line about a person for readers; for a fallback character, whose line is English, a general one."""
-    return languages.undescribed_person(world.user_preferences.language) if brief.moderation else brief.one_line
+    return languages.placeholders(world.user_preferences.language).untold if brief.moderation else brief.one_line
 
 
 def character_of_concept(brief: CharacterBrief, world: WorldDescription, reason: str) -> Character:
@@ -94,7 +92,7 @@ async def _written(
         draft_class,
         [lambda _: ask(), lambda reason: ask(softened=reason), lambda reason: ask(softened=reason, mild=True)],
     )
-    missing = [slot for slot in ask_people.relation_slots(acquaintances) if slot not in draft.relations]
+    missing = [slot for slot in ask_people.slots_of("person", acquaintances) if slot not in draft.relations]
     moderation = f"asked for again in softer words, refused by moderation: {reason}" if reason else ""
     if missing and not reason:
         again = ask().with_complaints(complaint("relations", names=missing))

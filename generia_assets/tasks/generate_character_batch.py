@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
-
-from pydantic import Field
 
 from generia_assets.content import ask_people, banlist, languages, seeding
 from generia_assets.content.axes import character_axes, years
@@ -22,36 +20,21 @@ from generia_assets.content.fields import by_number
 from generia_assets.content.keys import character_index, character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
 from generia_assets.content.rendering import complaint
-from generia_assets.content.shares import BATCH, shares
+from generia_assets.content.shares import shares
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE, similarity
 from generia_assets.content.text import sentence
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_REFUSALS
-from generia_assets.tasks.task_definition import TaskParameters, durable_task
+from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_ANSWERS, MOST_REFUSALS, STRICT_ANSWERS
+from generia_assets.tasks.task_definition import BatchParameters, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 
 log = logging.getLogger(__name__)
 
-MOST_ANSWERS = 6
-"""Answers asked for one batch before it has failed."""
-STRICT_ANSWERS = 3
-"""Answers in which a banned name, one in another script than the world's, or a similar concept is sent back. In later ones only
-copies and mixed alphabets are: a dull person is better than no world."""
 MOST_REGENERATED = 4
 """Answers asked for one regenerated person before the attempt has failed."""
 _CONCEPT_AXES = 4
 _LINE_AXES = 2
 """Axes, in the file's order, that make a concept and its one line."""
-
-
-class CharacterBatchParameters(TaskParameters):
-    """Which people: ``count`` (1 to 10) from index ``first``.
-
-    ``key`` is ``b000`` for the first batch, and ``c0007`` when only the eighth person is regenerated.
-    """
-
-    first: int = Field(ge=0)
-    count: int = Field(ge=1, le=BATCH)
 
 
 class CharacterBriefs(FrozenModel):
@@ -70,33 +53,29 @@ class PreviousCharacter:
     acquaintances: Sequence[Acquaintance]
 
 
+def _brief(request: WorldRequest, index: int, **invented: str) -> CharacterBrief:
+    """The brief of a person, of what is ``invented`` and what the program has drawn."""
+    return CharacterBrief(
+        key=character_key(index),
+        years=years(request.seed, index),
+        axes=character_axes(request.seed, index),
+        posts_count=shares(request.seed, *request.size)[index],
+        **invented,
+    )
+
+
 def fallback_character(
-    request: WorldRequest, world: WorldDescription, index: int, posts_count: int, reason: str, taken: Callable[[str, str], bool]
+    request: WorldRequest, world: WorldDescription, index: int, reason: str, taken: Sequence[CharacterIndex]
 ) -> CharacterBrief:
-    """A person made of the program's random choices, where moderation refuses the model's.
+    """A person made of the program's random choices, where moderation refuses the model's; their name is not in ``taken``.
 
     The values are English, like everything in prompts, and readers see them only in traces: the person is written from them, in the
-    world's language; if that is refused, too, a fixed sentence replaces the text (``languages.undescribed_person``).
-
-    Args:
-        taken: whether a person has this username or this display name.
+    world's language; if that is refused, too, a fixed sentence replaces the text (``Language.untold``).
     """
-    handle, name = next(names for names in _names(world, request.seed, index) if not taken(*names))
-    drawn = character_axes(request.seed, index)
-    return fallback_life(
-        CharacterBrief(
-            key=character_key(index),
-            username=handle,
-            display_name=name,
-            concept="",
-            one_line="",
-            axes=drawn,
-            posts_count=posts_count,
-            years=years(request.seed, index),
-        ),
-        drawn,
-        reason,
-    )
+    free = (names for names in _names(world, request.seed, index) if not any(characters.has(*names) for characters in taken))
+    handle, name = next(free)
+    brief = _brief(request, index, username=handle, display_name=name, concept="", one_line="")
+    return fallback_life(brief, brief.axes, reason)
 
 
 def fallback_life(brief: CharacterBrief, drawn: Mapping[str, str], reason: str) -> CharacterBrief:
@@ -130,7 +109,7 @@ def _names(world: WorldDescription, seed: int, index: int) -> Iterator[tuple[str
 def _objection(
     number: int,
     draft: ConceptDraft,
-    taken: tuple[CharacterIndex, CharacterIndex],
+    taken: Sequence[CharacterIndex],
     world: WorldDescription,
     wished: str,
     *,
@@ -156,13 +135,7 @@ def _objection(
     return ""
 
 
-def _with_facts(made: Mapping[int, CharacterBrief], facts: Mapping[str, dict[str, str]]) -> list[CharacterBrief]:
-    """The batch in order, each with what happened between them and others. ``facts``: by their keys."""
-    return [made[number].model_copy(update={"facts": facts.get(made[number].key, {})}) for number in sorted(made)]
-
-
 def _counted(briefs: Sequence[CharacterBrief], request: WorldRequest, language: str) -> CharacterBriefs:
-    """The batch, with the banned terms that it contains."""
     text = "\n".join(f"{brief.display_name}. {brief.concept}" for brief in briefs)
     return CharacterBriefs(briefs=tuple(briefs), worn=tuple(banlist.find_banned(text, language, wished=request.user_prompt)))
 
@@ -198,7 +171,7 @@ async def regenerate_concept(
             continue
         like = next((old for old in (brief, *former.others) if similarity(draft.concept, old.concept) >= NEAR_DUPLICATE), None)
         if like is None:
-            slots = zip(ask_people.relation_slots(former.acquaintances), former.acquaintances, strict=True)
+            slots = zip(ask_people.slots_of("person", former.acquaintances), former.acquaintances, strict=True)
             new = {
                 **draft.model_dump(exclude={"obvious", "ties"}),
                 "facts": {self_key(other.key, other.selves): draft.ties[slot] for slot, other in slots if slot in draft.ties},
@@ -215,7 +188,7 @@ async def regenerate_concept(
 
 @durable_task
 async def generate_character_batch(
-    parameters: CharacterBatchParameters,
+    parameters: BatchParameters,
     clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,
@@ -238,15 +211,20 @@ async def generate_character_batch(
     language = world.user_preferences.language
     if former is not None:
         return _counted([await regenerate_concept(clients, request, world, former)], request, language)
-    posts = shares(request.seed, *request.size)
     made: dict[int, CharacterBrief] = {}
     facts: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    made_names = CharacterIndex()
+    """What happened between people, by the key of the one who came later."""
+    taken = characters, CharacterIndex()
     complaints: list[str] = []
     refusals = 0
 
-    def taken(handle: str, display_name: str) -> bool:
-        return characters.has(handle, display_name) or made_names.has(handle, display_name)
+    def add(number: int, brief: CharacterBrief) -> None:
+        made[number] = brief
+        taken[1].add(brief)
+
+    def finished() -> CharacterBriefs:
+        briefs = [made[number].model_copy(update={"facts": facts[made[number].key]}) for number in sorted(made)]
+        return _counted(briefs, request, language)
 
     for answer in range(MOST_ANSWERS):
         missing = [number for number in range(1, parameters.count + 1) if number not in made]
@@ -264,39 +242,27 @@ async def generate_character_batch(
             refusals += 1  # in the complaint, too: the very same request would be refused again
             if refusals == MOST_REFUSALS:
                 for number in missing:
-                    index = parameters.first + number - 1
-                    made[number] = fallback_character(request, world, index, posts[index], refusal.reason, taken)
-                    made_names.add(made[number])
-                return _counted(_with_facts(made, facts), request, language)
+                    add(number, fallback_character(request, world, parameters.first + number - 1, refusal.reason, taken))
+                return finished()
             complaints = [complaint("refused", reason=refusal.reason, times=refusals)]
             continue
         complaints = []
         answered = by_number(draft.people, missing)
         for number, person in answered.items():
-            indexes, strict = (characters, made_names), answer < STRICT_ANSWERS
-            if objection := _objection(number, person, indexes, world, request.user_prompt, strict=strict):
+            if objection := _objection(number, person, taken, world, request.user_prompt, strict=answer < STRICT_ANSWERS):
                 complaints.append(objection)
                 continue
-            index = parameters.first + number - 1
-            made[number] = CharacterBrief(
-                key=character_key(index),
-                username=username(person.username),
-                years=years(request.seed, index),
-                axes=character_axes(request.seed, index),
-                posts_count=posts[index],
-                **person.model_dump(exclude={"number", "obvious", "username"}),
-            )
-            made_names.add(made[number])
+            invented = person.model_dump(exclude={"number", "obvious", "username"})
+            add(number, _brief(request, parameters.first + number - 1, username=username(person.username), **invented))
         known |= ask_people.by_index(tuple(made.values()))
-        for slot, tie in zip(ask_people.tie_slots(ties), ties, strict=True):
+        for slot, tie in zip(ask_people.slots_of("tie", ties), ties, strict=True):
             # If one of the two was sent back, the fact is about the wrong person: it is asked for again.
             if slot in draft.ties and tie.elder in known and tie.newer in known:
                 elder = known[tie.elder]
                 facts[known[tie.newer].key][self_key(elder.key, elder.selves)] = draft.ties[slot]
         if len(made) == parameters.count:
-            return _counted(_with_facts(made, facts), request, language)
-        unanswered = [number for number in missing if number not in answered]
-        if unanswered:
+            return finished()
+        if unanswered := [number for number in missing if number not in answered]:
             complaints.append(complaint("missing", numbers=unanswered))
     raise InvalidAnswerError(
         f"{MOST_ANSWERS} answers gave {len(made)} of the {parameters.count} people of batch {parameters.key}; "

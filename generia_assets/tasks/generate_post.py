@@ -82,7 +82,7 @@ def deleted_post(brief: PostBrief, character: Character, world: WorldDescription
     return _written(
         brief,
         character,
-        content=languages.deleted_post(world.user_preferences.language),
+        content=languages.placeholders(world.user_preferences.language).deleted,
         image_prompt=neutral_prompt(world, "post"),
         deleted_reason=f"refused by moderation twice: {reason}",
         **dict.fromkeys(("image_style", "mood", "context", "location", "time_of_day"), ""),

@@ -5,34 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from pydantic import Field
-
 from generia_assets.content import ask_posts
 from generia_assets.content.documents import Acquaintance, Character, FrozenModel, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import IdeasDraft, in_language
 from generia_assets.content.fields import by_number
 from generia_assets.content.keys import post_key
 from generia_assets.content.rendering import complaint
-from generia_assets.content.shares import BATCH
 from generia_assets.content.similarity import COPY, REPEATED_IDEA, Ideas
 from generia_assets.content.storyline import MADE_EARLIER, Slot, wishes_of
 from generia_assets.content.text import cut
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.fallback_chain import MOST_REFUSALS
-from generia_assets.tasks.task_definition import TaskParameters, UnfitTaskError, durable_task
+from generia_assets.tasks.fallback_chain import MOST_ANSWERS, MOST_REFUSALS, STRICT_ANSWERS
+from generia_assets.tasks.task_definition import BatchParameters, UnfitTaskError, durable_task
 from resources.gateway.outcomes import InvalidAnswerError, LostCallAllowanceError, RefusedError
-
-MOST_ANSWERS = 6
-"""Answers asked for one batch before it has failed."""
-STRICT_ANSWERS = 3
-"""Answers in which a similar idea is sent back. In later ones only a copy is: a dull post is better than a missing one."""
-
-
-class PostBatchParameters(TaskParameters):
-    """Which posts of the character: ``count`` (1 to 10) from order ``first``; ``key`` is ``c0007-b000`` for the first batch."""
-
-    first: int = Field(ge=0)
-    count: int = Field(ge=1, le=BATCH)
 
 
 class PostBriefs(FrozenModel):
@@ -74,7 +59,7 @@ def brief_of(
 
 @durable_task
 async def generate_post_batch(
-    parameters: PostBatchParameters,
+    parameters: BatchParameters,
     clients: TaskClients,
     request: WorldRequest,
     world: WorldDescription,

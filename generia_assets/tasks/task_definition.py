@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from generia_assets.catalog import TaskType
 from generia_assets.content.documents import FrozenModel
+from generia_assets.content.shares import BATCH
 from generia_assets.tasks.clients import TaskClients
 
 
@@ -37,6 +38,16 @@ class TaskParameters(FrozenModel):
     """The parameters stored with a task, so that it can be executed again: small, never a copy of the world's description."""
 
     key: str = Field(description="item key, unique among the world's tasks of one type and generation")
+
+
+class BatchParameters(TaskParameters):
+    """Which people of a world, or posts of a person: ``count`` (1 to 10) from the index or order ``first``.
+
+    ``key`` is ``b000`` or ``c0007-b000`` for the first batch, and ``c0007`` when only the eighth person is regenerated.
+    """
+
+    first: int = Field(ge=0)
+    count: int = Field(ge=1, le=BATCH)
 
 
 ParametersT = TypeVar("ParametersT", bound=TaskParameters)

@@ -122,7 +122,7 @@ class ApiGateway:
         while True:
             try:
                 if suspicion.exists and call.control and policy.breaker.state is not BreakerState.CLOSED:
-                    await self._ask_control(call.control, ledger, policy)
+                    await self._ask_control(call.control(), ledger, policy)
                 return await self._attempt(call, ledger, policy, stopwatch, suspicion)
             except (RateLimitedError, TransientError) as error:
                 limited = isinstance(error, RateLimitedError)
@@ -146,7 +146,7 @@ class ApiGateway:
                     if suspicion.is_proven():
                         raise _poisonous(call, error) from error
                     if call.control is not None and suspicion.needs_control:
-                        await self._ask_control(call.control, ledger, policy)
+                        await self._ask_control(call.control(), ledger, policy)
                 if outage.is_too_long:
                     if suspicion.is_proven(at_the_end=True) or (limited and too_large.is_proven(at_the_end=True)):
                         raise _poisonous(call, error) from error

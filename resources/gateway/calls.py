@@ -90,7 +90,7 @@ class Call(Generic[ValueT_co]):
         worst_case_usd: US dollars that are reserved before each attempt.
         timeout_seconds: Of one attempt.
         attempt: Entered before each attempt waits for its slot; sees how the attempt ended.
-        control: A small call of the same API that is known to be right, made to find out whether the API answers (poison.py).
+        control: Makes a small call of the same API that is known to be right, to find out whether the API answers (poison.py).
         item_calls: The calls of the task so far, where a ledger bounds them.
         fallback: Of a call that the provider may shed (flex): the same call at a tier that is not shed, and costs more.
         provider: Of a model, by the name that traces have for it, with ``model``, if it has any; '' of the platform.
@@ -106,7 +106,7 @@ class Call(Generic[ValueT_co]):
     timeout_seconds: float = 60.0
     labels: Mapping[str, str] = field(default_factory=dict)
     attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
-    control: Call[object] | None = None
+    control: Callable[[], Call[object]] | None = None
     item_calls: ItemCalls | None = None
     fallback: Call[ValueT_co] | None = None
     provider: str = ""

@@ -12,9 +12,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
-from resources.kafka.address import REQUEST_TIMEOUT_S, KafkaAddress
+from resources.kafka.address import KafkaAddress
 from resources.kafka.batches import UnreadableBatch, keep_unreadable
 from resources.kafka.producer import LARGEST_EVENT_BYTES
+from resources.kafka.reader import Bounds, bounds_of
 
 SILENCE_S = 10.0
 """A broker that reported more messages and sends none for so long counts as not answering."""
@@ -42,8 +43,9 @@ def last_letters(address: KafkaAddress, topic: str, limit: int | None) -> list[D
     with _reading(address) as consumer:
         found: list[DeadLetter] = []
         # The last ones of each partition contain the last ones of the topic.
-        for partition, (earliest, end) in _bounds(consumer, topic).items():
-            found += _from(consumer, topic, partition, earliest if limit is None else max(earliest, end - limit), end)
+        for partition, held in _bounds(consumer, topic).items():
+            start = held.earliest if limit is None else max(held.earliest, held.end - limit)
+            found += _from(consumer, topic, partition, start, held.end)
     found.sort(key=lambda letter: letter.at)  # those of one partition, which may be of one moment, stay in order
     return found if limit is None else found[-limit:]
 
@@ -51,10 +53,10 @@ def last_letters(address: KafkaAddress, topic: str, limit: int | None) -> list[D
 def letter_at(address: KafkaAddress, topic: str, partition: int, offset: int) -> DeadLetter | None:
     """The letter at this place, or None. Raises ``KafkaUnavailableError``."""
     with _reading(address) as consumer:
-        earliest, end = _bounds(consumer, topic).get(partition, (0, 0))
-        if not earliest <= offset < end:
+        held = _bounds(consumer, topic).get(partition)
+        if held is None or not held.earliest <= offset < held.end:
             return None
-        found = next(_from(consumer, topic, partition, offset, end), None)
+        found = next(_from(consumer, topic, partition, offset, held.end), None)
         return found if found and found.offset == offset else None
 
 
@@ -72,14 +74,9 @@ def _reading(address: KafkaAddress) -> Iterator[KafkaConsumer]:
         consumer.close(autocommit=False, timeout_ms=1000)
 
 
-def _bounds(consumer: KafkaConsumer, topic: str) -> dict[int, tuple[int, int]]:
-    """What each partition holds: offsets from the first up to, and without, the second."""
-    if topic not in consumer.topics():
-        return {}
-    names = [TopicPartition(topic, partition) for partition in sorted(consumer.partitions_for_topic(topic) or ())]
-    earliest = consumer.beginning_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
-    ends = consumer.end_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
-    return {name.partition: (earliest[name], ends[name]) for name in names}
+def _bounds(consumer: KafkaConsumer, topic: str) -> dict[int, Bounds]:
+    partitions = consumer.partitions_for_topic(topic) if topic in consumer.topics() else None
+    return bounds_of(consumer, topic, sorted(partitions or ()))
 
 
 def _from(consumer: KafkaConsumer, topic: str, partition: int, start: int, end: int) -> Iterator[DeadLetter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -162,19 +162,10 @@ class TopicReader:
             topic=self._topic,
             cluster_id=cluster_id,
             topic_id=str(topic.get("topic_id") or ""),
-            bounds=self._bounds(sorted(partition for partition, led in partitions.items() if led)),
+            bounds=bounds_of(self._consumer, self._topic, sorted(partition for partition, led in partitions.items() if led)),
             leaderless=tuple(sorted(partition for partition, led in partitions.items() if not led)),
             rights=_rights(topic),
         )
-
-    def _bounds(self, partitions: list[int]) -> dict[int, Bounds]:
-        names = [TopicPartition(self._topic, partition) for partition in partitions]
-        try:
-            earliest = self._consumer.beginning_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
-            end = self._consumer.end_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
-        except KeyError as partition:  # kafka-python raises it for a partition that is younger than the connection
-            raise UnknownTopicOrPartitionError(f"{partition} is new, a new connection knows it") from None
-        return {name.partition: Bounds(earliest[name], end[name]) for name in names}
 
     def offsets_from(self, moment: datetime) -> dict[int, int]:
         """In each partition of ``log`` the first message that was sent at this moment or later, or the end.
@@ -253,6 +244,17 @@ class TopicReader:
     def close(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=1000)
         self._cluster.close()
+
+
+def bounds_of(consumer: KafkaConsumer, topic: str, partitions: Iterable[int]) -> dict[int, Bounds]:
+    """What these partitions of the topic hold now. Raises ``KafkaError``."""
+    names = [TopicPartition(topic, partition) for partition in partitions]
+    try:
+        earliest = consumer.beginning_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
+        end = consumer.end_offsets(names, timeout_ms=REQUEST_TIMEOUT_S * 1000)
+    except KeyError as partition:  # kafka-python raises it for a partition that is younger than the connection
+        raise UnknownTopicOrPartitionError(f"{partition} is new, a new connection knows it") from None
+    return {name.partition: Bounds(earliest[name], end[name]) for name in names}
 
 
 def _rights(described: Mapping[str, Any]) -> frozenset[str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from resources.kafka.address import KafkaAddress, KafkaUnavailableError
 from resources.kafka.producer import EventProducer, InOrder
@@ -71,14 +71,12 @@ class KafkaResource:
         self.settings = settings
         self.address = KafkaAddress(settings)
 
-    @contextmanager
-    def tasks(self) -> Iterator[TopicReader]:
+    def tasks(self) -> AbstractContextManager[TopicReader]:
         """The reader of the orders' topic, with a fresh ``log``; connected before or now, and it stays connected afterwards.
 
         Raises ``KafkaUnavailableError``, and ``ReaderBusyError`` while another thread has it.
         """
-        with _kept.lease(self.address, self.settings.kafka_tasks_topic, self.settings.kafka_group_id) as reader:
-            yield reader
+        return _kept.lease(self.address, self.settings.kafka_tasks_topic, self.settings.kafka_group_id)
 
     def progress(self) -> InOrder:
         """A connected sender of the progress topic; close it. Raises ``KafkaUnavailableError``."""

@@ -17,7 +17,7 @@ import grpc
 import httpx2
 
 from resources.gateway.outcomes import AmbiguousError, CallError, FatalCallError, RequestRejectedError
-from resources.pictures import EXTENSIONS, MOST_BYTES
+from resources.pictures import MOST_BYTES, bytes_of_file, extension_of
 from resources.platform import object_store
 from resources.platform.addresses import ServiceAddresses
 from resources.platform.grpc_channels import GrpcChannels, Method
@@ -101,14 +101,13 @@ class GrpcPlatform:
         self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
     ) -> StoredMedia:
         """The extension of the name is that of the content type: the store's name of the object has it."""
-        if content_type not in EXTENSIONS:
-            raise FatalCallError(f"Content type {content_type!r} is not a picture's; there are {sorted(EXTENSIONS)}.")
+        extension = extension_of(content_type)
         request = media_pb2.GetPresignedUploadURLRequest(
             world_id=world_id,
             character_id=character_id or "",
-            filename=f"{fit(Path(filename).stem) or key}.{EXTENSIONS[content_type]}",
+            filename=f"{fit(Path(filename).stem) or key}.{extension}",
             content_type=content_type,
-            size=object_store.size_of(path),
+            size=bytes_of_file(path),
             media_type=media_pb2.MediaType.Name(media_type),
         )
         given_id = await self._put(request, path)

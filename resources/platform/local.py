@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -19,15 +20,16 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
-from resources.gateway.outcomes import FatalCallError, RequestFailedError, RequestRejectedError, TransientError
+from resources.gateway.outcomes import FatalCallError, RequestRejectedError, TransientError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument, as_forbidden, missing_indexes
-from resources.pictures import EXTENSIONS, MOST_BYTES, place_whole, read_whole, safe_id
+from resources.pictures import MOST_BYTES, bytes_of_file, extension_of, place_whole, read_whole, safe_id
 from resources.platform.protocol import StoredMedia
 
 _IDS = uuid.UUID("5c6b7a3e-3f0c-5e58-9d0e-6a2f6f0f4b11")
 """Namespace of the ids made from keys."""
 
 
+@lru_cache(maxsize=100)
 def id_of(key: str) -> str:
     return str(uuid.uuid5(_IDS, key))
 
@@ -189,7 +191,8 @@ class LocalPlatform:
                 await collection.insert_one(created)
             except DuplicateKeyError:
                 created = await collection.find_one({"_id": id_of(key)}) or created
-                _check_world(created, world_id)
+        if created["world_id"] != world_id:  # two publications share a key, which is a bug
+            raise FatalCallError(f"Key {key!r} was used in world {created['world_id']!r}: keys must differ between worlds.")
         return created
 
     def _next_moment(self) -> datetime:
@@ -231,19 +234,8 @@ def _remember(owners: dict[str, OwnerT], record_id: str, owner: OwnerT) -> None:
 
 
 def _keep(source: Path, target: Path) -> None:
-    try:
-        size = source.stat().st_size
-    except OSError as error:
-        raise RequestFailedError(f"{source} cannot be read ({error.strerror}): the picture is made again.") from error
-    if not size:
-        raise RequestFailedError(f"{source} is empty: the picture is made again.")
+    bytes_of_file(source)
     place_whole(target, source)
-
-
-def _check_world(stored: MongoDocument, world_id: str) -> None:
-    """Refuse an existing record of another world: two publications share a key, which is a bug."""
-    if stored["world_id"] != world_id:
-        raise FatalCallError(f"Key {stored['key']!r} was used in world {stored['world_id']!r}: keys must differ between worlds.")
 
 
 def _now() -> datetime:
@@ -257,7 +249,5 @@ def _media_path(*, world_id: str, media_type: int, media_id: str, content_type: 
     """
     if media_type not in FOLDERS:
         raise FatalCallError(f"Media type {media_type} is not known; there are {sorted(FOLDERS)}.")
-    if content_type not in EXTENSIONS:
-        raise FatalCallError(f"Content type {content_type!r} is not a picture's; there are {sorted(EXTENSIONS)}.")
-    name = f"{safe_id(media_id, 'The media id')}.{EXTENSIONS[content_type]}"
+    name = f"{safe_id(media_id, 'The media id')}.{extension_of(content_type)}"
     return PurePosixPath(safe_id(world_id, "The world id"), FOLDERS[media_type], name)

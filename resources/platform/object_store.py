@@ -14,6 +14,7 @@ import anyio
 import httpx2
 
 from resources.gateway.outcomes import CallError, RequestFailedError, RequestRejectedError, TransientError
+from resources.pictures import bytes_of_file
 from resources.redaction import kept_line
 
 STORED = frozenset({200, 201, 204})
@@ -28,26 +29,15 @@ class UrlExpiredError(RequestRejectedError):
     """The store refused a presigned URL (403): it has expired, or is not signed as the store wants it."""
 
 
-def size_of(path: Path) -> int:
-    """The file's size in bytes. Raises ``RequestFailedError`` where there is none, or nothing in it."""
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not size:
-        raise RequestFailedError(f"{path} is empty: there is no picture to store")
-    return size
-
-
 async def put(http: httpx2.AsyncClient, url: str, path: Path, content_type: str) -> None:
     """Store the file under the URL. Raises ``UrlExpiredError`` for a 403, else the ``CallError`` of the failure."""
     try:
         async with await anyio.open_file(path, "rb") as file:
-            headers = {"Content-Type": content_type, "Content-Length": str(size_of(path))}
+            headers = {"Content-Type": content_type, "Content-Length": str(bytes_of_file(path))}
             with _client_errors():
                 answer = await http.put(url, content=_chunks(file), headers=headers)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise RequestFailedError(f"{path} cannot be read ({error.strerror}): the picture is made again.") from error
     if answer.status_code not in STORED:
         raise _refused(answer.status_code, answer.text)
 
@@ -89,10 +79,6 @@ def _client_errors() -> Iterator[None]:
         raise TransientError(f"the object store cannot be reached ({type(error).__name__}: {error})") from error
     except httpx2.RequestError as error:
         raise TransientError(f"the object store broke off ({type(error).__name__}: {error})", in_doubt=True) from error
-
-
-def _unreadable(path: Path, error: OSError) -> CallError:
-    return RequestFailedError(f"{path} cannot be read ({error.strerror}): the picture is made again")
 
 
 def _refused(status: int, words: str) -> CallError:

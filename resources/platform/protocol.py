@@ -37,15 +37,12 @@ class Platform(Protocol):
         self, *, world_id: str, params: Mapping[str, object], name: str, users_count: int, posts_count: int
     ) -> None:
         """Send the world's description (``params``, JSON) and the numbers of users and posts; repeatable."""
-        ...
 
     async def update_world_image(self, *, world_id: str, image_uuid: str, icon_uuid: str) -> None:
         """Set the world's header and icon, by media id; repeatable."""
-        ...
 
     async def create_character(self, *, key: str, world_id: str, display_name: str, meta: Mapping[str, object]) -> str:
         """Create an AI's character with its fields as ``meta`` (JSON), and return its id."""
-        ...
 
     async def update_character(
         self,
@@ -56,7 +53,6 @@ class Platform(Protocol):
         avatar_media_id: str | None = None,
     ) -> None:
         """Change the given fields of a character; repeatable. An avatar must be that character's media."""
-        ...
 
     async def upload_media(
         self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
@@ -66,22 +62,17 @@ class Platform(Protocol):
         ``media_type``: 1 world header, 2 world icon, 3 avatar, 4 post image (contracts, MediaService). ``content_type`` is
         the MIME type of the file at ``path``, which is read while it is sent. Returns when the picture can be shown.
         """
-        ...
 
     async def create_post(
         self, *, key: str, world_id: str, character_id: str, caption: str, media_id: str, tags: Sequence[str]
     ) -> str:
         """Publish an AI's post and return its id. The media must belong to the character."""
-        ...
 
     async def find_posts(self, *, world_id: str, character_id: str, caption: str) -> list[str]:
         """The ids of the character's posts with exactly this caption, the oldest first: decides about a create in doubt."""
-        ...
 
     async def download_media(self, *, media_id: str) -> bytes:
         """The picture's bytes, at most ``resources.pictures.MOST_BYTES``."""
-        ...
 
     async def aclose(self) -> None:
         """Close connections. The platform is not used afterwards."""
-        ...

@@ -20,14 +20,14 @@ from generia_assets.content.names import CharacterIndex
 from generia_assets.content.similarity import Ideas
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, PreviousCharacter, generate_character_batch
+from generia_assets.tasks.generate_character_batch import PreviousCharacter, generate_character_batch
 from generia_assets.tasks.generate_post import generate_post
-from generia_assets.tasks.generate_post_batch import PostBatchParameters, generate_post_batch
+from generia_assets.tasks.generate_post_batch import generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.generate_world_image import generate_world_image
 from generia_assets.tasks.init_world_creation import init_world_creation
-from generia_assets.tasks.task_definition import TaskParameters
+from generia_assets.tasks.task_definition import BatchParameters, TaskParameters
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
 from tests.support.fake_clients import a_bench, refused
 from tests.support.worlds import RUSSIAN, a_brief, a_character, a_post_brief, a_request, a_world, acquaintances_of, world_answer
@@ -58,7 +58,7 @@ async def its_pictures() -> None:
 
 async def concepts() -> None:
     """A batch that was short, one that was refused twice, and somebody made anew who came out alike."""
-    ten = CharacterBatchParameters(key="b001", first=10, count=10)
+    ten = BatchParameters(key="b001", first=10, count=10)
     bench = a_bench(people_answer(range(1, 9)), people_answer([9, 10], name="Stair"))
     await generate_character_batch(ten, bench.clients, REQUEST, DESCRIBED, CharacterIndex())
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
@@ -66,7 +66,7 @@ async def concepts() -> None:
     former = PreviousCharacter(BRIEF, (), KNOWN)
     said: dict[str, Any] = {"obvious": "a keeper", "one_line": "sells shade"}
     bench = a_bench(said | {"concept": former.brief.concept}, said | {"concept": "Sells shade by the hour and sues the noon."})
-    one = CharacterBatchParameters(key="c0003", first=3, count=1)
+    one = BatchParameters(key="c0003", first=3, count=1)
     await generate_character_batch(one, bench.clients, REQUEST, DESCRIBED, CharacterIndex(), former)
 
 
@@ -84,7 +84,7 @@ async def an_avatar() -> None:
 async def ideas() -> None:
     """A batch that was short."""
     bench = a_bench(ideas_answer([1, 2, 4]), ideas_answer([3, 5, 6]))
-    six = PostBatchParameters(key="c0003-b000", first=0, count=6)
+    six = BatchParameters(key="c0003-b000", first=0, count=6)
     await generate_post_batch(six, bench.clients, REQUEST, DESCRIBED, PERSON, KNOWN, Ideas())
 
 

@@ -24,7 +24,7 @@ from tests.support.dagster_internals import sqlite_event_log
 from tests.support.items_worlds import attempts, fails_alone, faults, one_post
 from tests.support.worlds_in_process import POSTS, PROMPT, Worlds, worlds_in_process
 
-SETTINGS: dict[str, Any] = {"patience_seconds": 8, "breaker_open_seconds": 0.1, "breaker_open_max_seconds": 0.1}
+SETTINGS: dict[str, Any] = {"patience_seconds": 60, "breaker_open_seconds": 0.1, "breaker_open_max_seconds": 0.1}
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from generia_assets.content.timeline import Timeline, heard_before, timeline
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.generate_character_batch import CharacterBriefs
 from generia_assets.tasks.generate_post_batch import PostBriefs
+from tests.support.waiting import PATIENCE_S
 from tests.support.worlds import a_brief, a_character, a_request, a_world
 
 WORLD = a_world()
@@ -208,7 +209,7 @@ async def made(
     """The world, made by a conductor whose tasks take random times; it must end."""
     journal = DicedJournal(request, random.Random(seed), asyncio.Semaphore(room), failing, references)
     selection = selection or Selection(frozenset(TaskType))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await WorldOrchestrator(world_run(journal, NothingThere(), selection, request)).run()
     return journal
 
@@ -318,7 +319,7 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
     working = asyncio.create_task(
         WorldOrchestrator(world_run(journal, NothingThere(), Selection(frozenset(TaskType)), request)).run()
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await journal.twenty_painted.wait()
         published = list(journal.published)
         assert published == [journal.key(t) for t in range(len(published))]
@@ -355,7 +356,7 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
     key = f"c{person:04d}"
     journal = DicedJournal(request, random.Random(2), asyncio.Semaphore(100))
     posts = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await WorldOrchestrator(world_run(journal, There(), Selection(posts, frozenset({key})), request)).run()
     assert journal.published == [whole.key(t) for t in range(45) if line.people[t] == person]
     replied = {whole.key(t): whole.key(line.replies[t]) for t in range(45) if line.people[t] == person and line.replies[t] >= 0}

@@ -20,7 +20,7 @@ from resources.platform.grpc_platform import GrpcPlatform
 from resources.settings import SERVICE_NAMES
 from tests.support.worlds_in_process import POSTS, PROMPT, USERS, Worlds, worlds_in_process
 
-SETTINGS: dict[str, Any] = {"breaker_open_seconds": 0.1, "breaker_open_max_seconds": 0.1, "platform_timeout_seconds": 1.0}
+SETTINGS: dict[str, Any] = {"breaker_open_seconds": 0.1, "breaker_open_max_seconds": 0.1, "platform_timeout_seconds": 3.0}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def all_worlds(
 @pytest.fixture
 def worlds(all_worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worlds]:
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(platform_client, "LATE_SECONDS", 2.0)
+    monkeypatch.setattr(platform_client, "LATE_SECONDS", 5.0)
     with all_worlds.undamaged():
         yield all_worlds
 
@@ -59,7 +59,7 @@ def test_a_world_through_all_faults_is_there_once_and_in_order(worlds: Worlds, c
     codes = ("unavailable", "internal", "unknown", "resource_exhausted", "aborted")
     lost = ("lost_reset", "lost_unavailable", "lost_internal", "reset", "slow_committed", "slow_commits_late")
     upload = ("url_expired", "put_403", "put_500", "put_reset", "put_lost_reset")
-    control.set_faults(rates={**dict.fromkeys(codes + lost, 0.02), **dict.fromkeys(upload, 0.05)}, slow_seconds=1.5, seed=3)
+    control.set_faults(rates={**dict.fromkeys(codes + lost, 0.02), **dict.fromkeys(upload, 0.05)}, slow_seconds=4.0, seed=3)
     world_id, made = worlds.make(ordered(worlds, control))
     assert made.success, made.failure
     report = control.world(world_id)

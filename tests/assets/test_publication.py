@@ -5,7 +5,9 @@ import random
 
 import pytest
 
-from generia_assets.assets.publication import RESUMED, STANDSTILL_SECONDS, PostponedError, PublicationOrder
+from generia_assets.assets import publication
+from generia_assets.assets.publication import RESUMED, PostponedError, PublicationOrder
+from tests.support.waiting import PATIENCE_S
 
 
 async def published(order: PublicationOrder, dice: random.Random, places: int, failing: set[int]) -> tuple[list[int], int]:
@@ -39,7 +41,7 @@ async def published(order: PublicationOrder, dice: random.Random, places: int, f
         while (t := await order.next_postponed()) is not None:
             group.create_task(publish(t))
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         group.create_task(take_up())
         for t in dice.sample(range(places), places):
             group.create_task(paint(t))
@@ -85,7 +87,7 @@ async def test_who_stops_waiting_makes_room_for_another() -> None:
     await asyncio.sleep(0)
     assert not second.done()
     order.settle(1)
-    await asyncio.wait_for(second, 1)
+    await asyncio.wait_for(second, PATIENCE_S)
 
 
 async def test_a_world_without_posts_waits_for_no_first_post() -> None:
@@ -95,27 +97,30 @@ async def test_a_world_without_posts_waits_for_no_first_post() -> None:
     assert await order.next_postponed() is None
 
 
-async def test_where_publishing_takes_longest_no_more_posts_are_opened_than_can_wait() -> None:
+async def test_where_publishing_takes_longest_no_more_posts_are_opened_than_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """While places are settled, the next post is opened when half of those that may wait do, or fewer; when the order stands still,
     at once."""
+    standstill, clock = publication.STANDSTILL_SECONDS, asyncio.get_running_loop().time
+    monkeypatch.setattr(publication, "STANDSTILL_SECONDS", PATIENCE_S)
     order = PublicationOrder(10, waiting=4)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         order.settle(0)
         waiting = [group.create_task(order.turn(t)) for t in (2, 3, 4)]
         await asyncio.sleep(0)
         opening = group.create_task(order.backpressure())
         await asyncio.sleep(0.01)
         assert not opening.done()
+        began = clock()
         order.settle(1)  # the turn of 2: two wait
         await opening
         waiting.append(group.create_task(order.turn(5)))
         await asyncio.sleep(0)
-        began = asyncio.get_running_loop().time()
+        monkeypatch.setattr(publication, "STANDSTILL_SECONDS", standstill)
         await order.backpressure()
-        assert asyncio.get_running_loop().time() - began >= STANDSTILL_SECONDS / 2
-        began = asyncio.get_running_loop().time()
-        await order.backpressure()
-        assert asyncio.get_running_loop().time() - began < STANDSTILL_SECONDS / 2
+        assert clock() - began >= standstill
+        again = group.create_task(order.backpressure())
+        await asyncio.sleep(0)
+        assert again.done()
         for t in range(2, 10):
             order.settle(t)
             await asyncio.sleep(0)

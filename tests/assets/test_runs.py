@@ -16,7 +16,8 @@ import pytest
 from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import Stage, State
-from tests.support.worlds_in_process import CONTENT_ASSETS, POSTS, USERS, Worlds, wait_for
+from tests.support.waiting import PATIENCE_S, slowness, wait_for
+from tests.support.worlds_in_process import CONTENT_ASSETS, POSTS, USERS, Worlds
 
 
 @pytest.fixture
@@ -153,13 +154,13 @@ def test_an_interrupted_process_gives_its_world_back_within_seconds_and_another_
     command = [sys.executable, "-c", MAKES_A_WORLD, str(settings), mongodb_uri, world_id, run_id]
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True) as process:
-        worlds.gemini.wait_until(lambda stats: stats.by_outcome.get("ok", 0) >= 4, timeout=60)
+        worlds.gemini.wait_until(lambda stats: stats.by_outcome.get("ok", 0) >= 4, timeout=120)
         assert process.stdin is not None
         began = time.monotonic()
         print(how, file=process.stdin, flush=True)
-        wait_for(lambda: worlds.status(world_id).owner.run_id is None, seconds=10, what="the world's being given back")
-        assert time.monotonic() - began < 5
-        process.wait(20)
+        wait_for(lambda: worlds.status(world_id).owner.run_id is None, what="the world's being given back")
+        assert time.monotonic() - began < 5 * slowness()
+        process.wait(PATIENCE_S)
     status = worlds.status(world_id)
     assert status.status is State.IN_PROGRESS
     assert (status.parked.kind if status.parked else None) == parked

@@ -47,7 +47,7 @@ def test_a_world_whose_partition_is_deleted_while_it_is_made_is_completed(worlds
     gemini.set_faults(latency=0.15)
 
     def delete() -> None:
-        gemini.wait_until(lambda stats: stats.calls > answered, timeout=30)
+        gemini.wait_until(lambda stats: stats.calls > answered, timeout=120)
         on_disk.delete_dynamic_partition("worlds", world_id)
 
     with dg.DagsterInstance.local_temp(str(tmp_path)) as on_disk, pytest.MonkeyPatch.context() as patch:  # two threads look at it

@@ -15,6 +15,7 @@ from anyio.from_thread import start_blocking_portal
 
 from generia_assets.assets.worker import Worker
 from resources.tracing import Span
+from tests.support.waiting import PATIENCE_S
 
 
 class Session:
@@ -57,13 +58,13 @@ def waits_for_the_result() -> bool:
     return inner is not None and inner.f_code is Future.result.__code__
 
 
-async def until_interrupted(interrupted: threading.Event) -> None:
-    """Send the signal to the thread that waits, and outlast it by what the thread takes to see it."""
+async def until_interrupted(interrupted: threading.Event, outlast_s: float) -> None:
+    """Send the signal to the thread that waits, and go on for so long after it has seen it."""
     while not waits_for_the_result():  # noqa: ASYNC110  nobody tells of it
         await anyio.sleep(0.01)
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-    await anyio.to_thread.run_sync(interrupted.wait, 20)
-    await anyio.sleep(0.2)
+    await anyio.to_thread.run_sync(interrupted.wait, PATIENCE_S)
+    await anyio.sleep(outlast_s)
 
 
 def test_a_signal_cancels_the_work_and_waits_until_it_has_stopped(worker: Worker, interrupted: threading.Event) -> None:
@@ -72,7 +73,7 @@ def test_a_signal_cancels_the_work_and_waits_until_it_has_stopped(worker: Worker
 
     async def work(_: object) -> None:
         try:
-            await until_interrupted(interrupted)
+            await until_interrupted(interrupted, PATIENCE_S)
             ended.append("done")
         finally:
             ended.append("stopped")
@@ -87,7 +88,7 @@ def test_a_second_signal_lets_the_last_word_be_said(worker: Worker, interrupted:
     said: list[str] = []
 
     async def word(_: object) -> None:
-        await until_interrupted(interrupted)
+        await until_interrupted(interrupted, 0.2)
         said.append("interrupted")
 
     worker.session = cast("Any", Session())

@@ -19,7 +19,8 @@ from generia_assets.assets.description import banned_terms_in
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
-from tests.support.worlds_in_process import PROMPT, Made, Worlds, wait_for
+from tests.support.waiting import wait_for
+from tests.support.worlds_in_process import PROMPT, Made, Worlds
 
 WITH_CHECKS = True
 PEOPLE, LARGER_POSTS = 12, 30
@@ -158,7 +159,7 @@ def test_whoever_watches_sees_counters_that_agree_stages_in_order_and_completed_
     world_id = "watched"
     assert worlds.gemini is not None
     with worlds.undamaged(), watching(worlds, world_id) as looks:
-        worlds.gemini.set_faults(latency=0.1)  # a look takes less
+        worlds.gemini.set_faults(latency=0.2)  # a look takes less
         _, run = worlds.make(world_id)
         wait_for(lambda: looks and looks[-1].status["owner"]["run_id"] is None and looks[-1].status["status"] == "completed")
     assert run.success, run.failure

@@ -74,7 +74,7 @@ def test_the_graph_has_the_calls_of_the_plan() -> None:
     planned = plan(the_request(WORLD, users, posts))
     calls = [api for work in graph.values() for api, _ in work.calls]
     assert (calls.count(Api.LLM), calls.count(Api.IMAGE)) == (planned.llm_total, planned.images_total)
-    assert len(graph) == planned.tasks_total - 1  # without the order
+    assert len(graph) == sum(planned.tasks.values()) - 1  # without the order
     path, scheduled = max(bounds.ends(graph).values()), bounds.schedule(graph, SLOTS)
     pictures = planned.images_total * 0.5 / 10
     assert max(path, pictures) <= scheduled <= path + pictures
@@ -130,12 +130,12 @@ def test_each_case_has_its_own_name() -> None:
     assert {part[:2] for name in names for part in name.split("+")} == {f"B{number}" for number in range(1, 10)}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1250)
 @pytest.mark.dagster_process
 def test_the_tiny_form_measures_everything() -> None:
     """A small world is made through Kafka and the code server, and every figure of the tables is there."""
     command = [sys.executable, "-m", "bench.speed", "--quick", "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     (case,) = json.loads(ended.stdout.splitlines()[-1])["cases"].values()
     assert all(value["median"] > 0 and value["bound"] > 0 for value in case["values"])

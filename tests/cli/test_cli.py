@@ -24,12 +24,12 @@ from generia_assets.catalog import TaskType
 from generia_assets.cli.console import safe_block, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES
 from generia_assets.cli.main import COMMANDS, GROUPS, app, load
+from generia_assets.cli.options import moment as parsed
 from generia_assets.cli.order import new_order, world_parameters
-from generia_assets.cli.parsers import moment as parsed
 from generia_assets.cli.rendering.book import escaped, paragraphs
 from generia_assets.cli.rendering.displays import Display, world_panel
 from generia_assets.cli.rendering.formats import as_json, clock
-from generia_assets.cli.rendering.requests import print_log
+from generia_assets.cli.rendering.lines import print_log
 from generia_assets.cli.rendering.summary import WorldResult
 from generia_assets.cli.texts import Text
 from generia_assets.cli.watching import Snapshot

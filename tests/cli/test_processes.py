@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from generia_assets.processes import Child, ChildFailedError, spawn, start
+from tests.support.waiting import PATIENCE_S, wait_for
 
 READY = "import sys, pathlib; pathlib.Path(sys.argv[sys.argv.index('--ready-file') + 1]).write_text('here\\n');"
 WAIT = "import signal; signal.pause()"
@@ -30,7 +30,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_for_line(child: Child, line: str) -> None:
-    child.wait_until(lambda: line in child.log_path.read_text() or None, timeout=10)
+    child.wait_until(lambda: line in child.log_path.read_text() or None, timeout=PATIENCE_S)
 
 
 def test_ready_value_is_what_the_process_wrote(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_early_end_tells_why(tmp_path: Path) -> None:
 
 def test_process_that_is_never_ready_is_not_left_behind(tmp_path: Path) -> None:
     """A process that is not ready in time is an error, and is ended."""
-    program = "import os; print(os.getpid(), flush=True);" + WAIT
+    program = ["sh", "-c", "echo $$; exec sleep 600"]  # says its number at once
     with pytest.raises(ChildFailedError, match=r"not ready within 0\.5 s"):
-        start("slow", python(program), log_path=tmp_path / "slow.log", timeout=0.5)
+        start("slow", program, log_path=tmp_path / "slow.log", timeout=0.5)
     assert not alive(int((tmp_path / "slow.log").read_text()))
 
 
@@ -82,10 +82,7 @@ def test_group_ends_with_its_leader(tmp_path: Path) -> None:
     with spawn("leader", python(program), log_path=tmp_path / "leader.log") as child:
         wait_for_line(child, "deaf")
         group = child.pid
-    deadline = time.monotonic() + 10  # a killed process is there until the machine comes to it
-    while group_lives(group):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: not group_lives(group))  # a killed process is there until the machine comes to it
 
 
 def group_lives(group: int) -> bool:

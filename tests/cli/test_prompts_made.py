@@ -8,7 +8,7 @@ import pytest
 
 from generia_assets.content.documents import WorldRequest
 from generia_assets.content.prompt import Prompt
-from generia_assets.dry_run import DryRequest, DryRun
+from generia_assets.dry_run import DryRun
 from generia_assets.durable.collections import HISTORY
 from generia_assets.tasks.clients import DraftT
 from tests.support.worlds_in_process import Worlds
@@ -39,8 +39,8 @@ def test_a_dry_run_makes_the_requests_of_a_run(worlds: Worlds, seed: int, qualit
     (request,) = worlds.documents("world_request", world_id)
     assert isinstance(request, WorldRequest)
     assert request.seed == seed
-    answers, asked = Answered(worlds, world_id), list[DryRequest]()
-    asyncio.run(DryRun(request, answers, asked.append).run())
+    answers = Answered(worlds, world_id)
+    asked = asyncio.run(DryRun(request, answers).run())
     assert [one.name for one in asked if one.answer is None] == []
     assert answers.texts == {}
     assert any("Replies to @" in one.prompt.item for one in asked)

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_an_export_is_in_the_order_of_the_world(generia: Command, database: Any,
 def test_who_watches_sees_who_answers_whom(database: Any, tmp_path: Path) -> None:
     """A reply's line names its author and whom it answers; another post's its author alone."""
     world = MadeUp(database, tmp_path / "media", users=USERS, posts=POSTS, word="Gate").begin()
-    with TextStream(database, world.world_id) as stream:
+    with closing(TextStream(database, world.world_id)) as stream:
         titles = [text.title for text in stream.new() if text.kind == "post"]
     assert sorted(titles) == sorted(
         f"@person{index % USERS}{f' ↩ @person{(index - 1) % USERS}' if index % 10 in (4, 5, 9) else ''}, Gate day {index // 3}"

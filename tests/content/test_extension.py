@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from generia_assets.catalog import TaskType, Unit
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import TaskType
 from generia_assets.content import social
 from generia_assets.content.axes import years
 from generia_assets.content.documents import WorldDescription, WorldRequest

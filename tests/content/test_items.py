@@ -24,8 +24,9 @@ from generia_assets.content.names import CharacterIndex, fold, mixes_alphabets, 
 from generia_assets.content.prompt import schema_of
 from generia_assets.content.similarity import Ideas
 from generia_assets.tasks.generate_character import character_of
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, generate_character_batch
+from generia_assets.tasks.generate_character_batch import generate_character_batch
 from generia_assets.tasks.generate_world_description import world_of
+from generia_assets.tasks.task_definition import BatchParameters
 from tests.content.test_drafts import all_schemas, nodes
 from tests.support.answers import character_answer, ideas_answer, people_answer, post_answer
 from tests.support.fake_clients import a_bench
@@ -38,7 +39,7 @@ ANSWERS: Mapping[type[Draft], Mapping[str, Any]] = {
     IdeasDraft: ideas_answer([1, 2, 3]),
     PostDraft: post_answer(),
 }
-PAIR = CharacterBatchParameters(key="b000", first=0, count=2)
+PAIR = BatchParameters(key="b000", first=0, count=2)
 NONSENSE = (None, "", " \x00 ", 85, -1, 1e300, True, [], [None], {}, "x" * 10_000, ["x" * 300] * 600)
 
 
@@ -200,7 +201,7 @@ def test_a_language_is_recognised_by_tag_and_by_name(said: str, canonical: str, 
     """Its script is checked, its ban list holds, its placeholders are its own, whatever its name was."""
     known = languages.find(said)
     assert (languages.canonical(said), known.name if known else None, languages.checked_script(said)) == (canonical, ours, script)
-    assert languages.deleted_post(said) == languages.deleted_post(ours or "English")
+    assert languages.placeholders(said) == languages.placeholders(ours or "English")
     assert banlist.ban_list(said) == banlist.ban_list(ours or "none")
     assert languages.find(canonical) == known
 

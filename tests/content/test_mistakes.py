@@ -7,11 +7,10 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from generia_assets.content import check, data_files, languages, prompt, rendering, yaml_files
+from generia_assets.content import check, prompt, rendering, yaml_files
 from generia_assets.content.yaml_files import ContentError
 from tests.support.command import Command
 from tests.support.worlds_in_process import PROMPT, worlds_in_process
@@ -137,12 +136,6 @@ def test_content_is_looked_at_again_only_when_a_file_changed(content: Path) -> N
     assert len(found_in(content)) == 1
     spoil(content / "prompts" / "world.j2", "world.them", "world.theme")
     check.require_good_content()
-
-
-@pytest.mark.case("P3")
-def test_every_script_has_its_letters() -> None:
-    """Each script that languages.yaml may name is one that the program can tell apart."""
-    assert set(get_args(data_files.Script)) == set(languages._RANGES)
 
 
 @pytest.mark.case("P3")

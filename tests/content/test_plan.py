@@ -17,7 +17,7 @@ def test_the_known_world_takes_205_calls_at_most_and_177_pictures():
         planned = plan(request)
         assert planned.llm_total == 205 - shares(request.seed, 25, 150).count(1)
         assert planned.images_total == 177
-        assert planned.tasks_total == 381
+        assert sum(planned.tasks.values()) == 381
 
 
 def test_the_plan_names_all_tasks_and_follows_the_shares():
@@ -48,8 +48,6 @@ def test_a_world_without_posts_can_be_planned():
 
 
 def test_tokens_are_estimated_for_every_kind_of_call():
-    """Every request type has an estimate, and they add up."""
+    """Every request type has an estimate."""
     planned = plan(a_request())
     assert set(planned.llm_calls) == set(LLM_CALLS)
-    assert planned.input_tokens == sum(LLM_CALLS[kind].input * calls for kind, calls in planned.llm_calls.items())
-    assert 100_000 < planned.output_tokens < 300_000

@@ -312,7 +312,7 @@ def test_all_data_files_are_as_they_should_be():
     assert data_files.axes()
     assert data_files.relations()
     assert data_files.post_kinds()
-    names = {language.name.casefold() for language in data_files.languages()} | {"any"}
+    names = {language.name.casefold() for language in data_files.languages().languages} | {"any"}
     for file in (yaml_files.FOLDER / "banlist").glob("*.yaml"):
         assert file.stem in names
         assert data_files.ban_file(file.stem)

@@ -15,7 +15,7 @@ from emulators.lifecycle import free_port
 from tests.docker.test_files import DOCKER, TOP, command_of, services
 
 STACK = services("docker-compose.yml")
-HEALTHY_S = 90.0
+HEALTHY_S = 300.0
 
 
 class Image:
@@ -63,7 +63,7 @@ class Image:
         finally:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(60)
             finally:
                 process.kill()
                 log.close()
@@ -82,6 +82,7 @@ class Image:
 
 
 @pytest.mark.dagster_process
+@pytest.mark.timeout(900)
 def test_what_the_containers_run_becomes_healthy(tmp_path, mongodb_uri):
     """Code location, webserver, daemon and pages start by the commands of the containers, find each other, and say so."""
     image = Image(tmp_path, mongodb_uri)

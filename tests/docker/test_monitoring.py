@@ -33,6 +33,7 @@ from tests.support.checked_world import WORLD
 from tests.support.fleet_figures import ago
 from tests.support.kafka_stand_in import Ticks, order, send, sensor_settings
 from tests.support.pages_site import serving
+from tests.support.waiting import PATIENCE_S, wait_for
 from tests.support.worlds_in_process import Worlds
 
 MONITORING = DOCKER / "monitoring"
@@ -187,22 +188,26 @@ def test_prometheus_answers_each_query_and_fires_what_is_wrong(watched: Worlds, 
     """A real Prometheus that scrapes the pages' server answers each panel, and its alerts name the trouble in whole sentences."""
     media = watched.settings.media_dir
     with serving(mongodb_uri, watched.database.name, media) as pages, running_prometheus(tmp_path, pages) as url:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         empty = {target["expr"] for _, target in TARGETS}
         while empty and time.monotonic() < deadline:
             time.sleep(0.5)
             empty = {expression for expression in empty if not queried(url, expression)}
         assert empty == set()
-        alerts = requests.get(f"{url}/api/v1/alerts", timeout=5).json()["data"]["alerts"]
-    seen = {alert["labels"]["alertname"] for alert in alerts}
-    assert {"GeneriaModelRetired", "GeneriaWorldsSuspended"} <= seen
-    for alert in alerts:
+
+        def alerts() -> list[Any]:
+            found: list[Any] = requests.get(f"{url}/api/v1/alerts", timeout=PATIENCE_S).json()["data"]["alerts"]
+            seen = {alert["labels"]["alertname"] for alert in found}
+            return found if {"GeneriaModelRetired", "GeneriaWorldsSuspended"} <= seen else []
+
+        fired = wait_for(alerts)
+    for alert in fired:
         assert "{{" not in str(alert["annotations"])
         assert "no value" not in str(alert["annotations"])
 
 
 def queried(url: str, expression: str) -> list[Any]:
-    answer = requests.get(f"{url}/api/v1/query", params={"query": expression}, timeout=5).json()
+    answer = requests.get(f"{url}/api/v1/query", params={"query": expression}, timeout=PATIENCE_S).json()
     assert answer["status"] == "success", answer
     result: list[Any] = answer["data"]["result"]
     return result
@@ -221,13 +226,13 @@ def running_prometheus(folder: Path, pages: str) -> Iterator[str]:
     address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
     with spawn("prometheus", [*command, f"--web.listen-address={address}"], log_path=folder / "prometheus.log") as server:
-        server.wait_until(lambda: answers(f"http://{address}/-/ready"), 30)
+        server.wait_until(lambda: answers(f"http://{address}/-/ready"), PATIENCE_S)
         yield f"http://{address}"
 
 
 def answers(url: str) -> bool | None:
     try:
-        return requests.get(url, timeout=1).ok or None
+        return requests.get(url, timeout=PATIENCE_S).ok or None
     except requests.ConnectionError:
         return None
 

@@ -15,13 +15,15 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from tests.support.waiting import PATIENCE_S, wait_for
+
 DOCKER = Path(__file__).parents[2] / "docker"
 
 
 def run_health(kind: str, address: str) -> subprocess.CompletedProcess[str]:
     """Run a health check as its container does."""
     return subprocess.run(
-        [sys.executable, DOCKER / "health.py", kind, address], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, DOCKER / "health.py", kind, address], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
 
 
@@ -154,7 +156,7 @@ class TestMode:
         }
 
     def run(self, *, until: str = "watch", **environment: str) -> list[str]:
-        """Start it, let Dagster end when ``generia``'s command ``until`` was asked for, and give what was asked."""
+        """Start it, let Dagster end when ``generia``'s command ``until`` and all in the background was asked for; give what was."""
         self.log.write_text("")
         self.done.unlink(missing_ok=True)
         process = subprocess.Popen(
@@ -164,15 +166,16 @@ class TestMode:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        deadline = time.monotonic() + 20
-        while not (self.done.exists() if until == "watch" else f"\n{until}" in "\n" + self.log.read_text()):
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.01)
+        wait_for(lambda: self.done.exists() if until == "watch" else until in self._asked(), what=until)
+        wait_for(lambda: {"view", "daemon"} <= self._asked(), what="what runs in the background")
         with self.release.open("w"):
             pass
-        self.output, _ = process.communicate(timeout=20)
+        self.output, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
         return self.log.read_text().splitlines()
+
+    def _asked(self) -> set[str]:
+        return {line.split()[0] for line in self.log.read_text().splitlines()}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from generia_assets.durable.collections import HISTORY, STATUS
 from resources.gateway.calls import Answer, Api, Call, CallOutcome, TokenUsage
 from resources.gateway.outcomes import BudgetExhaustedError, LeaseLostError, OutageTimeoutError
 from tests.support.durable_world import DurableWorld, Run, durable_world
-from tests.support.slots_tools import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ async def test_a_call_waits_while_only_reservations_fill_the_cap_and_goes_on_whe
     await asyncio.wait({second}, timeout=0.2)
     assert not second.done()
     mine.finalize(first, call, an_end(0.1))
-    await asyncio.wait_for(second, 5)
+    await asyncio.wait_for(second, PATIENCE_S)
     assert world.status["api_calls_made_LLM"] == 2
 
 
@@ -138,7 +138,7 @@ async def test_a_call_that_waits_is_refused_when_the_one_in_the_air_was_dear(wor
     second = asyncio.create_task(mine.reserve(call))
     mine.finalize(first, call, an_end(0.6))
     with pytest.raises(BudgetExhaustedError, match="cap of") as refused:
-        await asyncio.wait_for(second, 5)
+        await asyncio.wait_for(second, PATIENCE_S)
     assert refused.value.limit == "cost_limit_usd"
     assert world.status["api_calls_made_LLM"] == 1
 

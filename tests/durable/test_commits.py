@@ -19,6 +19,7 @@ from generia_assets.durable.leases.commits import Batch, Commits
 from generia_assets.durable.tasks.control import hold_calls
 from resources.gateway.outcomes import LeaseLostError
 from tests.support.durable_world import DurableWorld, durable_world
+from tests.support.waiting import PATIENCE_S
 
 CHANGES = 300
 
@@ -151,7 +152,7 @@ async def test_a_commit_whose_answer_was_lost_is_not_applied_twice(world: Durabl
 async def test_closing_writes_what_is_waiting(world: DurableWorld) -> None:
     """Nothing that was enqueued is lost by closing the writer, and its task is over afterwards."""
     run = await world.run()
-    commits = Commits(world.client.start_session(), world.database, run.fence, outage_timeout=5)
+    commits = Commits(world.client.start_session(), world.database, run.fence, outage_timeout=60)
     for _ in range(20):
         commits.enqueue(Change(increments={"tasks_completed": 1}))
     await commits.aclose()
@@ -162,7 +163,7 @@ async def test_closing_writes_what_is_waiting(world: DurableWorld) -> None:
 async def test_a_writer_that_failed_is_over_after_closing(world: DurableWorld) -> None:
     """Closing raises what the last changes died of, and leaves no task running."""
     run = await world.run()
-    commits = Commits(world.client.start_session(), world.database, run.fence, outage_timeout=5)
+    commits = Commits(world.client.start_session(), world.database, run.fence, outage_timeout=60)
     commits.enqueue(Change(records={"written": [InsertOne({"_id": 1}), InsertOne({"_id": 1})]}))  # the same id twice
     with pytest.raises(Exception, match="duplicate key"):
         await commits.aclose()
@@ -170,8 +171,9 @@ async def test_a_writer_that_failed_is_over_after_closing(world: DurableWorld) -
     assert world.see["written"].count_documents({}) == 0
 
 
-async def test_what_is_held_for_a_task_goes_with_what_the_task_brings(world: DurableWorld) -> None:
+async def test_what_is_held_for_a_task_goes_with_what_the_task_brings(world: DurableWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """The note of a call in flight disappears together with what the call brought, whatever others commit meanwhile."""
+    monkeypatch.setattr(commits, "HELD_SECONDS", 3_600.0)
     run = await world.run()
     held = run.commits.enqueue(Change(values={"name": "held"}), held_for="task-1")
     await run.commits.commit(Change(values={"message": "another task's"}, releases="task-2"))
@@ -185,7 +187,7 @@ async def test_what_is_held_for_a_task_goes_with_what_the_task_brings(world: Dur
 async def test_what_is_held_for_a_task_that_brings_nothing_is_written_all_the_same(world: DurableWorld) -> None:
     """After a moment, and by whoever waits for everything."""
     run = await world.run()
-    await asyncio.wait_for(run.commits.enqueue(Change(values={"name": "alone"}), held_for="task-1"), timeout=5)
+    await asyncio.wait_for(run.commits.enqueue(Change(values={"name": "alone"}), held_for="task-1"), timeout=PATIENCE_S)
     assert world.status["name"] == "alone"
     held = run.commits.enqueue(Change(values={"name": "flushed"}), held_for="task-1")
     await run.commits.flush()

@@ -28,7 +28,7 @@ async def test_a_worlds_events_arrive_in_order_in_one_partition(
         session = world.client.start_session()
         relay = Relay(world.database, world.world_id, kafka.progress)
         fence = await world.take("run-1", session=session)
-        commits = Commits(session, world.database, fence, outage_timeout=5, on_written=relay.changed)
+        commits = Commits(session, world.database, fence, outage_timeout=60, on_written=relay.changed)
         told = Change(events=[StageStarted(stage=Stage.POSTS)])
         await asyncio.gather(*(commits.commit(told) for _ in range(120)))
         await commits.commit(Change(values={"status": "completed"}, events=[Completed()]))

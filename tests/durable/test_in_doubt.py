@@ -24,10 +24,10 @@ from resources.platform.grpc_platform import GrpcPlatform
 from tests.support.durable_world import DurableWorld, Run, durable_world
 from tests.support.platform_services import service_settings, services
 from tests.support.publishing import at_once, platform_gateway, publisher
-from tests.support.slots_tools import until
+from tests.support.waiting import until
 
-TIMEOUT = 0.4
-SLOW = 0.7
+TIMEOUT = 1.0
+SLOW = 1.5
 """Seconds: later than the time-out, and before what is in doubt is looked for."""
 CAPTION = "Rain again."
 ADA = NewCharacter("Ada " * 40, {"bio": "counts"})
@@ -71,12 +71,13 @@ async def scene(
     async with (
         durable_world(mongodb_uri, mongo_database_name) as world,
         platform_gateway(world) as gateway,
+        services(service_settings(platform[0])) as patient,
         services(service_settings(platform[0], platform_timeout_seconds=TIMEOUT)) as served,
     ):
         with PlatformControl(platform[1]) as control:
             control.add_world(world_id)
-            ada = await served.create_character(key="first", world_id=world_id, display_name="Ada", meta={})
-            media = await served.upload_media(
+            ada = await patient.create_character(key="first", world_id=world_id, display_name="Ada", meta={})
+            media = await patient.upload_media(
                 key="m",
                 world_id=world_id,
                 character_id=ada,

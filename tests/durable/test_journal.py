@@ -19,6 +19,7 @@ from resources.cancellation import cancel_and_wait
 from resources.gateway.calls import Answer, Api, Call, CallOutcome
 from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, LeaseLostError, RefusedError, RequestFailedError
 from tests.support.durable_world import Asker, DurableWorld, Note, Outside, a_task, asking, durable_world
+from tests.support.waiting import PATIENCE_S
 
 ITEM = TaskParameters(key="c0000-p0000")
 
@@ -60,7 +61,7 @@ async def killed_at(world: DurableWorld, task: Any, name: str, script: dict[str,
     run = await world.run("killed")
     outside = Hang(name, script)
     doing = asyncio.create_task(run.journal(outside).execute(None, task, ITEM))  # type: ignore[arg-type]
-    await asyncio.wait_for(outside.in_the_air.wait(), 10)
+    await asyncio.wait_for(outside.in_the_air.wait(), PATIENCE_S)
     await cancel_and_wait(doing)
 
 
@@ -212,7 +213,7 @@ async def test_a_task_held_by_a_later_owner_is_refused(world: DurableWorld) -> N
     former, later = await world.run("former"), await world.run("later")
     outside = Hang("first")
     doing = asyncio.create_task(later.journal(outside).execute(None, asking("first"), ITEM))  # type: ignore[arg-type]
-    await asyncio.wait_for(outside.in_the_air.wait(), 10)
+    await asyncio.wait_for(outside.in_the_air.wait(), PATIENCE_S)
     own = Outside()
     with pytest.raises(LeaseLostError):
         await former.journal(own).execute(None, asking("first"), ITEM)
@@ -233,7 +234,7 @@ async def test_a_former_owners_result_is_not_written(world: DurableWorld) -> Non
             return await super().answer(name)
 
     doing = asyncio.create_task(former.journal(Slow()).execute(None, asking("first"), ITEM))
-    await asyncio.wait_for(asked.wait(), 10)
+    await asyncio.wait_for(asked.wait(), PATIENCE_S)
     await world.take("later")
     released.set()
     await doing
@@ -317,7 +318,7 @@ async def test_a_task_that_waits_outside_gives_its_place_to_another(world: Durab
 
     async def wait() -> None:
         waits.append("waits")
-        await asyncio.wait_for(other_done.wait(), 5)
+        await asyncio.wait_for(other_done.wait(), PATIENCE_S)
         if len(waits) == 1:
             raise GivenUpError
 

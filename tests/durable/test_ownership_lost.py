@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -77,15 +77,14 @@ def test_a_lease_that_is_over_ends_its_run(
     owner = {"run_id": run.run_id, "epoch": 1, "expires_at": expires}
     worlds.database[STATUS].insert_one({**document, "status": "in_progress", "owner": owner})
 
-    def renew() -> None:
+    def look_again_later(seconds: float) -> None:
+        if not renewed:
+            return
         later = {"$set": {"owner.expires_at": datetime.now(UTC) + timedelta(seconds=15)}}
         worlds.database[STATUS].update_one({"_id": "w1"}, later)
 
-    monkeypatch.setattr(run_status, "SECOND_LOOK_SECONDS", 0.5)
-    renewal = threading.Timer(0.1, renew if renewed else lambda: None)
-    renewal.start()
+    monkeypatch.setattr(run_status, "time", SimpleNamespace(sleep=look_again_later))
     fail_silent_runs(worlds.database, worlds.instance)
-    renewal.join()
     found = worlds.instance.get_run_by_id(run.run_id)
     assert found is not None
     assert (found.status is dg.DagsterRunStatus.FAILURE) is given_up

@@ -31,7 +31,7 @@ from resources.images import GeneratedImage
 from resources.platform.protocol import StoredMedia
 from resources.settings import GatewaySettings
 from tests.support.durable_world import DurableWorld, Run, durable_world
-from tests.support.slots_tools import until
+from tests.support.waiting import until
 
 HEADER = ImageRequest(media_type=MediaType.WORLD_HEADER, prompt="a harbour", width=1536, height=640, seed=1)
 ICON = HEADER.model_copy(update={"media_type": MediaType.WORLD_ICON, "prompt": "a boat"})
@@ -89,7 +89,7 @@ async def gateway(world: DurableWorld) -> AsyncIterator[ApiGateway]:
         limiter = ConcurrencyLimiter(world.database.fleet, api.value, limit=4, lease_seconds=30)
         return ApiPolicy(limiter, Breaker(api.value, GatewaySettings(), lambda state, probe_in: None))
 
-    gateway = ApiGateway({api: policy(api) for api in (Api.IMAGE, Api.PLATFORM)}, patience_seconds=10)
+    gateway = ApiGateway({api: policy(api) for api in (Api.IMAGE, Api.PLATFORM)}, patience_seconds=60)
     yield gateway
     await gateway.aclose()
 
@@ -99,8 +99,8 @@ def images(
 ) -> TaskImageClient:
     """The image client of a task that paints, first begun or resumed."""
     nobody, outside.moment = cast("Any", None), run.commits.flush
-    times = {Api.IMAGE: 10.0, Api.PLATFORM: 10.0}
-    providers = Providers(gateway, nobody, nobody, cast("Any", outside), cast("Any", outside), times, reasks, 5)
+    times = {Api.IMAGE: 60.0, Api.PLATFORM: 60.0}
+    providers = Providers(gateway, nobody, nobody, cast("Any", outside), cast("Any", outside), times, reasks, 60)
     task = TaskContext("task-1", TaskType.GENERATE_WORLD_IMAGE, "world", resumed)
     steps = Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
     calls = TaskCalls(task, steps, providers, BudgetLedger(run.database, run.commits, run.generation))

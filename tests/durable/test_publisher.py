@@ -17,7 +17,7 @@ from resources.gateway.outcomes import AmbiguousError, RequestFailedError, Reque
 from resources.gateway.poison import MOST_AMBIGUOUS
 from tests.support.durable_world import DurableWorld, durable_world
 from tests.support.publishing import at_once, platform_gateway, publisher
-from tests.support.slots_tools import until
+from tests.support.waiting import PATIENCE_S, until
 
 TIMEOUT = 0.2
 POST = NewPost(character_id="character-1", caption="Rain again.", media_id="media-1", tags=("rain",))
@@ -104,7 +104,7 @@ async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: Dur
         await turn.wait()
 
     posting = asyncio.create_task(publisher(run, outside, platform).post(POST, its_turn))
-    await asyncio.wait_for(waits.wait(), 5)
+    await asyncio.wait_for(waits.wait(), PATIENCE_S)
     assert [row["status"] for row in world.see[PUBLICATIONS].find()] == ["sent"]
     assert not platform.made
     turn.set()

@@ -108,7 +108,7 @@ async def writer(
             {"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 1000, "cost_limit_usd": cap}}
         )
         resource = GeminiResource(GeminiSettings(gemini_base_url=gemini, gemini_model=MODEL.id, **settings), GatewaySettings())
-        gateway = ApiGateway({Api.LLM: resource.policy(world.database[FLEET], lambda state, probe_in: None)}, patience_seconds=20)
+        gateway = ApiGateway({Api.LLM: resource.policy(world.database[FLEET], lambda state, probe_in: None)}, patience_seconds=60)
         client: GeminiClient = resource.open()
         providers = Providers(
             gateway,
@@ -118,7 +118,7 @@ async def writer(
             platform=cast("Any", None),
             timeouts={Api.LLM: resource.timeout_seconds},
             max_reasks=0,
-            outage_timeout=5,
+            outage_timeout=60,
             flex_timeout=resource.flex_timeout_seconds,
         )
         task = TaskContext("task-1", TaskType.GENERATE_POST, "c0000-p0000", resumed=False, tier=CallTier.FLEX)

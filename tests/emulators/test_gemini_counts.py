@@ -28,7 +28,7 @@ async def client(gemini: str) -> AsyncIterator[genai.Client]:
 
 async def test_sixty_calls_at_once_are_counted_exactly(client, control):
     """Every call is counted once, by model and outcome, with its tokens, and none is left in flight."""
-    control.set_faults(latency=0.3)
+    control.set_faults(latency=2.0)  # long beside what it takes to send them
     started = time.time()
     models = [FLASH, LITE] * 30
     answers = await asyncio.gather(
@@ -49,7 +49,7 @@ async def test_sixty_calls_at_once_are_counted_exactly(client, control):
 
 async def test_the_peak_is_what_the_caller_kept_to(client, control):
     """A caller that keeps to five at once is seen with five at once."""
-    control.set_faults(latency=0.05)
+    control.set_faults(latency=0.3)
     slots = asyncio.Semaphore(5)
 
     async def one(number: int) -> None:
@@ -71,7 +71,7 @@ async def test_a_slow_answer_takes_ten_times_as_long(client, control):
 
 async def test_a_call_above_the_ceiling_is_refused_at_once(client, control):
     """With a ceiling of ten, ten of thirty calls at once are answered and twenty refused with a bare 429."""
-    control.set_faults(latency=0.5, max_in_flight=10)
+    control.set_faults(latency=2.0, max_in_flight=10)
     outcomes = await asyncio.gather(*(ask(client, f"Village {number}") for number in range(30)), return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, errors.ClientError)]
     assert len(refused) == 20
@@ -82,7 +82,7 @@ async def test_a_call_above_the_ceiling_is_refused_at_once(client, control):
 @pytest.mark.parametrize(("quota", "window"), [("minute", "PerMinute"), ("day", "PerDay")])
 async def test_a_quota_refuses_by_name_until_its_window_is_over(client, control, quota, window):
     """The call beyond the quota gets its id and the wait; when the wait is over, calls pass again."""
-    control.set_faults(**{f"requests_per_{quota}": 3, quota: 1.0})
+    control.set_faults(**{f"requests_per_{quota}": 3, quota: 3.0})
     for number in range(3):
         await ask(client, f"Village {number}")
     with pytest.raises(errors.ClientError) as refused:

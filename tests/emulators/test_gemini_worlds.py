@@ -8,6 +8,7 @@ import json
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -27,12 +28,13 @@ from emulators.gemini.writing.walker import Walker
 from emulators.gemini.writing.words import WordList
 from generia_assets.assets.checks.measures import frequent_words, shows, stems
 from generia_assets.content import languages
-from generia_assets.content.documents import Character, CharacterBrief, Post, PostBrief, WorldDescription, WorldRequest
+from generia_assets.content.documents import Character, CharacterBrief, Document, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.text import first_sentences
 from generia_assets.dry_run import DryRequest, DryRun
 
 DraftT = TypeVar("DraftT")
+DocumentT = TypeVar("DocumentT", bound=Document)
 SENTENCES = {
     WordList.ENGLISH: "a city where dreams turn solid until dawn, and nobody owns a clock",
     WordList.RUSSIAN: "город, который по ночам чинит звёзды, где молчать дорого",
@@ -51,7 +53,6 @@ class Made:
 
     request: WorldRequest
     fault: FaultName | None
-    asked: list[DryRequest] = field(default_factory=list)
     answers: dict[str, JsonValue] = field(default_factory=dict)
     run: DryRun = field(init=False)
 
@@ -63,23 +64,30 @@ class Made:
 
     @property
     def world(self) -> WorldDescription:
-        return next(iter(self.run._worlds.values()))
+        return next(self._made(WorldDescription))
 
     @property
     def briefs(self) -> list[CharacterBrief]:
-        return list(self.run._briefs.values())
+        return list(self._made(CharacterBrief))
 
     @property
     def people(self) -> list[Character]:
-        return list(self.run._characters.values())
+        return list(self._made(Character))
 
     @property
     def ideas(self) -> dict[str, PostBrief]:
-        return dict(self.run._ideas)
+        return {idea.key: idea for idea in self._made(PostBrief)}
 
     @property
     def posts(self) -> list[Post]:
-        return sorted(self.run._posts.values(), key=lambda post: post.t)
+        return sorted(self._made(Post), key=lambda post: post.t)
+
+    @property
+    def asked(self) -> list[DryRequest]:
+        return self.run.asked
+
+    def _made(self, kind: type[DocumentT]) -> Iterator[DocumentT]:
+        return (document for document in self.run._made.values() if isinstance(document, kind))
 
 
 def scene_of(prompt: Prompt) -> Scene:
@@ -102,7 +110,7 @@ def world(language: WordList = WordList.ENGLISH, fault: FaultName | None = None,
         user_prompt=SENTENCES[language], users_count=people, posts_count=posts, seed=7, created_at=datetime(2026, 1, 1, tzinfo=UTC)
     )
     made = Made(request, fault)
-    made.run = DryRun(request, made, made.asked.append)
+    made.run = DryRun(request, made)
     asyncio.run(made.run.run())
     assert [one.wrong for one in made.asked if one.wrong] == []
     assert (len(made.people), len(made.posts)) == (people, posts)

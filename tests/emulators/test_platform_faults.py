@@ -13,6 +13,7 @@ import requests
 
 from emulators.platform.faults import CODES
 from tests.support.platform_caller import Caller, caller
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -64,17 +65,17 @@ async def test_a_reset_meets_every_call_of_the_connection(me: Caller) -> None:
     await asyncio.to_thread(me.control.wait_until, lambda stats: stats.in_flight == 1)
     me.control.set_faults(rates={"reset": 1})
     assert await code_of(me) == "UNAVAILABLE"
-    assert await asyncio.wait_for(waiting, 5) == "UNAVAILABLE"
+    assert await asyncio.wait_for(waiting, PATIENCE_S) == "UNAVAILABLE"
 
 
 @pytest.mark.parametrize(("fault", "at_once", "later"), [("slow", 0, 0), ("slow_committed", 1, 1), ("slow_commits_late", 0, 1)])
 async def test_slow_calls_commit_never_at_once_or_late(me: Caller, fault: str, at_once: int, later: int) -> None:
     """A caller whose deadline passes cannot know which: the three leave different things behind."""
-    me.control.set_faults(rates={fault: 1}, slow_seconds=0.4)
-    assert await code_of(me, seconds=0.1) == "DEADLINE_EXCEEDED"
+    me.control.set_faults(rates={fault: 1}, slow_seconds=2.0)
+    assert await code_of(me, seconds=0.5) == "DEADLINE_EXCEEDED"
     assert me.control.stats().characters == at_once
     await asyncio.to_thread(me.control.wait_until, lambda stats: stats.outcomes == {fault: 1})
-    await asyncio.sleep(0.5)
+    await asyncio.to_thread(me.control.wait_until, lambda stats: stats.characters >= later)
     assert me.control.stats().characters == later
 
 
@@ -118,12 +119,12 @@ async def test_latency_lasts_as_long_as_it_says(me: Caller) -> None:
     me.control.set_faults(latency=0.2)
     began = time.monotonic()
     assert await code_of(me) == "OK"
-    assert 0.2 <= time.monotonic() - began < 2
+    assert time.monotonic() - began >= 0.2
 
 
 def test_a_fault_that_is_none_is_refused(platform: tuple[str, str]) -> None:
     """An unknown fault or a rate above 1 is refused with its name."""
     for rates, named in (({"unavailabel": 0.5}, "unavailabel"), ({"unavailable": 2}, "less than or equal to 1")):
-        answer = requests.patch(f"{platform[1]}/emulator/faults", json={"rates": rates}, timeout=5)
+        answer = requests.patch(f"{platform[1]}/emulator/faults", json={"rates": rates}, timeout=PATIENCE_S)
         assert answer.status_code == 422
         assert named in answer.text

@@ -74,8 +74,8 @@ def test_no_run_is_called_dead_while_mongodb_is_away(
     run = dg.DagsterRun("world", status=STARTED)
     assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING  # it has connected now
     clock.now += 60
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.3)
-    with silent(database, "aggregate"):
+    with silent(database, "aggregate"), monkeypatch.context() as soon:
+        soon.setattr(module, "ANSWER_SECONDS", 0.3)
         assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
     assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING
     clock.now += module.SECOND_LOOK_SECONDS + 0.1

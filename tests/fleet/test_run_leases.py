@@ -12,6 +12,7 @@ from generia_assets.fleet import run_leases
 from generia_assets.fleet.run_leases import held_lease, read_lease
 from resources.mongodb.connection import MongoDatabase, connect
 from tests.fleet.conftest import silent
+from tests.support.waiting import PATIENCE_S
 
 RUN = "3e8b3a3e-0000-4000-8000-000000000001"
 
@@ -54,7 +55,7 @@ def test_a_lease_is_renewed(database: MongoDatabase, monkeypatch: pytest.MonkeyP
     with held_lease(database, RUN):
         for interfere in (lambda: expire(database), lambda: database[FLEET].delete_many({})):
             interfere()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + PATIENCE_S
             while (lease := read_lease(database, RUN)) is None or lease.is_over:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
@@ -66,7 +67,7 @@ def test_a_process_that_loses_its_lease_ends_its_run(database: MongoDatabase, mo
     until = {"$add": ["$$NOW", 60_000]}
     with held_lease(database, RUN), pytest.raises(KeyboardInterrupt):  # noqa: PT012  the interruption comes at the first or second
         database[FLEET].update_one({"_id": f"run:{RUN}"}, [{"$set": {"worker": "another", "expires_at": until}}])
-        time.sleep(5)
+        time.sleep(PATIENCE_S)
     lease = read_lease(database, RUN)
     assert lease is not None
     assert lease.worker == "another"
@@ -79,7 +80,7 @@ def test_a_process_keeps_its_run_while_mongodb_is_away(database: MongoDatabase, 
         with silent(database, "findAndModify"):
             time.sleep(0.1)
             before = read_lease(database, RUN)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while read_lease(database, RUN) == before:
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -16,7 +16,8 @@ from kombu.connection import Connection
 from generia_assets.processes import Child, start
 from local_services import fleet
 from tests.conftest import python_module
-from tests.local_services.test_servers import eventually, family, processes
+from tests.local_services.test_servers import family, processes
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.servers, pytest.mark.skipif(fleet.available() is not None, reason=str(fleet.available()))]
 
@@ -31,7 +32,7 @@ def home() -> Iterator[Path]:
 
 def served(home: Path, name: str, port: int = 0) -> Child:
     command = python_module("local_services.fleet", name, "--data", home / name, "--port", str(port))
-    return start(name, command, log_path=home / f"{name}-keeper.log", timeout=60)
+    return start(name, command, log_path=home / f"{name}-keeper.log", timeout=120)
 
 
 def kill_server(keeper: Child) -> None:
@@ -39,7 +40,7 @@ def kill_server(keeper: Child) -> None:
     for pid in family(keeper.pid) - {keeper.pid}:
         with suppress(ProcessLookupError):  # it has ended with another one
             os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: keeper.exit_code() is not None)
+    wait_for(lambda: keeper.exit_code() is not None)
     keeper.stop()
 
 
@@ -56,7 +57,7 @@ def test_postgresql_comes_back_after_a_kill(home: Path) -> None:
         assert connection.execute(sqlalchemy.text("select id from worlds")).scalars().all() == [7]
         members = family(server.pid)
     connection.invalidate()  # else its rollback is tried, and logged as an error, when it is collected: in any later test
-    assert eventually(lambda: not members & processes().keys())
+    wait_for(lambda: not members & processes().keys())
 
 
 def test_rabbitmq_leaves_nothing_running(home: Path) -> None:
@@ -65,8 +66,8 @@ def test_rabbitmq_leaves_nothing_running(home: Path) -> None:
         with Connection(server.ready_value) as connection:
             queue = connection.SimpleQueue("tasks")
             queue.put({"world": 7})
-            assert queue.get(timeout=10).payload == {"world": 7}
+            assert queue.get(timeout=60).payload == {"world": 7}
         members = family(server.pid)
         os.kill(server.pid, signal.SIGKILL)
         assert len(members) > 2
-        assert eventually(lambda: not members & processes().keys(), timeout=20)
+        wait_for(lambda: not members & processes().keys())

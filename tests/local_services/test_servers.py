@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pymongo import MongoClient
 
 from generia_assets.processes import Child, ChildFailedError, start
 from tests.conftest import python_module
+from tests.support.waiting import PATIENCE_S, wait_for
 
 pytestmark = pytest.mark.servers
 
@@ -42,15 +42,6 @@ def family(root: int) -> set[int]:
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return found
-
-
-def eventually(condition: Callable[[], bool], timeout: float = 10.0) -> bool:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def mongod_command(directory: Path) -> list[str | Path]:
@@ -108,7 +99,7 @@ def test_dead_mongod_ends_its_keeper(tmp_path: Path) -> None:
     with start("mongod", mongod_command(tmp_path / "data"), log_path=tmp_path / "server.log") as server:
         (mongod,) = family(server.pid) - {server.pid}
         os.kill(mongod, signal.SIGKILL)
-        assert eventually(lambda: server.exit_code() is not None)
+        wait_for(lambda: server.exit_code() is not None)
         assert server.exit_code() == 1
         assert "mongod was ended by SIGKILL" in server.log_path.read_text()
 
@@ -118,7 +109,7 @@ def test_killed_keeper_takes_mongod_along(tmp_path: Path) -> None:
     with start("mongod", mongod_command(tmp_path / "data"), log_path=tmp_path / "server.log") as server:
         (mongod,) = family(server.pid) - {server.pid}
         os.kill(server.pid, signal.SIGKILL)
-        assert eventually(lambda: mongod not in processes())
+        wait_for(lambda: mongod not in processes())
 
 
 @pytest.mark.parametrize(
@@ -162,7 +153,7 @@ time.sleep(600)
             assert len(servers) == 3  # mongod's keeper, mongod, the broker
         finally:
             parent.send_signal(signal.SIGKILL)
-    assert eventually(lambda: not servers & processes().keys())
+    wait_for(lambda: not servers & processes().keys())
 
 
 def round_trip(bootstrap_servers: str, topic: str, **client_options: Any) -> dict[int, list[bytes]]:
@@ -172,7 +163,7 @@ def round_trip(bootstrap_servers: str, topic: str, **client_options: Any) -> dic
     partition_of: dict[bytes, int] = {}
     for number in range(30):
         key, value = b"world-%d" % (number % 10), b"message-%d" % number
-        record = producer.send(topic, key=key, value=value).get(timeout=20)
+        record = producer.send(topic, key=key, value=value).get(timeout=PATIENCE_S)
         assert partition_of.setdefault(key, record.partition) == record.partition
         sent.setdefault(record.partition, []).append(value)
         assert record.offset == len(sent[record.partition]) - 1
@@ -184,7 +175,7 @@ def round_trip(bootstrap_servers: str, topic: str, **client_options: Any) -> dic
         consumer.seek(partition, 1)
     read: dict[int, list[bytes]] = {number: [] for number in sent}
     missing = 30 - len(partitions)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while missing > 0 and time.monotonic() < deadline:
         for partition, records in consumer.poll(timeout_ms=500).items():
             read[partition.partition].extend(record.value for record in records)
@@ -214,7 +205,7 @@ def test_apache_kafka_comes_back_with_its_data(apache_kafka: str, tmp_path: Path
     partition = TopicPartition("generia-tasks", 0)
     with start("kafka", command, log_path=tmp_path / "server.log", timeout=90) as server:
         producer = KafkaProducer(bootstrap_servers=server.ready_value)
-        producer.send(partition.topic, b"kept", partition=partition.partition).get(timeout=20)
+        producer.send(partition.topic, b"kept", partition=partition.partition).get(timeout=PATIENCE_S)
         producer.close()
         stops_whole(server, 2)
     with start("kafka", command, log_path=tmp_path / "server.log", timeout=90) as server:

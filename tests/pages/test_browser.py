@@ -18,8 +18,9 @@ from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder, feed_page
 from tests.support.pages_site import a_browser, a_page, serving
 from tests.support.pages_world import DELETED_KEY, SCRIPT, MadeUp
+from tests.support.waiting import PATIENCE_S
 
-expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
+expect.set_options(timeout=PATIENCE_S * 1000)
 MANY_POSTS = 10_000
 MOST_BYTES = 2_000_000
 """What a page of the feed of many posts may weigh when it opens, pictures included."""

@@ -14,8 +14,9 @@ from generia_assets.durable.status import State
 from generia_assets.queries.people import PEOPLE_PAGE
 from tests.support.pages_site import Site, a_browser, a_page, a_site, serving
 from tests.support.pages_world import SCRIPT, MadeUp
+from tests.support.waiting import PATIENCE_S
 
-expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
+expect.set_options(timeout=PATIENCE_S * 1000)
 MOST_POSTS = 300
 """In a page that only grows (static/pages.js)."""
 

@@ -68,7 +68,7 @@ def test_only_known_hosts_are_answered(request: pytest.FixtureRequest, which: st
     """A name that leads here without our knowledge is refused, so that no page of a stranger can read what is here."""
     here = request.getfixturevalue(which)
     named = host.format(here=here, port=here.rpartition(":")[2])
-    assert requests.get(f"http://{here}/", headers={"host": named}, timeout=20).status_code == status
+    assert requests.get(f"http://{here}/", headers={"host": named}, timeout=60).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_only_known_hosts_are_answered(request: pytest.FixtureRequest, which: st
 def test_no_other_page_orders(webserver: str, method: str, path: str, headers: dict[str, str], body: str, status: int) -> None:
     """What can change something is taken from the pages served here, from programs, and from no other page."""
     sent = {name: value.format(here=webserver) for name, value in headers.items()}
-    assert requests.request(method, f"http://{webserver}{path}", headers=sent, data=body, timeout=20).status_code == status
+    assert requests.request(method, f"http://{webserver}{path}", headers=sent, data=body, timeout=60).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_web_socket_is_the_pages_own(webserver: str, origin: str, status: int)
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Protocol: graphql-ws",
     ]
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
         assert int(connection.recv(4096).split()[1]) == status
 

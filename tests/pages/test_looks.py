@@ -13,8 +13,9 @@ from generia_assets.durable.status import State
 from generia_assets.pages.texts import HUES
 from tests.support.pages_site import SCHEMES, SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site
 from tests.support.pages_world import DELETED_KEY, MadeUp
+from tests.support.waiting import PATIENCE_S
 
-expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
+expect.set_options(timeout=PATIENCE_S * 1000)
 WAITING = {"api": "llm", "reason": "quota", "since": "2026-01-01T00:00:00Z"}
 CUT_OFF = """width => [...document.querySelectorAll('main :is(h1, h2, h3, p, li, dd, dt, span, a, pre)')]
     .filter(one => one.innerText?.trim() && !one.closest('[tabindex="0"], .unseen'))

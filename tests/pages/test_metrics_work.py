@@ -18,8 +18,7 @@ from generia_assets.durable.figures import (
 )
 from generia_assets.durable.indexes import ensure_indexes
 from generia_assets.durable.status import State
-from generia_assets.pages.metric_sections import SECTIONS
-from generia_assets.pages.metrics import Metrics
+from generia_assets.pages.metrics import SECTIONS, Metrics
 from generia_assets.queries import fleet_work
 from generia_assets.queries.fleet import WORLDS_LOOKED_AT
 from resources.gemini.model_resolver import Retired

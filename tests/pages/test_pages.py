@@ -61,7 +61,7 @@ def keys_in(html: str) -> list[str]:
 def test_every_answer_forbids_what_pages_do_not_need(site: str, world: MadeUp) -> None:
     """Pages, styles, pictures and errors alike: no script but our file, no guessing of types, no frames; no script in a page."""
     for path in ("/", f"/worlds/{world.world_id}", "/static/pages.js", f"/media/{world.world_id}/icon/one.png", "/nowhere"):
-        headers = requests.get(site + path, timeout=10).headers
+        headers = requests.get(site + path, timeout=60).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy and "script-src 'self'" in policy and "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
@@ -69,6 +69,16 @@ def test_every_answer_forbids_what_pages_do_not_need(site: str, world: MadeUp) -
     html = get(f"{site}/worlds/{world.world_id}").text
     assert re.findall(r"<script(?![^>]*\bsrc=)", html) == []
     assert re.findall(r"<[^>]+\son\w+=", re.sub(r"&lt;.*?&gt;", "", html)) == []
+
+
+def test_texts_come_compressed(site: str, world: MadeUp) -> None:
+    """Pages, styles and scripts come compressed to who takes that; pictures never."""
+    page, picture = f"/worlds/{world.world_id}", f"/media/{world.world_id}/icon/one.png"
+    for path, encoding in ((page, "gzip"), ("/static/style.css", "gzip"), ("/static/pages.js", "gzip"), (picture, None)):
+        assert get(site + path).headers.get("content-encoding") == encoding, path
+    plain = requests.get(site + page, headers={"accept-encoding": "identity"}, timeout=10)
+    assert "content-encoding" not in plain.headers
+    assert plain.text == get(site + page).text
 
 
 @pytest.mark.parametrize(
@@ -83,7 +93,7 @@ def test_files_come_from_their_folder_alone(site: str, media: Path, path: str) -
     link = media / "link.png"
     if not link.is_symlink():
         link.symlink_to(media.parent / "secret.png")
-    with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), timeout=10) as raw:  # as it stands, not tidied up
+    with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), timeout=60) as raw:  # as it stands, not tidied up
         raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: raw.recv(65_536), b""))
     assert answer.startswith(b"HTTP/1.1 404")
@@ -107,7 +117,7 @@ def test_a_world_has_pages_under_each_word_that_means_it(site: str, database: An
     at = f"/worlds/{shown.world_id}"
     for word in ("Mothball%20Town", shown.world_id[:20], "last"):
         for page in ("", "/people", "/characters/c0001?order=newest", "/tags/a%2Fb%3F"):
-            answer = requests.get(f"{site}/worlds/{word}{page}", timeout=10, allow_redirects=False)
+            answer = requests.get(f"{site}/worlds/{word}{page}", timeout=60, allow_redirects=False)
             assert (answer.status_code, answer.headers["location"]) == (307, f"{at}{page}".replace("%2F", "/"))
     for word in ("moth", "mot(", "a%00b", "m" * 40_000):
         assert 'href="/"' in get(f"{site}/worlds/{word}", 404).text

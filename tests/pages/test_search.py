@@ -20,8 +20,9 @@ from generia_assets.queries.feed import FeedOrder
 from generia_assets.queries.search import MOST_FOUND, PostQuery, found_keys, terms
 from tests.support.pages_site import Site, a_browser, a_page, a_site, get
 from tests.support.pages_world import MadeUp
+from tests.support.waiting import PATIENCE_S
 
-expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
+expect.set_options(timeout=PATIENCE_S * 1000)
 TEXTS = {
     0: "Zürich's CAFÉ opens",
     1: "Ёлка стоит у реки",

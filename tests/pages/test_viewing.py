@@ -17,8 +17,9 @@ from generia_assets.pages.app import Source, pages_app
 from generia_assets.pages.gallery import write_gallery
 from tests.support.pages_site import SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site
 from tests.support.pages_world import DELETED_KEY, SCRIPT, MadeUp
+from tests.support.waiting import PATIENCE_S
 
-expect.set_options(timeout=20_000)  # of a machine that does ten other things; what is looked for comes in a fraction of a second
+expect.set_options(timeout=PATIENCE_S * 1000)
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "reduced_motion": "reduce"}
 
 
@@ -105,6 +106,7 @@ def test_a_picture_is_seen_in_its_own_size(phone: Page, site: Site, world: MadeU
     phone.locator("a.picture").first.tap()
     stage, image = phone.locator(".zoom .stage"), phone.locator(".zoom img")
     expect(stage).to_be_visible()
+    image.evaluate("image => image.decode()")
     assert stage.evaluate("stage => stage.scrollWidth <= stage.clientWidth")
     image.tap()
     assert image.evaluate("image => [image.naturalWidth, image.getBoundingClientRect().width]") == [1024, 1024]
@@ -175,6 +177,7 @@ def test_arrows_turn_the_way_that_is_read(browser: Browser, site: Site) -> None:
         assert counts == ["2 / 2", "1 / 2"]
         assert page.locator(".zoom .close").evaluate("one => one.getBoundingClientRect().left") < 100
         page.keyboard.press("Escape")
+        page.wait_for_function(DIALOG_IS_LEFT)
         page.keyboard.press("?")
         expect(page.locator(".keys dt").first).to_have_text("j ←")
 
@@ -221,16 +224,16 @@ def test_a_shared_link_has_a_preview(site: Site, world: MadeUp) -> None:
         "/characters/c0002": {"type": "profile", "title": title, "image": f"{media}/avatars/one.png"},
         "/posts/c0002-p0000": {"type": "article", "title": title, "image": f"{media}/posts/one.png"},
     }.items():
-        html = requests.get(site.page_of(world, path), timeout=10).text
+        html = requests.get(site.page_of(world, path), timeout=60).text
         tags = preview(html)
         assert tags | expected == tags, path
         assert tags["url"] == site.page_of(world, path)
         assert f'<link rel="canonical" href="{site.page_of(world, path)}">' in html
         assert "<script>document" not in html
     assert "tortoise c0002-p0000" in tags["description"]
-    tags = preview(requests.get(site.page_of(world, f"/posts/{DELETED_KEY}"), timeout=10).text)
+    tags = preview(requests.get(site.page_of(world, f"/posts/{DELETED_KEY}"), timeout=60).text)
     assert tags["description"] == "Deleted content." and "image" not in tags
-    assert preview(requests.get(site.page_of(world, "/posts/none"), timeout=10).text) == {}
+    assert preview(requests.get(site.page_of(world, "/posts/none"), timeout=60).text) == {}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def site(the_worlds: Worlds, mongodb_uri: str) -> Iterator[str]:
 def test_a_posts_page_tells_where_it_came_from(worlds: Worlds, world: str, site: str) -> None:
     """The order, the idea, the exact prompts and answers, model, tokens and price; the user's script in them is text."""
     brief, post = worlds.documents("post_briefs", world)[0], worlds.documents("posts", world)[0]
-    html = requests.get(f"{site}/{world}/posts/{post.key}", timeout=10).text
+    html = requests.get(f"{site}/{world}/posts/{post.key}", timeout=60).text
     for said in (SCRIPT, brief.idea, post.content.split("\n")[0], asked_at(worlds.settings.gemini_model, now()).id):
         assert str(escape(said)).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in html
     for step in (
@@ -55,18 +55,18 @@ def test_a_posts_page_tells_where_it_came_from(worlds: Worlds, world: str, site:
 
 def test_a_finished_worlds_pages_have_everything_it_has(worlds: Worlds, world: str, site: str) -> None:
     """Every person and post, under the ids of the platform, with pictures that are there."""
-    html = requests.get(f"{site}/{world}", timeout=10).text
+    html = requests.get(f"{site}/{world}", timeout=60).text
     assert html.count("<li data-character=") == USERS
     for image in worlds.documents("post_images", world):
         assert f'data-post-id="{image.post_id}"' in html
-        assert requests.get(f"{site[:-7]}/{image.image.url}", timeout=10).headers["content-type"].startswith("image/")
+        assert requests.get(f"{site[:-7]}/{image.image.url}", timeout=60).headers["content-type"].startswith("image/")
 
 
 def test_the_live_feed_tells_what_the_generator_told(world: str, site: str) -> None:
     """Read from the first event on: everybody and every post once, numbered, and the end; from the last on nothing but an end."""
     told: Counter[str] = Counter()
     numbers, keys = [], []
-    with requests.get(f"{site}/{world}/live?after=0", stream=True, timeout=10) as live:
+    with requests.get(f"{site}/{world}/live?after=0", stream=True, timeout=60) as live:
         assert live.headers["content-type"].startswith("text/event-stream")
         for line in live.iter_lines(decode_unicode=True):
             name, _, value = line.partition(": ")
@@ -79,5 +79,5 @@ def test_the_live_feed_tells_what_the_generator_told(world: str, site: str) -> N
     assert (told["person"], told["post"], told["end"]) == (USERS, POSTS, 1)
     assert len(keys) == len(set(keys)) + told["portrait"] + told["replied"]
     assert numbers == list(range(1, len(numbers) + 1))
-    again = requests.get(f"{site}/{world}/live", headers={"Last-Event-ID": str(numbers[-1])}, timeout=10)
+    again = requests.get(f"{site}/{world}/live", headers={"Last-Event-ID": str(numbers[-1])}, timeout=60)
     assert again.status_code == 204

@@ -131,7 +131,7 @@ def test_the_code_server_logs_by_our_level(level):
         "    class server:\n"
         "        @staticmethod\n"
         "        def start(): logging.getLogger('sensors.somewhere').warning('a tick'); raise SystemExit(7)\n"
-        "code_server_classes().server.serve(Served)\n"
+        "code_server_classes()[1].serve(Served)\n"
     )
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LOG_LEVEL": level, "GENERIA_COLD_START": "1"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)

@@ -26,8 +26,10 @@ from generia_assets.queries.in_flight import BreakerView, breakers_not_closed, i
 from resources.gateway.breaker import BreakerState
 from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, connect_async
+from resources.settings import GatewaySettings
 from tests.support.command import Command
-from tests.support.worlds_in_process import wait_for, worlds_in_process
+from tests.support.waiting import PATIENCE_S, wait_for
+from tests.support.worlds_in_process import worlds_in_process
 
 WORLD = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10"
 LEASE = 0.6
@@ -56,7 +58,7 @@ async def board(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Cal
 
 async def shown(database: MongoDatabase, *expected: tuple[Api, BreakerState, int]) -> tuple[BreakerView, ...]:
     """What the board shows as soon as that is: API, state and number of runs of each breaker."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         found = breakers_not_closed(database)
         if [(one.api, one.state, one.runs) for one in found] == list(expected):
@@ -68,14 +70,14 @@ async def shown(database: MongoDatabase, *expected: tuple[Api, BreakerState, int
 async def test_each_process_speaks_for_itself(board: Callable[..., BreakerStatusStore], database: MongoDatabase) -> None:
     """That one process's breaker has closed, or its run has ended, does not hide that another's is open."""
     first, second = board("run-1", 60.0), board("run-2", 60.0)
-    first.breaker(Api.LLM)(OPEN, 30.0)
+    first.breaker(Api.LLM)(OPEN, 90.0)
     (alone,) = await shown(database, (Api.LLM, OPEN, 1))
-    second.breaker(Api.LLM)(OPEN, 5.0)
-    second.breaker(Api.IMAGE)(OPEN, 5.0)
+    second.breaker(Api.LLM)(OPEN, 30.0)
+    second.breaker(Api.IMAGE)(OPEN, 30.0)
     both = {one.api: one for one in await shown(database, (Api.IMAGE, OPEN, 1), (Api.LLM, OPEN, 2))}
     assert both["llm"].since == alone.since
     assert both["llm"].probe_at is not None
-    assert 0 < (both["llm"].probe_at - datetime.now(UTC)).total_seconds() <= 5
+    assert 0 < (both["llm"].probe_at - datetime.now(UTC)).total_seconds() <= 30
     first.breaker(Api.LLM)(CLOSED, 0.0)
     await shown(database, (Api.IMAGE, OPEN, 1), (Api.LLM, OPEN, 1))
     await second.aclose()
@@ -128,7 +130,7 @@ async def test_whoever_looks_is_told_which_breaker_is_open(
     (finding,) = [one for one in findings if one["part"] == "breaker llm"]
     assert finding["health"] == "note"
     assert told.match(finding["found"])
-    air = in_flight(database, WORLD, llm_limit=15, image_limit=10)
+    air = in_flight(database, WORLD, GatewaySettings(llm_concurrency=15, image_concurrency=10))
     out = io.StringIO()
     Console(file=out, width=120).print(world_panel(Snapshot(WorldStatus.model_validate(record), [], in_flight=air), [], prompt=""))
     assert told.search(out.getvalue())

@@ -156,13 +156,13 @@ def test_unreadable_records_hide_no_others(site: Site, mongodb_uri: str, broker:
     assert (status, {one["world_id"] for one in told if one.get("unreadable")}) == (0, ids)
     assert {one["world_id"]: one["history"] for one in told if "history" in one} == {good.world_id: False, "old": True}
 
-    page = requests.get(site.address, timeout=10)
+    page = requests.get(site.address, timeout=60)
     assert page.status_code == 200
     assert f'data-world="{good.world_id}"' in page.text
     assert 'data-world="old"' in page.text
     assert {one for one in ids if f'data-unreadable="{one}"' in page.text.replace("&#39;", "'")} == ids
 
-    figures = requests.get(f"{site.address}/metrics", timeout=10).text
+    figures = requests.get(f"{site.address}/metrics", timeout=60).text
     assert f"generia_unreadable_worlds {len(ids)}.0" in figures
     assert 'generia_worlds{state="history"} 1.0' in figures
     assert 'generia_measured{part="worlds"} 1.0' in figures
@@ -173,7 +173,7 @@ def test_unreadable_records_hide_no_others(site: Site, mongodb_uri: str, broker:
 
     status, _, err = cli.call("status", "odd-status")
     assert (status, "odd-status" in err, "status: Input should be" in err) == (1, True, True)
-    assert requests.get(f"{site.address}/worlds/odd-status", timeout=10).status_code == 404
+    assert requests.get(f"{site.address}/worlds/odd-status", timeout=60).status_code == 404
 
 
 @pytest.mark.case("E3")
@@ -211,7 +211,7 @@ def test_history_is_shown_and_never_taken_up(site: Site, mongodb_uri: str, tmp_p
         assert status in (0, 1), (words, err)
         assert "Traceback" not in err
     assert "kept as history" in cli.call("status", "old")[1]
-    page = requests.get(f"{site.address}/worlds/old", timeout=10)
+    page = requests.get(f"{site.address}/worlds/old", timeout=60)
     assert (page.status_code, "Made by the former worker" in page.text) == (200, True)
     assert len(newest(database, "old", 10, calls=True)) == 2
 
@@ -228,12 +228,12 @@ def test_documents_that_cannot_be_read_are_named_on_the_page(site: Site, mongodb
         {"_id": "odd", "world_id": world.world_id, "generation": 5, "type": ["x"], "status": "completed"}
     )
     site.database[HISTORY].insert_one({"_id": "odd", "world_id": world.world_id, "labels": "none", "created_at": "soon"})
-    feed = requests.get(site.page_of(world), timeout=10)
+    feed = requests.get(site.page_of(world), timeout=60)
     assert feed.status_code == 200
     assert feed.text.count('<article class="post') == 5  # c0001 had two posts, and one picture's record is damaged
     assert feed.text.count("data-unreadable=") == 2
     for path in ("/people", "/about", "/characters/c0002", "/posts/c0002-p0001", "/characters/c0001", "/posts/c0002-p0000"):
-        assert requests.get(site.page_of(world, path), timeout=10).status_code in (200, 404), path
+        assert requests.get(site.page_of(world, path), timeout=60).status_code in (200, 404), path
     assert b"generia_measured" in Metrics(database_of(site, mongodb_uri)).text()
 
 
@@ -254,8 +254,8 @@ def test_pages_and_lists_bear_a_collection_of_anything(site: Site, mongodb_uri: 
     status, out, err = cli.call("list", "--json")
     assert (status, len(out.splitlines())) == (0, len(found)), err
     assert cli.call("list", "--limit", "1000")[0] == 0
-    assert requests.get(site.address, timeout=10).status_code == 200
-    assert 'generia_measured{part="worlds"} 1.0' in requests.get(f"{site.address}/metrics", timeout=10).text
+    assert requests.get(site.address, timeout=60).status_code == 200
+    assert 'generia_measured{part="worlds"} 1.0' in requests.get(f"{site.address}/metrics", timeout=60).text
     for record in found[::3]:
-        assert requests.get(f"{site.address}/worlds/{record['_id']}", timeout=10).status_code in (200, 404)
+        assert requests.get(f"{site.address}/worlds/{record['_id']}", timeout=60).status_code in (200, 404)
         assert cli.call("status", record["_id"])[0] in (0, 1)

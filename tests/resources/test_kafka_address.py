@@ -13,6 +13,7 @@ from resources.kafka.network import REFUSED_MS, Network
 from resources.kafka.producer import EventProducer
 from resources.kafka.settings import KafkaSettings
 from tests.support.kafka_stand_in import kafka_threads
+from tests.support.waiting import wait_for
 
 SECRET = "a-word-of-the-tests"
 
@@ -36,14 +37,14 @@ def test_a_peer_that_never_answers_the_handshake_is_left() -> None:
         began = time.monotonic()
         with pytest.raises(KafkaUnavailableError, match="the TLS handshake was not answered"):
             EventProducer(KafkaAddress(chosen, connect_s=0.5))
-    assert time.monotonic() - began < 3
-    assert kafka_threads() <= before
+    assert time.monotonic() - began < 15
+    wait_for(lambda: kafka_threads() <= before)
 
 
 def test_nobody_at_the_address() -> None:
     """A port that nobody listens at is said as such, with what to do."""
     with pytest.raises(KafkaUnavailableError, match=r"127\.0\.0\.1:9 did not answer \(.*ECONNREFUSED\)\. Start a broker"):
-        EventProducer(KafkaAddress(KafkaSettings(kafka_bootstrap_servers="127.0.0.1:9"), connect_s=0.3))
+        EventProducer(KafkaAddress(KafkaSettings(kafka_bootstrap_servers="127.0.0.1:9"), connect_s=1.0))
 
 
 def test_the_producers_thread_does_not_run_round_and_round() -> None:
@@ -53,8 +54,8 @@ def test_the_producers_thread_does_not_run_round_and_round() -> None:
         network._manager.refusals["bootstrap-0"] = SaslAuthenticationFailedError("no")
         network.maybe_connect("bootstrap-0", wakeup=False)
         assert network.connection_delay("bootstrap-0") == REFUSED_MS
-        network._manager._backoff["bootstrap-1"] = (1, time.monotonic() + 2, 100)
-        assert 1900 < network.connection_delay("bootstrap-1") <= 2000
+        network._manager._backoff["bootstrap-1"] = (1, time.monotonic() + 60, 100)
+        assert 30_000 < network.connection_delay("bootstrap-1") <= 60_000
     finally:
         network.close()
 

@@ -29,7 +29,7 @@ from resources.gemini.model_resolver import ModelResolver
 from resources.gemini.models import dearest, model_profiles, profile_of
 from resources.settings import GatewaySettings
 from tests.support.durable_world import durable_world
-from tests.support.slots_tools import until
+from tests.support.waiting import until
 from tests.support.worlds_in_process import POSTS, USERS, Worlds, worlds_in_process
 
 OLD, NEW, LATER = "gemini-2.5-flash", "gemini-3.5-flash-lite", "gemini-3.8-flash"
@@ -200,18 +200,18 @@ async def first_calls(model: str, uri: str, database: str, gemini: str) -> Async
         )
         outside = ApiGateway(
             {Api.LLM: ApiPolicy(ConcurrencyLimiter(world.database.fleet, "llm", limit=15, lease_seconds=30), breaker)},
-            patience_seconds=10,
+            patience_seconds=60,
         )
-        client = GeminiClient(api_key="", base_url=gemini, timeout_seconds=10)
+        client = GeminiClient(api_key="", base_url=gemini, timeout_seconds=60)
         providers = Providers(
             outside,
             client,
             ModelResolver(model, world.database.fleet),
             images=cast("Any", None),
             platform=cast("Any", None),
-            timeouts={Api.LLM: 10},
+            timeouts={Api.LLM: 60},
             max_reasks=0,
-            outage_timeout=5,
+            outage_timeout=60,
         )
         account = BudgetLedger(run.database, run.commits, run.generation)
         tasks = [
@@ -271,7 +271,7 @@ async def test_models_that_replace_each_other_end_the_calls(
     assert model_profiles()[NEW].successor == older
     with EmulatorControl(gemini) as control:
         control.set_faults(retired={older: {"shape": "routed", "successor": NEW}})
-        async with first_calls(older, mongodb_uri, mongo_database_name, gemini) as writers, asyncio.timeout(10):
+        async with first_calls(older, mongodb_uri, mongo_database_name, gemini) as writers, asyncio.timeout(60):
             await writers[0].write(_PROMPT, _Line)
             control.set_faults(retired={NEW: {"shape": "not_found"}})
             with pytest.raises(FatalCallError, match="set GEMINI_MODEL"):

@@ -85,7 +85,7 @@ async def test_what_is_not_a_list_of_instances_is_an_outage(platform, control, h
 async def test_a_service_that_moved_is_found_again(platform, control, http):
     """After an outage Consul is asked before the next call, so a call reaches the new instance at once."""
     settings = PlatformSettings.model_validate(
-        {"platform": "grpc", "consul_address": platform[1].removeprefix("http://"), "platform_timeout_seconds": 2.0}
+        {"platform": "grpc", "consul_address": platform[1].removeprefix("http://"), "platform_timeout_seconds": 30.0}
     )
     world_id = str(uuid.uuid4())
     control.add_world(world_id)

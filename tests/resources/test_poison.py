@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import count
 
 import pytest
@@ -39,7 +40,7 @@ async def slots(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Con
 
 
 @asynccontextmanager
-async def a_way(slots: ConcurrencyLimiter, *, patience_seconds: float = 5.0) -> AsyncIterator[tuple[ApiGateway, ApiPolicy]]:
+async def a_way(slots: ConcurrencyLimiter, *, patience_seconds: float = 60.0) -> AsyncIterator[tuple[ApiGateway, ApiPolicy]]:
     config = GatewaySettings(
         breaker_open_seconds=0.05,
         breaker_open_max_seconds=0.1,
@@ -71,7 +72,7 @@ async def seldom() -> Answer[str]:
 
 
 def a_call(send: Send, *, control: Send | None = None, timeout_seconds: float = 5.0) -> Call[str]:
-    asked = None if control is None else Call(Api.LLM, CONTROL, "task", 1, {}, control)
+    asked = None if control is None else partial(Call, Api.LLM, CONTROL, "task", 1, {}, control)
     return Call(Api.LLM, "post", "task", 1, {}, send, timeout_seconds=timeout_seconds, control=asked)
 
 
@@ -96,7 +97,7 @@ async def test_a_call_that_is_alone_is_compared_with_its_control(
     slots: ConcurrencyLimiter, send: Send, control: Send | None, ends: str
 ) -> None:
     """The last call of a world fails if the API answers at all; if nobody knows, or it does not, the call waits."""
-    async with a_way(slots, patience_seconds=1.5) as (outside, _):
+    async with a_way(slots, patience_seconds=60.0 if ends == "poisonous" else 1.0) as (outside, _):
         assert await made(outside, a_call(send, control=control, timeout_seconds=0.05)) == ends
 
 
@@ -130,7 +131,7 @@ async def test_a_call_that_never_fits_into_its_quota_fails_when_patience_ends(
     slots: ConcurrencyLimiter, others: Callable[[], Awaitable[Answer[str]]], ends: str, may_last: bool
 ) -> None:
     """While others are answered, whoever meets nothing but 429 is itself the cause; in a real shortage all wait."""
-    async with a_way(slots, patience_seconds=1.0) as (outside, _):
+    async with a_way(slots, patience_seconds=3.0 if may_last else 1.0) as (outside, _):
         large = asyncio.create_task(outside.call(a_call(slower, control=fine), RecordingAccount()))
         while not large.done():
             with suppress(CallError, TimeoutError):

@@ -8,7 +8,8 @@ import pytest
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE
 from resources.mongodb.connection import connect_async
-from tests.support.slots_tools import Gauge, backlog, until
+from tests.support.slots_tools import Gauge, backlog
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -61,9 +62,10 @@ async def test_a_refusal_without_a_lift_before_it_still_cuts_by_a_quarter(slots)
 class Provider:
     """Lets so many calls through at once and refuses the others after a moment."""
 
-    def __init__(self, slots, allowed):
+    def __init__(self, slots, allowed, *, again_after=0.3):
         self.slots = slots
         self.allowed = allowed
+        self.again_after = again_after
         self.now = self.refused = 0
 
     async def call(self):
@@ -79,7 +81,7 @@ class Provider:
                     return
                 self.refused += 1
                 self.slots.limited(started_at=sent, retry_after=None)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(self.again_after)
 
 
 @pytest.mark.case("A25")
@@ -93,10 +95,9 @@ async def test_a_burst_of_refusals_finds_the_ceiling_at_once(slots):
 @pytest.mark.case("A25")
 async def test_refusals_of_calls_that_were_in_flight_together_leave_half_at_least(slots):
     """A quota that is used up refuses every call; that says nothing about how many may be made at once."""
-    provider = Provider(slots, allowed=0)
+    provider = Provider(slots, allowed=0, again_after=3600)
     calls = [asyncio.create_task(provider.call()) for _ in range(16)]
-    await until(lambda: provider.refused == 16)
-    await asyncio.sleep(0.1)
+    await until(lambda: provider.refused == 16 and slots._refused_call is None)
     assert slots.view.ceiling == 8
     for call in calls:
         call.cancel()

@@ -8,7 +8,8 @@ import pytest
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE
 from resources.mongodb.connection import connect_async
-from tests.support.slots_tools import Gauge, backlog, until
+from tests.support.slots_tools import Gauge, backlog
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -51,12 +52,12 @@ async def test_a_burst_of_refusals_lowers_the_ceiling_once_for_the_whole_fleet(m
 async def test_a_lowered_ceiling_is_kept_even_with_a_backlog(make):
     """A busy process comes down to the lowered ceiling: it fills no slot above it again."""
     slots, gauge = make("a"), Gauge()
-    async with backlog(slots, 40, gauge=gauge):
+    async with backlog(slots, 40, gauge=gauge) as callers:
         await until(lambda: slots.view.in_use == 16)
         slots.limited(started_at=time.monotonic(), retry_after=None)
         await until(lambda: slots.view.ceiling == 12 and slots.view.in_use == 12)
-        gauge.most = 0
-        await asyncio.sleep(0.3)
+        gauge.most, before = 0, callers.calls
+        await until(lambda: callers.calls >= before + 120)
     assert gauge.most == 12
 
 
@@ -66,8 +67,8 @@ async def test_the_ceiling_never_falls_below_one(make, fleet):
     for _ in range(3):
         slots.limited(started_at=await one_call(slots), retry_after=0.1)
         await until(lambda: slots.view.in_use == 0)
-        await asyncio.wait_for(one_call(slots), timeout=5)
-        await asyncio.wait_for(one_call(other), timeout=5)
+        await asyncio.wait_for(one_call(slots), timeout=PATIENCE_S)
+        await asyncio.wait_for(one_call(other), timeout=PATIENCE_S)
 
 
 async def test_twenty_five_successes_lift_a_lowered_ceiling_by_one_up_to_the_limit(make):

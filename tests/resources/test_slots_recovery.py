@@ -13,7 +13,8 @@ from generia_assets.settings import Settings
 from resources.gateway.concurrency import HOLD_SECONDS, RENEW_SECONDS, RISE_SECONDS, ConcurrencyLimiter
 from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE
 from resources.mongodb.connection import connect_async
-from tests.support.slots_tools import backlog, until
+from tests.support.slots_tools import backlog
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.case("S2")
 
@@ -73,11 +74,11 @@ async def test_time_without_a_refusal_heals(fleet: Any) -> None:
     await fallen(fleet)
     slots = process(fleet, rise_seconds=0.2, limit=6)
     slots._renew_seconds = 0.05
+    began = time.monotonic()
     async with backlog(slots, 8, seconds=0.5):  # a few calls, far from 25 to a step
-        await until(lambda: slots.view.in_use == 1)
-        began = time.monotonic()
+        await until(lambda: slots.view.in_use > 0)  # the fleet has answered
         await until(lambda: slots.view.ceiling == 6)
-        assert 4 * 0.2 - 0.1 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 4 * 0.2
     await slots.aclose()
 
 
@@ -85,7 +86,7 @@ async def test_time_without_calls_says_nothing(fleet: Any) -> None:
     """While a fleet waits because the provider demanded it, its ceiling stays where the refusal left it."""
     slots = process(fleet, rise_seconds=0.1)
     slots._renew_seconds = 0.05
-    slots.limited(started_at=await one_call(slots), retry_after=1.0)
+    slots.limited(started_at=await one_call(slots), retry_after=60.0)
     async with backlog(slots, 30):
         await until(lambda: slots.view.ceiling == 11)
         await asyncio.sleep(0.6)

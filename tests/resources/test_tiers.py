@@ -33,7 +33,7 @@ from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
 from tests.resources.test_outside import RecordingAccount
 from tests.support.gemini_server import FLASH, KEY, as_bytes, failed, question, said
-from tests.support.slots_tools import until
+from tests.support.waiting import PATIENCE_S, until
 
 USED = {"promptTokenCount": 1_000, "candidatesTokenCount": 100, "totalTokenCount": 1_100, "cachedContentTokenCount": 400}
 
@@ -131,7 +131,7 @@ def test_no_answer_costs_more_than_its_call_reserved(asked: CallTier, served: Ca
 @pytest.mark.parametrize("tier", CallTier)
 async def test_the_emulator_serves_a_tier_as_it_is_asked_for(gemini: str, tier: CallTier) -> None:
     """The field is on the request beside the configuration, and the answer names the tier in body and bill."""
-    client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5)
+    client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=60)
     answer = await client.ask(at(tier), model_profiles()["gemini-3.5-flash-lite"])
     await client.aclose()
     with EmulatorControl(gemini) as control:
@@ -148,8 +148,8 @@ async def test_flex_has_a_time_out_of_its_own(gemini: str) -> None:
     """An answer at flex may take longer than one at standard ever may, and ends after its own time."""
     with EmulatorControl(gemini) as control:
         control.set_faults(latency=0.1, flex_slower=6)
-    patient = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=0.4, flex_timeout_seconds=5)
-    hasty = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5, flex_timeout_seconds=0.4)
+    patient = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=0.4, flex_timeout_seconds=60)
+    hasty = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=60, flex_timeout_seconds=0.4)
     assert (await patient.ask(at(CallTier.FLEX), FLASH)).value is not None
     with pytest.raises(CallTimeoutError):
         await hasty.ask(at(CallTier.FLEX), FLASH)
@@ -277,7 +277,7 @@ async def test_calls_at_once_hold_over_all_tiers_and_some_stay_free_of_slow_ones
     under_way = asyncio.gather(*(way.gateway.call(call, way.account) for call in flex))
     await until(lambda: len(running) == 4)
     quick_calls = [Call(Api.LLM, "post", "task", 9, {}, quick) for _ in range(8)]
-    assert await asyncio.wait_for(asyncio.gather(*(way.gateway.call(call, way.account) for call in quick_calls)), 3)
+    assert await asyncio.wait_for(asyncio.gather(*(way.gateway.call(call, way.account) for call in quick_calls)), PATIENCE_S)
     assert len(running) == 4
     assert way.policy.limiter.view.in_use == 4
     go.set()

@@ -19,6 +19,7 @@ from resources.kafka.dead_letters import last_letters
 from resources.kafka.producer import Event, EventProducer
 from sensors.messages import read_message
 from tests.support.kafka_stand_in import kafka_address
+from tests.support.waiting import PATIENCE_S
 
 CLIENTS = {
     "kafka-python": ("docs/clients/kafka_python.py", sys.executable),
@@ -44,17 +45,19 @@ def test_a_snippet_sends_an_order_and_reads_events(broker: str, client: str) -> 
         def tell(world_id: str, *event_types: str) -> None:
             for event_type in event_types:
                 event = json.dumps({"event_type": event_type, "world_id": world_id}).encode()
-                producer.send(Event(topics["generia-progress"], world_id.encode(), event)).wait(10)
+                producer.send(Event(topics["generia-progress"], world_id.encode(), event)).wait(PATIENCE_S)
 
         tell("another", "world_created", "completed")
         environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker}
         run = [program, "-c", snippet]
         with subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            (sent,) = wait_for("the order", lambda: last_letters(address, topics["generia-tasks"], None) or None, seconds=30)
+            (sent,) = wait_for(
+                "the order", lambda: last_letters(address, topics["generia-tasks"], None) or None, seconds=PATIENCE_S
+            )
             order = read_message(sent.value)
             assert isinstance(order, Order)
             tell(order.world_id, "world_created", "post_created", "completed")
-            printed, errors = process.communicate(timeout=40)
+            printed, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
     if client == "kcat":
         assert "world_created" in printed

@@ -36,6 +36,7 @@ from tests.support.kafka_stand_in import (
     sensor_settings,
     with_its_checksum,
 )
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_every_codec_is_read(ticks: Ticks, codec: str) -> None:
     messages = [order() for _ in range(3)]
     for message in messages:
         producer.produce(ticks.kafka.settings.kafka_tasks_topic, one_by_one(message) + b" " * 500, partition=2)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
     assert run_keys(ticks.tick()) == [message["task_id"] for message in messages]
 
 
@@ -188,7 +189,7 @@ def test_a_header_of_any_name_is_no_obstacle(ticks: Ticks, name: bytes) -> None:
 def send_at(kafka_servers: str, topic: str, *sent: tuple[datetime, dict[str, Any]], api_version: tuple[int, ...] | None) -> None:
     producer = KafkaProducer(bootstrap_servers=kafka_servers, api_version=api_version)
     for at, message in sent:
-        producer.send(topic, one_by_one(message), key=b"one", timestamp_ms=int(at.timestamp() * 1000)).get(10)
+        producer.send(topic, one_by_one(message), key=b"one", timestamp_ms=int(at.timestamp() * 1000)).get(PATIENCE_S)
     producer.close()
 
 
@@ -270,25 +271,25 @@ def test_records_of_an_aborted_transaction_are_not_read(apache_ticks: Ticks) -> 
     producer = Producer(
         {"bootstrap.servers": ticks.kafka.settings.kafka_bootstrap_servers, "transactional.id": topic, "log_level": 0}
     )
-    producer.init_transactions(20)
+    producer.init_transactions(PATIENCE_S)
 
     def transaction(*messages: dict[str, Any]) -> None:
         producer.begin_transaction()
         for message in messages:
             producer.produce(topic, one_by_one(message))
-        producer.flush(10)
+        producer.flush(PATIENCE_S)
 
     committed, aborted, open_yet = order(), order(), order()
     transaction(committed)
-    producer.commit_transaction(10)
+    producer.commit_transaction(PATIENCE_S)
     transaction(aborted, order())
-    producer.abort_transaction(10)
+    producer.abort_transaction(PATIENCE_S)
     assert run_keys(ticks.tick()) == [committed["task_id"]]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while ticks.offsets() != {"0": 5} and time.monotonic() < deadline:  # one, a marker, two, a marker
         assert run_keys(ticks.tick()) == []
     assert ticks.offsets() == {"0": 5}
     transaction(open_yet)
     assert run_keys(ticks.tick()) == []
-    producer.commit_transaction(10)
+    producer.commit_transaction(PATIENCE_S)
     assert run_keys(ticks.tick()) == [open_yet["task_id"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
 
 from resources.mongodb.connection import MongoResource
 from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.apache_kafka
 
@@ -55,9 +55,7 @@ def test_partitions_added_later_are_read_from_their_start(ticks: Ticks, admin: K
     send(ticks.kafka, order())
     ticks.tick()
     admin.create_partitions({topic: NewPartitions(total_count=4)})
-    deadline = time.monotonic() + 10
-    while len(admin.describe_topics([topic])[0]["partitions"]) < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: len(admin.describe_topics([topic])[0]["partitions"]) == 4)
     messages = [order() for _ in range(12)]
     for message in messages:
         send(ticks.kafka, message, key=str(message["world_id"]).encode())
@@ -71,6 +69,7 @@ def test_a_topic_made_anew_loses_no_message(ticks: Ticks, admin: KafkaAdminClien
     ticks.tick()
     topic = ticks.kafka.settings.kafka_tasks_topic
     admin.delete_topics([topic])
+    wait_for(lambda: topic not in admin.list_topics())
     assert ticks.tick().skip_message == f"topic {topic} does not exist yet"
     create(admin, topic)
     messages = [order(), order(), order()]
@@ -122,10 +121,7 @@ def test_lag_tools_see_the_offsets_one_tick_late(ticks: Ticks) -> None:
         bootstrap_servers=ticks.kafka.settings.kafka_bootstrap_servers, group_id=ticks.kafka.settings.kafka_group_id
     )
     try:
-        deadline = time.monotonic() + 10
         partition = TopicPartition(ticks.kafka.settings.kafka_tasks_topic, 0)
-        while (committed := consumer.committed(partition)) is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert committed == 2
+        assert wait_for(lambda: consumer.committed(partition)) == 2
     finally:
         consumer.close(autocommit=False)

@@ -16,6 +16,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 
 from generia_assets.durable.orders.decisions import TASK_TAG
 from tests.support.kafka_stand_in import kafka_resource, order, send
+from tests.support.waiting import PATIENCE_S
 
 QUEUED = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}}
 LOCATION = ModuleTarget("tests.support.kafka_stand_in", "from_environment", None, "stand_in")
@@ -46,7 +47,7 @@ def workspace(
 def tick(workspace: IWorkspaceProcessContext) -> None:
     """Let the daemon evaluate the sensor once; it leaves a sensor alone within its minimum interval of one second."""
     before = ticks(workspace)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while ticks(workspace) == before and time.monotonic() < deadline:
         list(execute_sensor_iteration(workspace, logging.getLogger("daemon"), None, None))
         time.sleep(0.05)

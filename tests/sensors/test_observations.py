@@ -143,4 +143,4 @@ def test_a_platform_whose_services_do_not_serve_is_named_service_by_service(
     assert said in health
     began = time.monotonic()
     assert observe(database, settings, cursor, NOW + timedelta(seconds=5))[0] == []
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10

@@ -114,7 +114,7 @@ def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(
         {"status": "in_progress", "generation": "g1", "parked": {"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
         {"status": "pending", "parked": {"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
         {"status": "failed", "generation": "g1", "parked": {"kind": "budget", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
-        {"status": "in_progress", "generation": "g1", "owner": owner("alive", expired=-LONG_AGO)},
+        {"status": "in_progress", "generation": "g1", "owner": owner("alive", expired=-24 * LONG_AGO)},
         {"status": "in_progress", "generation": "g1", "owner": owner("dead"), "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
         {"status": "pending", "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
         {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2999, 1, 1, tzinfo=UTC)}},

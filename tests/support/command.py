@@ -51,7 +51,7 @@ class Command:
             text=True,
         )
 
-    def run(self, *arguments: str, timeout: float = 100) -> tuple[int, str, str]:
+    def run(self, *arguments: str, timeout: float = 240) -> tuple[int, str, str]:
         """Run a command to its end: exit status, standard output, standard error."""
         process = self.start(*arguments)
         try:

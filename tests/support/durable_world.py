@@ -157,14 +157,14 @@ class DurableWorld:
             session or self.client.start_session(),
             lease_seconds=lease_seconds,
             run_is_over=lambda former: over,
-            outage_timeout=5,
+            outage_timeout=60,
         )
 
     async def run(self, run_id: str = "run-1") -> Run:
         """A run that takes the world at once, whoever has it."""
         session = self.client.start_session()
         fence = await self.take(run_id, session=session)
-        commits = Commits(session, self.database, fence, outage_timeout=5)
+        commits = Commits(session, self.database, fence, outage_timeout=60)
         self._stack.push_async_callback(commits.aclose)
         return Run(fence, commits, self.database)
 

@@ -34,7 +34,7 @@ class Village(BaseModel):
 
 
 @asynccontextmanager
-async def sdk(base_url: str, *, key: str = "test-key", patience: float = 10.0) -> AsyncIterator[genai.Client]:
+async def sdk(base_url: str, *, key: str = "test-key", patience: float = 60.0) -> AsyncIterator[genai.Client]:
     """Google's own client, asking the emulator instead. ``patience`` in seconds."""
     # As the product's transport: else the SDK takes aiohttp where that is installed.
     http = httpx2.AsyncClient(timeout=patience, trust_env=False)

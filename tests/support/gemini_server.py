@@ -79,7 +79,7 @@ class Served:
 
 
 @asynccontextmanager
-async def provider(status: str, body: object, *headers: str, timeout_seconds: float = 5) -> AsyncIterator[Served]:
+async def provider(status: str, body: object, *headers: str, timeout_seconds: float = 60) -> AsyncIterator[Served]:
     """Serve this answer on loopback."""
     content = as_bytes(body)
 

@@ -37,6 +37,7 @@ from tests.support.dagster_internals import (
     SensorExecutionData,
     a_run,
 )
+from tests.support.waiting import PATIENCE_S
 
 
 def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:
@@ -109,11 +110,11 @@ def send(kafka: KafkaResource, *values: Mapping[str, object] | bytes, key: bytes
     with kafka.producer() as producer:
         for value in values:
             data = value if isinstance(value, bytes) else json.dumps(value).encode()
-            producer.send(Event(kafka.settings.kafka_tasks_topic, key, data)).wait(5)
+            producer.send(Event(kafka.settings.kafka_tasks_topic, key, data)).wait(PATIENCE_S)
 
 
 def dead_letters(kafka: KafkaResource, expected: int) -> list[ConsumerRecord]:
-    """What lies in the dead letters' topic, once there are ``expected`` of them or ten seconds have passed."""
+    """What lies in the dead letters' topic, once there are ``expected`` of them, or after a time in which they would have come."""
     options = kafka.address.options() | {"max_partition_fetch_bytes": 64 * 1024 * 1024}
     with contextmanager(_closing)(KafkaConsumer(**options)) as consumer:
         names = [
@@ -125,7 +126,7 @@ def dead_letters(kafka: KafkaResource, expected: int) -> list[ConsumerRecord]:
         consumer.assign(names)
         consumer.seek_to_beginning()
         found: list[ConsumerRecord] = []
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline and len(found) < expected:
             for records in consumer.poll(timeout_ms=200).values():
                 found += records
@@ -219,7 +220,7 @@ def send_batch(kafka: KafkaResource, partition: int, data: bytes) -> None:
     body = struct.pack(">hhii", -1, -1, 5000, 1) + topic  # no transaction, all replicas, 5 s, one topic
     request = struct.pack(">hhi", 0, 3, 1) + text("test") + body
     host, _, port = kafka.settings.kafka_bootstrap_servers.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
         answer = connection.makefile("rb")
         (length,) = struct.unpack(">i", answer.read(4))

@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from generia_assets.durable.events.events import EVENTS, LiveEvent
 from resources.kafka.resource import KafkaResource
 from resources.kafka.settings import KafkaSettings
+from tests.support.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def events_kafka(broker: str, *, api_version: str = "2.3", topic: str = "") -> K
     )
 
 
-def read_topic(kafka: KafkaResource, enough: Callable[[list[Told]], bool], *, seconds: float = 15.0) -> list[Told]:
+def read_topic(kafka: KafkaResource, enough: Callable[[list[Told]], bool], *, seconds: float = PATIENCE_S) -> list[Told]:
     """Everything in the topic, in order, as soon as it is enough."""
     consumer = KafkaConsumer(**kafka.address.options(), enable_auto_commit=False)
     try:

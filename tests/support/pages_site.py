@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from generia_assets.pages.app import Source, pages_app
 from tests.support.pages_world import MadeUp
+from tests.support.waiting import PATIENCE_S
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
@@ -66,14 +67,14 @@ def serving(uri: str, database: str, media: Path, *, port: int = 0) -> Iterator[
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while not server.started:
             assert thread.is_alive() and time.monotonic() < deadline, "the pages' server did not start"
             time.sleep(0.01)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_S)
         listener.close()
         assert not thread.is_alive(), "the pages' server did not end"
 
@@ -102,6 +103,7 @@ def a_browser() -> Iterator[Browser]:
 def a_page(browser: Browser, *, width: int = 1280, scheme: Scheme = "light") -> Iterator[Page]:
     """A page whose console must stay free of errors, and which asks nobody but the pages' own server."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
@@ -116,6 +118,6 @@ def a_page(browser: Browser, *, width: int = 1280, scheme: Scheme = "light") -> 
 
 def get(address: str, status: int = 200) -> requests.Response:
     """What the pages answer there, with this status."""
-    answer = requests.get(address, timeout=10)
+    answer = requests.get(address, timeout=PATIENCE_S)
     assert answer.status_code == status, address
     return answer

@@ -19,7 +19,7 @@ from emulators.platform.client import PlatformControl
 from resources.platform.proto import character_pb2, media_pb2, post_pb2, world_pb2
 
 PICTURE = b"\x89PNG, or so"
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 @dataclass

@@ -10,9 +10,9 @@ from resources.settings import SERVICE_NAMES, PlatformSettings
 
 
 def service_settings(grpc_address: str, **changes: object) -> PlatformSettings:
-    """All four services at one address, with a time-out short enough for a test."""
+    """All four services at one address; a test that waits for the time-out sets a shorter one."""
     fixed = dict.fromkeys(SERVICE_NAMES, grpc_address)
-    return PlatformSettings.model_validate({"platform": "grpc", "platform_timeout_seconds": 2.0, **fixed, **changes})
+    return PlatformSettings.model_validate({"platform": "grpc", "platform_timeout_seconds": 30.0, **fixed, **changes})
 
 
 @asynccontextmanager

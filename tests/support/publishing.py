@@ -25,7 +25,7 @@ async def platform_gateway(world: DurableWorld) -> AsyncIterator[ApiGateway]:
     slots = ConcurrencyLimiter(world.database.fleet, "platform", limit=4, lease_seconds=30)
     settings = GatewaySettings(breaker_open_seconds=0.05, breaker_open_max_seconds=0.1)
     breaker = Breaker("platform", settings, lambda state, probe_in: None)
-    gateway = ApiGateway({Api.PLATFORM: ApiPolicy(slots, breaker)}, patience_seconds=10)
+    gateway = ApiGateway({Api.PLATFORM: ApiPolicy(slots, breaker)}, patience_seconds=60)
     try:
         yield gateway
     finally:
@@ -51,7 +51,7 @@ def publisher(
         platform=cast("Any", platform),
         timeouts={Api.PLATFORM: timeout},
         max_reasks=0,
-        outage_timeout=5,
+        outage_timeout=60,
     )
     task = TaskContext(task_id, TaskType.GENERATE_POST_IMAGE, "c0000-p0000", resumed)
     steps = Checkpoints(run.database, run.commits, task_id, resumed=resumed)

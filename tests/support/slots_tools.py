@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
@@ -58,15 +57,6 @@ async def backlog(
         yield callers
     finally:
         await callers.stop()
-
-
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Return when the condition holds. Raises ``TimeoutError``."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"after {seconds:g} s it still does not hold")
-        await asyncio.sleep(0.005)
 
 
 class MongoWay:

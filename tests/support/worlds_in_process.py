@@ -6,7 +6,6 @@ Here: making worlds, parts of worlds and re-executions the way Dagster does, and
 from __future__ import annotations
 
 import itertools
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -314,12 +313,3 @@ def worlds_in_process(
             yield worlds
         finally:
             worlds.close()
-
-
-def wait_for(condition: Any, *, seconds: float = 20.0, what: str = "the condition") -> Any:
-    """Ask until something true comes back, and return it."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come true within {seconds:g} s"
-        time.sleep(0.01)
-    return found

@@ -9,14 +9,14 @@ from generia_assets.content.documents import Relationship
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.social import acquaintances, introduce
 from generia_assets.tasks.generate_character import generate_character
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, PreviousCharacter, generate_character_batch
-from generia_assets.tasks.task_definition import TaskParameters
+from generia_assets.tasks.generate_character_batch import PreviousCharacter, generate_character_batch
+from generia_assets.tasks.task_definition import BatchParameters, TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError
 from tests.support.answers import character_answer
 from tests.support.fake_clients import a_bench, refused
 from tests.support.worlds import a_brief, a_character, a_request, a_world, acquaintances_of
 
-THIRD = CharacterBatchParameters(key="c0003", first=3, count=1)
+THIRD = BatchParameters(key="c0003", first=3, count=1)
 NEW = "Sells shade by the hour from under a rented awning, and is in the middle of a lawsuit with the noon."
 
 
@@ -56,7 +56,7 @@ async def test_what_happened_with_the_former_one_is_not_told_of_the_other_self()
         former = PreviousCharacter(there[index], (), introduce(request, world, index, others))
         ties = {f"person_{place}": f"With {index} now: {place}" for place in range(1, 9)}
         concept = a_concept() if index == 3 else a_concept("Rents out the echo of the cistern by the quarter hour.")
-        one = CharacterBatchParameters(key=there[index].key, first=index, count=1)
+        one = BatchParameters(key=there[index].key, first=index, count=1)
         made = await generate_character_batch(
             one, a_bench(concept | {"ties": ties}).clients, request, world, CharacterIndex(), former
         )

@@ -13,14 +13,14 @@ from generia_assets.content.social import acquaintances, introduce
 from generia_assets.tasks.clients import MediaType
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBatchParameters, fallback_character, generate_character_batch
-from generia_assets.tasks.task_definition import TaskParameters
+from generia_assets.tasks.generate_character_batch import fallback_character, generate_character_batch
+from generia_assets.tasks.task_definition import BatchParameters, TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.support.answers import character_answer, people_answer
 from tests.support.fake_clients import a_bench, refused
 from tests.support.worlds import RUSSIAN, a_brief, a_character, a_request, a_world, acquaintances_of
 
-TEN = CharacterBatchParameters(key="b001", first=10, count=10)
+TEN = BatchParameters(key="b001", first=10, count=10)
 THIRD = TaskParameters(key="c0003")
 
 
@@ -56,7 +56,7 @@ async def test_what_happened_between_two_people_is_invented_once_and_told_to_bot
         for person in answer["people"]:
             person["concept"] = " ".join(seeding.code(first + person["number"], word) for word in range(8))
         bench = a_bench(answer)
-        parameters = CharacterBatchParameters(key=f"b{first}", first=first, count=count)
+        parameters = BatchParameters(key=f"b{first}", first=first, count=count)
         characters.add(*(await generate_character_batch(parameters, bench.clients, request, a_world(), characters)).briefs)
         asked += [slot for prompt in bench.text.prompts for slot in prompt.schema["properties"]["ties"]["properties"]]
     told = facts_of(characters.latest)
@@ -75,7 +75,7 @@ async def test_a_fact_about_somebody_who_was_not_taken_is_asked_for_again():
     }
     second = people_answer([other + 1], name="Bell") | {"ties": {f"tie_{place}": f"second {place}" for place in range(1, 41)}}
     bench = a_bench(first, second)
-    parameters = CharacterBatchParameters(key="b000", first=0, count=10)
+    parameters = BatchParameters(key="b000", first=0, count=10)
     told = facts_of((await generate_character_batch(parameters, bench.clients, request, a_world(), CharacterIndex())).briefs)
     for (index, whom), fact in told.items():
         assert fact.startswith("second" if other in (index, whom) else "first")
@@ -126,7 +126,7 @@ async def test_names_that_cannot_be_are_asked_for_again(fields, reason):
 
 async def test_a_person_who_exists_is_asked_for_again():
     """A concept much like another's, of this batch or an earlier one, is sent back three times; after that only a copy is."""
-    parameters, request = CharacterBatchParameters(key="b001", first=10, count=2), a_request()
+    parameters, request = BatchParameters(key="b001", first=10, count=2), a_request()
     there = a_brief(3, request)
     nearly = there.concept.replace("every", "each and every")
     like = [renamed(people_answer([1, 2]), 2, concept=nearly), *[renamed(people_answer([2]), 2, concept=nearly)] * 3]
@@ -168,7 +168,7 @@ async def test_a_dull_name_is_better_than_no_world():
 async def test_a_model_that_repeats_itself_ends():
     """Six answers without a new name fail the batch with what was wrong; names are never made up by adding digits."""
     taken = CharacterIndex([a_brief(10, a_request()).model_copy(update={"display_name": "Chock 1 Lane"})])
-    parameters = CharacterBatchParameters(key="b001", first=10, count=1)
+    parameters = BatchParameters(key="b001", first=10, count=1)
     bench = a_bench(*[people_answer([1])] * 6)
     with pytest.raises(InvalidAnswerError, match=r"0 of the 1 people.*exists already"):
         await generate_character_batch(parameters, bench.clients, a_request(), a_world(), taken)
@@ -293,7 +293,7 @@ async def test_whom_moderation_refuses_every_time_is_who_was_drawn(language):
 async def test_readers_never_see_what_was_drawn():
     """Of a person drawn by lot whom moderation refuses to have written, too, the profile says nothing, in the world's language."""
     request, world = a_request(RUSSIAN), a_world("Russian")
-    brief = fallback_character(request, world, 3, 6, "SAFETY", lambda *_: False)
+    brief = fallback_character(request, world, 3, "SAFETY", ())
     bench = a_bench(refused(), refused(), refused())
     person = await generate_character(THIRD, bench.clients, request, world, brief, ())
     assert person.bio == person.background_story == "Об этом человеке пока ничего не рассказано."

@@ -9,15 +9,15 @@ from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import REPLY, storyline, wishes_of
 from generia_assets.tasks.clients import MediaType
 from generia_assets.tasks.generate_post import generate_post
-from generia_assets.tasks.generate_post_batch import PostBatchParameters, brief_of, generate_post_batch
+from generia_assets.tasks.generate_post_batch import brief_of, generate_post_batch
 from generia_assets.tasks.generate_post_image import generate_post_image
-from generia_assets.tasks.task_definition import TaskParameters, UnfitTaskError
+from generia_assets.tasks.task_definition import BatchParameters, TaskParameters, UnfitTaskError
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from tests.support.answers import ideas_answer, post_answer
 from tests.support.fake_clients import a_bench, refused
 from tests.support.worlds import RUSSIAN, a_character, a_post_brief, a_request, a_world, acquaintances_of
 
-SIX = PostBatchParameters(key="c0003-b000", first=0, count=6)
+SIX = BatchParameters(key="c0003-b000", first=0, count=6)
 REQUEST = a_request()
 WORLD = a_world()
 PERSON = a_character(3, REQUEST)
@@ -69,7 +69,7 @@ async def test_a_later_batch_goes_on_where_the_earlier_ended():
     person = a_character(0, request)
     earlier = [a_post_brief(order, person) for order in range(10)]
     bench = a_bench(ideas_answer(range(1, 5)))
-    made = await ideas(bench, PostBatchParameters(key="c0000-b001", first=10, count=4), person, earlier, request, ())
+    made = await ideas(bench, BatchParameters(key="c0000-b001", first=10, count=4), person, earlier, request, ())
     assert [brief.order for brief in made.briefs] == [10, 11, 12, 13]
     assert all(brief.idea in bench.text.prompts[0].item for brief in earlier)
 
@@ -79,7 +79,7 @@ async def test_one_post_is_not_planned():
     request = a_request(users=5, posts=5)
     person, known = a_character(2, request), acquaintances_of(2, request, WORLD)
     bench = a_bench(post_answer())
-    (brief,) = (await ideas(bench, PostBatchParameters(key="c0002-b000", first=0, count=1), person, (), request, known)).briefs
+    (brief,) = (await ideas(bench, BatchParameters(key="c0002-b000", first=0, count=1), person, (), request, known)).briefs
     assert not bench.text.prompts
     (slot,) = storyline(request, WORLD, 2).slots
     assert (brief.key, brief.t, brief.form, brief.moderation) == ("c0002-p0000", slot.t, slot.form.name, "")
@@ -94,7 +94,7 @@ async def test_the_plan_of_another_version_is_refused():
     """A person who was dealt another number of posts than this version deals is not planned: the message says what to do."""
     other = PERSON.model_copy(update={"posts_count": 7})
     with pytest.raises(UnfitTaskError, match=r"earlier version.*generia rerun WORLD --part description"):
-        await ideas(a_bench(), PostBatchParameters(key="c0003-b000", first=0, count=7), other)
+        await ideas(a_bench(), BatchParameters(key="c0003-b000", first=0, count=7), other)
 
 
 async def test_too_few_and_too_many_ideas_become_exactly_enough():

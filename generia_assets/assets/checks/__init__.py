@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from generia_assets.assets.checks import counts, people, plan, texts, timeline, words
+from generia_assets.assets.checks import counts, people, plan, texts, words
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.generator import GeneratorResource
 
-ALL = tuple(check for subject in (counts, plan, timeline, people, texts, words) for check in subject.CHECKS)
+ALL = tuple(check for subject in (counts, plan, people, texts, words) for check in subject.CHECKS)
 
 
 @dg.multi_asset_check(

@@ -1,63 +1,42 @@
 """Checks of numbers and pictures: exactly what was ordered, nothing twice, all published, pictures whole, budget kept."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-import dagster as dg
-
-from generia_assets.assets.checks.finding import Check, CheckFinding, World, again_by_keys, check
-from generia_assets.catalog import ASSETS, AssetSpec, TaskType, pictures_of, upstream_of
+from generia_assets.asset_spec import AssetSpec
+from generia_assets.assets.checks.finding import WARN, Check, CheckFinding, World, check
+from generia_assets.catalog import ASSETS, TaskType, pictures_of, upstream_of
 from generia_assets.content.documents import Media, Post, PostImage
-from generia_assets.durable.collections import PUBLICATIONS, STATUS
-from generia_assets.durable.status import Failure, status_of
 from generia_assets.queries.completeness import mend, missing
 from resources.mongodb.connection import MongoDocument
 from resources.pictures import PictureError, picture
 
-SHAPE_SPREAD = 1.1
+_SHAPE_SPREAD = 1.1
 """An image API has few shapes; the nearest one is never further from the ordered one than by this factor."""
-_PAGE = 2_000
-"""Publications looked up at once."""
 
 
-def _way_to(asset: str) -> list[TaskType]:
-    """The items' tasks on the way to an asset: when one of them fails for good, the asset lacks something."""
-    way = map(ASSETS.__getitem__, (*upstream_of(asset), asset))
-    return [one.task_type for one in way if one.unit.of_item]
-
-
-def _exact(asset: str, world: World) -> dg.AssetCheckResult:
+def _exact(asset: str, world: World, found: CheckFinding) -> None:
     """Exactly as many documents as were ordered; items that failed for good are named, at whichever step they failed."""
     ordered = world.request.users_count if asset == "characters" else world.request.posts_count
-    found = world.count(ASSETS[asset].document)
-    status = status_of(world.database[STATUS].find_one({"_id": world.id}))
-    failed = [failure for failure in status.failures if failure.type in _way_to(asset)]
+    there = world.count(ASSETS[asset].document)
+    # The items' tasks on the way to the asset: when one of them fails for good, the asset lacks something.
+    way = [ASSETS[name].task_type for name in (*upstream_of(asset), asset) if ASSETS[name].unit.of_item]
+    failed = [failure for failure in world.status.failures if failure.type in way]
     twice = _twice(world, asset, "post_id") if asset == "post_images" else []
-    parts = [f"{found} of {ordered}"]
+    parts = [f"{there} of {ordered}"]
     if twice:
         parts.append(f"published under one id: {', '.join(twice)}")
     if failed:
         named = ", ".join(f"{failure.key} ({failure.error[:80]})" for failure in failed[:5])
-        parts.append(f"failed: {named}. Materialize {', '.join(_again(asset, failed))} again with keys {', '.join(_keys(failed))}")
-    elif found != ordered:
+        again = way[min(way.index(TaskType(failure.type)) for failure in failed) :]
+        keys = sorted({failure.key.partition("-b")[0] for failure in failed})[:5]  # ideas are made again by their person's key
+        assets = ", ".join(task_type.asset.name for task_type in again)
+        parts.append(f"failed: {named}. Materialize {assets} again with keys {', '.join(keys)}")
+    elif there != ordered:
         parts.append(f"Materialize {asset} again")
-    figures = {"ordered": ordered, "found": found, "failed_for_good": len(failed)}
-    # A warning for counted failures, an error for lost documents.
-    severity = dg.AssetCheckSeverity.WARN if failed and not twice else dg.AssetCheckSeverity.ERROR
-    passed = found == ordered and not twice
-    return dg.AssetCheckResult(passed=passed, severity=severity, description="; ".join(parts), metadata=figures)
-
-
-def _again(asset: str, failed: Iterable[Failure]) -> list[str]:
-    """The assets from the first incomplete one to this one."""
-    way = _way_to(asset)
-    first = min(way.index(TaskType(failure.type)) for failure in failed)
-    return [name for name, kind in ASSETS.items() if kind.task_type in way[first:]]
-
-
-def _keys(failed: Sequence[Failure]) -> list[str]:
-    """The keys to give in the launch form: a batch of ideas is made again by its person's key."""
-    return sorted({failure.key.partition("-b")[0] for failure in failed})[:5]
+    found.wrong, found.description = abs(ordered - there) + len(twice), "; ".join(parts)
+    found.figures |= {"ordered": ordered, "found": there, "failed_for_good": len(failed)}
+    if failed and not twice:  # counted failures; lost documents are an error
+        found.severity = WARN
 
 
 def _twice(world: World, asset: str, field: str) -> list[str]:
@@ -72,62 +51,41 @@ def _twice(world: World, asset: str, field: str) -> list[str]:
 
 
 @check("character_briefs")
-def unique_names(world: World) -> dg.AssetCheckResult:
+def unique_names(world: World, found: CheckFinding) -> None:
     """No username and no display name occurs twice, whatever its case."""
     twice = [name for field in ("username", "display_name") for name in _twice(world, "character_briefs", field)]
-    description = f"twice: {', '.join(twice)}. Materialize character_briefs and what follows again" if twice else "every name once"
-    return dg.AssetCheckResult(passed=not twice, description=description, metadata={"twice": len(twice)})
+    found.wrong = found.figures["twice"] = len(twice)
+    again = f"twice: {', '.join(twice)}. Materialize character_briefs and what follows again"
+    found.description = again if twice else "every name once"
 
 
-@check("post_images", "posts, each published", again=again_by_keys("post_images"))
-def every_post_published(world: World) -> CheckFinding:
+@check("post_images", "posts, each published")
+def every_post_published(world: World, found: CheckFinding) -> None:
     """Every post has its picture, and its id is what the platform answered when it was published."""
-    found = CheckFinding()
-    posts, images = world.all(Post), world.all(PostImage)
-    waiting: dict[str, str] = {}
-    image = next(images, None)
-    for post in posts:
-        found.looked_at += 1
-        while image is not None and image.key < post.key:
-            image = next(images, None)
-        if image is None or image.key != post.key:
-            found.add(f"{post.key} has no picture and is not published", post.key)
-            continue
-        waiting[image.post_id] = post.key
-        if len(waiting) == _PAGE:
-            _answered(world, waiting, found)
-            waiting = {}
-    _answered(world, waiting, found)
-    return found
-
-
-def _answered(world: World, wanted: Mapping[str, str], found: CheckFinding) -> None:
-    """Look these post ids up among the platform's answers."""
-    query = {"world_id": world.id, "status": "answered", "kind": "post", "answer": {"$in": list(wanted)}}
-    known = {row["answer"] for row in world.database[PUBLICATIONS].find(query, {"answer": 1})}
-    for post_id, key in wanted.items():
-        if post_id not in known:
+    posts = {post.key for post in found.each(world.all(Post))}
+    ids = {image.key: image.post_id for image in world.all(PostImage) if image.key in posts}
+    for key in sorted(posts - ids.keys()):
+        found.add(f"{key} has no picture and is not published", key)
+    for (key, post_id), run in zip(ids.items(), world.runs_of(ids.values()), strict=True):
+        if run is None:
             found.add(f"{key}: the platform never answered with {post_id or 'an id'}", key)
 
 
 @check("post_images")
-def world_is_whole(world: World) -> dg.AssetCheckResult:
+def world_is_whole(world: World, found: CheckFinding) -> None:
     """Status and documents agree: of all nine assets there is all that was ordered, but for what failed and is counted."""
-    status = status_of(world.database[STATUS].find_one({"_id": world.id}))
-    lacking = missing(world.database, status)
-    counts = {one.asset: f"{one.found} of {one.needed}" for one in lacking}
-    if not lacking:
-        return dg.AssetCheckResult(passed=True, description="every document is there, or its failure is counted")
-    description = (
-        f"there are {', '.join(map(str, lacking))}, and no failure is counted for what is missing. {mend(status, lacking)}"
-    )
-    return dg.AssetCheckResult(passed=False, description=description, metadata=counts)
+    lacking = missing(world.database, world.status)
+    found.wrong, found.description = len(lacking), "every document is there, or its failure is counted"
+    if lacking:
+        there = f"there are {', '.join(map(str, lacking))}, and no failure is counted for what is missing. "
+        found.description = there + mend(world.status, lacking)
+        found.figures |= {one.asset: f"{one.found} of {one.needed}" for one in lacking}
 
 
 @check("post_images")
-def budget_kept(world: World) -> dg.AssetCheckResult:
+def budget_kept(world: World, found: CheckFinding) -> None:
     """No more calls than the limits, no more dollars than the cap."""
-    status = status_of(world.database[STATUS].find_one({"_id": world.id}))
+    status = world.status
     made_and_limit = {
         "LLM calls": (status.api_calls_made_LLM, status.api_call_limits_LLM),
         "image calls": (status.api_calls_made_images, status.api_call_limits_images),
@@ -138,22 +96,20 @@ def budget_kept(world: World) -> dg.AssetCheckResult:
         f"{made} of {'no cap' if limit is None else limit} {name}" for name, (made, limit) in made_and_limit.items()
     )
     advice = f". Over: {', '.join(over)}; what was in flight when the limit was met is recorded in generia history {world.id}"
-    figures = {name.lower().replace(" ", "_"): made for name, (made, _) in made_and_limit.items()}
-    return dg.AssetCheckResult(passed=not over, description=description + (advice if over else ""), metadata=figures)
+    found.wrong, found.description = len(over), description + (advice if over else "")
+    found.figures |= {name.lower().replace(" ", "_"): made for name, (made, _) in made_and_limit.items()}
 
 
-def _pictures(asset: AssetSpec, world: World) -> CheckFinding:
+def _pictures(asset: AssetSpec, world: World, found: CheckFinding) -> None:
     """Every picture of the asset is a whole file of the size in its document and of the shape ordered. Each is decoded once."""
-    found, elsewhere = CheckFinding(), 0
+    elsewhere = 0
     for document in world.all(asset.document):
-        for slot, media in pictures_of(document):
-            found.looked_at += 1
+        for slot, media in found.each(pictures_of(document)):
             if "://" in media.url:  # stored by the media service, which checked it at the upload
                 elsewhere += 1
             elif problem := _problem(world, media, slot.size):
                 found.add(f"{document.key}: {problem}", document.key)
     found.figures["kept_elsewhere"] = elsewhere
-    return found
 
 
 def _problem(world: World, media: Media, size: tuple[int, int]) -> str:
@@ -167,7 +123,7 @@ def _problem(world: World, media: Media, size: tuple[int, int]) -> str:
             width, height = opened.size
             if (width, height) != (media.width, media.height):
                 return f"{media.url} is {width}×{height}, and its document says {media.width}×{media.height}"
-            if not 1 / SHAPE_SPREAD < (width * size[1]) / (height * size[0]) < SHAPE_SPREAD:
+            if not 1 / _SHAPE_SPREAD < (width * size[1]) / (height * size[0]) < _SHAPE_SPREAD:
                 return f"{media.url} is {width}×{height}, not of the shape {size[0]}×{size[1]}"
             opened.draft(None, (1, 1))  # of a JPEG every byte is read, and few pixels are made
             opened.load()
@@ -193,7 +149,6 @@ CHECKS = [
             f"{what}: there, a picture that is whole, and of the shape that was ordered.",
             partial(_pictures, asset),
             "pictures of the right shape",
-            again_by_keys(asset.name),
         )
         for asset in ASSETS.values()
         if asset.pictures

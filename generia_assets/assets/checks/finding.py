@@ -1,9 +1,9 @@
 """A check and its result: reading the documents, the finding, and the result in Dagster."""
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -12,19 +12,25 @@ import dagster as dg
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.assets.materialized import WorldDocuments
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
+from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.figures import FailedCheck, record_failed_check
+from generia_assets.durable.status import WorldStatus, status_of
 from generia_assets.partitions import worlds
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore, MaterializationReplacedError
 
 DocumentT = TypeVar("DocumentT", bound=Document)
+ItemT = TypeVar("ItemT")
 
+WARN = dg.AssetCheckSeverity.WARN
 SHOWN = 5
 """Problems that a check names; it counts all of them."""
 KEPT = 500
 """Documents of an asset that are kept for the checks that follow; of larger assets each check reads a stream."""
 TRIES = 5
 """Times a check starts again when the asset is replaced while it is read."""
+_PAGE = 2_000
+"""Publications looked up at once."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,10 @@ class World:
     def description(self) -> WorldDescription:
         return next(self.all(WorldDescription))
 
+    @property
+    def status(self) -> WorldStatus:
+        return status_of(self.database[STATUS].find_one({"_id": self.id}))
+
     def all(self, model: type[DocumentT]) -> Iterator[DocumentT]:
         """The documents of this class, in order of their keys, one at a time."""
         if model not in self._kept:
@@ -58,6 +68,14 @@ class World:
             self._counts[model] = self._documents.count(model) or 0
         return self._counts[model]
 
+    def runs_of(self, post_ids: Iterable[str]) -> Iterator[str | None]:
+        """The run that published each of these posts ('' unknown); None for an id that the platform never answered with."""
+        rest, fields = iter(post_ids), {"answer": 1, "run_id": 1}
+        while page := list(islice(rest, _PAGE)):
+            query = {"world_id": self.id, "kind": "post", "status": "answered", "answer": {"$in": page}}
+            runs = {row["answer"]: row.get("run_id") or "" for row in self.database[PUBLICATIONS].find(query, fields)}
+            yield from map(runs.get, page)
+
     @property
     def _documents(self) -> WorldDocuments:
         return WorldDocuments(DocumentStore(self.database), self.id)
@@ -65,20 +83,38 @@ class World:
 
 @dataclass
 class CheckFinding:
-    """The finding of a check in a world. ``advice``: how to make items again, from the keys that are named first."""
+    """The finding of a check in a world. ``keys``: of the items to be made again, named first.
+
+    ``description``: the whole result in words, where the check has words of its own; then it has no figures but its own, too.
+    """
 
     looked_at: int = 0
     wrong: int = 0
     named: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     figures: dict[str, int | float | str] = field(default_factory=dict)
-    severity: dg.AssetCheckSeverity | None = None
-    """Of what was found, where it is not the check's own."""
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     remark: str = ""
     """Text beside the number of checked items when nothing is wrong: why there were none, or what was measured."""
+    description: str = ""
+
+    def each(self, items: Iterable[ItemT]) -> Iterator[ItemT]:
+        for item in items:
+            self.looked_at += 1
+            yield item
 
     def add(self, what: str, key: str = "") -> None:
-        """Add a problem; ``key``: the item to be made again."""
+        """Add an error; ``key``: the item to be made again. Warnings are left out where there are errors."""
+        if self.severity is WARN:
+            self.severity, self.wrong, self.named, self.keys = dg.AssetCheckSeverity.ERROR, 0, [], []
+        self._note(what, key)
+
+    def warn(self, what: str, key: str = "") -> None:
+        if not self.wrong or self.severity is WARN:
+            self.severity = WARN
+            self._note(what, key)
+
+    def _note(self, what: str, key: str) -> None:
         self.wrong += 1
         if len(self.named) < SHOWN:
             self.named.append(what)
@@ -86,26 +122,27 @@ class CheckFinding:
                 self.keys.append(key)
 
 
-Question = Callable[[World], CheckFinding | dg.AssetCheckResult]
-Advice = Callable[[list[str]], str]
+Question = Callable[[World, CheckFinding], None]
 
 
-def again_by_job(job: str, field_name: str) -> Advice:
-    return lambda keys: f"Ask again: job {job} with {field_name}: {keys[0]}" + (f", then {', '.join(keys[1:])}" if keys[1:] else "")
-
-
-def again_by_keys(*assets: str) -> Advice:
-    return lambda keys: f"Ask again: materialize {', '.join(assets)} with keys: [{', '.join(keys)}]"
-
-
-PERSON_AGAIN, POST_AGAIN = again_by_job(RERUN_CHARACTER, "character"), again_by_job(RERUN_POST, "post")
+def _again(asset: str, keys: list[str]) -> str:
+    """How to make these items again, whose documents the asset holds."""
+    match asset:
+        case "world_description":
+            return "Ask again: materialize world_description; what was made of it stays, and is then stale"
+        case "characters" | "character_briefs" | "posts":
+            job, name = (RERUN_POST, "post") if asset == "posts" else (RERUN_CHARACTER, "character")
+            return f"Ask again: job {job} with {name}: {keys[0]}" + (f", then {', '.join(keys[1:])}" if keys[1:] else "")
+        case "post_briefs":
+            asset = "post_briefs, posts, post_images"
+    return f"Ask again: materialize {asset} with keys: [{', '.join(keys)}]"
 
 
 @dataclass(frozen=True)
 class Check:
     """A check of an asset, asked for each world by itself.
 
-    ``good`` describes what was looked at when nothing is wrong, ``again`` how to make again what the finding names.
+    ``good`` describes what was looked at when nothing is wrong.
     """
 
     asset: str
@@ -113,8 +150,6 @@ class Check:
     description: str
     question: Question
     good: str = ""
-    again: Advice = lambda _: ""
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 
     @property
     def key(self) -> dg.AssetCheckKey:
@@ -125,13 +160,13 @@ class Check:
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description, partitions_def=worlds)
 
     def evaluate(self, world: World) -> dg.AssetCheckResult:
-        """The check's result for this world, under its own name. A failure is counted for monitors."""
+        """The check's result for this world. A failure is counted for monitors."""
         result = self.ask(world)
         if not result.passed:
             severity = result.severity.value.lower()
             failed = FailedCheck(world_id=world.id, check=self.name, severity=severity, at=datetime.now(UTC))
             record_failed_check(world.database, failed)
-        return result._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
+        return result
 
     def report(self, context: dg.AssetExecutionContext, world: World) -> None:
         """Evaluate it now, as an event of this run: for a run whose form decides its assets, so that Dagster cannot plan its
@@ -157,39 +192,39 @@ class Check:
     def ask(self, world: World) -> dg.AssetCheckResult:
         """The result alone, which counts nothing."""
         found = self._consistent(world)
-        return found if isinstance(found, dg.AssetCheckResult) else self._shown(found)
+        counted: dict[str, float | str] = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
+        return dg.AssetCheckResult(
+            asset_key=dg.AssetKey(self.asset),
+            check_name=self.name,
+            passed=not found.wrong,
+            severity=found.severity,
+            description=found.description or self._described(found),
+            metadata={**counted, **found.figures},
+        )
 
-    def _shown(self, found: CheckFinding) -> dg.AssetCheckResult:
-        figures = {"looked_at": found.looked_at, "wrong": found.wrong, **found.figures}
+    def _described(self, found: CheckFinding) -> str:
         if not found.wrong:
-            description = "; ".join(part for part in (f"{found.looked_at} {self.good}", found.remark) if part)
-            return dg.AssetCheckResult(passed=True, description=description, metadata=figures)
+            return "; ".join(part for part in (f"{found.looked_at} {self.good}", found.remark) if part)
         more = f" and {found.wrong - len(found.named)} more" if found.wrong > len(found.named) else ""
-        again = f" {self.again(found.keys)}." if found.keys else ""
-        description = f"{found.wrong} wrong: {'; '.join(found.named)}{more}.{again}"
-        severity = found.severity or self.severity
-        return dg.AssetCheckResult(passed=False, severity=severity, description=description, metadata=figures)
+        again = f" {_again(self.asset, found.keys)}." if found.keys else ""
+        return f"{found.wrong} wrong: {'; '.join(found.named)}{more}.{again}"
 
-    def _consistent(self, world: World) -> CheckFinding | dg.AssetCheckResult:
+    def _consistent(self, world: World) -> CheckFinding:
         """The finding in documents that were not replaced while they were read."""
-        for _ in range(TRIES - 1):
-            with suppress(MaterializationReplacedError):
-                return self.question(world)
-        return self.question(world)
+        for left in reversed(range(TRIES)):
+            found = CheckFinding()
+            try:
+                self.question(world, found)
+            except MaterializationReplacedError:
+                if not left:
+                    raise
+            else:
+                break
+        return found
 
 
-def check(
-    asset: str,
-    good: str = "",
-    *,
-    again: Advice = lambda _: "",
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
-    description: str = "",
-) -> Callable[[Question], Check]:
+def check(asset: str, good: str = "", *, description: str = "") -> Callable[[Question], Check]:
     """Make a check of a function: its name is the check's, and its docstring the ``description``, if there is no other."""
-
-    def checking(question: Question) -> Check:
-        described = description or " ".join((question.__doc__ or "").split())
-        return Check(asset, question.__name__, described, question, good, again, severity)
-
-    return checking
+    return lambda question: Check(
+        asset, question.__name__, description or " ".join((question.__doc__ or "").split()), question, good
+    )

@@ -1,6 +1,6 @@
 """Measures of texts: words, openings, phrases and names, in any script, without a model.
 
-Here: functions of strings. Not here: the texts and thresholds (words.py, timeline.py).
+Here: functions of strings. Not here: the texts and thresholds (words.py, plan.py).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 
 from generia_assets.content import languages
@@ -39,12 +40,19 @@ _ANYWHERE = re.compile(f"[{_CONTINUOUS}\u05d0-\u05ea\u0620-\u06d3]")
 
 def each_word(text: str, size: int = 2) -> Iterator[str]:
     """The text's words in small letters, without the signs around them; of a script without spaces pieces of ``size`` letters."""
-    pieces = (piece for token in _BREAK.split(text.casefold()) for piece in _PIECES[size].findall(token))
-    return (word for piece in pieces if (word := piece if piece.isalnum() else _EDGES.sub("", piece)))
+    tokens: Iterator[str] = filter(None, _BREAK.split(text.casefold()))
+    if _LETTER.search(text) is not None:
+        tokens = (piece for token in tokens for piece in _PIECES[size].findall(token))
+    return filter(None, map(_without_signs, tokens))
+
+
+@lru_cache(maxsize=2_000)
+def _without_signs(piece: str) -> str:
+    """A word without the signs around it; remembered, since texts of a world share most of their words."""
+    return piece if piece.isalnum() else _EDGES.sub("", piece)
 
 
 def words(text: str, size: int = 2) -> list[str]:
-    """``each_word``, all of them."""
     return list(each_word(text, size))
 
 
@@ -128,7 +136,6 @@ def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: fr
 
 
 def prose(document: Document) -> str:
-    """All text of the document, including its fields' names."""
     return document.model_dump_json(indent=1).replace("\\n", " ")
 
 

@@ -13,24 +13,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import JsonValue
 
-from generia_assets.cli.connections import addresses, database_at, settings
+from generia_assets.cli.connections import addresses, open_database, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES, guarded
 from generia_assets.cli.main import PLAIN, Documented, DocumentedGroup
-from generia_assets.cli.options import Json
-from generia_assets.cli.parsers import flag, limit_option, option
+from generia_assets.cli.options import Json, flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, print_limit, print_result
 
 if TYPE_CHECKING:
     from generia_assets.durable.orders.intake import HeldPartition, StoredDeadLetter
-    from generia_assets.settings import Settings
     from resources.kafka.dead_letters import DeadLetter
 
 SHOWN = 120
-"""Characters of a letter that the list shows."""
 
 LETTERS = 20
-"""Letters that people are shown where they set no limit."""
 
 Limit = Annotated[int | None, limit_option(LETTERS, 10_000, what="The last so many")]
 AsJson = Annotated[bool, flag("--json", "One JSON object a line, with the whole message.")]
@@ -67,13 +63,12 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     if context.invoked_subcommand:
         return
     chosen = settings()
-    where = addresses(chosen)
     most = limit if in_json else limit or LETTERS
     letters: list[DeadLetter | StoredDeadLetter] = []
-    letters += last_letters(where.kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
+    letters += last_letters(addresses(chosen).kafka, chosen.kafka_dead_letters_topic, None if most is None else most + 1)
     held: list[HeldPartition] = []
     try:
-        with database_at(where.mongodb_uri, chosen) as database:
+        with open_database() as database:
             letters += kept(database, 0 if most is None else most + 1, newest=True)
             held = held_partitions(database)
     except MongoUnavailableError as error:
@@ -118,7 +113,7 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
     generia dead-letters resend 2:7 --file corrected.json --json
     """
     from generia_assets.durable.figures import letter_sent_again
-    from generia_assets.durable.orders.intake import StoredDeadLetter, place_of
+    from generia_assets.durable.orders.intake import StoredDeadLetter, kept_at, place_of
     from resources.kafka.address import REQUEST_TIMEOUT_S
     from resources.kafka.dead_letters import letter_at
     from resources.kafka.producer import Event, EventProducer
@@ -130,7 +125,12 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
         )
     chosen = settings()
     kafka = addresses(chosen).kafka
-    letter = _kept_at(offset, chosen) if "@" in offset else letter_at(kafka, chosen.kafka_dead_letters_topic, *_place(offset))
+    letter: DeadLetter | StoredDeadLetter | None
+    if "@" in offset:
+        with open_database() as database:
+            letter = kept_at(database, offset)
+    else:
+        letter = letter_at(kafka, chosen.kafka_dead_letters_topic, *_place(offset))
     if letter is None:
         raise CommandError(f"there is no dead letter at {offset}; `{command_name()} dead-letters` lists them", 2)
     message = edited(letter, edit or []) if file is None else _read(file)
@@ -141,7 +141,7 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
         event = Event(chosen.kafka_tasks_topic, key, json.dumps(message).encode(), (("resent_from", origin),))
         producer.send(event).wait(REQUEST_TIMEOUT_S)
     try:
-        with database_at(addresses(chosen).mongodb_uri, chosen) as database:
+        with open_database() as database:
             letter_sent_again(database, _origin(letter))
     except MongoUnavailableError as error:
         remarks().print(f"Monitors still count it as unresolved: {error}")
@@ -166,20 +166,12 @@ def skip(place: Held, in_json: Json = False) -> None:
     from generia_assets.durable.orders.intake import let_skip
 
     partition, offset = _place(place)
-    chosen = settings()
-    with database_at(addresses(chosen).mongodb_uri, chosen) as database:
-        held = let_skip(database, chosen.kafka_tasks_topic, partition, offset)
+    with open_database() as database:
+        held = let_skip(database, settings().kafka_tasks_topic, partition, offset)
     if held is None:
         raise CommandError(f"no partition is held up at {place}; `{command_name()} dead-letters` lists those that are", 2)
     text = f"The generator skips {held.batch} when it next looks for orders, and keeps its bytes as a dead letter."
     print_result({"origin": held.place, "next_offset": held.next_offset, "skipped": True}, text, json=in_json)
-
-
-def _kept_at(place: str, chosen: Settings) -> StoredDeadLetter | None:
-    from generia_assets.durable.orders.intake import kept_at
-
-    with database_at(addresses(chosen).mongodb_uri, chosen) as database:
-        return kept_at(database, place)
 
 
 def edited(letter: DeadLetter | StoredDeadLetter, changes: list[str]) -> dict[str, JsonValue]:

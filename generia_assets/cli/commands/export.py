@@ -6,21 +6,20 @@ Here: the command, and the JSON Lines. Not here: the book (book.py). Everything 
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from generia_assets.cli.connections import open_world, settings
 from generia_assets.cli.console import CommandError, remarks, short_path
-from generia_assets.cli.options import Json, World
-from generia_assets.cli.parsers import choice, flag, option
+from generia_assets.cli.options import Json, World, choice, flag, option
 from generia_assets.cli.rendering.formats import as_json, json_default
 from generia_assets.content.text import plural
 
 if TYPE_CHECKING:
-    from resources.mongodb.connection import MongoDatabase
+    from resources.mongodb.connection import MongoDocument
 
 BOOK = "world.md"
 PICTURES = "pictures"
@@ -45,10 +44,9 @@ def export(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a whole world into a folder: JSON Lines by section, and a book in Markdown.
-
-    A file SECTION.jsonl for each section of `show`, one document a line, and world.md with description, people and feed. Posts are
-    in the order of the world. Texts of users and models are escaped in the book. A world in the making is written as far as it is.
+    """A file SECTION.jsonl for each section of `show`, one document a line, and world.md with description, people and feed. Posts
+    are in the order of the world. Texts of users and models are escaped in the book. A world in the making is written as far as it
+    is.
 
     \b
     generia export WORLD --folder brinehold --pictures
@@ -56,6 +54,7 @@ def export(
     """
     from generia_assets.cli.rendering.book import Book
     from generia_assets.cli.texts import PictureFolder
+    from generia_assets.queries.sections import SECTIONS, documents
 
     chosen = settings()
     with open_world(world) as (database, status):
@@ -64,10 +63,12 @@ def export(
         written: dict[str, int] = {}
         try:
             if to in ("jsonl", BOTH):
-                written |= _sections(database, status.world_id, target)
+                for section in SECTIONS:
+                    found = documents(database, status.world_id, section)
+                    written[f"{section}.jsonl"] = _write(target / f"{section}.jsonl", map(_line, found))
             if to in ("markdown", BOTH):
                 book = Book(database, status, target, chosen.generia_data_dir, copied)
-                written[BOOK] = _write(target / BOOK, book.write)
+                written[BOOK] = _write(target / BOOK, book.pages())
         except OSError as error:
             raise CommandError(f"{short_path(target)}: {error.strerror or error}; what was written so far stays there") from None
     if json:
@@ -93,28 +94,18 @@ def _target(folder: Path, *, force: bool) -> Path:
     return target
 
 
-def _sections(database: MongoDatabase, world_id: str, target: Path) -> dict[str, int]:
-    from generia_assets.queries.sections import SECTIONS, documents
-
-    def lines(section: str) -> Callable[[TextIO], int]:
-        def write(file: TextIO) -> int:
-            count = 0
-            for document in documents(database, world_id, section):
-                file.write(json_module.dumps(document, ensure_ascii=False, default=json_default) + "\n")
-                count += 1
-            return count
-
-        return write
-
-    return {name: _write(target / name, lines(section)) for section in SECTIONS for name in (f"{section}.jsonl",)}
+def _line(document: MongoDocument) -> str:
+    return json_module.dumps(document, ensure_ascii=False, default=json_default) + "\n"
 
 
-def _write(path: Path, write: Callable[[TextIO], int]) -> int:
-    """Write the file so that it is there whole or not at all; return what ``write`` counted."""
-    unfinished = path.with_name(f".{path.name}.part")
+def _write(path: Path, texts: Iterable[str]) -> int:
+    """Write the file so that it is there whole or not at all; return how many lines it has."""
+    unfinished, count = path.with_name(f".{path.name}.part"), 0
     try:
         with unfinished.open("w", encoding="utf-8", errors="replace") as file:
-            count = write(file)
+            for text in texts:
+                file.write(text)
+                count += text.count("\n")
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

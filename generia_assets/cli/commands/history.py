@@ -9,8 +9,7 @@ import typer
 
 from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import CommandError, results
-from generia_assets.cli.options import JsonLines, World
-from generia_assets.cli.parsers import choice, flag, limit_option, moment, option
+from generia_assets.cli.options import JsonLines, World, choice, flag, limit_option, moment, option
 from generia_assets.cli.rendering.formats import as_json, print_limit
 from resources.gateway.calls import Api
 
@@ -34,7 +33,6 @@ Until = Annotated[datetime | None, option("--until", "WHEN", "Only calls begun b
 Texts = Annotated[bool, flag("--texts", "With the beginnings of what was asked and answered.")]
 Full = Annotated[bool, flag("--full", "With whole texts: system instruction, every part, schema, answer.")]
 SHOWN = 50
-"""Requests that people are shown where they set no limit."""
 Limit = Annotated[int | None, limit_option(SHOWN, what="The newest so many")]
 
 
@@ -52,9 +50,7 @@ def history(
     limit: Limit = None,
     json: JsonLines = False,
 ) -> None:
-    """List a world's requests and answers, filtered.
-
-    Every attempt of every call to the model, the image API and the platform is kept for HISTORY_TTL_DAYS days, whole. Shown are
+    """Every attempt of every call to the model, the image API and the platform is kept for HISTORY_TTL_DAYS days, whole. Shown are
     its time (UTC), kind, task, model, outcome, milliseconds, waiting, tokens and dollars. With --json also all texts.
 
     \b
@@ -62,25 +58,17 @@ def history(
     generia history WORLD --task c0007-p0003 --full
     generia history WORLD --type post --json > posts.jsonl
     """
-    from generia_assets.cli.rendering.requests import print_request
+    from generia_assets.cli.rendering.lines import print_request
     from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
 
-    wanted = RequestFilter(
-        request_type=of_type or "",
-        api=api or "",
-        outcome=outcome or "",
-        failed=failed,
-        task=task or "",
-        since=since,
-        until=until,
-    )
+    wanted = RequestFilter(of_type, api, outcome, failed, task, since, until)
     most, console, shown = limit if json else limit or SHOWN, results(), 0
     with open_world(world) as (database, status):
         world = status.world_id
         if of_type and of_type not in (there := request_types(database, world)):  # more likely misspelt than absent
             among = ", ".join(there) or "none"
             raise CommandError(f"--type {of_type[:60]!r}: not among this world's requests; there are {among}", 2)
-        for request in find_requests(database, world, wanted, last=most):
+        for request in find_requests(database, world, wanted, most):
             if json:
                 typer.echo(as_json(request))
             else:

@@ -14,8 +14,7 @@ from rich.text import Text as Line
 from generia_assets.cli.connections import get_world, open_database, settings
 from generia_assets.cli.console import CommandError, command_name, labelled, results, safe_block, short_path
 from generia_assets.cli.data_dir import service_logs
-from generia_assets.cli.options import JsonLines, complete_part, complete_world_or_part, world_argument
-from generia_assets.cli.parsers import flag, option, whole
+from generia_assets.cli.options import JsonLines, complete_part, complete_world_or_part, flag, option, whole, world_argument
 from generia_assets.cli.rendering.formats import as_json
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ Part = Annotated[
 ]
 MOST = 1_000_000
 SHOWN = 40
-"""Lines that people are shown where they set no limit."""
 Lines = Annotated[
     int | None, option("--lines", "NUMBER", f"Lines from the end; else {SHOWN}, and with --json all.", whole(1, MOST))
 ]
@@ -55,9 +53,7 @@ def logs(
     calls: Calls = False,
     json: JsonLines = False,
 ) -> None:
-    """Show a world's own log, or a log of the services that demo and dev start.
-
-    A world's log is what MongoDB keeps of it: stages, people, posts, tasks with their times and attempts, calls that went wrong,
+    """A world's log is what MongoDB keeps of it: stages, people, posts, tasks with their times and attempts, calls that went wrong,
     waiting and going on. Times are UTC. With --json each line has its level, kind, task type, key, task id and run id.
 
     \b
@@ -89,7 +85,7 @@ def logs(
 def _print_world_log(
     console: Console, database: MongoDatabase, world: str, lines: int, *, follow: bool, calls: bool, json: bool
 ) -> None:
-    from generia_assets.cli.rendering.requests import print_log
+    from generia_assets.cli.rendering.lines import print_log
     from generia_assets.queries.log import LogFollower, newest
     from generia_assets.queries.worlds import over, world_status
 

@@ -1,58 +1,26 @@
-"""Ordering worlds: ``generia send``, ``generia watch`` and ``generia quote``.
+"""Ordering worlds: ``generia send``, ``generia watch`` and ``generia prioritise``.
 
-Here: the three commands. Not here: the message (order.py), how progress looks (displays.py).
+Not here: the price (quotes.py), the message (order.py), how progress looks (displays.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from generia_assets.cli.connections import addresses, database_at, get_world_or_order, settings
-from generia_assets.cli.console import CommandError, command_name, labels, remarks, results, safe_line
-from generia_assets.cli.options import Images, Json, Log, Texts, World
-from generia_assets.cli.order import (
-    DEFAULT_POSTS,
-    DEFAULT_USERS,
-    MaxCost,
-    Posts,
-    PriorityOption,
-    Prompt,
-    QualityOption,
-    Seed,
-    TierOption,
-    Users,
-)
-from generia_assets.cli.parsers import flag, option, task_id, whole
-from generia_assets.cli.rendering.formats import about, as_json, share
-from generia_assets.content import languages
+from generia_assets.cli import order as ordering
+from generia_assets.cli.connections import addresses, get_world_or_order, open_database, open_world, settings
+from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
+from generia_assets.cli.options import Images, Json, Log, Texts, World, option, task_id, whole
+from generia_assets.cli.rendering.formats import as_json, print_result
 from generia_assets.content.documents import Quality
-from generia_assets.content.text import plural
+from generia_assets.durable.orders.order import HIGHEST_PRIORITY
 
 if TYPE_CHECKING:
-    from generia_assets.quotes import Quote
     from resources.mongodb.connection import MongoDatabase
 
 
-def _language(given: str) -> str:
-    """A parser of names of languages."""
-    if not languages.tag(given):
-        raise typer.BadParameter(f"{given[:60]!r} is no language; name one in English or by its tag, such as Japanese or ja.")
-    return languages.canonical(given)
-
-
-LanguageOption = Annotated[
-    str | None,
-    option(
-        "--language",
-        "NAME",
-        "Estimate from the finished worlds in this language; without it, from those in all languages.",
-        _language,
-    ),
-]
-Compare = Annotated[bool, flag("--compare", "A table of all service tiers, models and image providers.")]
 WorldId = Annotated[str | None, option("--world-id", "UUID", "UUID for the world; without it a new one.")]
 Task = Annotated[
     str | None, option("--task", "ID", "Until this order for a part of it is carried out, too: the id `rerun` prints.", task_id)
@@ -61,34 +29,40 @@ Wait = Annotated[
     int, option("--wait", "SECONDS", "How long a new order may take to be read from Kafka before this ends.", whole(1, 86_400))
 ]
 
+Priority = Annotated[
+    int,
+    typer.Argument(
+        metavar="PRIORITY",
+        help=f"-{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}; a world is ordered with 0 unless its order says otherwise.",
+        show_default=False,
+        parser=whole(-HIGHEST_PRIORITY, HIGHEST_PRIORITY),
+    ),
+]
+
 
 def send(
-    prompt: Prompt,
-    users: Users = DEFAULT_USERS,
-    posts: Posts = DEFAULT_POSTS,
-    quality: QualityOption = Quality.STANDARD,
+    prompt: ordering.Prompt,
+    users: ordering.Users = ordering.DEFAULT_USERS,
+    posts: ordering.Posts = ordering.DEFAULT_POSTS,
+    quality: ordering.QualityOption = Quality.STANDARD,
     world_id: WorldId = None,
-    max_cost_usd: MaxCost = None,
-    service_tier: TierOption = None,
-    seed: Seed = None,
-    priority: PriorityOption = 0,
+    max_cost_usd: ordering.MaxCost = None,
+    service_tier: ordering.TierOption = None,
+    seed: ordering.Seed = None,
+    priority: ordering.PriorityOption = 0,
     json: Json = False,
 ) -> None:
-    """Order a world by Kafka message, and print the world's id.
-
-    The id alone goes to standard output. Needs Kafka; the order waits there until a generator reads it. `generia quote` tells the
-    price first; with --max-cost-usd the world is cancelled before it costs more.
+    """The id alone goes to standard output. Needs Kafka; the order waits there until a generator reads it. `generia quote` tells
+    the price first; with --max-cost-usd the world is cancelled before it costs more.
 
     \b
     generia send --users 25 --posts 150 --prompt "a harbour on the back of a whale"
     world=$(generia send --prompt "город, который чинит звёзды" --max-cost-usd 0.5) && generia watch $world
     """
-    from generia_assets.cli.order import knowledge, new_order, world_parameters
-    from generia_assets.cli.order import send as send_order
     from generia_assets.quotes import cap_warning, order_quote
 
     chosen = settings()
-    parameters = world_parameters(
+    parameters = ordering.world_parameters(
         chosen,
         users=users,
         posts=posts,
@@ -99,10 +73,10 @@ def send(
         seed=seed,
         priority=priority,
     )
-    order = new_order(parameters, world_id)
+    order = ordering.new_order(parameters, world_id)
     kafka = addresses(chosen).kafka
-    expected = order_quote(chosen, knowledge(chosen), order.world_id, parameters)
-    send_order(order, kafka, chosen.kafka_tasks_topic)
+    expected = order_quote(chosen, ordering.knowledge(chosen), order.world_id, parameters)
+    ordering.send(order, kafka, chosen.kafka_tasks_topic)
     if json:
         typer.echo(as_json({"world_id": order.world_id, "task_id": order.task_id, "topic": chosen.kafka_tasks_topic}))
         return
@@ -122,9 +96,7 @@ def watch(
     wait: Wait = 30,
     json: Json = False,
 ) -> None:
-    """Show a world's progress until it is finished.
-
-    A bar for each stage, the time left, calls in flight of those that may be, dollars so far, what is waited for, and the newest
+    """A bar for each stage, the time left, calls in flight of those that may be, dollars so far, what is waited for, and the newest
     texts. Piped, a line for every change, at most one in two seconds. With --json, at the end one object with the fields of
     `demo --json`.
 
@@ -133,7 +105,7 @@ def watch(
     generia watch WORLD --log --images pictures
     """
     from generia_assets.cli.rendering.displays import LINES, display_on
-    from generia_assets.cli.rendering.progress import progress_line
+    from generia_assets.cli.rendering.lines import progress_line
     from generia_assets.cli.rendering.summary import page_of, world_result
     from generia_assets.cli.watching import WatchOptions, watch_world
     from generia_assets.durable.status import State
@@ -141,7 +113,7 @@ def watch(
 
     chosen = settings()
     console = remarks() if json else results()
-    with interruptible(), database_at(addresses(chosen).mongodb_uri, chosen) as database:
+    with interruptible(), open_database() as database:
         known = get_world_or_order(database, world)
         world = known.world_id if known else world
         with display_on(console, full_texts=texts) as display:
@@ -169,73 +141,21 @@ def _refused(database: MongoDatabase, task: str) -> str | None:
     return None if found is None else str(found.get("error") or "no reason was recorded")
 
 
-def quote(
-    users: Users = DEFAULT_USERS,
-    posts: Posts = DEFAULT_POSTS,
-    quality: QualityOption = Quality.STANDARD,
-    service_tier: TierOption = None,
-    language: LanguageOption = None,
-    compare: Compare = False,
-    json: Json = False,
-) -> None:
-    """Say what a world takes before it is ordered.
-
-    Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: texts by what the worlds
-    used that were finished here, at today's price of the model that is asked (GEMINI_MODEL or who took over from it), or else by
-    assumptions; minutes by the pace of recent calls, or else of a fast model. 19 of 20 bills are in the interval in brackets, once
-    enough worlds were finished here. Says what ends or changes when. `--compare` has all service tiers, models and image providers
-    in one table, the cheapest first. Needs no server and spends nothing.
+def prioritise(world: World, priority: Priority, json: Json = False) -> None:
+    """Queued worlds of a higher priority begin first; the queue has the new order within five seconds. Worlds in progress share the
+    calls that may be in flight: a world whose priority is two higher gets twice as many, within about two seconds. Every world gets
+    some.
 
     \b
-    generia quote --users 25 --posts 150 --language Japanese
-    generia quote --users 25 --posts 150 --compare
-    generia quote --users 1000 --posts 10000 --quality high --json | jq .cost_usd
+    generia prioritise WORLD 10
+    generia prioritise WORLD -5
     """
-    from generia_assets.cli.order import knowledge, world_parameters
-    from generia_assets.cli.rendering.comparison import print_comparison
-    from generia_assets.quotes import compare as compare_quotes
-    from generia_assets.quotes import quote_for
+    from generia_assets.durable.tasks.control import prioritise as set_priority
 
-    chosen = settings()
-    order = world_parameters(chosen, users=users, posts=posts, prompt="a quote", quality=quality, service_tier=service_tier)
-    size, console = f"{plural(users, 'person')}, {plural(posts, 'post')}, quality {quality.value}", results()
-    if compare and service_tier is not None:
-        raise CommandError("--service-tier: --compare shows all of them; leave one of the two out", 2)
-    known = knowledge(chosen)
-    quoted = quote_for(chosen, known, order, language=language)
-    quotes = compare_quotes(chosen, known, order, language=language) if compare else []
-    if json:
-        typer.echo(as_json({"quotes": quotes} if compare else quoted))
-        return
-    if quotes:
-        print_comparison(console, size, quotes, quoted)
-        return
-    console.print(f"{size}, with {quoted.model} at {quoted.service_tier.value}:")
-    labels(console, _lines(quoted))
-    console.print(f"To order it: {command_name()} send --users {users} --posts {posts} --prompt TEXT [--max-cost-usd DOLLARS]")
-
-
-def _lines(quoted: Quote) -> Iterator[tuple[str, str]]:
-    """The quote, line by line, each with its name."""
-    from generia_assets.queries.learned import FEWEST_WORLDS
-    from generia_assets.quotes import price_sentence
-
-    pace = "by the pace of calls made here lately" if quoted.measured else "assumed of a fast model; here nothing was measured yet"
-    yield "calls", f"{quoted.llm_calls} of the language model, {plural(quoted.image_calls, 'picture')}"
-    yield "tokens", f"about {quoted.input_tokens:,} in ({quoted.cached_tokens:,} of them cached), {quoted.output_tokens:,} out"
-    yield "dollars", f"about {quoted.price}"
-    of_texts, of_pictures = (share(usd / (quoted.cost_usd or 1)) for usd in (quoted.texts_usd, quoted.pictures_usd))
-    yield "  texts", f"{price_sentence(quoted.texts_usd, quoted.texts_interval_usd)}, {of_texts}"
-    yield "  pictures", f"{price_sentence(quoted.pictures_usd, quoted.pictures_interval_usd)}, {of_pictures}, by {quoted.images}"
-    if quoted.learned_worlds:
-        yield "learned", f"from {plural(quoted.learned_worlds, 'world')} that were finished here {quoted.learned}"
-    else:
-        yield (
-            "assumed",
-            f"of texts in English, until {FEWEST_WORLDS} worlds were finished here; other scripts take up to twice as much",
-        )
-    yield "time", f"about {about(60 * quoted.minutes)}, {pace}"
-    limits = f"{plural(quoted.llm_call_limit, 'call')}, {plural(quoted.image_call_limit, 'picture')}"
-    yield "never more", f"than {limits} (BUDGET_SPARE)"
-    for change in quoted.changes:
-        yield "model", change
+    # A field of the status record, which the run reads each second, and the sensor for queued runs with each tick.
+    with open_world(world) as (database, found):
+        if not set_priority(database, found.world_id, priority):
+            raise CommandError(f"world {found.world_id} was made by the former worker: it is history, and no run works on it")
+    over = " It is over; what is made of it again has this priority." if found.done else ""
+    text = f"World {found.world_id} has priority {priority}, before {found.priority}.{over}"
+    print_result({"world_id": found.world_id, "priority": priority, "before": found.priority}, text, json=json)

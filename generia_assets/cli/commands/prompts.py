@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import json as json_module
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,21 +17,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from generia_assets.cli import order as ordering
 from generia_assets.cli.connections import settings
 from generia_assets.cli.console import CommandError, remarks, results, safe_line
-from generia_assets.cli.options import Json
-from generia_assets.cli.order import (
-    DEFAULT_POSTS,
-    DEFAULT_PROMPT,
-    DEFAULT_SEED,
-    DEFAULT_USERS,
-    Posts,
-    Prompt,
-    QualityOption,
-    Seed,
-    Users,
-)
-from generia_assets.cli.parsers import flag, option
+from generia_assets.cli.options import Json, flag, option
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content import languages
 from generia_assets.content.documents import Quality, WorldRequest
@@ -65,20 +53,18 @@ AsPage = Annotated[
 
 
 def prompts(
-    users: Users = DEFAULT_USERS,
-    posts: Posts = DEFAULT_POSTS,
-    seed: Seed = DEFAULT_SEED,
-    prompt: Prompt = DEFAULT_PROMPT,
-    quality: QualityOption = Quality.STANDARD,
+    users: ordering.Users = ordering.DEFAULT_USERS,
+    posts: ordering.Posts = ordering.DEFAULT_POSTS,
+    seed: ordering.Seed = ordering.DEFAULT_SEED,
+    prompt: ordering.Prompt = ordering.DEFAULT_PROMPT,
+    quality: ordering.QualityOption = Quality.STANDARD,
     out: Out = None,
     answers: AnswersOption = None,
     only_missing: OnlyMissing = False,
     as_page: AsPage = None,
     json: Json = False,
 ) -> None:
-    """Write every request of a small world into files, without a call.
-
-    Needs no server and spends nothing. A file for each request, numbered in the order of work: instructions, world, item,
+    """Needs no server and spends nothing. A file for each request, numbered in the order of work: instructions, world, item,
     and the schema of the answer. The same order gives the same files: `diff -r` shows what a change of a template changes.
 
     With --answers the answers come from a folder, by hand or from a model: for 012.character.@mira.txt it is
@@ -89,7 +75,6 @@ def prompts(
     generia prompts --out before; vi generia_assets/content/prompts/post.j2; generia prompts --out after; diff -r before after
     generia prompts --users 3 --posts 6 --seed 11 --prompt "город, который чинит звёзды" --answers answers --only-missing --out todo
     """
-    from generia_assets.cli.order import world_parameters
     from generia_assets.content.check import require_good_content
     from generia_assets.content.rendering import PromptDelimiter
     from generia_assets.dry_run import DryRun
@@ -99,18 +84,17 @@ def prompts(
     if only_missing and answers is None:
         raise CommandError("--only-missing needs --answers FOLDER: without it nothing is missing", 2)
     require_good_content()
-    world_parameters(settings(), users=users, posts=posts, prompt=prompt)
+    ordering.world_parameters(settings(), users=users, posts=posts, prompt=prompt)
     request = WorldRequest(
         user_prompt=prompt,
         users_count=users,
         posts_count=posts,
         quality=quality,
-        seed=DEFAULT_SEED if seed is None else seed,
+        seed=ordering.DEFAULT_SEED if seed is None else seed,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),  # the same in every run; no request contains it
     )
-    asked: list[DryRequest] = []
     source = _Samples(prompt) if answers is None else _Recorded(answers)
-    asyncio.run(DryRun(request, source, asked.append).run())
+    asked = asyncio.run(DryRun(request, source).run())
     open_ = [one for one in asked if one.answer is None]
     try:
         if out is not None:
@@ -132,7 +116,6 @@ class _Samples:
         self._language = guess.name if guess else "English"
 
     def to(self, name: str, prompt: Request, draft: type[DraftT]) -> DraftT | None:
-        """The sample."""
         from generia_assets.content.samples import sample_answer
 
         return cast("DraftT", sample_answer(cast("type[Draft]", draft), prompt.schema, name, self._language))
@@ -148,7 +131,6 @@ class _Recorded:
         self._read: set[str] = set()
 
     def to(self, name: str, prompt: Request, draft: type[DraftT]) -> DraftT | None:
-        """What the file of this name says."""
         del prompt
         self._read.add(name)
         path = self._files.get(name)
@@ -171,7 +153,7 @@ def _write(folder: Path, asked: list[DryRequest]) -> None:
 
 def _as_text(one: DryRequest) -> str:
     titles = ("world", "item", "again") if one.prompt.world else ("item", "again")
-    schema = json_module.dumps(one.prompt.schema, ensure_ascii=False, indent=1)
+    schema = json.dumps(one.prompt.schema, ensure_ascii=False, indent=1)
     parts = [("system", one.prompt.system), *zip(titles, one.prompt.parts, strict=False), ("schema", schema)]
     head = f"{one.name}\nmax output tokens: {one.prompt.max_output_tokens}\n"
     return head + "".join(f"\n===== {title} =====\n{text}\n" for title, text in parts)

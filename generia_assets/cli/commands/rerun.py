@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from generia_assets.catalog import ASSETS, EXTENDED, PARTS, TaskType, Unit, with_downstream
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import ASSETS, EXTENDED, PARTS, TaskType, with_downstream
 from generia_assets.cli.connections import addresses, open_world, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results
-from generia_assets.cli.options import Json, World
-from generia_assets.cli.parsers import choice, dollars, flag, option, whole
+from generia_assets.cli.options import Json, World, choice, dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import about, as_json
 from generia_assets.content.text import dollars as in_dollars
 from generia_assets.content.text import plural
@@ -101,9 +101,7 @@ def rerun(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Make a part of a world, one person or one post again, by Kafka message.
-
-    Prints first what it will take. What depends on it is made again, too, and posts with their pictures are published again. The
+    """Prints first what it will take. What depends on it is made again, too, and posts with their pictures are published again. The
     whole world depends on the description. Everything else stays as it is, byte for byte; relations that name a person who is
     replaced are repaired. The former documents stay until the new ones are complete. A world that is not finished must be finished
     first (`resume`). Needs Kafka, MongoDB and a running generator.
@@ -138,11 +136,10 @@ def extend(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Add people and posts to a completed world, by Kafka message.
-
-    Prints first what it will take. What exists stays as it is, byte for byte. New people know some of the old ones. New posts come
-    after the last one: they answer old posts and tell what has come of the calendar's events. Until all of it is made, readers see
-    the world as it was. A world that is not finished is finished first (`resume`). Needs Kafka, MongoDB and a running generator.
+    """Prints first what it will take. What exists stays as it is, byte for byte. New people know some of the old ones. New posts
+    come after the last one: they answer old posts and tell what has come of the calendar's events. Until all of it is made, readers
+    see the world as it was. A world that is not finished is finished first (`resume`). Needs Kafka, MongoDB and a running
+    generator.
 
     \b
     generia extend WORLD --users +10 --posts +60
@@ -246,14 +243,12 @@ def _plan(scope: _RerunScope) -> Iterable[str]:
 
 
 def _cap_warning(cap: float | None, spent: float, quote: Quote) -> Iterable[str]:
-    """Whether the world's cap allows it."""
     if cap is not None and spent + quote.cost_interval_usd[1] > cap:
         how = "will probably" if spent + quote.cost_usd > cap else "may"
         yield f"It has cost {in_dollars(spent)} so far: its cap of {in_dollars(cap)} {how} stop this on the way."
 
 
 def _takes(quote: Quote) -> str:
-    """What work on a world that exists takes, as a sentence."""
     return (
         f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "
         f"about {quote.price} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "

@@ -13,8 +13,7 @@ from rich.text import Text as Line
 
 from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import CommandError, command_name, labelled, results, safe_block, safe_line
-from generia_assets.cli.options import World
-from generia_assets.cli.parsers import choice, flag, limit_option, option
+from generia_assets.cli.options import World, choice, flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, json_default, print_limit
 from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 20
-"""Objects that people are shown where they set no limit."""
 TYPED = [section for section, record in RECORDS.items() if record.type_field]
 
 AnySection = Annotated[
@@ -45,10 +43,8 @@ Json = Annotated[bool, flag("--json", "One JSON array on standard output; withou
 def show(
     world: World, section: AnySection = None, of_type: Type = None, item: Id = None, limit: Limit = None, json: Json = False
 ) -> None:
-    """Show every object that MongoDB keeps of a world, by section, type and id.
-
-    A finished world's objects are its materialized ones; of a world in the making, what is there so far. Of bytes only their number
-    is shown; pictures are files (`export --pictures`).
+    """A finished world's objects are its materialized ones; of a world in the making, what is there so far. Of bytes only their
+    number is shown; pictures are files (`export --pictures`).
 
     \b
     generia show WORLD

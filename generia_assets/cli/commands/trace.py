@@ -14,13 +14,12 @@ from rich.text import Text as Line
 from generia_assets.catalog import TaskType
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, indented, results, safe_line
-from generia_assets.cli.options import Json, world_argument
-from generia_assets.cli.parsers import choice, flag, option
+from generia_assets.cli.options import Json, choice, flag, option, world_argument
 from generia_assets.cli.rendering.formats import as_json, duration
 from generia_assets.content.text import dollars
 
 if TYPE_CHECKING:
-    from generia_assets.cli.rendering.requests import Depth
+    from generia_assets.cli.rendering.lines import Depth
     from generia_assets.queries.names import ItemName
     from generia_assets.queries.traces import Step, Trace
     from resources.mongodb.connection import MongoDatabase
@@ -39,7 +38,6 @@ AnItem = Annotated[
 
 
 STEPS = {task_type.asset.step.replace(" ", "-"): task_type for task_type in TaskType}
-"""The steps that --step can choose, by word."""
 
 OneStep = Annotated[
     str | None,
@@ -49,9 +47,7 @@ Full = Annotated[bool, flag("--full", "Whole prompts and answers, instead of the
 
 
 def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: Full = False, json: Json = False) -> None:
-    """Follow a post, or a person, back to the prompts and answers that made it.
-
-    The chain is description, concept, character, idea, post, picture; of each step what it made, and the exact requests and
+    """The chain is description, concept, character, idea, post, picture; of each step what it made, and the exact requests and
     answers with model, tokens, price and time. Platform calls are shown as figures.
 
     \b
@@ -113,7 +109,7 @@ def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None
 
 
 def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None:
-    from generia_assets.cli.rendering.requests import print_request
+    from generia_assets.cli.rendering.lines import print_request
     from generia_assets.durable.status import State
 
     line = Line(f"{number}. {step.name}", "bold cyan")

@@ -19,9 +19,8 @@ import typer
 
 from generia_assets.cli.connections import addresses, database_at, get_world, is_set
 from generia_assets.cli.console import CommandError, remarks, results
-from generia_assets.cli.data_dir import DataDir, RunningGenerator, lock_data_dir, running_generator
-from generia_assets.cli.options import world_argument
-from generia_assets.cli.parsers import flag, option, whole
+from generia_assets.cli.data_dir import RunningGenerator, lock_data_dir, running_generator
+from generia_assets.cli.options import flag, option, whole, world_argument
 from generia_assets.cli.rendering.formats import as_json
 
 if TYPE_CHECKING:
@@ -44,9 +43,7 @@ AsJson = Annotated[bool, flag("--json", "When it answers, one JSON object on sta
 
 
 def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK, json: AsJson = False) -> None:
-    """Serve the worlds' pages, those in the making too, until Ctrl-C.
-
-    Each world looks like the social network that it is about: feed, people, who knows whom, and of every post how it came about.
+    """Each world looks like the social network that it is about: feed, people, who knows whom, and of every post how it came about.
 
     \b
     generia view
@@ -128,20 +125,16 @@ def _mongodb(chosen: Settings) -> Iterator[str]:
         command: list[str | Path] = [sys.executable, "-m", "local_services.mongod", "--dbpath", home.mongodb]
         child = start("mongod", command, log_path=home.logs / "mongod.log")
         try:
-            home.announce(_alone(child.ready_value, chosen, home))
+            alone = RunningGenerator(  # what other commands find: worlds can be looked at, and not ordered
+                command="view",
+                pid=os.getpid(),
+                mongodb_uri=child.ready_value,
+                kafka_bootstrap_servers=chosen.kafka_bootstrap_servers,
+                kafka_api_version=chosen.kafka_api_version,
+                dagster_home=str(home.dagster),
+            )
+            home.announce(alone)
             yield child.ready_value
         finally:
             with uninterrupted():
                 child.stop()
-
-
-def _alone(uri: str, chosen: Settings, home: DataDir) -> RunningGenerator:
-    """What other commands find of this one: worlds can be looked at, and not ordered."""
-    return RunningGenerator(
-        command="view",
-        pid=os.getpid(),
-        mongodb_uri=uri,
-        kafka_bootstrap_servers=chosen.kafka_bootstrap_servers,
-        kafka_api_version=chosen.kafka_api_version,
-        dagster_home=str(home.dagster),
-    )

@@ -10,29 +10,24 @@ from rich.text import Text as Line
 
 from generia_assets.cli.connections import open_database, open_world, settings
 from generia_assets.cli.console import command_name, labels, results, safe_line
-from generia_assets.cli.options import Json, JsonLines, world_argument
-from generia_assets.cli.parsers import limit_option
+from generia_assets.cli.options import Json, JsonLines, limit_option, world_argument
 from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, moment, of_total, print_limit
 from generia_assets.cli.selection import StateOption, state_query
 from generia_assets.content.text import dollars, plural
-from generia_assets.durable.status import State
+from generia_assets.durable.status import State, WorldStatus, statuses
 
 if TYPE_CHECKING:
-    from generia_assets.durable.status import WorldStatus
     from generia_assets.queries.in_flight import InFlightCalls
     from resources.mongodb.stored import UnreadableRecord
 
 AnyWorld = Annotated[str | None, world_argument("Without it the newest worlds are listed.")]
 SHORT_ID = 8
 SHOWN = 20
-"""Worlds that people are shown where they set no limit."""
 Limit = Annotated[int | None, limit_option(SHOWN, 10_000)]
 
 
 def status(world: AnyWorld = None, json: Json = False) -> None:
-    """Show one world's state: stages, counters, costs, what it waits for, what failed.
-
-    Without WORLD the newest worlds are listed, as by `list`.
+    """Without WORLD the newest worlds are listed, as by `list`.
 
     \b
     generia status WORLD
@@ -43,16 +38,12 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
     if world is None:
         list_worlds(json=json)
         return
-    chosen = settings()
     with open_world(world) as (database, found):
-        calls = in_flight(database, found.world_id, llm_limit=chosen.llm_concurrency, image_limit=chosen.image_concurrency)
-        _show(found, calls, json=json)
+        _show(found, in_flight(database, found.world_id, settings()), json=json)
 
 
 def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines = False) -> None:
-    """List worlds, those that changed last first.
-
-    Worlds of the former worker are listed as history: they can be read, and no run works on them. A status record that cannot be
+    """Worlds of the former worker are listed as history: they can be read, and no run works on them. A status record that cannot be
     read is listed after the others with the reason.
 
     \b
@@ -62,14 +53,12 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     from pymongo import DESCENDING
 
     from generia_assets.durable.collections import STATUS
-    from generia_assets.durable.status import statuses
 
     most = limit if json else limit or SHOWN
     with open_database() as database:
         # Read whole before anything is printed: a world that changes while a slow reader blocks us would move, and be missed.
-        records = list(
-            database[STATUS].find(state_query(state)).sort("updated_at", DESCENDING).limit(0 if most is None else most + 1)
-        )
+        newest = database[STATUS].find(state_query(state)).sort("updated_at", DESCENDING)
+        records = list(newest if most is None else newest.limit(most + 1))
     unreadable: list[UnreadableRecord] = []
     found = list(statuses(records[:most], unreadable.append))
     if json:
@@ -99,9 +88,7 @@ def _table(worlds: list[WorldStatus]) -> FittedTable:
         (
             safe_line(one.world_id),
             safe_line(one.name, 18),
-            Line(
-                _state(one) + (f", priority {one.priority}" if one.priority and not one.done else ""), _STYLES.get(one.status, "")
-            ),
+            Line(_state(one), _STYLES.get(one.status, "")),
             of_total(one.users_created, one.users_predicted),
             of_total(one.posts_created, one.posts_predicted),
             f"{one.cost_usd:.3f}",
@@ -122,17 +109,17 @@ _STYLES = {State.COMPLETED: "green", State.FAILED: "red", State.IN_PROGRESS: "ye
 
 
 def _state(world: WorldStatus) -> str:
+    priority = f", priority {world.priority}" if world.priority and not world.done else ""
     if world.deleting_since:
-        return "being deleted"
+        return f"being deleted{priority}"
+    state = world.status.value.replace("_", " ")
     if world.history:
-        return f"history: {world.status.value.replace('_', ' ')}"
-    if world.parked and not world.done:
-        return f"parked: {world.parked.kind}"
-    return "in progress" if world.status is State.IN_PROGRESS else world.status.value
+        return f"history: {state}{priority}"
+    return f"parked: {world.parked.kind}{priority}" if world.parked and not world.done else f"{state}{priority}"
 
 
 def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
-    from generia_assets.cli.rendering.progress import STAGE_WORDS, breaker_line, progress_line
+    from generia_assets.cli.rendering.lines import STAGE_WORDS, breaker_line, progress_line
 
     breakers = () if world.done else calls.breakers
     if json:

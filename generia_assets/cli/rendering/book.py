@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 from urllib.parse import quote
 
 from generia_assets.cli.console import safe_line
@@ -61,18 +60,12 @@ class Book:
         self._names: dict[str, str] = {}
         """Everybody by key, as the book names them."""
 
-    def write(self, file: TextIO) -> int:
-        """Write it; return how many lines it has."""
-        count = 0
-        for page in self._pages():
-            file.write(f"{page}\n\n")
-            count += page.count("\n") + 2
-        return count
+    def pages(self) -> Iterator[str]:
+        """Its paragraphs, each with the empty line after it."""
+        for part in (self._world(), self._people(), self._posts(), self._end()):
+            yield from (f"{paragraph}\n\n" for paragraph in part)
 
-    def _pages(self) -> Iterator[str]:
-        yield from self._world()
-        yield from self._people()
-        yield from self._posts()
+    def _end(self) -> Iterator[str]:
         status = self._status
         yield "---"
         yield (
@@ -158,7 +151,6 @@ class Book:
             yield " ".join(escaped("#" + str(tag).lstrip("#")) for tag in post["hashtags"])
 
     def _name(self, post: str) -> str:
-        """Whose post this is, by its key."""
         character = author_of(post)
         return self._names.get(character, escaped(character))
 

@@ -22,8 +22,7 @@ from rich.text import Text as Line
 
 from generia_assets.cli.console import safe_line
 from generia_assets.cli.rendering.formats import time_left
-from generia_assets.cli.rendering.progress import STAGE_WORDS, breaker_line, progress_line
-from generia_assets.cli.rendering.requests import print_log
+from generia_assets.cli.rendering.lines import STAGE_WORDS, breaker_line, print_log, progress_line
 from generia_assets.cli.texts import Text
 from generia_assets.cli.watching import Snapshot
 from generia_assets.content.text import dollars
@@ -126,11 +125,9 @@ class LiveDisplay(Display):
         self._prompt = ""
 
     def start(self, picture: RenderableType, ready: Iterable[str]) -> None:
-        """The picture alone."""
         self._live.update(picture)
 
     def begin(self, what: str, prompt: str) -> None:
-        """As above, in the picture."""
         self._keep()  # what was shown of the start stays above
         self._prompt = prompt
         self._show_progress(Snapshot(None, []))
@@ -162,17 +159,13 @@ class LiveDisplay(Display):
 
 
 def display_on(console: Console, *, full_texts: bool = False) -> Display:
-    """The display that fits who is looking."""
     return (LiveDisplay if console.is_terminal else Display)(console, full_texts=full_texts)
 
 
 def _now(snapshot: Snapshot) -> str:
-    calls = (
-        ""
-        if not snapshot.in_flight or not snapshot.in_flight.llm
-        else f"; {snapshot.in_flight.llm} of {snapshot.in_flight.llm_ceiling} calls in flight"
-    )
-    return calls + (f"; {time_left(snapshot.left)}" if snapshot.left is not None else "")
+    calls = snapshot.in_flight
+    flying = f"; {calls.llm} of {calls.llm_ceiling} calls in flight" if calls and calls.llm else ""
+    return flying + (f"; {time_left(snapshot.left)}" if snapshot.left is not None else "")
 
 
 def _print_text(console: Console, text: Text) -> None:

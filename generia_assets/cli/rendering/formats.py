@@ -31,7 +31,6 @@ def print_result(fields: Mapping[str, object], text: str, *, json: bool) -> None
 
 
 def print_limit(shown: int, *, json: bool) -> None:
-    """Say that there are more than those that are shown."""
     (remarks() if json else results()).print(f"There are more; --limit {shown * 10} shows them.")
 
 
@@ -74,12 +73,10 @@ def compact(number: int) -> str:
 
 
 def share(part: float) -> str:
-    """A share in percent."""
     return f"{100 * part:.0f} %"
 
 
 def of_total(part: int, whole: int) -> str:
-    """A number, and of how many, where those are more."""
     return str(part) if part == whole else f"{part}/{whole}"
 
 
@@ -96,7 +93,6 @@ def clock(at: datetime) -> str:
 
 
 def ago(at: datetime) -> str:
-    """How long ago something was."""
     seconds = max(0, int((datetime.now(UTC) - at).total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:

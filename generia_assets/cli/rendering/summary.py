@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.text import Text as Line
 
@@ -13,26 +12,25 @@ from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.cli.console import indented, safe_line
 from generia_assets.cli.data_dir import DataDir
 from generia_assets.cli.texts import text_of
+from generia_assets.content.documents import FrozenModel
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import HISTORY, TASKS
-from generia_assets.durable.status import State, WorldStatus
+from generia_assets.durable.status import WorldStatus
 from generia_assets.pages.links import ServedLinks
+from generia_assets.queries.records import completed
 from generia_assets.settings import Settings
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 3
-"""People and posts that the summary shows."""
 
 
-class WorldResult(BaseModel):
+class WorldResult(FrozenModel):
     """The object of ``--json``. ``seconds`` count from the moment the order was sent.
 
     ``llm_calls`` and ``image_calls`` are of the present generation (of a rerun: of what was made again), ``cost_usd`` of all.
 
     ``gallery``: the world's page, a file or an address; null where none could be written.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     world_id: str
     status: str
@@ -74,12 +72,10 @@ def page_of(settings: Settings, world_id: str) -> str:
 
 def _pictures(database: MongoDatabase, status: WorldStatus) -> int:
     made = (asset for asset in ASSETS.values() if asset.pictures)
-    return sum(len(asset.pictures) * database[TASKS].count_documents(_completed(status, asset.task_type)) for asset in made)
-
-
-def _completed(status: WorldStatus, task_type: TaskType) -> MongoDocument:
-    where = {"world_id": status.world_id, "generation": status.generation, "type": task_type.value}
-    return {**where, "status": State.COMPLETED.value}
+    return sum(
+        len(asset.pictures) * database[TASKS].count_documents(completed(status.world_id, status.generation, asset.task_type))
+        for asset in made
+    )
 
 
 def print_summary(
@@ -137,5 +133,5 @@ def _tokens(database: MongoDatabase, world_id: str) -> int:
 
 def _results(database: MongoDatabase, status: WorldStatus, task_type: TaskType, most: int) -> list[MongoDocument]:
     in_order = [("result.t", 1), ("key", 1)]  # posts by the world's timeline; the others have no place in it
-    found = database[TASKS].find(_completed(status, task_type), {"world_id": 1, "type": 1, "result": 1})
+    found = database[TASKS].find(completed(status.world_id, status.generation, task_type), {"world_id": 1, "type": 1, "result": 1})
     return list(found.sort(in_order).limit(most))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -118,8 +118,11 @@ class TaskTextClient:
             "schema": request.schema_json,
             "max_output_tokens": request.max_output_tokens,
         }
-        at_standard = replace(request, tier=CallTier.STANDARD)
-        control = replace(CONTROL_REQUEST, tier=request.tier)
+
+        def control() -> Call[object]:
+            return self._call(CONTROL, replace(CONTROL_REQUEST, tier=request.tier), profile, price)
+
+        is_flex = request.tier is CallTier.FLEX
         return self._calls.new(
             Api.LLM,
             request_type,
@@ -127,9 +130,9 @@ class TaskTextClient:
             send,
             worst_case_usd=price.worst_case_usd(prompt_bytes=request.prompt_bytes, max_output_tokens=request.max_output_tokens),
             attempt=partial(models.attempt, profile),
-            control=None if request_type == CONTROL else self._call(CONTROL, control, profile, price),
+            control=control,
             tier=request.tier,
-            fallback=self._call(request_type, at_standard, profile) if request.tier is CallTier.FLEX else None,
+            fallback=self._call(request_type, replace(request, tier=CallTier.STANDARD), profile) if is_flex else None,
             provider=GEMINI_PROVIDER,
             model=profile.id,
         )
@@ -169,7 +172,10 @@ class TaskImageClient:
         return Media(media_id=stored.media_id, url=stored.url, prompt=picture.prompt, width=made.width, height=made.height)
 
     async def _generate(self, picture: ImageRequest) -> PendingPicture:
-        control = self._call(CONTROL, picture.model_copy(update={"prompt": CONTROL_PICTURE, "references": ()}), uuid.uuid4().hex)
+        def control() -> Call[object]:
+            asked = picture.model_copy(update={"prompt": CONTROL_PICTURE, "references": ()})
+            return self._call(CONTROL, asked, uuid.uuid4().hex)
+
         named = f"{self._calls.task.task_id}/{picture.model_dump_json()}".encode()
         key = hashlib.sha256(named).hexdigest()[:32]
         found: list[tuple[Shown, bytes]] = []
@@ -185,7 +191,7 @@ class TaskImageClient:
         request_type: str,
         picture: ImageRequest,
         key: str,
-        control: Call[object] | None = None,
+        control: Callable[[], Call[object]] | None = None,
         references: Sequence[bytes] = (),
     ) -> Call[CheckedImage]:
         images, gateway = self._calls.providers.images, self._calls.providers.gateway

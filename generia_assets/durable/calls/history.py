@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -48,7 +47,7 @@ def request_record(
         "cost_usd": outcome.cost_usd,
         "service_tier": outcome.data.get("service_tier")
         or call.labels.get("service_tier"),  # that served it, else that was asked for
-        "tokens": asdict(outcome.tokens),
+        "tokens": dict(vars(outcome.tokens)),
         "duration_ms": outcome.duration_ms,
         "waited_ms": outcome.waited_ms,
         "created_at": datetime.now(UTC) - timedelta(milliseconds=outcome.duration_ms),

@@ -126,10 +126,9 @@ class BudgetLedger:
         token = self._commits.token
         if (rest := token.sends_from - time.monotonic()) > 0:
             await asyncio.sleep(rest)
-        look = partial(self._database[STATUS].find_one, token.filter, {"held": HELD})
         while self.held.is_set() or not self._commits.owned_recently:  # held: this run ends when the calls in flight are answered
             raise_if_cancelled()
-            found = await self._commits.retry(look)
+            found = await self._commits.retry(partial(self._database[STATUS].find_one, token.filter, {"held": HELD}))
             if found is None:
                 raise LeaseLostError(f"run {token.run_id} lost world {token.world_id}; it sends nothing more")
             if not found["held"] and not self.held.is_set():  # it may be set while the record is read

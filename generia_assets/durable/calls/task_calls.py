@@ -197,7 +197,7 @@ class TaskCalls:
         *,
         worst_case_usd: float = 0.0,
         attempt: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-        control: Call[object] | None = None,
+        control: Callable[[], Call[object]] | None = None,
         tier: CallTier | None = None,
         fallback: Call[ValueT] | None = None,
         provider: str = "",

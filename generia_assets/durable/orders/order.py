@@ -29,7 +29,8 @@ from pydantic import (
     model_validator,
 )
 
-from generia_assets.catalog import TaskType, Unit
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import TaskType
 from generia_assets.content.documents import Quality
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.content.seeding import LARGEST_SEED

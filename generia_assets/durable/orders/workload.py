@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
 
-from generia_assets.catalog import ASSETS, CONTENT, TaskType, Unit
+from generia_assets.asset_spec import Unit
+from generia_assets.catalog import ASSETS, CONTENT, TaskType
 from generia_assets.content import seeding
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
 from generia_assets.content.keys import (

@@ -34,6 +34,7 @@ from generia_assets.settings import settings
 from local_services.services import Ownership, Service, ServiceSet
 from resources.mongodb.connection import MongoDatabase
 from tests.support.kafka_stand_in import kafka_address
+from tests.support.waiting import slowness
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(600)]
 
@@ -107,8 +108,8 @@ def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database
         held_at = held["updateDescription"]["updatedFields"]["no_calls_until"].timestamp() - HOLD_SECONDS
         exit_code, said, seconds = stopping.result()
     assert exit_code == 0, said
-    assert (house.gemini.stats().last_call_at or 0.0) < held_at + 0.5  # what was reserved just before is still sent
-    assert held_at - given < 2.0 * max(1.0, os.getloadavg()[0])  # two seconds, of a machine that does nothing else
+    assert (house.gemini.stats().last_call_at or 0.0) < held_at + 0.5 * slowness()  # what was reserved just before is still sent
+    assert held_at - given < 2.0 * slowness()
     assert seconds < DAGSTER_WAITS_S
     status = status_of(database, world)
     assert status is not None
@@ -167,20 +168,20 @@ def test_a_start_that_does_not_return_is_seen(house: TestStack, database: MongoD
         for pid in forkers:
             os.kill(pid, signal.SIGCONT)
     wait_for("a code server that is well", lambda: starts_runs(address(house)) or None)
-    assert health_check(house).returncode == 0
+    wait_for("a good health check", lambda: health_check(house).returncode == 0 or None)
 
 
 def says_not_serving(where: str) -> bool:
     with grpc.insecure_channel(where) as channel:
         request = health_pb2.HealthCheckRequest(service="DagsterApi")
-        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=PATIENCE_S)
     return bool(answer.status == health_pb2.HealthCheckResponse.NOT_SERVING)
 
 
 def health_check(house: TestStack) -> subprocess.CompletedProcess[str]:
     """What the code container's health check says."""
     argv = [sys.executable, str(ROOT / "docker" / "health.py"), "grpc", address(house)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=30, env={**os.environ, **house.env})
+    return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, **house.env})
 
 
 def hang(server: Child, _where: str) -> None:
@@ -190,7 +191,7 @@ def hang(server: Child, _where: str) -> None:
 def reload_definitions(_server: Child, where: str) -> None:
     """As Dagster's pages ask for it."""
     with grpc.insecure_channel(where) as channel:
-        channel.unary_unary("/api.DagsterApi/ReloadCode")(b"", timeout=10)
+        channel.unary_unary("/api.DagsterApi/ReloadCode")(b"", timeout=PATIENCE_S)
 
 
 @pytest.mark.case("S1")
