@@ -10,7 +10,7 @@ from itertools import islice
 
 import dagster as dg
 
-from generia_assets.assets.checks import ALL
+from generia_assets.assets.checks import ALL, evaluations
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.definition import definition_of
 from generia_assets.assets.description import ROWS, banned_terms_in, figures, results_of
@@ -81,9 +81,8 @@ def world_content(
             worker.record(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
         made, world = set(selected_assets(context)), World(world_id, store.database, generator.settings.media_dir)
-        for check in ALL:
-            if check.asset in made:
-                check.report(context, world)
+        for evaluation in evaluations(context.instance, world, (check for check in ALL if check.asset in made)):
+            context.log_event(evaluation)
 
 
 def _log_people(context: dg.AssetExecutionContext, store: DocumentStore, worker: Worker) -> None:
