@@ -6,7 +6,7 @@ Not here: the order of the work (orchestrator.py).
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 
 import dagster as dg
 
@@ -103,16 +103,16 @@ def _output(
     asset, generation, timeout = ASSETS[name], worker.acquired.generation, generator.settings.patience_seconds
     database, media = store.database, generator.settings.media_dir
 
-    def made() -> Iterator[Document]:
-        documents = task_results(database, world_id, generation.id, asset, patience_seconds=timeout)
-        return merged_with_present(store, world_id, asset, documents) if generation.keys else documents
-
-    first = list(islice(task_results(database, world_id, generation.id, asset, patience_seconds=timeout), ROWS))
+    documents = task_results(database, world_id, generation.id, asset, patience_seconds=timeout)
+    first = list(islice(documents, ROWS))
+    documents = chain(first, documents)
+    if generation.keys:
+        documents = merged_with_present(store, world_id, asset, documents)
     counted = store.retry_on_outage(
         lambda: {
             **figures(database, world_id, generation.id, asset),
             **banned_terms_in(database, world_id, generation.id, asset),
         }
     )
-    stream = DocumentStream(made(), fence=worker.acquired.commits.token.epoch, staged=True)
+    stream = DocumentStream(documents, fence=worker.acquired.commits.token.epoch, staged=True)
     return dg.Output(stream, output_name=name, metadata={**results_of(world_id, world_name, first, media), **counted})
