@@ -196,7 +196,7 @@ class Check:
             passed=not found.wrong,
             severity=found.severity,
             description=found.description or self._described(found),
-            metadata=counted | found.figures,
+            metadata={**counted, **found.figures},
         )
 
     def _described(self, found: CheckFinding) -> str:
