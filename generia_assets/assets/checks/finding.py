@@ -189,7 +189,7 @@ class Check:
     def ask(self, world: World) -> dg.AssetCheckResult:
         """The result alone, which counts nothing."""
         found = self._consistent(world)
-        counted = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
+        counted: dict[str, float | str] = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
         return dg.AssetCheckResult(
             asset_key=dg.AssetKey(self.asset),
             check_name=self.name,
