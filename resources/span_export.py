@@ -31,44 +31,34 @@ _SDK_LOGGERS = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opente
 """They write a line for each try and each dropped span."""
 
 
-class _FirstLine(logging.Filter):
-    """Keeps the first line that is logged, and lets none through."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.line = ""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.line = self.line or record.getMessage()
-        return False
-
-
-class _HiddenValues(logging.Filter):
-    """Hides the values that a line quotes: of a malformed OTEL_EXPORTER_OTLP_HEADERS, which may be a key."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.args = (HIDDEN,) * len(record.args or ())
-        return True
+def _hide_values(record: logging.LogRecord) -> bool:
+    """Hide the values that a line quotes: of a malformed OTEL_EXPORTER_OTLP_HEADERS, which may be a key."""
+    record.args = (HIDDEN,) * len(record.args or ())
+    return True
 
 
 class OneWarningExporter(SpanExporter):
     """OTLP by HTTP, which logs one line when the receiver goes away, and one when it answers again."""
 
     def __init__(self) -> None:
-        logging.getLogger("opentelemetry.util.re").addFilter(_HiddenValues())
+        logging.getLogger("opentelemetry.util.re").addFilter(_hide_values)
         self._exporter = OTLPSpanExporter()
-        self._said = _FirstLine()
+        self._first_line = ""
         for name in _SDK_LOGGERS:
-            logging.getLogger(name).addFilter(self._said)
+            logging.getLogger(name).addFilter(self._keep_first_line)
         self.is_away = False
+
+    def _keep_first_line(self, record: logging.LogRecord) -> bool:
+        self._first_line = self._first_line or record.getMessage()
+        return False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send these spans. A failure loses them."""
-        self._said.line = ""
+        self._first_line = ""
         result = self._exporter.export(spans)
         failed = result is SpanExportResult.FAILURE
         if failed and not self.is_away:
-            logger.warning("spans are lost until the receiver of traces answers again (%s); the work goes on", self._said.line)
+            logger.warning("spans are lost until the receiver of traces answers again (%s); the work goes on", self._first_line)
         elif self.is_away and not failed:
             logger.warning("the receiver of traces answers again")
         self.is_away = failed

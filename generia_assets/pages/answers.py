@@ -38,19 +38,16 @@ HEADERS = {
 }
 
 
-class _Headers:
-    """Adds ``HEADERS`` to every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
+def _with_headers(app: ASGIApp) -> ASGIApp:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+        await app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+    return answer
 
 
 def file(root: Path, name: str, types: dict[str, str]) -> Response:
@@ -97,7 +94,7 @@ def html(body: str, status: int = 200) -> Response:
     return HTMLResponse(body, status, headers={"cache-control": "no-store"})
 
 
-HEADERS_OF_ALL = Middleware(_Headers)
+HEADERS_OF_ALL = Middleware(_with_headers)
 """Adds ``HEADERS`` to every answer."""
 ERRORS = {HTTPException: _http_problem, PyMongoError: _outage, UnreadableRecordError: _unreadable}
 """The page for each exception that a route may raise."""

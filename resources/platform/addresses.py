@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 import httpx2
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AliasPath, BaseModel, Field, TypeAdapter, ValidationError
 
 from resources.gateway.outcomes import TransientError
 from resources.redaction import kept_line
@@ -20,16 +20,12 @@ CACHED_SECONDS = 30.0
 CONSUL_SECONDS = 5.0
 
 
-class _ServiceOfConsul(BaseModel):
-    address: str = Field("", alias="Address")
-    port: int = Field(alias="Port", gt=0, lt=65_536)
+class _Instance(BaseModel):
+    address: str = Field("", validation_alias=AliasPath("Service", "Address"))
+    port: int = Field(validation_alias=AliasPath("Service", "Port"), gt=0, lt=65_536)
 
 
-class _Entry(BaseModel):
-    service: _ServiceOfConsul = Field(alias="Service")
-
-
-_ENTRIES = TypeAdapter(list[_Entry])
+_INSTANCES = TypeAdapter(list[_Instance])
 
 
 class ServiceAddresses:
@@ -66,16 +62,16 @@ class ServiceAddresses:
             self._found[service] = self._found[service][0], 0.0
 
     async def _ask(self, service: str) -> str:
-        passing = await self._entries(service, {"passing": "true"})
+        passing = await self._instances(service, {"passing": "true"})
         if passing:
-            return _joined(passing[0].service.address or service, passing[0].service.port)
-        registered = await self._entries(service, {})
+            return _joined(passing[0].address or service, passing[0].port)
+        registered = await self._instances(service, {})
         if not registered:
             raise TransientError(f"Consul at {self._consul} knows no instance of {service}: start it, or set its address")
         logger.warning("Consul knows no passing instance of %s: it is called by its name", service)
-        return _joined(service, registered[0].service.port)
+        return _joined(service, registered[0].port)
 
-    async def _entries(self, service: str, query: Mapping[str, str]) -> list[_Entry]:
+    async def _instances(self, service: str, query: Mapping[str, str]) -> list[_Instance]:
         url = f"http://{self._consul}/v1/health/service/{service}"
         try:
             answer = await self._http.get(url, params=dict(query), timeout=CONSUL_SECONDS)
@@ -84,7 +80,7 @@ class ServiceAddresses:
         if answer.status_code != httpx2.codes.OK:
             raise TransientError(f"Consul at {self._consul} answered {answer.status_code}: {kept_line(answer.text, 300)}")
         try:
-            return _ENTRIES.validate_json(answer.content)
+            return _INSTANCES.validate_json(answer.content)
         except ValidationError as error:
             what = f"Consul at {self._consul} answered something else than instances of {service}"
             raise TransientError(f"{what}: {kept_line(answer.text, 300)}") from error
