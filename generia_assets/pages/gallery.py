@@ -89,10 +89,8 @@ def _write_feed(site: _Site) -> None:
     people = people_page(site.views)
     tags: dict[str, tuple[str, list[str]]] = {}
     for order in FeedOrder:
-        for number, page in enumerate(_all_pages(partial(feed_page, site.views, order)), start=1):
-            onward = site.files.numbered("index", order, number + 1) if page.after else None
-            html = site.pages().feed(page, people, order=order, first=number == 1, onward=onward, live=None)
-            site.write(site.files.numbered("index", order, number), html)
+        for number, (page, file, onward) in enumerate(_all_pages(site, "index", partial(feed_page, site.views, order), order)):
+            site.write(file, site.pages().feed(page, people, order=order, first=number == 0, onward=onward, live=None))
             if order is FeedOrder.NEWEST:
                 _write_posts(site, page.posts)
                 for post in page.posts:
@@ -105,10 +103,8 @@ def _write_feed(site: _Site) -> None:
 def _write_tag(site: _Site, tag: str, keys: Sequence[str]) -> None:
     name = site.files.tag_name(tag)
     for order in FeedOrder:
-        for number, page in enumerate(_all_pages(partial(feed_page, site.views, order, keys=keys)), start=1):
-            onward = site.files.numbered(name, order, number + 1) if page.after else None
-            html = site.pages(1).tag(tag, page, count=len(keys), order=order, onward=onward)
-            site.write(f"tags/{site.files.numbered(name, order, number)}", html)
+        for page, file, onward in _all_pages(site, name, partial(feed_page, site.views, order, keys=keys), order):
+            site.write(f"tags/{file}", site.pages(1).tag(tag, page, count=len(keys), order=order, onward=onward))
 
 
 def _write_posts(site: _Site, posts: Sequence[FeedPost]) -> None:
@@ -131,9 +127,8 @@ def _trace(site: _Site, post: FeedPost) -> Trace | None:
 
 
 def _write_people(site: _Site) -> None:
-    for number, page in enumerate(_all_pages(partial(people_page, site.views)), start=1):
-        onward = site.files.numbered("people", number=number + 1) if page.after else None
-        site.write(site.files.numbered("people", number=number), site.pages().people(page, onward=onward))
+    for page, file, onward in _all_pages(site, "people", partial(people_page, site.views)):
+        site.write(file, site.pages().people(page, onward=onward))
         for card in page.people:
             _write_person(site, card.key)
             if card.avatar is not None:
@@ -145,16 +140,18 @@ def _write_person(site: _Site, key: str) -> None:
     if found is None:
         return
     for order in FeedOrder:
-        for number, page in enumerate(_all_pages(partial(posts_of, site.views, key, order)), start=1):
-            onward = site.files.numbered(key, order, number + 1) if page.after else None
-            html = site.pages(1).person(found, page, order=order, onward=onward)
-            site.write(f"characters/{site.files.numbered(key, order, number)}", html)
+        for page, file, onward in _all_pages(site, key, partial(posts_of, site.views, key, order), order):
+            site.write(f"characters/{file}", site.pages(1).person(found, page, order=order, onward=onward))
 
 
-def _all_pages(read: Callable[..., PageT]) -> Iterator[PageT]:
-    """All pages of a list, at least one."""
+def _all_pages(
+    site: _Site, name: str, read: Callable[..., PageT], order: FeedOrder | None = None
+) -> Iterator[tuple[PageT, str, str | None]]:
+    """All pages of a list, at least one, each with the name of its file and of the next page's."""
     after: str | None = ""
+    number = 0
     while after is not None:
-        page = read(after=after)
+        page, number = read(after=after), number + 1
         after = page.after
-        yield page
+        onward = site.files.numbered(name, order, number + 1) if after else None
+        yield page, site.files.numbered(name, order, number), onward
