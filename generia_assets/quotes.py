@@ -14,11 +14,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from generia_assets.catalog import TaskType
 from generia_assets.content import languages
-from generia_assets.content.documents import WorldRequest
+from generia_assets.content.documents import FrozenModel, WorldRequest
 from generia_assets.content.plan import calls_of, plan, tasks_at_standard
 from generia_assets.content.text import about_dollars, dollars
 from generia_assets.durable.calls.usage import Usage
@@ -81,7 +79,7 @@ def knowledge_of(database: MongoDatabase, settings: Settings) -> Knowledge:
     return Knowledge(recent_latency(database, settings), notes, finished_worlds(database))
 
 
-class Quote(BaseModel):
+class Quote(FrozenModel):
     """What a world takes. Limits include BUDGET_SPARE.
 
     Calls are exact when every answer is usable at once. Tokens are those of these calls; dollars are of all attempts; an interval
@@ -96,8 +94,6 @@ class Quote(BaseModel):
         measured: The minutes come from recent calls, and not from assumptions about the model.
         changes: What ends or changes when, and what the fleet learned of models.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     model: str
     service_tier: ServiceTier

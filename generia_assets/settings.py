@@ -9,6 +9,7 @@ variable's name, the value and what is allowed. `make reference` writes ``.env``
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -42,15 +43,10 @@ _PASSWORD = re.compile(r"://[^\s/@]*:[^\s/@]+@")
 
 
 def _start(start: str) -> str:
-    if start in ("installation", "earliest", "latest"):
-        return start
-    try:
-        moment = datetime.fromisoformat(start)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ValueError("must be installation, earliest, latest, or a time by RFC 3339 such as 2026-03-01T12:00:00Z")
-    return start
+    with suppress(ValueError):
+        if start in ("installation", "earliest", "latest") or datetime.fromisoformat(start).tzinfo is not None:
+            return start
+    raise ValueError("must be installation, earliest, latest, or a time by RFC 3339 such as 2026-03-01T12:00:00Z")
 
 
 def _broker_url(url: SecretStr) -> SecretStr:

@@ -75,11 +75,9 @@ def demo(
     log: Log = False,
     images: Images = None,
 ) -> None:
-    """Start a whole generator, make one world, show it, and end.
-
-    What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME,
-    the platform's addresses) is used as it is; an embedded service is started for everything else. For the order without any option
-    the Gemini emulator has recorded answers; every other order gets text that it makes up.
+    """What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL,
+    DAGSTER_HOME, the platform's addresses) is used as it is; an embedded service is started for everything else. For the order
+    without any option the Gemini emulator has recorded answers; every other order gets text that it makes up.
 
     \b
     generia demo --users 3 --posts 6

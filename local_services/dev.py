@@ -24,11 +24,9 @@ CHECK_S = 0.5
 
 
 def dev(latency: Latency = 0.0, platform: PlatformOption = None, port: Port = 3000, pages_port: PagesPort = 3001) -> None:
-    """Start the generator and Dagster's pages, and stay until Ctrl-C.
-
-    What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL, DAGSTER_HOME,
-    the platform's addresses) is used as it is; an embedded service is started for everything else. Worlds and Dagster's history are
-    kept in GENERIA_DATA_DIR.
+    """What is set in the environment or .env (MONGODB_URI, KAFKA_BOOTSTRAP_SERVERS, GEMINI_API_KEY or GEMINI_BASE_URL,
+    DAGSTER_HOME, the platform's addresses) is used as it is; an embedded service is started for everything else. Worlds and
+    Dagster's history are kept in GENERIA_DATA_DIR.
 
     \b
     generia dev --latency 0.5

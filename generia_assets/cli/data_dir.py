@@ -11,7 +11,6 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import IO
@@ -45,43 +44,20 @@ class RunningGenerator(BaseModel):
     """host:port; '' where there is none."""
 
 
-@dataclass(frozen=True)
 class DataDir:
     """A data directory that is locked for this process, and what it holds."""
 
-    root: Path
-
-    @property
-    def mongodb(self) -> Path:
-        return self.root / "mongodb"
-
-    @property
-    def dagster(self) -> Path:
-        """Dagster's own storage, where DAGSTER_HOME is not set."""
-        return self.root / "dagster"
-
-    @property
-    def logs(self) -> Path:
-        """One file a service."""
-        return self.root / "logs"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.mongodb = root / "mongodb"
+        self.dagster = root / "dagster"  # Dagster's own storage, where DAGSTER_HOME is not set
+        self.logs = root / "logs"  # one file a service
+        self.media = root / "media"  # the local platform's pictures
+        self.gallery = root / "gallery"  # the pages of finished worlds, a folder each
+        self.workspace = root / "workspace.yaml"  # the address of the code server, for daemon and webserver
 
     def log(self, service: str) -> Path:
         return self.logs / f"{service}.log"
-
-    @property
-    def media(self) -> Path:
-        """The local platform's pictures."""
-        return self.root / "media"
-
-    @property
-    def gallery(self) -> Path:
-        """The pages of finished worlds, a folder each."""
-        return self.root / "gallery"
-
-    @property
-    def workspace(self) -> Path:
-        """The address of the code server, for daemon and webserver."""
-        return self.root / "workspace.yaml"
 
     def announce(self, running: RunningGenerator) -> None:
         """Write down where the services are, for other commands."""

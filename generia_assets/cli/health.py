@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import requests
-from pydantic import BaseModel, ConfigDict
 
 from generia_assets.cli.connections import Addresses
 from generia_assets.cli.data_dir import running_generator
 from generia_assets.content.check import files, mistakes
+from generia_assets.content.documents import FrozenModel
 from generia_assets.settings import Settings
 from resources.gateway.outcomes import FatalCallError
 from resources.gemini import image_models, models
@@ -38,10 +38,8 @@ class Health(StrEnum):
     WRONG = "wrong"
 
 
-class HealthFinding(BaseModel):
+class HealthFinding(FrozenModel):
     """One finding, and what to do about it ('' where nothing)."""
-
-    model_config = ConfigDict(frozen=True)
 
     part: str
     health: Health

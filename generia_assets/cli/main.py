@@ -12,6 +12,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import getdoc
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,7 +68,7 @@ class DocumentedGroup(TyperGroup):
 class Entry:
     """A command: its module (one without a dot is in commands/), its short help, its own exit statuses beside 2 and 130.
 
-    ``function``: its name there, if it is not the command's. ``about`` is the first line of the function's docstring.
+    ``function``: its name there, if it is not the command's. The help goes on with the function's docstring.
     ``takes_negative``: an argument may be a negative number.
     """
 
@@ -76,10 +77,6 @@ class Entry:
     ends: str = ENDS
     function: str = ""
     takes_negative: bool = False
-
-    @property
-    def path(self) -> str:
-        return self.module if "." in self.module else f"generia_assets.cli.commands.{self.module}"
 
 
 GROUPS: dict[str, dict[str, Entry]] = {
@@ -143,10 +140,11 @@ COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.it
 def load(name: str) -> Command:
     """The command itself: a function, or a Typer with commands of its own."""
     entry = COMMANDS[name]
+    path = entry.module if "." in entry.module else f"generia_assets.cli.commands.{entry.module}"
     try:
-        found = getattr(import_module(entry.path), entry.function or name)
+        found = getattr(import_module(path), entry.function or name)
     except ModuleNotFoundError as error:
-        if error.name is None or not entry.path.startswith(error.name):
+        if error.name is None or not path.startswith(error.name):
             raise
         typer.echo(f"`generia {name}` needs the package {error.name}, which is not installed here: use a checkout", err=True)
         raise typer.Exit(1) from None
@@ -154,7 +152,8 @@ def load(name: str) -> Command:
         return typer.main.get_command(found)
     alone = typer.Typer(**PLAIN)
     context = {"ignore_unknown_options": entry.takes_negative}
-    alone.command(name, cls=Documented, context_settings=context, epilog=EXIT_STATUSES.replace(ENDS, entry.ends))(guarded(found))
+    about, ends = f"{entry.about}\n\n{getdoc(found)}", EXIT_STATUSES.replace(ENDS, entry.ends)
+    alone.command(name, cls=Documented, context_settings=context, help=about, epilog=ends)(guarded(found))
     return typer.main.get_command(alone)
 
 

@@ -167,22 +167,13 @@ def complete_world(incomplete: str) -> list[tuple[str, str]]:
             worlds = list(database[STATUS].find({}, fields).sort("updated_at", DESCENDING).limit(COMPLETED_WORLDS))
     except PyMongoError:
         return []
-    newest = [(LAST, "the world that was ordered last")] if worlds and LAST.startswith(incomplete) else []
-    return newest + [
-        (
-            str(world["_id"]),
-            ", ".join(
-                (
-                    str(world.get("name") or "no name yet"),
-                    str(world["status"]),
-                    plural(world["users_predicted"], "person"),
-                    plural(world["posts_predicted"], "post"),
-                )
-            ),
-        )
-        for world in worlds
-        if any(str(word or "").casefold().startswith(incomplete.casefold()) for word in (world["_id"], world.get("name")))
-    ]
+    found = [(LAST, "the world that was ordered last")] if worlds and LAST.startswith(incomplete) else []
+    for world in worlds:
+        world_id, name = str(world["_id"]), str(world.get("name") or "")
+        if any(word.casefold().startswith(incomplete.casefold()) for word in (world_id, name)):
+            size = f"{plural(world['users_predicted'], 'person')}, {plural(world['posts_predicted'], 'post')}"
+            found.append((world_id, f"{name or 'no name yet'}, {world['status']}, {size}"))
+    return found
 
 
 def complete_part(incomplete: str) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from generia_assets.cli.connections import get_world
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.options import choice, dollars, flag, moment, option, world_argument
-from generia_assets.durable.status import OURS, State
+from generia_assets.durable.status import OURS, UNFINISHED, State
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -46,7 +46,7 @@ def state_query(state: str | None) -> MongoDocument:
     if state is None:
         return {}
     if state == PARKED:
-        return {**OURS, "parked": {"$ne": None}, "status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}}
+        return {**OURS, "parked": {"$ne": None}, "status": UNFINISHED}
     return {"status": state}
 
 

@@ -53,7 +53,6 @@ class WorldRequest(Document):
 
     @property
     def size(self) -> Size:
-        """The counts, with those before each extension: what draws depend on, beside the seed."""
         return Size.of(self.users_count, self.posts_count, self.former_sizes)
 
 
@@ -187,7 +186,7 @@ class CharacterBrief(Document):
 
 
 class Relationship(FrozenModel):
-    """A relation as the platform's pages show it. ``username`` always exists in the world."""
+    """A relation as the platform's pages show it. Usernames always exist in the world: a regenerated person keeps theirs."""
 
     username: str
     relationship_type: str
@@ -221,7 +220,7 @@ class Character(Document):
     def with_updated_relationships(self, regenerated: Mapping[str, Character]) -> Character:
         """This person with updated relations to regenerated people (by username), as those describe them (``seen_by``).
 
-        Usernames stay, so relations and mentions remain valid. Returns the same object where nothing changes.
+        Returns the same object where nothing changes.
         """
         relationships = tuple(
             tie.model_copy(update={"description": regenerated[tie.username].seen_by.get(self.username, tie.description)})

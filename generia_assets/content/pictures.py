@@ -7,6 +7,7 @@ every image of a world, and a person's looks have the same words in every image 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from generia_assets.content.documents import FrozenModel, WorldDescription
 from generia_assets.content.rendering import render
@@ -47,6 +48,7 @@ def neutral_prompt(world: WorldDescription, kind: str) -> str:
     return _two_lines(_rendered(world.visual_style, kind, neutral=True))
 
 
+@lru_cache(maxsize=16)  # a picture that is refused has the same prompts as the one before it
 def _rendered(style: str, kind: str, scene: str = "", look: str = "", manner: str = "", *, neutral: bool = False) -> str:
     return render("picture", style=sentence(style), kind=kind, scene=scene, look=look, manner=manner, neutral=neutral)
 

@@ -109,11 +109,7 @@ def environment() -> jinja2.Environment:
         autoescape=False,  # noqa: S701
         auto_reload=False,  # a run uses the templates that were checked at its start
     )
-    result.filters["delimited"] = _delimited
-    result.filters["sentence"] = sentence
-    result.filters["one_line"] = one_line
-    result.filters["cut"] = cut
-    result.filters["first_sentences"] = first_sentences
+    result.filters.update(delimited=_delimited, sentence=sentence, one_line=one_line, cut=cut, first_sentences=first_sentences)
     return result
 
 

@@ -141,11 +141,7 @@ class Ideas:
         rare_first = _rare_first(idea)
         theirs = {place for word in rare_first[: _shared_prefix(len(rare_first))] for place in self._holders.get(word, ())}
         mine = set(rare_first)
-        for place in theirs:
-            both = len(mine.intersection(self._words[place]))
-            if both >= threshold * (len(mine) + len(self._words[place]) - both):
-                return True
-        return False
+        return any(share(mine, self._words[place]) >= threshold for place in theirs)
 
     @property
     def count(self) -> int:

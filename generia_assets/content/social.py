@@ -111,10 +111,8 @@ def _circles(seed: int, count: int, batch: int, former: Size | None) -> tuple[tu
 def _pairs_inside(circle: Sequence[int], rng: random.Random) -> list[tuple[int, int]]:
     """A ring through the circle and a few chords."""
     size = len(circle)
-    if size < 2:
-        return []
-    if size == 2:
-        return [(circle[0], circle[1])]
+    if size < 3:
+        return list(pairwise(circle))
     ring = [(circle[place], circle[(place + 1) % size]) for place in range(size)]
     chords = [(circle[place], circle[(place + 2) % size]) for place in range(size // 2) if rng.random() < _CHORD_CHANCE]
     return ring + (chords if size > 3 else [])
@@ -129,10 +127,10 @@ def _balanced_choices(values: Sequence[ValueT], count: int, rng: random.Random) 
 
 
 @lru_cache(maxsize=256)
-def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[tuple[SeededRelation, SeededRelation], ...]:
+def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[tuple[int, SeededRelation], ...]:
     """All ties inside a batch, its bridges to the batch before it, and its ties to people who were there before an extension.
 
-    Each from both sides: the second is the other person's, and has the index of the first one's holder.
+    Each from both sides, with the index of the person whose side it is.
     """
     members = _members(count, batch, former)
     if not members:
@@ -150,9 +148,9 @@ def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[tupl
     if former is not None:
         far += list(zip(_who_meet(seed, batch, former, rng), rng.sample(members, math.ceil(_MEETING * len(members))), strict=False))
 
-    between = _balanced_choices(relations.between, len(near) + len(far), rng)
+    between = iter(_balanced_choices(relations.between, len(near) + len(far), rng))
     held: defaultdict[int, set[str]] = defaultdict(set)
-    edges: list[tuple[SeededRelation, SeededRelation]] = []
+    edges: list[tuple[int, SeededRelation]] = []
     for pairs, kinds in ((near, relations.near), (far, relations.far)):
         deck: list[RelationKind] = []
         for pair in pairs:
@@ -167,9 +165,9 @@ def _edges(seed: int, count: int, batch: int, former: Size | None) -> tuple[tupl
             turn = rng.randrange(2**16) if rng.random() < _TURN_CHANCE else None
             # Chosen independently: in a network most people are named by others than those whom they name themselves.
             both, one = rng.random() < (_BOTH_NAME if count > _FEW else _BOTH_NAME_WHERE_FEW), rng.random() < 0.5
-            same = between[len(edges)], turn
-            of_left = SeededRelation(right, kind.one, *same, both or one, kind, is_first=True)
-            edges.append((of_left, SeededRelation(left, kind.other, *same, both or not one, kind, is_first=False)))
+            same = next(between), turn
+            edges.append((left, SeededRelation(right, kind.one, *same, both or one, kind, is_first=True)))
+            edges.append((right, SeededRelation(left, kind.other, *same, both or not one, kind, is_first=False)))
     return tuple(edges)
 
 
@@ -215,11 +213,9 @@ def acquaintances(seed: int, count: int, index: int, former: Size | None = None)
     else:
         batch = (index - (0 if former is None else former.people)) // BATCH
         edges, ties = (*_edges(seed, count, batch, former), *_edges(seed, count, batch + 1, former)), {}
-    for of_left, of_right in edges:
-        if of_right.index == index:
-            ties.setdefault(of_left.index, of_left)
-        elif of_left.index == index:
-            ties.setdefault(of_right.index, of_right)
+    for whose, tie in edges:
+        if whose == index:
+            ties.setdefault(tie.index, tie)
     return tuple(ties[other] for other in sorted(ties))
 
 

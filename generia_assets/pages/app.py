@@ -37,7 +37,7 @@ from generia_assets.pages.render import Search, WorldPages
 from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, next_to, post, posts_of, threads
 from generia_assets.queries.names import UnknownItemError
-from generia_assets.queries.people import NOBODY, people_found, people_page, person
+from generia_assets.queries.people import PeoplePage, people_found, people_page, person
 from generia_assets.queries.search import LONGEST_QUERY, PostQuery, found_keys, popular_hashtags, terms
 from generia_assets.queries.traces import trace
 from generia_assets.queries.worlds import WorldQuery, WorldState, WorldView, languages_of_worlds, world, worlds_named, worlds_page
@@ -184,7 +184,7 @@ def _feed(request: Request, found: _World) -> str:
     page = feed_page(found.views, found.order, after=found.after)
     address, first = found.links.feed(), not found.after
     live = f"{address}/live?after={last}" if found.view.growing and first else None
-    people = people_page(found.views) if first else NOBODY  # new posts are inserted above the first posts only
+    people = people_page(found.views) if first else PeoplePage()  # new posts are inserted above the first posts only
     return found.pages.feed(page, people, order=found.order, first=first, onward=_onward(address, found, page), live=live)
 
 

@@ -128,7 +128,7 @@ def _worlds(database: MongoDatabase) -> Iterator[Metric]:
     yield _gauge("worlds_owned", "Worlds whose lease a run holds", fleet_work.owned_worlds(database))
     yield _gauge("worker_runs", "Runs that Celery workers execute, by host", fleet_work.worker_runs(database), "worker")
     about = f"Since the last change of worlds in progress that have not changed for a minute; the {fleet_work.MOST_IDLE} longest"
-    idle = {world.world_id: (now - world.since).total_seconds() for world in fleet_work.idle_worlds(database)}
+    idle = {world: (now - since).total_seconds() for world, since in fleet_work.idle_worlds(database).items()}
     yield _gauge("world_idle_seconds", about, idle, "world")
 
 
@@ -143,8 +143,7 @@ def _orders(database: MongoDatabase) -> Iterator[Metric]:
 
 def _first_calls(database: MongoDatabase) -> Iterator[Metric]:
     about = "From the order to the first call, of worlds ordered in the last hour, at most the 20 that changed last"
-    seconds = dict(fleet_work.quantiles(fleet_work.first_call_seconds(database)))
-    yield _gauge("first_call_seconds", about, seconds, "quantile")
+    yield _gauge("first_call_seconds", about, fleet_work.first_call_seconds(database), "quantile")
 
 
 def _sensor(database: MongoDatabase) -> Iterator[Metric]:
@@ -179,12 +178,8 @@ def _checks(database: MongoDatabase) -> Iterator[Metric]:
 
 
 def _tasks(database: MongoDatabase) -> Iterator[Metric]:
-    tasks = {(count.task_type.value, count.state.value): count.tasks for count in fleet.tasks_by_state(database)}
-    yield _gauge("tasks", "Tasks of the worlds that changed last", tasks, "type", "state")
-    seconds = {}
-    for times in fleet.task_times(database):
-        seconds[times.task_type.value, "0.5"] = times.p50_s
-        seconds[times.task_type.value, "0.95"] = times.p95_s
+    yield _gauge("tasks", "Tasks of the worlds that changed last", fleet.tasks_by_state(database), "type", "state")
+    seconds = fleet.task_seconds(database)
     yield _gauge("task_seconds", "From beginning to end, of the tasks that were finished last", seconds, "type", "quantile")
 
 
@@ -218,7 +213,7 @@ def _api(database: MongoDatabase) -> Iterator[Metric]:
         yield _gauge(name, about, {slots.api: getattr(slots, field) for slots in found.slots}, "api")
     by_world = fleet_work.held_slots(database, {slots.api: Counter(slots.by_run) for slots in found.slots})
     about = f"Slots by world; the {fleet_work.MOST_HOLDERS} worlds with most, the rest as others"
-    yield _gauge("slots_held", about, {(one.api, one.world_id): one.slots for one in by_world}, "api", "world")
+    yield _gauge("slots_held", about, by_world, "api", "world")
     breakers = {(api, one.value): one.value == state for api, state in found.breakers.items() for one in BreakerState}
     yield _gauge("breaker", "1 for the state in which the breaker of the api is", breakers, "api", "state")
     yield _gauge("models_gone", "Models of which Gemini says that they are gone; successors took over", len(found.retired))

@@ -8,7 +8,6 @@ worlds. Tasks are those of the worlds that changed last, calls those begun in th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from generia_assets.catalog import TaskType
@@ -48,22 +47,6 @@ class FleetWorlds(FrozenModel):
     llm_calls: int
     image_calls: int
     oldest: datetime | None
-
-
-class TaskCount(FrozenModel):
-    """How many tasks of a type are in a state."""
-
-    task_type: TaskType
-    state: State
-    tasks: int
-
-
-class TaskTimes(FrozenModel):
-    """Seconds from start to end of the last tasks of a type."""
-
-    task_type: TaskType
-    p50_s: float
-    p95_s: float
 
 
 class CallFigures(FrozenModel):
@@ -119,8 +102,8 @@ def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
     return [FleetWorlds(state=row.pop("_id"), **row) for row in rows]
 
 
-def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
-    """The tasks of the worlds that changed last; answered by an index alone."""
+def tasks_by_state(database: MongoDatabase) -> dict[tuple[str, str], int]:
+    """How many tasks the worlds that changed last have, by type and state; answered by an index alone."""
     known = {"status": {"$in": list(State)}, "type": {"$in": list(TaskType)}}
     counted = database[TASKS].aggregate(
         [
@@ -128,19 +111,24 @@ def tasks_by_state(database: MongoDatabase) -> list[TaskCount]:
             {"$group": {"_id": {"type": "$type", "status": "$status"}, "tasks": {"$sum": 1}}},
         ]
     )
-    return [TaskCount(task_type=row["_id"]["type"], state=row["_id"]["status"], tasks=row["tasks"]) for row in counted]
+    return {(row["_id"]["type"], row["_id"]["status"]): row["tasks"] for row in counted}
 
 
-def task_times(database: MongoDatabase) -> Iterator[TaskTimes]:
-    """Of each type the tasks that finished last, in the worlds that changed last."""
-    worlds = last_changed(database)
+def task_seconds(database: MongoDatabase) -> dict[tuple[str, str], float]:
+    """From start to end of the tasks that finished last, in the worlds that changed last, by type and quantile."""
+    worlds, seconds = last_changed(database), dict[tuple[str, str], float]()
     for task_type in TaskType:
         query = {"world_id": {"$in": worlds}, "status": State.COMPLETED.value, "type": task_type.value}
         last = database[TASKS].find(query, {"type": 1, "status": 1, "started_at": 1, "updated_at": 1})
         timed = read_tasks(last.sort("updated_at", -1).limit(TASKS_TIMED))
         took = [(task.updated_at - task.started_at).total_seconds() for task in timed if task.started_at]
-        if took:
-            yield TaskTimes(task_type=task_type, p50_s=percentile(took, 0.5), p95_s=percentile(took, 0.95))
+        seconds |= {(task_type.value, quantile): value for quantile, value in quantiles(took).items()}
+    return seconds
+
+
+def quantiles(values: list[float]) -> dict[str, float]:
+    """Median and 95th percentile with their labels; nothing of nothing."""
+    return {str(part): percentile(values, part) for part in (0.5, 0.95)} if values else {}
 
 
 def recent_calls(database: MongoDatabase) -> list[CallFigures]:

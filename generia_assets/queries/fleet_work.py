@@ -8,7 +8,6 @@ Here: queries that an index or a few documents answer. What only Kafka and Dagst
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -19,8 +18,7 @@ from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import FLEET, HISTORY, KEPT_LETTERS, STATUS, TASKS, UNREADABLE_BATCHES
 from generia_assets.durable.figures import CHECKS, DEAD_LETTERS, ORDERS_READ, CheckFigures, DeadLetterFigures, OrdersRead
 from generia_assets.durable.status import OURS, UNFINISHED, State, SuspendReason
-from generia_assets.queries.fleet import last_changed
-from generia_assets.queries.statistics import percentile
+from generia_assets.queries.fleet import last_changed, quantiles
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 IDLE_FROM = timedelta(minutes=1)
@@ -43,21 +41,6 @@ class WaitingOrders(FrozenModel):
     task_type: TaskType
     orders: int
     oldest: datetime
-
-
-class IdleWorld(FrozenModel):
-    """A world in progress that has not changed since."""
-
-    world_id: str
-    since: datetime
-
-
-class HeldSlots(FrozenModel):
-    """Slots of one API that the runs of a world hold; ``OTHERS`` for what is beyond ``MOST_HOLDERS`` or of no world."""
-
-    api: str
-    world_id: str
-    slots: int
 
 
 class DeadLetterCounts(FrozenModel):
@@ -85,14 +68,14 @@ def waiting_orders(database: MongoDatabase) -> list[WaitingOrders]:
     return [WaitingOrders(task_type=row["_id"], orders=row["orders"], oldest=row["oldest"]) for row in rows]
 
 
-def first_call_seconds(database: MongoDatabase) -> list[float]:
-    """From the order to the first call, of those of the worlds that changed last that were ordered within ``STARTED_WITHIN``."""
+def first_call_seconds(database: MongoDatabase) -> dict[str, float]:
+    """From the order to the first call, by quantile, of the worlds that changed last and were ordered within ``STARTED_WITHIN``."""
     ordered = {"_id": {"$in": last_changed(database)}, "created_at": {"$gt": datetime.now(UTC) - STARTED_WITHIN}}
     seconds = []
     for world in database[STATUS].find(ordered, {"created_at": 1}):
         oldest = database[HISTORY].find({"world_id": world["_id"]}, {"_id": 0, "created_at": 1}).sort("created_at", 1).limit(1)
         seconds += [max(0.0, (call["created_at"] - world["created_at"]).total_seconds()) for call in oldest]
-    return sorted(seconds)
+    return quantiles(seconds)
 
 
 def suspended_worlds(database: MongoDatabase) -> Counter[str]:
@@ -121,8 +104,8 @@ def worker_runs(database: MongoDatabase) -> Counter[str]:
     return Counter(str(lease["worker"]).partition(":")[0] for lease in database[FLEET].find(alive, {"worker": 1}))
 
 
-def idle_worlds(database: MongoDatabase) -> Iterator[IdleWorld]:
-    """Worlds in progress, not suspended, that have not changed for ``IDLE_FROM``: the ``MOST_IDLE`` longest."""
+def idle_worlds(database: MongoDatabase) -> dict[str, datetime]:
+    """Since when worlds in progress, not suspended, have not changed for ``IDLE_FROM``: the ``MOST_IDLE`` longest."""
     found = database[STATUS].aggregate(
         [
             {"$match": {**OURS, "status": State.IN_PROGRESS.value, "parked": None}},
@@ -133,12 +116,12 @@ def idle_worlds(database: MongoDatabase) -> Iterator[IdleWorld]:
             {"$project": {"since": 1}},
         ]
     )
-    for world in found:
-        yield IdleWorld(world_id=str(world["_id"]), since=world["since"])
+    return {str(world["_id"]): world["since"] for world in found}
 
 
-def held_slots(database: MongoDatabase, holders: dict[str, Counter[str]]) -> Iterator[HeldSlots]:
-    """The slots by world. ``holders``: slots by run, of each API."""
+def held_slots(database: MongoDatabase, holders: dict[str, Counter[str]]) -> dict[tuple[str, str], int]:
+    """The slots by API and world; under ``OTHERS`` what is beyond ``MOST_HOLDERS`` or of no world. ``holders``: by API and run."""
+    found = dict[tuple[str, str], int]()
     runs = sorted({run for held in holders.values() for run in held})
     owners = database[STATUS].find({"status": State.IN_PROGRESS.value, "owner.run_id": {"$in": runs}}, {"owner.run_id": 1})
     world_of = {world["owner"]["run_id"]: str(world["_id"]) for world in owners} if runs else {}
@@ -149,7 +132,8 @@ def held_slots(database: MongoDatabase, holders: dict[str, Counter[str]]) -> Ite
         shown = dict(Counter({world: slots for world, slots in by_world.items() if world != OTHERS}).most_common(MOST_HOLDERS))
         if rest := by_world.total() - sum(shown.values()):
             shown[OTHERS] = rest
-        yield from (HeldSlots(api=api, world_id=world, slots=slots) for world, slots in shown.items())
+        found |= {(api, world): slots for world, slots in shown.items()}
+    return found
 
 
 def dead_letter_counts(database: MongoDatabase) -> DeadLetterCounts:
@@ -165,11 +149,6 @@ def dead_letter_counts(database: MongoDatabase) -> DeadLetterCounts:
 
 def check_figures(database: MongoDatabase) -> CheckFigures:
     return _recorded(database, CHECKS, CheckFigures) or CheckFigures()
-
-
-def quantiles(sorted_values: list[float]) -> Iterable[tuple[str, float]]:
-    """Median and 95th percentile with their labels; nothing of nothing."""
-    return [(str(part), percentile(sorted_values, part)) for part in (0.5, 0.95)] if sorted_values else []
 
 
 def _recorded(database: MongoDatabase, name: str, model: type[ModelT]) -> ModelT | None:

@@ -65,12 +65,9 @@ class PersonView(FrozenModel):
 class PeoplePage(FrozenModel):
     """Some people in order, their relations among themselves, and the key to go on after (None: these are the last)."""
 
-    people: tuple[PersonCard, ...]
-    relations: tuple[RelationView, ...]
-    after: str | None
-
-
-NOBODY = PeoplePage(people=(), relations=(), after=None)
+    people: tuple[PersonCard, ...] = ()
+    relations: tuple[RelationView, ...] = ()
+    after: str | None = None
 
 
 def people_page(views: AssetViews, *, after: str = "") -> PeoplePage:

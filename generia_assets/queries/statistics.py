@@ -73,13 +73,6 @@ class TaskFigures(FrozenModel):
         return round(self.cached_tokens / self.prompt_tokens, 4) if self.prompt_tokens else 0.0
 
 
-class WorldFigures(FrozenModel):
-    """All figures of a world."""
-
-    tasks: tuple[TaskFigures, ...]
-    requests: tuple[RequestFigures, ...]
-
-
 @dataclass
 class _Calls:
     durations: list[int] = field(default_factory=list)
@@ -113,17 +106,15 @@ class _Tasks:
     durations: list[int] = field(default_factory=list)
 
 
-def world_figures(database: MongoDatabase, world_id: str) -> WorldFigures:
+def world_figures(database: MongoDatabase, world_id: str) -> tuple[list[TaskFigures], list[RequestFigures]]:
     """The figures of a world, finished or not. Reads every task and request once; memory grows by one number for each."""
     by_request: defaultdict[tuple[str, str, str, str], _Calls] = defaultdict(_Calls)
     by_type: defaultdict[str, _Calls] = defaultdict(_Calls)
     for call in read_requests(database[HISTORY].find({"world_id": world_id}, WITHOUT_TEXTS, batch_size=1000)):
         by_request[call.api, call.request_type, call.outcome, call.tier].add(call)
         by_type[call.task_type].add(call)
-    return WorldFigures(
-        tasks=tuple(_task_figures(task_type, made, by_type[task_type]) for task_type, made in _tasks(database, world_id)),
-        requests=tuple(_request_figures(kind, calls) for kind, calls in sorted(by_request.items())),
-    )
+    tasks = [_task_figures(task_type, made, by_type[task_type]) for task_type, made in _tasks(database, world_id)]
+    return tasks, [_request_figures(kind, calls) for kind, calls in sorted(by_request.items())]
 
 
 def _tasks(database: MongoDatabase, world_id: str) -> Iterable[tuple[TaskType, _Tasks]]:

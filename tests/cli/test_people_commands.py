@@ -204,7 +204,7 @@ def test_dollars_of_nothing_give_way_before_what_was_done(failed: int, shown: se
     numbers = dict.fromkeys(TaskFigures.model_fields, 12) | {"failed": failed, "calls_failed": 0, "cost_usd": 0}
     figures = TaskFigures.model_validate(numbers | {"task_type": "generate_world_description"})
     out = io.StringIO()
-    _tasks((figures,)).print(Console(file=out, width=40, color_system=None))
+    _tasks([figures]).print(Console(file=out, width=40, color_system=None))
     header = out.getvalue().splitlines()[0].split()
     assert shown <= set(header) and "dollars" not in header
 

@@ -98,7 +98,7 @@ def test_figures_come_from_indexes(database):
     database.command("profile", 2)
     try:
         list(fleet.tasks_by_state(database))
-        list(fleet.task_times(database))
+        list(fleet.task_seconds(database))
         list(fleet.recent_calls(database))
     finally:
         database.command("profile", 0)

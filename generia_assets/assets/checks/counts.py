@@ -2,8 +2,6 @@
 
 from functools import partial
 
-import dagster as dg
-
 from generia_assets.asset_spec import AssetSpec
 from generia_assets.assets.checks.finding import WARN, Check, CheckFinding, World, check
 from generia_assets.catalog import ASSETS, TaskType, pictures_of, upstream_of
@@ -16,15 +14,15 @@ _SHAPE_SPREAD = 1.1
 """An image API has few shapes; the nearest one is never further from the ordered one than by this factor."""
 
 
-def _exact(asset: str, world: World) -> dg.AssetCheckResult:
+def _exact(asset: str, world: World, found: CheckFinding) -> None:
     """Exactly as many documents as were ordered; items that failed for good are named, at whichever step they failed."""
     ordered = world.request.users_count if asset == "characters" else world.request.posts_count
-    found = world.count(ASSETS[asset].document)
+    there = world.count(ASSETS[asset].document)
     # The items' tasks on the way to the asset: when one of them fails for good, the asset lacks something.
     way = [ASSETS[name].task_type for name in (*upstream_of(asset), asset) if ASSETS[name].unit.of_item]
     failed = [failure for failure in world.status.failures if failure.type in way]
     twice = _twice(world, asset, "post_id") if asset == "post_images" else []
-    parts = [f"{found} of {ordered}"]
+    parts = [f"{there} of {ordered}"]
     if twice:
         parts.append(f"published under one id: {', '.join(twice)}")
     if failed:
@@ -33,13 +31,12 @@ def _exact(asset: str, world: World) -> dg.AssetCheckResult:
         keys = sorted({failure.key.partition("-b")[0] for failure in failed})[:5]  # ideas are made again by their person's key
         assets = ", ".join(task_type.asset.name for task_type in again)
         parts.append(f"failed: {named}. Materialize {assets} again with keys {', '.join(keys)}")
-    elif found != ordered:
+    elif there != ordered:
         parts.append(f"Materialize {asset} again")
-    figures = {"ordered": ordered, "found": found, "failed_for_good": len(failed)}
-    # A warning for counted failures, an error for lost documents.
-    severity = WARN if failed and not twice else dg.AssetCheckSeverity.ERROR
-    passed = found == ordered and not twice
-    return dg.AssetCheckResult(passed=passed, severity=severity, description="; ".join(parts), metadata=figures)
+    found.wrong, found.description = abs(ordered - there) + len(twice), "; ".join(parts)
+    found.figures |= {"ordered": ordered, "found": there, "failed_for_good": len(failed)}
+    if failed and not twice:  # counted failures; lost documents are an error
+        found.severity = WARN
 
 
 def _twice(world: World, asset: str, field: str) -> list[str]:
@@ -54,17 +51,17 @@ def _twice(world: World, asset: str, field: str) -> list[str]:
 
 
 @check("character_briefs")
-def unique_names(world: World) -> dg.AssetCheckResult:
+def unique_names(world: World, found: CheckFinding) -> None:
     """No username and no display name occurs twice, whatever its case."""
     twice = [name for field in ("username", "display_name") for name in _twice(world, "character_briefs", field)]
-    description = f"twice: {', '.join(twice)}. Materialize character_briefs and what follows again" if twice else "every name once"
-    return dg.AssetCheckResult(passed=not twice, description=description, metadata={"twice": len(twice)})
+    found.wrong = found.figures["twice"] = len(twice)
+    again = f"twice: {', '.join(twice)}. Materialize character_briefs and what follows again"
+    found.description = again if twice else "every name once"
 
 
 @check("post_images", "posts, each published")
-def every_post_published(world: World) -> CheckFinding:
+def every_post_published(world: World, found: CheckFinding) -> None:
     """Every post has its picture, and its id is what the platform answered when it was published."""
-    found = CheckFinding()
     posts = {post.key for post in found.each(world.all(Post))}
     ids = {image.key: image.post_id for image in world.all(PostImage) if image.key in posts}
     for key in sorted(posts - ids.keys()):
@@ -72,22 +69,21 @@ def every_post_published(world: World) -> CheckFinding:
     for (key, post_id), run in zip(ids.items(), world.runs_of(ids.values()), strict=True):
         if run is None:
             found.add(f"{key}: the platform never answered with {post_id or 'an id'}", key)
-    return found
 
 
 @check("post_images")
-def world_is_whole(world: World) -> dg.AssetCheckResult:
+def world_is_whole(world: World, found: CheckFinding) -> None:
     """Status and documents agree: of all nine assets there is all that was ordered, but for what failed and is counted."""
     lacking = missing(world.database, world.status)
-    if not lacking:
-        return dg.AssetCheckResult(passed=True, description="every document is there, or its failure is counted")
-    there = f"there are {', '.join(map(str, lacking))}, and no failure is counted for what is missing. "
-    counts = {one.asset: f"{one.found} of {one.needed}" for one in lacking}
-    return dg.AssetCheckResult(passed=False, description=there + mend(world.status, lacking), metadata=counts)
+    found.wrong, found.description = len(lacking), "every document is there, or its failure is counted"
+    if lacking:
+        there = f"there are {', '.join(map(str, lacking))}, and no failure is counted for what is missing. "
+        found.description = there + mend(world.status, lacking)
+        found.figures |= {one.asset: f"{one.found} of {one.needed}" for one in lacking}
 
 
 @check("post_images")
-def budget_kept(world: World) -> dg.AssetCheckResult:
+def budget_kept(world: World, found: CheckFinding) -> None:
     """No more calls than the limits, no more dollars than the cap."""
     status = world.status
     made_and_limit = {
@@ -100,13 +96,13 @@ def budget_kept(world: World) -> dg.AssetCheckResult:
         f"{made} of {'no cap' if limit is None else limit} {name}" for name, (made, limit) in made_and_limit.items()
     )
     advice = f". Over: {', '.join(over)}; what was in flight when the limit was met is recorded in generia history {world.id}"
-    figures = {name.lower().replace(" ", "_"): made for name, (made, _) in made_and_limit.items()}
-    return dg.AssetCheckResult(passed=not over, description=description + (advice if over else ""), metadata=figures)
+    found.wrong, found.description = len(over), description + (advice if over else "")
+    found.figures |= {name.lower().replace(" ", "_"): made for name, (made, _) in made_and_limit.items()}
 
 
-def _pictures(asset: AssetSpec, world: World) -> CheckFinding:
+def _pictures(asset: AssetSpec, world: World, found: CheckFinding) -> None:
     """Every picture of the asset is a whole file of the size in its document and of the shape ordered. Each is decoded once."""
-    found, elsewhere = CheckFinding(), 0
+    elsewhere = 0
     for document in world.all(asset.document):
         for slot, media in found.each(pictures_of(document)):
             if "://" in media.url:  # stored by the media service, which checked it at the upload
@@ -114,7 +110,6 @@ def _pictures(asset: AssetSpec, world: World) -> CheckFinding:
             elif problem := _problem(world, media, slot.size):
                 found.add(f"{document.key}: {problem}", document.key)
     found.figures["kept_elsewhere"] = elsewhere
-    return found
 
 
 def _problem(world: World, media: Media, size: tuple[int, int]) -> str:

@@ -1,7 +1,6 @@
 """A check and its result: reading the documents, the finding, and the result in Dagster."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -81,17 +80,20 @@ class World:
 
 @dataclass
 class CheckFinding:
-    """The finding of a check in a world. ``keys``: of the items to be made again, named first."""
+    """The finding of a check in a world. ``keys``: of the items to be made again, named first.
+
+    ``description``: the whole result in words, where the check has words of its own; then it has no figures but its own, too.
+    """
 
     looked_at: int = 0
     wrong: int = 0
     named: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     figures: dict[str, int | float | str] = field(default_factory=dict)
-    severity: dg.AssetCheckSeverity | None = None
-    """Of what was found, where it is not the check's own."""
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     remark: str = ""
     """Text beside the number of checked items when nothing is wrong: why there were none, or what was measured."""
+    description: str = ""
 
     def each(self, items: Iterable[ItemT]) -> Iterator[ItemT]:
         for item in items:
@@ -99,7 +101,17 @@ class CheckFinding:
             yield item
 
     def add(self, what: str, key: str = "") -> None:
-        """Add a problem; ``key``: the item to be made again."""
+        """Add an error; ``key``: the item to be made again. Warnings are left out where there are errors."""
+        if self.severity is WARN:
+            self.severity, self.wrong, self.named, self.keys = dg.AssetCheckSeverity.ERROR, 0, [], []
+        self._note(what, key)
+
+    def warn(self, what: str, key: str = "") -> None:
+        if not self.wrong or self.severity is WARN:
+            self.severity = WARN
+            self._note(what, key)
+
+    def _note(self, what: str, key: str) -> None:
         self.wrong += 1
         if len(self.named) < SHOWN:
             self.named.append(what)
@@ -107,7 +119,7 @@ class CheckFinding:
                 self.keys.append(key)
 
 
-Question = Callable[[World], CheckFinding | dg.AssetCheckResult]
+Question = Callable[[World, CheckFinding], None]
 
 
 def _again(asset: str, keys: list[str]) -> str:
@@ -135,7 +147,6 @@ class Check:
     description: str
     question: Question
     good: str = ""
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 
     @property
     def key(self) -> dg.AssetCheckKey:
@@ -146,13 +157,13 @@ class Check:
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description, partitions_def=worlds)
 
     def evaluate(self, world: World) -> dg.AssetCheckResult:
-        """The check's result for this world, under its own name. A failure is counted for monitors."""
+        """The check's result for this world. A failure is counted for monitors."""
         result = self.ask(world)
         if not result.passed:
             severity = result.severity.value.lower()
             failed = FailedCheck(world_id=world.id, check=self.name, severity=severity, at=datetime.now(UTC))
             record_failed_check(world.database, failed)
-        return result._replace(asset_key=dg.AssetKey(self.asset), check_name=self.name)
+        return result
 
     def report(self, context: dg.AssetExecutionContext, world: World) -> None:
         """Evaluate it now, as an event of this run: for a run whose form decides its assets, so that Dagster cannot plan its
@@ -178,35 +189,39 @@ class Check:
     def ask(self, world: World) -> dg.AssetCheckResult:
         """The result alone, which counts nothing."""
         found = self._consistent(world)
-        return found if isinstance(found, dg.AssetCheckResult) else self._shown(found)
+        counted: dict[str, float | str] = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
+        return dg.AssetCheckResult(
+            asset_key=dg.AssetKey(self.asset),
+            check_name=self.name,
+            passed=not found.wrong,
+            severity=found.severity,
+            description=found.description or self._described(found),
+            metadata={**counted, **found.figures},
+        )
 
-    def _shown(self, found: CheckFinding) -> dg.AssetCheckResult:
-        figures = {"looked_at": found.looked_at, "wrong": found.wrong, **found.figures}
+    def _described(self, found: CheckFinding) -> str:
         if not found.wrong:
-            description = "; ".join(part for part in (f"{found.looked_at} {self.good}", found.remark) if part)
-            return dg.AssetCheckResult(passed=True, description=description, metadata=figures)
+            return "; ".join(part for part in (f"{found.looked_at} {self.good}", found.remark) if part)
         more = f" and {found.wrong - len(found.named)} more" if found.wrong > len(found.named) else ""
         again = f" {_again(self.asset, found.keys)}." if found.keys else ""
-        description = f"{found.wrong} wrong: {'; '.join(found.named)}{more}.{again}"
-        severity = found.severity or self.severity
-        return dg.AssetCheckResult(passed=False, severity=severity, description=description, metadata=figures)
+        return f"{found.wrong} wrong: {'; '.join(found.named)}{more}.{again}"
 
-    def _consistent(self, world: World) -> CheckFinding | dg.AssetCheckResult:
+    def _consistent(self, world: World) -> CheckFinding:
         """The finding in documents that were not replaced while they were read."""
-        for _ in range(TRIES - 1):
-            with suppress(MaterializationReplacedError):
-                return self.question(world)
-        return self.question(world)
+        for left in reversed(range(TRIES)):
+            found = CheckFinding()
+            try:
+                self.question(world, found)
+            except MaterializationReplacedError:
+                if not left:
+                    raise
+            else:
+                break
+        return found
 
 
-def check(
-    asset: str,
-    good: str = "",
-    *,
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
-    description: str = "",
-) -> Callable[[Question], Check]:
+def check(asset: str, good: str = "", *, description: str = "") -> Callable[[Question], Check]:
     """Make a check of a function: its name is the check's, and its docstring the ``description``, if there is no other."""
     return lambda question: Check(
-        asset, question.__name__, description or " ".join((question.__doc__ or "").split()), question, good, severity
+        asset, question.__name__, description or " ".join((question.__doc__ or "").split()), question, good
     )

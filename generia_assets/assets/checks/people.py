@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
+from generia_assets.assets.checks.finding import CheckFinding, World, check
 from generia_assets.assets.checks.plan import BEFORE_TIMELINE, acquaintances, dated
 from generia_assets.content import social
 from generia_assets.content.documents import Character, CharacterBrief, Post, WorldRequest
@@ -26,42 +26,39 @@ def _people(world: World) -> set[str]:
 
 
 @check("characters", "people, all related to people who exist")
-def relations_exist(world: World) -> CheckFinding:
+def relations_exist(world: World, found: CheckFinding) -> None:
     """Every relation is with another person of this world."""
-    found, people = CheckFinding(), _people(world)
+    people = _people(world)
     for person in found.each(world.all(Character)):
         for tie in person.relationships:
             if tie.username not in people or tie.username == person.username:
                 found.add(f"{person.key} @{person.username} is related to @{tie.username}, who is nobody else here", person.key)
-    return found
 
 
 @check("posts", "posts, all mentioning people who exist")
-def mentions_exist(world: World) -> CheckFinding:
+def mentions_exist(world: World, found: CheckFinding) -> None:
     """Every @ in a post, and every mention recorded with it, names a person of this world."""
-    found, people = CheckFinding(), _people(world)
+    people = _people(world)
     known = by_fold(people)
     for post in found.each(world.all(Post)):
         written = (post.content[start + 1 : end] for start, end, _ in mentions_in(post.content, known))
         named = dict.fromkeys((*post.mentions, *written))
         for unknown in [name for name in named if name not in people]:
             found.add(f"{post.key} mentions @{unknown}, who does not exist", post.key)
-    return found
 
 
 @check("characters", "people, whose relations agree")
-def ties_agree(world: World) -> CheckFinding:
+def ties_agree(world: World, found: CheckFinding) -> None:
     """Whom a person tells of is an acquaintance of theirs. Warnings: only one side of a pair tells of the other, although none of
     the two joined by an extension; each is the other's parent; most relations have the same name.
     """
-    found, request = CheckFinding(), world.request
+    request = world.request
     keys = {brief.username: brief.key for brief in world.all(CharacterBrief)}
     named = dict[str, dict[str, str]]()
     for person in found.each(world.all(Character)):
         named[person.key] = {
             keys[tie.username]: tie.relationship_type.casefold() for tie in person.relationships if tie.username in keys
         }
-    one_sided, alike = list[tuple[str, str]](), list[tuple[str, str]]()
     for key, others in named.items():
         known = acquaintances(request, key)
         for other in sorted(others):
@@ -69,21 +66,13 @@ def ties_agree(world: World) -> CheckFinding:
                 found.add(f"{key} tells of {other}, whom they do not know", key)
             elif other in named and key not in named[other]:
                 if not _joined_later(request, key, other):
-                    one_sided.append((other, key))
+                    found.warn(f"{other} does not tell of {key}, who tells of them", other)
             elif other in named and tie.is_first and _elder(tie) and others[other] == named[other][key]:
-                alike.append((key, other))
-    if not found.wrong:
-        found.severity = WARN
-        for silent, other in one_sided:
-            found.add(f"{silent} does not tell of {other}, who tells of them", silent)
-        for key, other in alike:
-            tie = acquaintances(request, key)[other]
-            found.add(f"{key} and {other} both call the other “{named[key][other]}”: {tie.sentence(key, other)}", key)
-        words = Counter(word for others in named.values() for word in others.values())
-        for word, count in words.most_common(1):
-            if count > max(_ALIKE_FROM, words.total() / 2):
-                found.add(f"{count} of {words.total()} relations are called “{word}”")
-    return found
+                found.warn(f"{key} and {other} both call the other “{others[other]}”: {tie.sentence(key, other)}", key)
+    words = Counter(word for others in named.values() for word in others.values())
+    for word, count in words.most_common(1):
+        if count > max(_ALIKE_FROM, words.total() / 2):
+            found.warn(f"{count} of {words.total()} relations are called “{word}”")
 
 
 def _joined_later(request: WorldRequest, key: str, than: str) -> bool:
@@ -98,11 +87,11 @@ def _elder(tie: social.SeededRelation) -> bool:
 
 
 @check("character_briefs", "relations with fitting ages")
-def ages_fit(world: World) -> CheckFinding:
+def ages_fit(world: World, found: CheckFinding) -> None:
     """The ages drawn fit the relations: a parent is older than the child, a partner grown up (data/relations.yaml says by how
     much). Warnings: where ages are told in figures a parent is not older; everybody is the same kind of person.
     """
-    found, request, unknown, young = CheckFinding(), world.request, 0, list[tuple[str, str]]()
+    request, unknown = world.request, 0
     years, figures, kinds = dict[str, int](), dict[str, int](), Counter[str]()
     for brief in world.all(CharacterBrief):
         years[brief.key] = brief.years
@@ -123,36 +112,29 @@ def ages_fit(world: World) -> CheckFinding:
             elif key in figures and other in figures and _elder(tie):
                 elder, younger = (other, key) if least > 0 else (key, other)
                 if figures[elder] <= figures[younger]:
-                    young.append((elder, f"{tie.sentence(key, other)}, at {figures[key]} and {figures[other]} in their own words"))
-    if not found.wrong:
-        found.severity = WARN
-        for key, problem in young:
-            found.add(problem, key)
-        kind, holders = kinds.most_common(1)[0]
-        if kind and holders == len(years) >= _KINDS_FROM:
-            found.add(f"all {holders} people are “{kind}”")
+                    found.warn(f"{tie.sentence(key, other)}, at {figures[key]} and {figures[other]} in their own words", elder)
+    kind, holders = kinds.most_common(1)[0]
+    if kind and holders == len(years) >= _KINDS_FROM:
+        found.warn(f"all {holders} people are “{kind}”")
     found.figures["ages_not_drawn"] = unknown
     found.remark = "" if found.looked_at or not unknown else "made before ages were drawn"
-    return found
 
 
 @check(
     "posts",
     "posts",
-    severity=WARN,
     description=f"Between {_RETURNED[0]:.0%} and {_RETURNED[1]:.0%} of those who are named in posts name the other one, too: in a "
     f"network most mentions are not returned. Judged from {_PAIRS_FROM} pairs on.",
 )
-def mentions_returned(world: World) -> CheckFinding:
-    found, pairs = CheckFinding(), set[tuple[str, str]]()
+def mentions_returned(world: World, found: CheckFinding) -> None:
+    pairs = set[tuple[str, str]]()
     for post in found.each(filter(dated, world.all(Post))):
         pairs |= {(post.username, other) for other in post.mentions if other != post.username}
     returned = sum((other, one) in pairs for one, other in pairs) / max(1, len(pairs))
     found.figures |= {"pairs": len(pairs), "returned": round(returned, 3)}
     found.remark = f"{returned:.0%} of {len(pairs)} mentions are returned" if found.looked_at else BEFORE_TIMELINE
     if len(pairs) >= _PAIRS_FROM and not _RETURNED[0] <= returned <= _RETURNED[1]:
-        found.add(f"{returned:.0%} of {len(pairs)} pairs of people who name each other do so both ways")
-    return found
+        found.warn(f"{returned:.0%} of {len(pairs)} pairs of people who name each other do so both ways")
 
 
 CHECKS = [relations_exist, mentions_exist, ties_agree, ages_fit, mentions_returned]

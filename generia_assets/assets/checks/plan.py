@@ -10,7 +10,7 @@ from datetime import datetime
 from statistics import median
 from typing import NamedTuple
 
-from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
+from generia_assets.assets.checks.finding import CheckFinding, World, check
 from generia_assets.assets.checks.measures import frequent_words, prose, searchable, searchable_name
 from generia_assets.content import social
 from generia_assets.content.documents import CharacterBrief, Post, PostBrief, PostImage, WorldDescription, WorldRequest
@@ -63,9 +63,9 @@ class LaterEvents:
 
 
 @check("post_briefs", "posts with a wish, evenly distributed")
-def wishes_dealt(world: World) -> CheckFinding:
+def wishes_dealt(world: World, found: CheckFinding) -> None:
     """Every post has one idea of the user's sentence, and none comes twice before each came once."""
-    found, listed = CheckFinding(), Counter(wishes_of(world.request, world.description))
+    listed = Counter(wishes_of(world.request, world.description))
     counts = Counter(dict.fromkeys(listed, 0))
     for brief in found.each(filter(dated, world.all(PostBrief))):
         if brief.wish in counts:
@@ -74,25 +74,23 @@ def wishes_dealt(world: World) -> CheckFinding:
             found.add(f"{brief.key} has the wish “{brief.wish}”, which is none of the world's", brief.key)
     if not found.looked_at:
         found.remark = BEFORE_TIMELINE
-        return found
+        return
     missing = world.request.posts_count - sum(counts.values())
     by_use = sorted(counts, key=lambda wish: counts[wish] / listed[wish])  # an idea may be listed twice
     least, most = by_use[0], by_use[-1]
     if counts[most] / listed[most] - counts[least] / listed[least] > 1 + missing:
         found.add(f"the wish “{most}” is dealt to {counts[most]} posts and “{least}” to {counts[least]}")
     found.figures |= {"wishes": len(counts), "fewest_posts": counts[least], "most_posts": counts[most]}
-    return found
 
 
 @check(
     "character_briefs",
     "people",
-    severity=WARN,
     description=f"At most {_ONE_POST_SHARE:.0%} of the people have one post only, where there are two a person. The seed decides "
     "it: another order has other shares. A single one is always allowed.",
 )
-def posts_shared_out(world: World) -> CheckFinding:
-    found, alone = CheckFinding(), list[str]()
+def posts_shared_out(world: World, found: CheckFinding) -> None:
+    alone = list[str]()
     extended = shares(world.request.seed, *world.request.size) if world.request.former_sizes else ()
     for brief in found.each(world.all(CharacterBrief)):
         if (extended[character_index(brief.key)] if extended else brief.posts_count) == 1:
@@ -102,8 +100,7 @@ def posts_shared_out(world: World) -> CheckFinding:
     found.remark = f"{len(alone)} with one post"
     # One such person of three or four is normal in a small world.
     if world.request.posts_count >= 2 * world.request.users_count and len(alone) > 1 and share > _ONE_POST_SHARE:
-        found.add(f"{len(alone)} of {found.looked_at} people have one post only: {', '.join(alone[:3])}")
-    return found
+        found.warn(f"{len(alone)} of {found.looked_at} people have one post only: {', '.join(alone[:3])}")
 
 
 @check(
@@ -112,8 +109,8 @@ def posts_shared_out(world: World) -> CheckFinding:
     description=f"What the program asked for a post says the post's wish, and names no event of the calendar that happens later. "
     f"The latest {_REQUESTS} requests are looked at, while they are kept.",
 )
-def requests_keep_the_plan(world: World) -> CheckFinding:
-    found, later = CheckFinding(), LaterEvents(world.description)
+def requests_keep_the_plan(world: World, found: CheckFinding) -> None:
+    later = LaterEvents(world.description)
     asked = _latest_requests(world)
     for brief in found.each(brief for brief in world.all(PostBrief) if dated(brief) and brief.key in asked):
         item = asked[brief.key]
@@ -125,7 +122,6 @@ def requests_keep_the_plan(world: World) -> CheckFinding:
             found.add(f"the request of {brief.key} tells of “{name}”, which has not happened then", brief.key)
     if not found.looked_at:
         found.remark = "none is kept any more, or the world was made before there was a timeline"
-    return found
 
 
 def _latest_requests(world: World) -> Mapping[str, str]:
@@ -149,11 +145,11 @@ class _Published(NamedTuple):
 
 # Of publications, a run's are compared with each other: one that was made again later, or tried again, is another run's.
 @check("post_images", "posts in the order of the world")
-def timeline_kept(world: World) -> CheckFinding:
+def timeline_kept(world: World, found: CheckFinding) -> None:
     """Every post has a place of its own in the order of the world, a person's posts in the order of their life, and each run
     published its posts in that order. A post made again later is published later and keeps its place.
     """
-    found, posts_count = CheckFinding(), world.request.posts_count
+    posts_count = world.request.posts_count
     places, holders = dict[str, int](), dict[int, str]()
     last = ("", -1)
     for brief in found.each(filter(dated, world.all(PostBrief))):
@@ -167,7 +163,7 @@ def timeline_kept(world: World) -> CheckFinding:
         last = (brief.character, brief.t)
     if not places:
         found.remark = BEFORE_TIMELINE
-        return found
+        return
     published = list[_Published]()
     for post in world.all(Post):
         if post.t != places.get(post.key, post.t):
@@ -185,13 +181,6 @@ def timeline_kept(world: World) -> CheckFinding:
             found.add(f"{one.key} was published before {before.key}, which comes earlier", one.key)
         latest[run or ""] = max(before, one, key=lambda published: published.at)
     found.figures["runs"] = len(latest)
-    return found
-
-
-class _Reply(NamedTuple):
-    key: str
-    to: str
-    names_author: bool
 
 
 @check(
@@ -200,32 +189,30 @@ class _Reply(NamedTuple):
     description=f"A reply answers an acquaintance's earlier post, in a chain of {LONGEST_CHAIN} at most. A warning: it does "
     f"not name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
 )
-def replies_fit(world: World) -> CheckFinding:
-    found, request = CheckFinding(), world.request
+def replies_fit(world: World, found: CheckFinding) -> None:
+    request = world.request
     people = {brief.key: (brief.username, brief.display_name.casefold()) for brief in world.all(CharacterBrief)}
-    places, replies = dict[str, int](), dict[str, _Reply]()
+    places, replies, silent = dict[str, int](), dict[str, str](), set[str]()
     for post in found.each(filter(dated, world.all(Post))):
         places[post.key] = post.t
         if post.in_reply_to and not post.deleted_reason:
             username, display_name = people.get(author_of(post.in_reply_to), ("", ""))
             named = username in post.mentions or f"@{username}" in post.content or display_name in post.content.casefold()
-            replies[post.key] = _Reply(post.key, post.in_reply_to, named)
+            replies[post.key] = post.in_reply_to
+            if not named:
+                silent.add(post.key)
     known = {key: acquaintances(request, key) for key in {author_of(reply) for reply in replies}}
-    for reply in replies.values():
-        if problem := _wrong(reply, places, replies, known[author_of(reply.key)]):
-            found.add(f"{reply.key} replies to {reply.to}, {problem}", reply.key)
+    for key, to in replies.items():
+        if problem := _wrong(key, places, replies, known[author_of(key)]):
+            found.add(f"{key} replies to {to}, {problem}", key)
+        elif key in silent:
+            found.warn(f"{key} replies to {to} and does not name its author", key)
     share = len(replies) / max(1, found.looked_at)
-    distances = [places[reply.key] - places[reply.to] for reply in replies.values() if reply.to in places]
+    distances = [places[key] - places[to] for key, to in replies.items() if to in places]
     found.figures |= {"replies": len(replies), "share_of_replies": round(share, 3), "distance": median(distances or [0])}
     found.remark = f"{len(replies)} replies" if found.looked_at else BEFORE_TIMELINE
-    if not found.wrong:
-        found.severity = WARN
-        for reply in replies.values():
-            if not reply.names_author:
-                found.add(f"{reply.key} replies to {reply.to} and does not name its author", reply.key)
-        if found.looked_at >= _REPLIES_FROM and request.users_count > 1 and share < _LEAST_REPLIES:
-            found.add(f"{len(replies)} of {found.looked_at} posts reply to another one")
-    return found
+    if found.looked_at >= _REPLIES_FROM and request.users_count > 1 and share < _LEAST_REPLIES:
+        found.warn(f"{len(replies)} of {found.looked_at} posts reply to another one")
 
 
 def acquaintances(request: WorldRequest, person: str) -> dict[str, social.SeededRelation]:
@@ -233,26 +220,26 @@ def acquaintances(request: WorldRequest, person: str) -> dict[str, social.Seeded
     return {character_key(tie.index): tie for tie in ties}
 
 
-def _wrong(reply: _Reply, places: dict[str, int], replies: dict[str, _Reply], known: Container[str]) -> str:
-    """What is wrong about a reply, or ''."""
-    if reply.to not in places:
+def _wrong(reply: str, places: dict[str, int], replies: dict[str, str], known: Container[str]) -> str:
+    """What is wrong about a reply, or ''. ``replies``: the post that each of them answers."""
+    if replies[reply] not in places:
         return "which is not there"
-    if places[reply.to] >= places[reply.key]:
+    if places[replies[reply]] >= places[reply]:
         return "which comes later"
-    if author_of(reply.to) not in known:
+    if author_of(replies[reply]) not in known:
         return "whose author they do not know"
-    chain, length = reply.key, 1
+    chain, length = reply, 1
     while chain in replies and length <= LONGEST_CHAIN:
-        chain, length = replies[chain].to, length + 1
+        chain, length = replies[chain], length + 1
     return f"in a chain of more than {LONGEST_CHAIN}" if length > LONGEST_CHAIN else ""
 
 
-@check("posts", "ideas and posts, none ahead of its time", severity=WARN)
-def no_later_event(world: World) -> CheckFinding:
+@check("posts", "ideas and posts, none ahead of its time")
+def no_later_event(world: World, found: CheckFinding) -> None:
     """No post and no idea of one names an event of the calendar that has not happened by then, unless the world's description tells
     of it, too. Names of one word are not looked for: a text may hold them by chance.
     """
-    found, later = CheckFinding(), LaterEvents(world.description)
+    later = LaterEvents(world.description)
     briefs = ((brief, "the idea of ", brief.idea) for brief in world.all(PostBrief))
     posts = ((post, "", post.content) for post in world.all(Post))
     for what in (briefs, posts):
@@ -260,9 +247,8 @@ def no_later_event(world: World) -> CheckFinding:
             if dated(document):
                 found.looked_at += 1
                 for name in later.named_in(text, document.after):
-                    found.add(f"{of}{document.key} names “{name}”, which has not happened then", document.key)
+                    found.warn(f"{of}{document.key} names “{name}”, which has not happened then", document.key)
     found.remark = "" if found.looked_at else BEFORE_TIMELINE
-    return found
 
 
 CHECKS = [wishes_dealt, requests_keep_the_plan, posts_shared_out, timeline_kept, replies_fit, no_later_event]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
+from generia_assets.assets.checks.finding import CheckFinding, World, check
 from generia_assets.content import languages
 from generia_assets.content.documents import Character, CharacterBrief, Post
 from generia_assets.content.drafts import SHORT_POST
@@ -15,42 +15,39 @@ _THRESHOLD = (
 )
 
 
-def _distinct(texts: Iterable[tuple[str, str]], looked_at: int) -> CheckFinding:
-    found = CheckFinding(looked_at=min(looked_at, MOST_COMPARED))
+def _distinct(found: CheckFinding, texts: Iterable[tuple[str, str]], count: int) -> None:
+    found.looked_at = min(count, MOST_COMPARED)
     for pair in near_duplicates(texts):
-        found.add(f"{pair.one} is nearly {pair.other} ({pair.similarity:.2f})", pair.one)
+        found.warn(f"{pair.one} is nearly {pair.other} ({pair.similarity:.2f})", pair.one)
     found.figures["threshold"] = NEAR_DUPLICATE
-    return found
 
 
 @check(
     "character_briefs",
     "concepts, no two nearly the same",
-    severity=WARN,
     description=f"No two people are nearly the same. {_THRESHOLD}",
 )
-def distinct_concepts(world: World) -> CheckFinding:
+def distinct_concepts(world: World, found: CheckFinding) -> None:
     concepts = ((brief.key, brief.concept) for brief in world.all(CharacterBrief))
-    return _distinct(concepts, world.count(CharacterBrief))
+    _distinct(found, concepts, world.count(CharacterBrief))
 
 
 @check(
     "posts",
     "posts, no two nearly the same",
-    severity=WARN,
     description=f"No two posts are nearly the same. {_THRESHOLD}",
 )
-def distinct_posts(world: World) -> CheckFinding:
+def distinct_posts(world: World, found: CheckFinding) -> None:
     """Without placeholders, which another check counts, and posts of a few words, which are too short to compare."""
     compared = (post for post in world.all(Post) if not post.deleted_reason and len(post.content) > SHORT_POST)
-    return _distinct(((post.key, post.content) for post in compared), world.count(Post))
+    _distinct(found, ((post.key, post.content) for post in compared), world.count(Post))
 
 
-def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> CheckFinding:
+def _in_language(world: World, found: CheckFinding, texts: Iterable[tuple[str, str]]) -> None:
     """Texts in another script, and, where most of them look like another language of the same script, all that do."""
     language = world.description.user_preferences.language
     script, known = languages.checked_script(language), languages.find(language)
-    found, others = CheckFinding(figures={"language": language}), list[tuple[str, str]]()
+    found.figures["language"], others = language, list[tuple[str, str]]()
     for key, whole in found.each(texts):
         text = languages.own_words(whole)
         if script is None or len(text) <= SHORT_POST:
@@ -62,61 +59,54 @@ def _in_language(world: World, texts: Iterable[tuple[str, str]]) -> CheckFinding
     if 2 * len(others) > found.looked_at:
         for key, seems_name in others:
             found.add(f"{key} seems to be in {seems_name}, not in {language}", key)
-    return found
 
 
 @check("world_description", "description in the language asked for")
-def description_in_language(world: World) -> CheckFinding:
+def description_in_language(world: World, found: CheckFinding) -> None:
     """The world is described in the language asked for. A sentence that is plainly in another language than the world is a warning:
     it may have asked for that.
     """
     description, request = world.description, world.request
-    found = _in_language(world, [(description.key, description.description)])
+    _in_language(world, found, [(description.key, description.description)])
     language = description.user_preferences.language
-    if not found.wrong and not request.language and (seems := languages.asked_in_another(language, request.user_prompt)):
-        found.add(
+    if not request.language and (seems := languages.asked_in_another(language, request.user_prompt)):
+        found.warn(
             f"the sentence it was ordered with seems to be in {seems}, the world is in {language}; right only if the sentence asks "
             "for that",
             description.key,
         )
-        found.severity = WARN
-    return found
 
 
 @check("characters", "people in the language asked for")
-def people_in_language(world: World) -> CheckFinding:
+def people_in_language(world: World, found: CheckFinding) -> None:
     """All people are described in the world's language."""
     texts = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all(Character))
-    return _in_language(world, texts)
+    _in_language(world, found, texts)
 
 
 @check("posts", "posts in the language asked for")
-def posts_in_language(world: World) -> CheckFinding:
+def posts_in_language(world: World, found: CheckFinding) -> None:
     """Every post is in the world's language; a post of a few words may be in any."""
-    return _in_language(world, ((post.key, post.content) for post in world.all(Post)))
+    _in_language(world, found, ((post.key, post.content) for post in world.all(Post)))
 
 
-@check("characters", "people, all described in full", severity=WARN)
-def people_in_full(world: World) -> CheckFinding:
+@check("characters", "people, all described in full")
+def people_in_full(world: World, found: CheckFinding) -> None:
     """No person has only a concept or is a fallback character, which replace profiles that moderation refuses."""
-    found = CheckFinding()
     from_plan = {brief.key: brief.moderation for brief in world.all(CharacterBrief) if brief.moderation}
     for person in found.each(world.all(Character)):
         if person.key in from_plan:
-            found.add(f"{person.key} @{person.username}: {from_plan[person.key]}", person.key)
+            found.warn(f"{person.key} @{person.username}: {from_plan[person.key]}", person.key)
         elif not person.personality:
-            found.add(f"{person.key} @{person.username}: {person.moderation or 'nothing but the concept'}", person.key)
-    return found
+            found.warn(f"{person.key} @{person.username}: {person.moderation or 'nothing but the concept'}", person.key)
 
 
-@check("posts", "posts, none of them a placeholder", severity=WARN)
-def no_placeholder(world: World) -> CheckFinding:
+@check("posts", "posts, none of them a placeholder")
+def no_placeholder(world: World, found: CheckFinding) -> None:
     """No post stands in for one that moderation refused twice."""
-    found = CheckFinding()
     for post in found.each(world.all(Post)):
         if post.deleted_reason:
-            found.add(f"{post.key} is a placeholder: {post.deleted_reason}", post.key)
-    return found
+            found.warn(f"{post.key} is a placeholder: {post.deleted_reason}", post.key)
 
 
 CHECKS = [

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
-from generia_assets.assets.checks.finding import WARN, CheckFinding, World, check
+from generia_assets.assets.checks.finding import CheckFinding, World, check
 from generia_assets.assets.checks.measures import Openings, frequent_words, phrases, prose, repeated_phrases, shows, stems, words
 from generia_assets.assets.checks.plan import BEFORE_TIMELINE
 from generia_assets.content.documents import Character, Post
@@ -36,13 +36,12 @@ def _written(world: World) -> Iterator[Post]:
 @check(
     "posts",
     "posts with a wish",
-    severity=WARN,
     description=f"In a third of the posts at least, a word begins like a word of the post's wish. Judged from {_SILENT_FROM} "
     "posts on.",
 )
-def wishes_show(world: World) -> CheckFinding:
+def wishes_show(world: World, found: CheckFinding) -> None:
     """A post shows its wish when a word of it begins like a word of the wish; what stands in brackets behind it is an example."""
-    found, silent, frequent = CheckFinding(), list[str](), _language(world)
+    silent, frequent = list[str](), _language(world)
     wanted = dict[str, tuple[str, ...]]()
     for post in _written(world):
         if stem := wanted.setdefault(post.wish, stems(post.wish.partition(" (")[0], frequent)):
@@ -54,19 +53,17 @@ def wishes_show(world: World) -> CheckFinding:
     found.remark = f"{len(silent)} show no word of their wish" if found.looked_at else BEFORE_TIMELINE
     if found.looked_at >= _SILENT_FROM and share > _MOST_SILENT:
         for key in silent:
-            found.add(f"{key} shows no word of its wish", key)
-    return found
+            found.warn(f"{key} shows no word of its wish", key)
 
 
 @check(
     "posts",
     "posts",
-    severity=WARN,
     description=f"Posts have {_LONGEST_MEAN} words or less on average, one in eight fewer than {_SHORT} (from {_LENGTHS_FROM} "
     f"posts on) and some more than {_LONG} (from {_LONG_FROM} on). Two letters of a script without spaces count as a word.",
 )
-def post_lengths(world: World) -> CheckFinding:
-    found, total, short, long_ = CheckFinding(), 0, 0, 0
+def post_lengths(world: World, found: CheckFinding) -> None:
+    total, short, long_ = 0, 0, 0
     longest = (0, "")
     for post in found.each(_written(world)):
         count = len(words(post.content))
@@ -77,43 +74,40 @@ def post_lengths(world: World) -> CheckFinding:
     found.remark = f"{mean:.0f} words on average, {short} under {_SHORT}, {long_} over {_LONG}"
     if found.looked_at >= _LENGTHS_FROM:
         if mean > _LONGEST_MEAN:
-            found.add(f"{mean:.0f} words on average; the longest is {longest[1]} with {longest[0]}", longest[1])
+            found.warn(f"{mean:.0f} words on average; the longest is {longest[1]} with {longest[0]}", longest[1])
         if short < _LEAST_SHORT * found.looked_at:
-            found.add(f"{short} of {found.looked_at} posts have fewer than {_SHORT} words")
+            found.warn(f"{short} of {found.looked_at} posts have fewer than {_SHORT} words")
         if found.looked_at >= _LONG_FROM and not long_:
-            found.add(f"no post has more than {_LONG} words")
-    return found
+            found.warn(f"no post has more than {_LONG} words")
 
 
-@check("posts", "posts that begin differently", severity=WARN)
-def post_openings(world: World) -> CheckFinding:
+@check("posts", "posts that begin differently")
+def post_openings(world: World, found: CheckFinding) -> None:
     """Not more than a fifth of the posts begin with the same word (half of them with a very frequent one), not more than one in a
     hundred with the same four words; three and two of them may in any world.
     """
-    found, openings = CheckFinding(), Openings(_language(world))
+    openings = Openings(_language(world))
     for post in _written(world):
         openings.add(post.key, post.content)
     found.looked_at = openings.texts
     _add_openings(found, openings, "posts")
-    return found
 
 
 def _add_openings(found: CheckFinding, openings: Openings, what: str) -> None:
     for opening, count, key in openings.repeated():
-        found.add(f"{count} of {openings.texts} {what} begin with “{opening}”", key)
+        found.warn(f"{count} of {openings.texts} {what} begin with “{opening}”", key)
 
 
 @check(
     "characters",
     "profiles without a template",
-    severity=WARN,
     description="The texts of a field of all profiles do not begin alike (as for posts), and no four words stand in more than a "
     "fifth of them and in more than three, unless they are the world's own. Judged from "
     f"{_PROFILES_FROM} people on; of {_PROFILES} at most.",
 )
-def profiles_differ(world: World) -> CheckFinding:
+def profiles_differ(world: World, found: CheckFinding) -> None:
     """Each field by itself: openings and phrases that many profiles share."""
-    found, frequent, texts = CheckFinding(), _language(world), defaultdict[str, dict[str, str]](dict)
+    frequent, texts = _language(world), defaultdict[str, dict[str, str]](dict)
     for person in islice(world.all(Character), _PROFILES):
         if person.personality:  # else moderation refused all but the concept
             found.looked_at += 1
@@ -121,7 +115,7 @@ def profiles_differ(world: World) -> CheckFinding:
                 texts[field][person.key] = getattr(person, field)
     if found.looked_at < _PROFILES_FROM:
         found.remark = f"too few to compare: judged from {_PROFILES_FROM} people on"
-        return found
+        return
     own = frozenset(phrases(prose(world.description))).union(phrases(world.request.user_prompt))
     for field, of in texts.items():
         openings = Openings(frequent)
@@ -129,8 +123,7 @@ def profiles_differ(world: World) -> CheckFinding:
             openings.add(key, text)
         _add_openings(found, openings, f"texts in {field}")
         for phrase, count, key in repeated_phrases(of, own, frequent):
-            found.add(f"“{phrase}” stands in {count} of {found.looked_at} texts in {field}", key)
-    return found
+            found.warn(f"“{phrase}” stands in {count} of {found.looked_at} texts in {field}", key)
 
 
 CHECKS = [wishes_show, post_lengths, post_openings, profiles_differ]

@@ -41,9 +41,7 @@ def stop(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Stop worlds; what exists stays.
-
-    One world: no new call begins from now on. Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev`
+    """One world: no new call begins from now on. Its run is ended through Dagster, wherever DAGSTER_HOME or a running `generia dev`
     says that is; calls in flight are given up, and counted. A run that does not end within ten seconds loses the world.
 
     Several worlds, --all or filters: after two seconds no new call of them begins, on any machine; answers to calls in flight are
@@ -82,10 +80,9 @@ def resume(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Let stopped or failed worlds go on where they stand.
-
-    Limits can be raised at the same time. A new run continues a world within about ten seconds. Nothing that exists is made again.
-    With --all it resumes what `stop --all` stopped, and nothing else. Filters choose among worlds that were stopped with others.
+    """Limits can be raised at the same time. A new run continues a world within about ten seconds. Nothing that exists is made
+    again. With --all it resumes what `stop --all` stopped, and nothing else. Filters choose among worlds that were stopped with
+    others.
 
     \b
     generia resume WORLD

@@ -52,11 +52,9 @@ def _checks() -> dict[Check, bool]:
 
 
 def doctor(json: JsonLines = False) -> None:
-    """Say what is reachable, what is misconfigured, and what to do about it.
-
-    Looks at all that `check` does, and at MongoDB (a replica set, its indexes), Kafka and its topics, Gemini (whether it knows the
-    model and takes the key: a question that costs nothing), the platform's services (with PLATFORM=grpc), the pictures' folder and
-    its disk, Dagster's daemons by their heartbeats, and the workers of a fleet. Shows no secret.
+    """Looks at all that `check` does, and at MongoDB (a replica set, its indexes), Kafka and its topics, Gemini (whether it knows
+    the model and takes the key: a question that costs nothing), the platform's services (with PLATFORM=grpc), the pictures' folder
+    and its disk, Dagster's daemons by their heartbeats, and the workers of a fleet. Shows no secret.
 
     \b
     generia doctor
@@ -98,11 +96,9 @@ def _print(finding: HealthFinding, *, json: bool) -> None:
 
 
 def check(json: JsonLines = False) -> None:
-    """Look for mistakes in settings, templates and data files, without a server.
-
-    Reads the environment and .env, reads every data file, and renders every template with sample data. Each mistake comes with its
-    file, the line, what is wrong and what is allowed. The generator does the same at its start, and begins no world while there is
-    one. A wrong setting ends it with 2. `doctor` looks at the servers, too.
+    """Reads the environment and .env, reads every data file, and renders every template with sample data. Each mistake comes with
+    its file, the line, what is wrong and what is allowed. The generator does the same at its start, and begins no world while there
+    is one. A wrong setting ends it with 2. `doctor` looks at the servers, too.
 
     \b
     generia check

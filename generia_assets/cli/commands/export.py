@@ -44,10 +44,9 @@ def export(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a whole world into a folder: JSON Lines by section, and a book in Markdown.
-
-    A file SECTION.jsonl for each section of `show`, one document a line, and world.md with description, people and feed. Posts are
-    in the order of the world. Texts of users and models are escaped in the book. A world in the making is written as far as it is.
+    """A file SECTION.jsonl for each section of `show`, one document a line, and world.md with description, people and feed. Posts
+    are in the order of the world. Texts of users and models are escaped in the book. A world in the making is written as far as it
+    is.
 
     \b
     generia export WORLD --folder brinehold --pictures

@@ -50,9 +50,7 @@ def history(
     limit: Limit = None,
     json: JsonLines = False,
 ) -> None:
-    """List a world's requests and answers, filtered.
-
-    Every attempt of every call to the model, the image API and the platform is kept for HISTORY_TTL_DAYS days, whole. Shown are
+    """Every attempt of every call to the model, the image API and the platform is kept for HISTORY_TTL_DAYS days, whole. Shown are
     its time (UTC), kind, task, model, outcome, milliseconds, waiting, tokens and dollars. With --json also all texts.
 
     \b

@@ -53,9 +53,7 @@ def logs(
     calls: Calls = False,
     json: JsonLines = False,
 ) -> None:
-    """Show a world's own log, or a log of the services that demo and dev start.
-
-    A world's log is what MongoDB keeps of it: stages, people, posts, tasks with their times and attempts, calls that went wrong,
+    """A world's log is what MongoDB keeps of it: stages, people, posts, tasks with their times and attempts, calls that went wrong,
     waiting and going on. Times are UTC. With --json each line has its level, kind, task type, key, task id and run id.
 
     \b

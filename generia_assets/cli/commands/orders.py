@@ -52,10 +52,8 @@ def send(
     priority: ordering.PriorityOption = 0,
     json: Json = False,
 ) -> None:
-    """Order a world by Kafka message, and print the world's id.
-
-    The id alone goes to standard output. Needs Kafka; the order waits there until a generator reads it. `generia quote` tells the
-    price first; with --max-cost-usd the world is cancelled before it costs more.
+    """The id alone goes to standard output. Needs Kafka; the order waits there until a generator reads it. `generia quote` tells
+    the price first; with --max-cost-usd the world is cancelled before it costs more.
 
     \b
     generia send --users 25 --posts 150 --prompt "a harbour on the back of a whale"
@@ -98,9 +96,7 @@ def watch(
     wait: Wait = 30,
     json: Json = False,
 ) -> None:
-    """Show a world's progress until it is finished.
-
-    A bar for each stage, the time left, calls in flight of those that may be, dollars so far, what is waited for, and the newest
+    """A bar for each stage, the time left, calls in flight of those that may be, dollars so far, what is waited for, and the newest
     texts. Piped, a line for every change, at most one in two seconds. With --json, at the end one object with the fields of
     `demo --json`.
 
@@ -146,9 +142,7 @@ def _refused(database: MongoDatabase, task: str) -> str | None:
 
 
 def prioritise(world: World, priority: Priority, json: Json = False) -> None:
-    """Change a world's priority among all worlds.
-
-    Queued worlds of a higher priority begin first; the queue has the new order within five seconds. Worlds in progress share the
+    """Queued worlds of a higher priority begin first; the queue has the new order within five seconds. Worlds in progress share the
     calls that may be in flight: a world whose priority is two higher gets twice as many, within about two seconds. Every world gets
     some.
 

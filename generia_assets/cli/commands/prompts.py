@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import json as json_module
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -65,9 +64,7 @@ def prompts(
     as_page: AsPage = None,
     json: Json = False,
 ) -> None:
-    """Write every request of a small world into files, without a call.
-
-    Needs no server and spends nothing. A file for each request, numbered in the order of work: instructions, world, item,
+    """Needs no server and spends nothing. A file for each request, numbered in the order of work: instructions, world, item,
     and the schema of the answer. The same order gives the same files: `diff -r` shows what a change of a template changes.
 
     With --answers the answers come from a folder, by hand or from a model: for 012.character.@mira.txt it is
@@ -156,7 +153,7 @@ def _write(folder: Path, asked: list[DryRequest]) -> None:
 
 def _as_text(one: DryRequest) -> str:
     titles = ("world", "item", "again") if one.prompt.world else ("item", "again")
-    schema = json_module.dumps(one.prompt.schema, ensure_ascii=False, indent=1)
+    schema = json.dumps(one.prompt.schema, ensure_ascii=False, indent=1)
     parts = [("system", one.prompt.system), *zip(titles, one.prompt.parts, strict=False), ("schema", schema)]
     head = f"{one.name}\nmax output tokens: {one.prompt.max_output_tokens}\n"
     return head + "".join(f"\n===== {title} =====\n{text}\n" for title, text in parts)

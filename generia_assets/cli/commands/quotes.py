@@ -56,13 +56,11 @@ def quote(
     compare: Compare = False,
     json: Json = False,
 ) -> None:
-    """Say what a world takes before it is ordered.
-
-    Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: texts by what the worlds
-    used that were finished here, at today's price of the model that is asked (GEMINI_MODEL or who took over from it), or else by
-    assumptions; minutes by the pace of recent calls, or else of a fast model. 19 of 20 bills are in the interval in brackets, once
-    enough worlds were finished here. Says what ends or changes when. `--compare` has all service tiers, models and image providers
-    in one table, the cheapest first. Needs no server and spends nothing.
+    """Calls and pictures are exact, if every answer is usable. Tokens, US dollars and minutes are estimates: texts by what the
+    worlds used that were finished here, at today's price of the model that is asked (GEMINI_MODEL or who took over from it), or
+    else by assumptions; minutes by the pace of recent calls, or else of a fast model. 19 of 20 bills are in the interval in
+    brackets, once enough worlds were finished here. Says what ends or changes when. `--compare` has all service tiers, models and
+    image providers in one table, the cheapest first. Needs no server and spends nothing.
 
     \b
     generia quote --users 25 --posts 150 --language Japanese

@@ -43,9 +43,7 @@ def delete(
     yes: Yes = False,
     json: JsonLines = False,
 ) -> None:
-    """Delete worlds: documents, pictures, pages, partitions and runs in Dagster.
-
-    Requests and answers, tasks and events go, too. Nothing of it can be had back. A world that is being made is refused: stop it
+    """Requests and answers, tasks and events go, too. Nothing of it can be had back. A world that is being made is refused: stop it
     first; filters leave such worlds out. What was published goes from the local platform, unless --keep-platform says otherwise;
     from the platform's services (PLATFORM=grpc) nothing goes, and the ids are listed. If it is cut off in the middle, the same
     command finishes it. Messages in Kafka expire by the topics' own retention.
@@ -141,10 +139,8 @@ def retire(
     yes: Yes = False,
     json: JsonLines = False,
 ) -> None:
-    """Remove worlds that are over from Dagster; their documents and pictures stay.
-
-    Partitions, runs and their events are deleted. Dagster's pages become slow with tens of thousands of partitions, and its storage
-    grows with each run. A retired world stays in `list`, on its pages and for every command that reads. `rerun` and `resume
+    """Partitions, runs and their events are deleted. Dagster's pages become slow with tens of thousands of partitions, and its
+    storage grows with each run. A retired world stays in `list`, on its pages and for every command that reads. `rerun` and `resume
     --retry-failed` work as before: they add the partition again by themselves. Dagster's pages then show what was made since, and
     the rest as never materialized. With RETIRE_AFTER_DAYS the generator does this by itself.
 

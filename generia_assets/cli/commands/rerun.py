@@ -101,9 +101,7 @@ def rerun(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Make a part of a world, one person or one post again, by Kafka message.
-
-    Prints first what it will take. What depends on it is made again, too, and posts with their pictures are published again. The
+    """Prints first what it will take. What depends on it is made again, too, and posts with their pictures are published again. The
     whole world depends on the description. Everything else stays as it is, byte for byte; relations that name a person who is
     replaced are repaired. The former documents stay until the new ones are complete. A world that is not finished must be finished
     first (`resume`). Needs Kafka, MongoDB and a running generator.
@@ -138,11 +136,10 @@ def extend(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Add people and posts to a completed world, by Kafka message.
-
-    Prints first what it will take. What exists stays as it is, byte for byte. New people know some of the old ones. New posts come
-    after the last one: they answer old posts and tell what has come of the calendar's events. Until all of it is made, readers see
-    the world as it was. A world that is not finished is finished first (`resume`). Needs Kafka, MongoDB and a running generator.
+    """Prints first what it will take. What exists stays as it is, byte for byte. New people know some of the old ones. New posts
+    come after the last one: they answer old posts and tell what has come of the calendar's events. Until all of it is made, readers
+    see the world as it was. A world that is not finished is finished first (`resume`). Needs Kafka, MongoDB and a running
+    generator.
 
     \b
     generia extend WORLD --users +10 --posts +60

@@ -43,10 +43,8 @@ Json = Annotated[bool, flag("--json", "One JSON array on standard output; withou
 def show(
     world: World, section: AnySection = None, of_type: Type = None, item: Id = None, limit: Limit = None, json: Json = False
 ) -> None:
-    """Show every object that MongoDB keeps of a world, by section, type and id.
-
-    A finished world's objects are its materialized ones; of a world in the making, what is there so far. Of bytes only their number
-    is shown; pictures are files (`export --pictures`).
+    """A finished world's objects are its materialized ones; of a world in the making, what is there so far. Of bytes only their
+    number is shown; pictures are files (`export --pictures`).
 
     \b
     generia show WORLD

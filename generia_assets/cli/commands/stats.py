@@ -43,9 +43,7 @@ _ADVICE = {
 
 
 def stats(world: World, json: Json = False) -> None:
-    """Count what a world took: tasks, calls, times, tokens, dollars, and where its time went.
-
-    Times are from a task's beginning to its end. `waiting` is what its calls waited for their turn (a slot, the budget, a pause
+    """Times are from a task's beginning to its end. `waiting` is what its calls waited for their turn (a slot, the budget, a pause
     that the API demanded), `calling` what the answers took: sums over calls, many of which were in flight at once. `cached` is
     the share of the prompts' tokens that the provider had cached. Numbers are of all the world's generations; the path at the end
     is of the present one: the chain of tasks that ended last, each waiting for the one before.
@@ -59,28 +57,28 @@ def stats(world: World, json: Json = False) -> None:
     from generia_assets.queries.statistics import world_figures
 
     with open_world(world) as (database, status):
-        figures = world_figures(database, status.world_id)
+        tasks, requests = world_figures(database, status.world_id)
         path = critical_path(database, status)
     if json:
         seconds = None if path is None else round(path.seconds, 3)
-        fields = {"tasks": figures.tasks, "requests": figures.requests, "critical_path": path, "seconds": seconds}
+        fields = {"tasks": tasks, "requests": requests, "critical_path": path, "seconds": seconds}
         typer.echo(as_json({"world_id": status.world_id, **fields}))
         return
     console = results()
     console.print(Line(f"{safe_line(status.name) or '(no name)'}  {status.world_id}", "bold"))
     console.print(progress_line(status))
-    if figures.tasks:
+    if tasks:
         console.print()
-        _tasks(figures.tasks).print(console)
-    if figures.requests:
+        _tasks(tasks).print(console)
+    if requests:
         console.print()
-        _requests(figures.requests).print(console)
+        _requests(requests).print(console)
     if path is not None:
         console.print()
         _print_path(console, path)
 
 
-def _tasks(figures: tuple[TaskFigures, ...]) -> FittedTable:
+def _tasks(figures: list[TaskFigures]) -> FittedTable:
     unfailed = () if any(one.failed for one in figures) else ("failed",)
     table = FittedTable(
         ("tasks", "done", "failed", "tries", "p50", "p95", "calls", "waiting", "calling", "tokens", "cached", "dollars"),
@@ -107,7 +105,7 @@ def _tasks(figures: tuple[TaskFigures, ...]) -> FittedTable:
     return table
 
 
-def _requests(figures: tuple[RequestFigures, ...]) -> FittedTable:
+def _requests(figures: list[RequestFigures]) -> FittedTable:
     table = FittedTable(
         ("requests", "of", "tier", "outcome", "calls", "p50", "p95", "tokens in", "cached", "out", "dollars"),
         texts=4,

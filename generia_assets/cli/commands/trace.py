@@ -47,9 +47,7 @@ Full = Annotated[bool, flag("--full", "Whole prompts and answers, instead of the
 
 
 def trace(world: WorldOrPost, item: AnItem = None, step: OneStep = None, full: Full = False, json: Json = False) -> None:
-    """Follow a post, or a person, back to the prompts and answers that made it.
-
-    The chain is description, concept, character, idea, post, picture; of each step what it made, and the exact requests and
+    """The chain is description, concept, character, idea, post, picture; of each step what it made, and the exact requests and
     answers with model, tokens, price and time. Platform calls are shown as figures.
 
     \b

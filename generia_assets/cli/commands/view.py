@@ -43,9 +43,7 @@ AsJson = Annotated[bool, flag("--json", "When it answers, one JSON object on sta
 
 
 def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK, json: AsJson = False) -> None:
-    """Serve the worlds' pages, those in the making too, until Ctrl-C.
-
-    Each world looks like the social network that it is about: feed, people, who knows whom, and of every post how it came about.
+    """Each world looks like the social network that it is about: feed, people, who knows whom, and of every post how it came about.
 
     \b
     generia view

@@ -27,9 +27,7 @@ Limit = Annotated[int | None, limit_option(SHOWN, 10_000)]
 
 
 def status(world: AnyWorld = None, json: Json = False) -> None:
-    """Show one world's state: stages, counters, costs, what it waits for, what failed.
-
-    Without WORLD the newest worlds are listed, as by `list`.
+    """Without WORLD the newest worlds are listed, as by `list`.
 
     \b
     generia status WORLD
@@ -45,9 +43,7 @@ def status(world: AnyWorld = None, json: Json = False) -> None:
 
 
 def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines = False) -> None:
-    """List worlds, those that changed last first.
-
-    Worlds of the former worker are listed as history: they can be read, and no run works on them. A status record that cannot be
+    """Worlds of the former worker are listed as history: they can be read, and no run works on them. A status record that cannot be
     read is listed after the others with the reason.
 
     \b

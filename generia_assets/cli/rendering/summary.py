@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.text import Text as Line
 
@@ -13,6 +12,7 @@ from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.cli.console import indented, safe_line
 from generia_assets.cli.data_dir import DataDir
 from generia_assets.cli.texts import text_of
+from generia_assets.content.documents import FrozenModel
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import WorldStatus
@@ -24,15 +24,13 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 SHOWN = 3
 
 
-class WorldResult(BaseModel):
+class WorldResult(FrozenModel):
     """The object of ``--json``. ``seconds`` count from the moment the order was sent.
 
     ``llm_calls`` and ``image_calls`` are of the present generation (of a rerun: of what was made again), ``cost_usd`` of all.
 
     ``gallery``: the world's page, a file or an address; null where none could be written.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     world_id: str
     status: str
