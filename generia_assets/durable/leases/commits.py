@@ -53,7 +53,7 @@ TAKEOVER_SECONDS = 1.25
 """How long the owner of a world that its former owner did not release sends nothing: the former one may count it as owned."""
 
 _MAJORITY = WriteConcern("majority")
-_READ = RECORD | {"held": HELD}
+_READ = RECORD | {"held": HELD, "priority": 1}
 
 
 @dataclass(eq=False)

@@ -158,10 +158,12 @@ async def renew_lease(
     lease_seconds: float,
     on_priority: Callable[[int], None],
     held: asyncio.Event | None = None,
+    is_known: Callable[[], bool] = lambda: False,
 ) -> None:
     """Renew the lease, three times in each ``lease_seconds``, until cancelled; ``on_priority`` hears the world's each second.
 
-    ``held`` is set when the world's calls are held. Raises ``LeaseLostError``.
+    ``held`` is set when the world's calls are held. ``is_known``: a write of the last second has read what is read here. Raises
+    ``LeaseLostError``.
     """
     between = lease_seconds / 3
     look = pause = min(LOOK_SECONDS, between)
@@ -174,6 +176,8 @@ async def renew_lease(
             if now - renewed + look > between:  # the next look would be too late
                 record = await status.find_one_and_update(token.filter, renewal, {"priority": 1, "held": HELD})
                 renewed = now
+            elif is_known():
+                continue
             else:
                 record = await status.find_one(token.filter, {"priority": 1, "held": HELD})
         except Exception as error:
