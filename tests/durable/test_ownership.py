@@ -111,23 +111,18 @@ async def test_an_owner_that_writes_hears_of_its_worlds_priority_by_that(
 ) -> None:
     """What a write has read within the last second is not read again."""
     monkeypatch.setattr(ownership, "LOOK_SECONDS", 0.01)
-    session, written, read, asked = world.client.start_session(), list[int](), list[int](), list[bool]()
-    owner = await world.take("alive", session=session)
-
-    def is_known() -> bool:
-        asked.append(True)
-        return True
-
-    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=3600, on_priority=read.append, is_known=is_known))
+    monkeypatch.setattr(commits, "RECENT_SECONDS", 3600.0)
+    heard: list[int] = []
+    run = await world.run()
     assert await asyncio.to_thread(prioritise, world.see, world.world_id, 7)
-    writer = commits.Commits(
-        session, world.database, owner, outage_timeout=60, on_written=lambda record, _: written.append((record or {})["priority"])
+    await run.commits.commit(Change(values={"message": "half-way"}))
+    assert await asyncio.to_thread(prioritise, world.see, world.world_id, 8)
+    heart = asyncio.create_task(
+        renew_lease(world.database, run.fence, lease_seconds=3600, on_priority=heard.append, commits=run.commits)
     )
-    await writer.commit(Change(values={"message": "half-way"}))
-    await until(lambda: len(asked) > 2)
+    await until(lambda: len(heard) > 2)
     await cancel_and_wait(heart)
-    await writer.aclose()
-    assert (written, read) == ([7], [])
+    assert set(heard) == {7}
 
 
 async def test_a_world_that_was_given_back_is_free_and_one_that_was_lost_is_not_given_back(world: DurableWorld) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -96,26 +96,12 @@ async def open_session(
         run_is_over=run_is_over,
         outage_timeout=settings.patience_seconds,
     )
-    held, weigh = asyncio.Event(), providers.gateway.weigh
     relay = Relay(database, world_id, connect_events)
     span: tracing.Span | None = None
-
-    def written(record: MongoDocument | None, events: Sequence[MongoDocument]) -> None:
-        relay.changed(record, events)
-        if record is not None:
-            weigh(record.get("priority", 0))
-
-    commits = Commits(writing, database, token, outage_timeout=settings.patience_seconds, on_written=written)
+    commits = Commits(writing, database, token, outage_timeout=settings.patience_seconds, on_written=relay.changed)
+    held, lease, weigh = asyncio.Event(), settings.world_lease_seconds, providers.gateway.weigh
     renewal = asyncio.create_task(
-        renew_lease(
-            database,
-            token,
-            lease_seconds=settings.world_lease_seconds,
-            on_priority=weigh,
-            held=held,
-            is_known=lambda: commits.owned_recently,
-        ),
-        name=f"lease:{world_id}",
+        renew_lease(database, token, lease_seconds=lease, on_priority=weigh, held=held, commits=commits), name=f"lease:{world_id}"
     )
     try:
         choice = await _choose(database, assignment, settings)
