@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from generia_assets.cli.guard import EXIT_STATUSES
 from generia_assets.cli.main import COMMANDS, GROUPS, app, load
 from generia_assets.cli.options import moment as parsed
 from generia_assets.cli.order import new_order, world_parameters
+from generia_assets.cli.rendering import formats
 from generia_assets.cli.rendering.book import escaped, paragraphs
 from generia_assets.cli.rendering.displays import Display, world_panel
 from generia_assets.cli.rendering.formats import as_json, clock
@@ -273,11 +275,12 @@ def test_the_picture_of_a_world_tells_stages_calls_and_time_left() -> None:
     assert half == full / 2
 
 
-def test_a_time_of_another_day_has_its_date() -> None:
+def test_a_time_of_another_day_has_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
     """What happened today has its time of day; what happened before is not taken for today's."""
-    now = datetime.now(UTC)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", clock(now))
-    assert clock(now - timedelta(days=1)).startswith(f"{now - timedelta(days=1):%Y-%m-%d} ")
+    midnight = datetime(2026, 12, 1, tzinfo=UTC)
+    monkeypatch.setattr(formats, "datetime", SimpleNamespace(now=lambda zone: midnight))
+    assert clock(midnight) == "00:00:00.000"
+    assert clock(midnight - timedelta(seconds=1)) == "2026-11-30 23:59:59.000"
 
 
 def test_moments_are_read_as_people_write_them() -> None:

@@ -119,7 +119,7 @@ async def test_whoever_looks_is_told_which_breaker_is_open(
     record = new_status("w", {"user_prompt": "a lake"}, users=1, posts=1) | {"_id": WORLD}
     database[STATUS].insert_one(record)
     generia = Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": database.name})
-    told = re.compile(r"OPEN since \d\d:\d\d:\d\d\.\d+ UTC, next probe in \d+ s")
+    told = re.compile(r"OPEN since (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d+ UTC, next probe in \d+ s")
     board("run", 60.0).breaker(Api.LLM)(OPEN, 45.0)
     await shown(database, (Api.LLM, OPEN, 1))
 
