@@ -37,7 +37,7 @@ from generia_assets.dagster_internals import (
     SubmitRunContext,
     WorkerStatus,
 )
-from generia_assets.durable.orders.order import HIGHEST_PRIORITY
+from generia_assets.durable.status import HIGHEST_PRIORITY
 
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetKey, DagsterEvent, DagsterEventType
+from dagster import AssetKey, AssetRecordsFilter, DagsterEvent, DagsterEventType
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterUserCodeUnreachableError as DagsterUserCodeUnreachableError
 from dagster._core.events import AssetMaterializationPlannedData
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column
     from sqlalchemy.engine import Connection
 
+CheckTarget = AssetCheckEvaluationTargetMaterializationData
 PRELOADED = (
     "dagster._grpc.impl",
     "dagster._core.definitions.repository_definition.repository_data_builder",
@@ -128,6 +130,14 @@ def delete_rows_of_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> No
     with runs.connect() as connection:
         connection.execute(db.delete(RunTagsTable).where(RunTagsTable.c.run_id.in_(run_ids)))
         connection.execute(db.delete(RunsTable).where(RunsTable.c.run_id.in_(run_ids)))
+
+
+def newest_materialization(instance: DagsterInstance, asset: str, partition: str) -> CheckTarget | None:
+    """The materialization that a check of this partition of the asset is about."""
+    of_partition = AssetRecordsFilter(AssetKey(asset), asset_partitions=[partition])
+    for found in instance.fetch_materializations(of_partition, limit=1).records:
+        return CheckTarget(storage_id=found.storage_id, run_id=found.run_id, timestamp=found.timestamp)
+    return None
 
 
 def plan_again(instance: DagsterInstance, run: DagsterRun, assets: Iterable[str], partition: str) -> None:

@@ -1,7 +1,4 @@
-"""Ctrl-C and SIGTERM: both ask the process to shut down in order.
-
-Here: both raise ``KeyboardInterrupt`` once, and are ignored during the shutdown. Not here: the shutdown itself.
-"""
+"""Ctrl-C and SIGTERM: both raise ``KeyboardInterrupt`` once, and are ignored during the shutdown that follows."""
 
 from __future__ import annotations
 

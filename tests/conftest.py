@@ -113,6 +113,7 @@ def pytest_collection() -> None:
 def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)  # by default it takes a twelfth of a worker's time, and finds next to nothing
     gc.enable()
 
 
@@ -259,6 +260,25 @@ def platform(platform_process: tuple[str, str]) -> tuple[str, str]:
     """The platform emulator's two addresses, without the worlds, failures and counts of earlier tests."""
     requests.post(f"{platform_process[1]}/emulator/reset", timeout=60).raise_for_status()
     return platform_process
+
+
+@pytest.fixture(scope="session")
+def instance_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which Dagster has made an instance's databases: a quarter of a second of migrations, once."""
+    import dagster as dg  # a second, which a test without Dagster does not wait
+
+    folder = tmp_path_factory.mktemp("instance")
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.from_config(str(folder)):
+        pass
+    return folder
+
+
+@pytest.fixture
+def instance_folder(instance_files: Path) -> Iterator[Path]:
+    """A copy of that folder: what an instance without a run has on its disk."""
+    with tempfile.TemporaryDirectory(prefix="generia-tests-", ignore_cleanup_errors=True) as folder:
+        yield shutil.copytree(instance_files, Path(folder), dirs_exist_ok=True)
 
 
 @pytest.fixture

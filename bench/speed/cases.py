@@ -18,7 +18,7 @@ from bench.ceiling import CEILING, CONFIGURED, measure
 from bench.first_call import GRID_SECONDS, way_of
 from bench.speed import bounds
 from bench.speed.session import Costs, Made, Session, Until, World, has_post, is_over
-from generia_assets.durable.orders.order import HIGHEST_PRIORITY
+from generia_assets.durable.status import HIGHEST_PRIORITY
 from generia_assets.queries.statistics import percentile
 from resources.gateway.calls import Api
 

@@ -6,11 +6,11 @@ Not here: the order of the work (orchestrator.py).
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 
 import dagster as dg
 
-from generia_assets.assets.checks import ALL
+from generia_assets.assets.checks import ALL, evaluations
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.definition import definition_of
 from generia_assets.assets.description import ROWS, banned_terms_in, figures, results_of
@@ -81,9 +81,8 @@ def world_content(
             worker.record(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
         made, world = set(selected_assets(context)), World(world_id, store.database, generator.settings.media_dir)
-        for check in ALL:
-            if check.asset in made:
-                check.report(context, world)
+        for evaluation in evaluations(context.instance, world, (check for check in ALL if check.asset in made)):
+            context.log_event(evaluation)
 
 
 def _log_people(context: dg.AssetExecutionContext, store: DocumentStore, worker: Worker) -> None:
@@ -104,16 +103,16 @@ def _output(
     asset, generation, timeout = ASSETS[name], worker.acquired.generation, generator.settings.patience_seconds
     database, media = store.database, generator.settings.media_dir
 
-    def made() -> Iterator[Document]:
-        documents = task_results(database, world_id, generation.id, asset, patience_seconds=timeout)
-        return merged_with_present(store, world_id, asset, documents) if generation.keys else documents
-
-    first = list(islice(task_results(database, world_id, generation.id, asset, patience_seconds=timeout), ROWS))
+    documents = task_results(database, world_id, generation.id, asset, patience_seconds=timeout)
+    first = list(islice(documents, ROWS))
+    documents = chain(first, documents)
+    if generation.keys:
+        documents = merged_with_present(store, world_id, asset, documents)
     counted = store.retry_on_outage(
         lambda: {
             **figures(database, world_id, generation.id, asset),
             **banned_terms_in(database, world_id, generation.id, asset),
         }
     )
-    stream = DocumentStream(made(), fence=worker.acquired.commits.token.epoch, staged=True)
+    stream = DocumentStream(documents, fence=worker.acquired.commits.token.epoch, staged=True)
     return dg.Output(stream, output_name=name, metadata={**results_of(world_id, world_name, first, media), **counted})

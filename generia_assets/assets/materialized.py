@@ -116,13 +116,15 @@ def task_results(
         "type": asset.task_name,
         "status": State.COMPLETED.value,
     }
-    last = ""
-    while page := retried_on_outage(patience_seconds)(_page, database, {**query, "key": {"$gt": last}}):
+    last, more = "", True
+    while more:
+        page = retried_on_outage(patience_seconds)(_page, database, {**query, "key": {"$gt": last}})
+        more = len(page) == PAGE
         for task in page:
             results = task["result"]["briefs"] if asset.unit.batched else (task["result"],)
             made = ({"_id": task["_id"], "result": result} for result in results)
             yield from readable(asset.document, made, TASKS, refuse, at=itemgetter("result"))
-        last = page[-1]["key"]
+            last = task["key"]
 
 
 def _page(database: MongoDatabase, query: MongoDocument) -> list[MongoDocument]:

@@ -105,7 +105,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Change worlds": {
         "stop": Entry("control", "Stop worlds; what exists stays."),
         "resume": Entry("control", "Let stopped or failed worlds go on where they stand."),
-        "prioritise": Entry("orders", "Change a world's priority among all worlds.", takes_negative=True),
+        "prioritise": Entry("control", "Change a world's priority among all worlds.", takes_negative=True),
         "extend": Entry("rerun", "Add people and posts to a completed world, by Kafka message."),
         "rerun": Entry("rerun", "Make a part of a world, one person or one post again, by Kafka message."),
         "retire": Entry("removal", "Remove worlds that are over from Dagster; their documents and pictures stay."),

@@ -16,7 +16,8 @@ from generia_assets.cli.console import CommandError
 from generia_assets.cli.options import choice, dollars, option, whole
 from generia_assets.content.documents import Quality
 from generia_assets.content.seeding import LARGEST_SEED
-from generia_assets.durable.orders.order import HIGHEST_PRIORITY, Order, WorldParameters
+from generia_assets.durable.orders.order import Order, WorldParameters
+from generia_assets.durable.status import HIGHEST_PRIORITY
 from generia_assets.settings import Settings
 from resources import tracing
 from resources.explanation import reason_of

@@ -96,6 +96,8 @@ class Owner(BaseModel):
     expires_at: Moment | None = None
 
 
+HIGHEST_PRIORITY = 10
+"""Of a world; the lowest is its negative."""
 HISTORY_LACKS = ("llm_cost_total", "image_cost_total", "owner", "generation")
 """Fields that the old worker's records do not have. A record that lacks one of them is history."""
 OURS: MongoDocument = {field: {"$exists": True} for field in HISTORY_LACKS}

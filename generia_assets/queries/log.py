@@ -47,12 +47,6 @@ def newest(database: MongoDatabase, world_id: str, count: int, *, calls: bool) -
     return sorted((line for source in sources for line in source), key=attrgetter("at", "id"))[-count:]
 
 
-def since(database: MongoDatabase, world_id: str, moment: datetime | None, *, calls: bool) -> list[LogLine]:
-    """All lines from this moment on, in order."""
-    lines = (line for source in _sources(calls) for line in source(database, world_id, moment, 1, 0))
-    return sorted((line for line in lines if moment is None or line.at >= moment), key=attrgetter("at", "id"))
-
-
 class LogFollower:
     """Returns the new lines at each call of ``new``, each line once."""
 
@@ -71,7 +65,9 @@ class LogFollower:
     def new(self) -> list[LogLine]:
         """The lines since the last call, in order."""
         look_from = None if self._begin is None else self._begin - LATE
-        lines = [line for line in since(self._database, self._world_id, look_from, calls=self._calls) if line.id not in self._seen]
+        found = (line for source in _sources(self._calls) for line in source(self._database, self._world_id, look_from, 1, 0))
+        unseen = (line for line in found if line.id not in self._seen and (look_from is None or line.at >= look_from))
+        lines = sorted(unseen, key=attrgetter("at", "id"))
         self.mark_shown(lines)
         if look_from is not None:
             self._seen = {name: at for name, at in self._seen.items() if at >= look_from}

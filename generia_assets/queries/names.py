@@ -1,7 +1,4 @@
-"""Finding an item of a world by its key, by a username, or by the id it has on the platform.
-
-Not here: the item itself (traces.py, people.py, feed.py).
-"""
+"""Finding an item of a world by its key, by a username, or by the id it has on the platform. Not here: the item itself."""
 
 from __future__ import annotations
 

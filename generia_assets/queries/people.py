@@ -1,7 +1,4 @@
-"""The people of a world: in pages, one by one, and their relations.
-
-Here: characters with their portraits and relations, in order of their keys. Not here: their posts (feed.py).
-"""
+"""The people of a world, with portraits and relations: in pages in order of their keys, one by one. Not here: posts (feed.py)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Every object that MongoDB keeps of a world, by section and type (R14).
-
-Not here: rendering (cli).
-"""
+"""Every object that MongoDB keeps of a world, by section and type (R14). Not here: rendering (cli)."""
 
 from __future__ import annotations
 

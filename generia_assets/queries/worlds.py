@@ -1,7 +1,6 @@
-"""Read models of worlds: the list of all, and one with its description, pictures and progress.
+"""Read models of worlds, finished or growing: the list of all, and one with its description, pictures and progress.
 
-Here: finished and growing worlds (asset_views.py finds the documents). Not here: their people (people.py) and posts
-(feed.py).
+Not here: their people (people.py) and posts (feed.py).
 """
 
 from __future__ import annotations

@@ -192,7 +192,8 @@ def test_a_planted_fault_is_found_named_and_told_how_to_be_mended(
 
 
 def test_a_check_that_is_asked_by_itself_in_a_run_answers_alone(restored: Worlds) -> None:
-    """The button on an asset's page runs that check and no other; what it found is in Dagster as the check has said it."""
+    """The button on an asset's page runs that check and no other; what it found is in Dagster as the check has said it, about the
+    asset's newest materialization."""
     wrong = one_id_twice(restored)
     key = dg.AssetCheckKey(dg.AssetKey("post_images"), "exact_publications")
     (result,) = asked_in_a_run(restored, {key})
@@ -200,6 +201,10 @@ def test_a_check_that_is_asked_by_itself_in_a_run_answers_alone(restored: Worlds
     assert (result.passed, result.severity, result.description) == (False, found.severity, found.description)
     assert wrong in str(result.description)
     assert (result.check_name, dict(result.metadata)) == ("exact_publications", dict(found.metadata))
+    of_world = dg.AssetRecordsFilter(key.asset_key, asset_partitions=[WORLD])
+    (newest,) = restored.instance.fetch_materializations(of_world, limit=1).records
+    assert result.target_materialization_data is not None
+    assert result.target_materialization_data.storage_id == newest.storage_id
 
 
 def test_a_failed_check_is_counted_for_monitors(undamaged: Mapping[str, Any], restored: Worlds) -> None:

@@ -80,7 +80,7 @@ def song_of(per: str) -> str:
 
 def product_with(folder: Path, *pers: str) -> Path:
     """A copy of the product that has a song for each document of these assets."""
-    shutil.copytree(ROOT / "generia_assets", folder / "generia_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "generia_assets", folder / "generia_assets")  # with its bytecode: to compile it takes seconds
     product, rows = folder / "generia_assets", ""
     for per in pers:
         unit, stage = UNITS[per]

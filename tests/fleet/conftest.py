@@ -18,16 +18,16 @@ from tests.support.dagster_internals import InstanceRef, JobPythonOrigin, Module
 
 @pytest.fixture
 def instance(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongodb_uri: str, mongo_database_name: str
+    instance_folder: Path, monkeypatch: pytest.MonkeyPatch, mongodb_uri: str, mongo_database_name: str
 ) -> Iterator[dg.DagsterInstance]:
     """The instance that ``DAGSTER_HOME`` names; the broker of the settings is away, MongoDB is the tests' own."""
-    (tmp_path / "dagster.yaml").write_text("run_monitoring: {enabled: true}\ntelemetry: {enabled: false}\n")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (instance_folder / "dagster.yaml").write_text("run_monitoring: {enabled: true}\ntelemetry: {enabled: false}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(instance_folder))
     monkeypatch.setenv("CELERY_BROKER_URL", f"amqp://127.0.0.1:{free_port()}//")
     monkeypatch.setenv("MONGODB_URI", mongodb_uri)
     monkeypatch.setenv("MONGODB_DATABASE", mongo_database_name)
     settings.cache_clear()
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path))) as instance:
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(instance_folder))) as instance:
         yield instance
     settings.cache_clear()
 

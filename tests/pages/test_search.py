@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from generia_assets.content.keys import character_key
 from generia_assets.durable.collections import STATUS
@@ -221,14 +221,20 @@ def test_a_search_in_the_list_of_worlds_goes_on_to_older_ones(site: Site, worlds
     site.database[STATUS].delete_many({"name": "old"})
 
 
-def test_a_world_in_progress_says_what_is_made_now(site: Site) -> None:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with a_browser() as browser:
+        yield browser
+
+
+def test_a_world_in_progress_says_what_is_made_now(browser: Browser, site: Site) -> None:
     """One line names what the calls in flight are for, in the order of the work, on the world's page and in the list of worlds;
     without a call it names the stage. When a call begins the open page says so."""
     world = site.world(users=2, posts=4).begin()
     types = ("generate_post", "generate_character_avatar", "generate_post", "no_such_task")
     notes = {f"call{n}": {"api_type": "llm", "labels": {"task_type": task_type}} for n, task_type in enumerate(types)}
     world.say(State.IN_PROGRESS, generation=f"{world.world_id}:1", current_stage="posts")
-    with a_browser() as browser, a_page(browser) as page:
+    with a_page(browser) as page:
         page.goto(site.page_of(world))
         expect(page.locator("#progress .headline")).to_have_text("Growing: posts")
         change = {"$set": {"in_flight": notes}, "$inc": {"api_calls_made_LLM": 3}}
@@ -238,10 +244,10 @@ def test_a_world_in_progress_says_what_is_made_now(site: Site) -> None:
         expect(page.locator(f"[data-world='{world.world_id}']")).to_contain_text("Being made now: portraits 1 · posts 2")
 
 
-def test_a_search_needs_no_script(site: Site) -> None:
+def test_a_search_needs_no_script(browser: Browser, site: Site) -> None:
     """In a browser without scripts the form of the feed leads to what is found, and from there to a person's posts alone."""
     world = with_texts(site.world(users=3, posts=12))
-    with a_browser() as browser, browser.new_context(java_script_enabled=False) as context:
+    with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(site.page_of(world))
         page.get_by_role("searchbox").fill("blue")

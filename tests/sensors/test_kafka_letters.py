@@ -6,7 +6,6 @@ import ctypes
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,6 @@ from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_res
 from tests.support.waiting import PATIENCE_S
 
 UNKNOWN_TOPIC, NOT_AUTHORIZED, NO_ERROR = 3, 29, 0
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
-        yield instance
 
 
 @pytest.fixture

@@ -40,12 +40,6 @@ from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as instance:
-        yield instance
-
-
-@pytest.fixture
 def ticks(instance: dg.DagsterInstance, broker: str, mongodb_uri: str, mongo_database_name: str) -> Ticks:
     """Ticks over a topic of the test's own, which exists, with four partitions."""
     kafka = kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")

@@ -24,13 +24,14 @@ def admin(apache_kafka: str) -> Iterator[KafkaAdminClient]:
 
 
 @pytest.fixture
-def ticks(apache_kafka: str, admin: KafkaAdminClient, mongodb_uri: str, mongo_database_name: str) -> Iterator[Ticks]:
+def ticks(
+    instance: dg.DagsterInstance, apache_kafka: str, admin: KafkaAdminClient, mongodb_uri: str, mongo_database_name: str
+) -> Ticks:
     """Ticks over a topic of the test's own with one partition, and a dead letters' topic that takes at most 100,000 bytes."""
     kafka = kafka_resource(apache_kafka, f"orders-{uuid.uuid4().hex[:8]}", api_version="")
     create(admin, kafka.settings.kafka_tasks_topic)
     create(admin, kafka.settings.kafka_dead_letters_topic, {"max.message.bytes": "100000"})
-    with dg.instance_for_test() as instance:
-        yield Ticks(instance, kafka, MongoResource(uri=mongodb_uri, database=mongo_database_name))
+    return Ticks(instance, kafka, MongoResource(uri=mongodb_uri, database=mongo_database_name))
 
 
 def create(admin: KafkaAdminClient, topic: str, configs: dict[str, str] | None = None) -> None:

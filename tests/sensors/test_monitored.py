@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,10 +16,9 @@ from tests.support.kafka_stand_in import Ticks, kafka_resource, order, queued_ru
 
 
 @pytest.fixture
-def ticks(broker: str, mongodb_uri: str, mongo_database_name: str) -> Iterator[Ticks]:
-    with dg.instance_for_test() as instance:
-        kafka = kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")
-        yield Ticks(instance, kafka, MongoResource(uri=mongodb_uri, database=mongo_database_name))
+def ticks(instance: dg.DagsterInstance, broker: str, mongodb_uri: str, mongo_database_name: str) -> Ticks:
+    kafka = kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")
+    return Ticks(instance, kafka, MongoResource(uri=mongodb_uri, database=mongo_database_name))
 
 
 @pytest.fixture

@@ -42,23 +42,30 @@ class Scene:
     parent: tools.Made | None = None
     documents: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     """All that MongoDB has, by database and collection."""
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """MongoDB's hash of each of these: what is as it was need not be restored."""
     pending: dict[Path, bytes] = field(default_factory=dict)
     """The pictures that wait for their upload."""
 
     def remember(self) -> Scene:
+        databases = (self.worlds.database, self.worlds.platform)
         found = {
             database.name: {name: list(database[name].find()) for name in database.list_collection_names() if name != "fleet"}
-            for database in (self.worlds.database, self.worlds.platform)
+            for database in databases
         }
+        hashes = {database.name: _hashes(database) for database in databases}
         waiting = self.worlds.settings.pending_dir.rglob("*")
-        return replace(self, documents=found, pending={file: file.read_bytes() for file in waiting if file.is_file()})
+        pending = {file: file.read_bytes() for file in waiting if file.is_file()}
+        return replace(self, documents=found, hashes=hashes, pending=pending)
 
     def restore(self) -> None:
         for database in (self.worlds.database, self.worlds.platform):
-            for name in set(database.list_collection_names()) - {"fleet"}:
-                database[name].delete_many({})
-                if kept := self.documents[database.name].get(name):
-                    database[name].insert_many(kept)
+            before, now = self.hashes[database.name], _hashes(database)
+            for name in (before.keys() | now.keys()) - {"fleet"}:
+                if before.get(name) != now.get(name):
+                    database[name].delete_many({})
+                    if kept := self.documents[database.name].get(name):
+                        database[name].insert_many(kept)
         for file, picture in self.pending.items():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(picture)
@@ -66,6 +73,12 @@ class Scene:
     @property
     def order(self) -> str:
         return str(self.worlds.raw_status(self.world_id)["parameters"]["task_id"])
+
+
+def _hashes(database: Any) -> dict[str, str]:
+    """MongoDB's hash of each collection."""
+    hashes: dict[str, str] = database.command("dbHash")["collections"]
+    return hashes
 
 
 @dataclass(frozen=True)

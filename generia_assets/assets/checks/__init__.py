@@ -7,13 +7,15 @@ failed for good and are counted, or for a matter of taste (similarity, placehold
 asked for again at once (content/drafts.py, tasks/).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache, partial
 
 import dagster as dg
 
 from generia_assets.assets.checks import counts, people, plan, texts, words
-from generia_assets.assets.checks.finding import World
+from generia_assets.assets.checks.finding import Check, World
 from generia_assets.assets.generator import GeneratorResource
+from generia_assets.dagster_internals import newest_materialization
 
 ALL = tuple(check for subject in (counts, plan, people, texts, words) for check in subject.CHECKS)
 
@@ -26,14 +28,19 @@ ALL = tuple(check for subject in (counts, plan, people, texts, words) for check 
 )
 def world_checks(
     context: dg.AssetCheckExecutionContext, generator: dg.ResourceParam[GeneratorResource]
-) -> Iterator[dg.AssetCheckResult]:
+) -> Iterator[dg.AssetCheckEvaluation]:
     """Ask the checks of the assets that this run makes."""
     selected = context.selected_asset_check_keys
     with generator.mongo.connection() as database:
         world = World(context.partition_key, database, generator.settings.media_dir)
-        for one in ALL:
-            if one.key in selected:
-                yield one.evaluate(world)
+        yield from evaluations(context.instance, world, (one for one in ALL if one.key in selected))
+
+
+def evaluations(instance: dg.DagsterInstance, world: World, checks: Iterable[Check]) -> Iterator[dg.AssetCheckEvaluation]:
+    """The results of these checks as events of a run. (``AssetCheckResult`` costs an output and a query more for each.)"""
+    newest = cache(partial(newest_materialization, instance, partition=world.id))
+    for one in checks:
+        yield one.evaluate(world, newest(one.asset))
 
 
 CHECKS = [world_checks]

@@ -12,6 +12,7 @@ import dagster as dg
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.assets.materialized import WorldDocuments
 from generia_assets.content.documents import Document, WorldDescription, WorldRequest
+from generia_assets.dagster_internals import CheckTarget
 from generia_assets.durable.collections import PUBLICATIONS, STATUS
 from generia_assets.durable.figures import FailedCheck, record_failed_check
 from generia_assets.durable.status import WorldStatus, status_of
@@ -41,6 +42,7 @@ class World:
     database: MongoDatabase
     media_dir: Path
     _kept: dict[type[Document], tuple[Document, ...]] = field(default_factory=dict, repr=False)
+    _counts: dict[type[Document], int] = field(default_factory=dict, repr=False)
 
     @property
     def request(self) -> WorldRequest:
@@ -63,7 +65,9 @@ class World:
         return cast("Iterator[DocumentT]", iter(self._kept[model]))
 
     def count(self, model: type[Document]) -> int:
-        return self._documents.count(model) or 0
+        if model not in self._counts:
+            self._counts[model] = self._documents.count(model) or 0
+        return self._counts[model]
 
     def runs_of(self, post_ids: Iterable[str]) -> Iterator[str | None]:
         """The run that published each of these posts ('' unknown); None for an id that the platform never answered with."""
@@ -156,35 +160,26 @@ class Check:
     def spec(self) -> dg.AssetCheckSpec:
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description, partitions_def=worlds)
 
-    def evaluate(self, world: World) -> dg.AssetCheckResult:
-        """The check's result for this world. A failure is counted for monitors."""
+    def evaluate(self, world: World, of: CheckTarget | None = None) -> dg.AssetCheckEvaluation:
+        """The check's result for this world, as Dagster records it. A failure is counted for monitors.
+
+        ``of``: the materialization that is checked.
+        """
         result = self.ask(world)
         if not result.passed:
             severity = result.severity.value.lower()
             failed = FailedCheck(world_id=world.id, check=self.name, severity=severity, at=datetime.now(UTC))
             record_failed_check(world.database, failed)
-        return result
-
-    def report(self, context: dg.AssetExecutionContext, world: World) -> None:
-        """Evaluate it now, as an event of this run: for a run whose form decides its assets, so that Dagster cannot plan its
-        checks.
-        """
-        answer = self.evaluate(world)
-        evaluation = dg.AssetCheckEvaluation(
-            asset_key=dg.AssetKey(self.asset),
+        return dg.AssetCheckEvaluation(
+            asset_key=self.key.asset_key,
             check_name=self.name,
-            passed=answer.passed,
-            severity=answer.severity,
-            description=answer.description,
-            metadata=answer.metadata,
+            passed=result.passed,
+            severity=result.severity,
+            description=result.description,
+            metadata=result.metadata,
+            target_materialization_data=of,
             partition=world.id,
         )
-        event = dg.DagsterEvent(
-            event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
-            job_name=context.run.job_name,
-            event_specific_data=evaluation,
-        )
-        context.instance.report_dagster_event(event, run_id=context.run.run_id)
 
     def ask(self, world: World) -> dg.AssetCheckResult:
         """The result alone, which counts nothing."""

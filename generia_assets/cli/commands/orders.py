@@ -1,4 +1,4 @@
-"""Ordering worlds: ``generia send``, ``generia watch`` and ``generia prioritise``.
+"""Ordering worlds: ``generia send`` and ``generia watch``.
 
 Not here: the price (quotes.py), the message (order.py), how progress looks (displays.py).
 """
@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from generia_assets.cli import order as ordering
-from generia_assets.cli.connections import addresses, get_world_or_order, open_database, open_world, settings
+from generia_assets.cli.connections import addresses, get_world_or_order, open_database, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.options import Images, Json, Log, Texts, World, option, task_id, whole
-from generia_assets.cli.rendering.formats import as_json, print_result
+from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content.documents import Quality
-from generia_assets.durable.orders.order import HIGHEST_PRIORITY
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase
@@ -27,16 +26,6 @@ Task = Annotated[
 ]
 Wait = Annotated[
     int, option("--wait", "SECONDS", "How long a new order may take to be read from Kafka before this ends.", whole(1, 86_400))
-]
-
-Priority = Annotated[
-    int,
-    typer.Argument(
-        metavar="PRIORITY",
-        help=f"-{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}; a world is ordered with 0 unless its order says otherwise.",
-        show_default=False,
-        parser=whole(-HIGHEST_PRIORITY, HIGHEST_PRIORITY),
-    ),
 ]
 
 
@@ -139,23 +128,3 @@ def _refused(database: MongoDatabase, task: str) -> str | None:
 
     found = database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
     return None if found is None else str(found.get("error") or "no reason was recorded")
-
-
-def prioritise(world: World, priority: Priority, json: Json = False) -> None:
-    """Queued worlds of a higher priority begin first; the queue has the new order within five seconds. Worlds in progress share the
-    calls that may be in flight: a world whose priority is two higher gets twice as many, within about two seconds. Every world gets
-    some.
-
-    \b
-    generia prioritise WORLD 10
-    generia prioritise WORLD -5
-    """
-    from generia_assets.durable.tasks.control import prioritise as set_priority
-
-    # A field of the status record, which the run reads each second, and the sensor for queued runs with each tick.
-    with open_world(world) as (database, found):
-        if not set_priority(database, found.world_id, priority):
-            raise CommandError(f"world {found.world_id} was made by the former worker: it is history, and no run works on it")
-    over = " It is over; what is made of it again has this priority." if found.done else ""
-    text = f"World {found.world_id} has priority {priority}, before {found.priority}.{over}"
-    print_result({"world_id": found.world_id, "priority": priority, "before": found.priority}, text, json=json)

@@ -1,7 +1,4 @@
-"""``generia trace``: from a post, or a person, back to everything that led there (R14).
-
-Here: how it is printed. Not here: the chain (queries/traces.py).
-"""
+"""``generia trace``: from a post, or a person, back to everything that led there (R14). Not here: the chain (queries/traces.py)."""
 
 from __future__ import annotations
 

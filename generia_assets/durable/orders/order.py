@@ -35,6 +35,7 @@ from generia_assets.content.documents import Quality
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.content.seeding import LARGEST_SEED
 from generia_assets.content.text import clean
+from generia_assets.durable.status import HIGHEST_PRIORITY
 from resources.explanation import explain, shortened
 from resources.gemini.tiers import ServiceTier
 from resources.mongodb.stored import MongoDocument
@@ -43,8 +44,6 @@ WORLD_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 """What may name a world: the platform's UUIDs, and short names a person types in the UI. Safe as partition key and folder name."""
 PROMPT_LIMIT = 4_000
 """Characters of a user's sentence: several pages; more is a pasted document, which nobody meant as a world."""
-HIGHEST_PRIORITY = 10
-"""Of a world; the lowest is its negative."""
 MOST_KEYS = 10_000
 """Items that one order can make again; for more, leave out ``keys``, which means all of them."""
 FIRST_YEAR, LAST_YEAR = 1970, 2199
