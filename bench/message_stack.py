@@ -73,7 +73,7 @@ class MessageStack(TestStack):
     def spawn_daemon(self) -> Child:
         """A daemon that begins no run: they are counted in the queue."""
         config = Path(self.env["DAGSTER_HOME"]) / "dagster.yaml"
-        config.write_text(config.read_text().replace("max_concurrent_runs: 15", "max_concurrent_runs: 0"))
+        config.write_text(config.read_text().replace("max_concurrent_runs: 10", "max_concurrent_runs: 0"))
         return super().spawn_daemon()
 
     def _make_topics(self) -> None:

@@ -113,7 +113,7 @@ def test_instance_settings_are_what_dagster_reads(tmp_path, monkeypatch):
     with DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path))) as instance:
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
-        assert queue.max_concurrent_runs == 15
+        assert queue.max_concurrent_runs == 10
         assert queue.tag_concurrency_limits == [
             {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
         ]

@@ -106,6 +106,25 @@ async def test_an_owner_hears_of_its_worlds_priority_within_a_second_or_so(world
     assert heard == [7]
 
 
+async def test_an_owner_that_writes_hears_of_its_worlds_priority_by_that(
+    world: DurableWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a write has read within the last second is not read again."""
+    monkeypatch.setattr(ownership, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(commits, "RECENT_SECONDS", 3600.0)
+    heard: list[int] = []
+    run = await world.run()
+    assert await asyncio.to_thread(prioritise, world.see, world.world_id, 7)
+    await run.commits.commit(Change(values={"message": "half-way"}))
+    assert await asyncio.to_thread(prioritise, world.see, world.world_id, 8)
+    heart = asyncio.create_task(
+        renew_lease(world.database, run.fence, lease_seconds=3600, on_priority=heard.append, commits=run.commits)
+    )
+    await until(lambda: len(heard) > 2)
+    await cancel_and_wait(heart)
+    assert set(heard) == {7}
+
+
 async def test_a_world_that_was_given_back_is_free_and_one_that_was_lost_is_not_given_back(world: DurableWorld) -> None:
     """Leaving frees the world for the next run; a former owner's leaving changes nothing."""
     former = await world.take("former")

@@ -46,25 +46,25 @@ def next_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def test_a_run_of_a_higher_priority_waits_for_no_other_to_end(instance: dg.DagsterInstance) -> None:
-    """With fifteen runs at work three more begin if their priority is above 0, and no other one; a fourth waits."""
-    for _ in range(15):
+    """With ten runs at work two more begin if their priority is above 0, and no other one; a third waits."""
+    for _ in range(10):
         add(instance, DagsterRunStatus.STARTED)
     add(instance, DagsterRunStatus.QUEUED)
     assert next_runs(instance) == []
-    _, first, second, third, _ = (add(instance, DagsterRunStatus.QUEUED, priority).run_id for priority in (-3, 1, 10, 1, 1))
-    assert next_runs(instance) == [second, first, third]
-    for run_id in (first, second, third):
+    _, first, second, _ = (add(instance, DagsterRunStatus.QUEUED, priority).run_id for priority in (-3, 1, 10, 1))
+    assert next_runs(instance) == [second, first]
+    for run_id in (first, second):
         instance.delete_run(run_id)
         add(instance, DagsterRunStatus.STARTED, 1)
     assert next_runs(instance) == []
 
 
 def test_ordinary_runs_have_all_ordinary_places(instance: dg.DagsterInstance) -> None:
-    """Two runs of a higher priority at work take no place from fifteen others; the queue is sorted by priority."""
+    """Two runs of a higher priority at work take no place from ten others; the queue is sorted by priority."""
     for _ in range(2):
         add(instance, DagsterRunStatus.STARTED, 5)
     low = add(instance, DagsterRunStatus.QUEUED, -1).run_id
-    ordinary = [add(instance, DagsterRunStatus.QUEUED).run_id for _ in range(14)]
+    ordinary = [add(instance, DagsterRunStatus.QUEUED).run_id for _ in range(9)]
     assert next_runs(instance) == [*ordinary, low]
 
 

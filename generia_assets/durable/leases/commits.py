@@ -53,7 +53,7 @@ TAKEOVER_SECONDS = 1.25
 """How long the owner of a world that its former owner did not release sends nothing: the former one may count it as owned."""
 
 _MAJORITY = WriteConcern("majority")
-_READ = RECORD | {"held": HELD}
+_READ = RECORD | {"held": HELD, "priority": 1}
 
 
 @dataclass(eq=False)
@@ -117,6 +117,8 @@ class Commits:
         self._timer: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
         self._owned_at = -RECENT_SECONDS
+        self.priority = 0
+        """The world's, at the last write."""
         self._writer = asyncio.create_task(self._write_all(), name=f"commits:{token.world_id}")
         self.transactions = 0
 
@@ -249,6 +251,7 @@ class Commits:
             self.transactions += 1
             batch.record, batch.events = record, events
             self._owned_at = -RECENT_SECONDS if record["held"] else began
+            self.priority = record.get("priority", 0)
             return
 
     async def _apply(self, session: AsyncClientSession, *, batch: Batch) -> tuple[MongoDocument, list[MongoDocument]]:

@@ -25,7 +25,7 @@ from pymongo.errors import OperationFailure
 
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.leases.changes import HELD, FencingToken
-from generia_assets.durable.leases.commits import TAKEOVER_SECONDS
+from generia_assets.durable.leases.commits import TAKEOVER_SECONDS, Commits
 from generia_assets.durable.status import world_to_work_on
 from resources.gateway.outcomes import LeaseLostError
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument, is_outage, retry_on_outage
@@ -158,10 +158,12 @@ async def renew_lease(
     lease_seconds: float,
     on_priority: Callable[[int], None],
     held: asyncio.Event | None = None,
+    commits: Commits | None = None,
 ) -> None:
     """Renew the lease, three times in each ``lease_seconds``, until cancelled; ``on_priority`` hears the world's each second.
 
-    ``held`` is set when the world's calls are held. Raises ``LeaseLostError``.
+    ``held`` is set when the world's calls are held. What ``commits`` have read within the last second is not read again. Raises
+    ``LeaseLostError``.
     """
     between = lease_seconds / 3
     look = pause = min(LOOK_SECONDS, between)
@@ -174,6 +176,9 @@ async def renew_lease(
             if now - renewed + look > between:  # the next look would be too late
                 record = await status.find_one_and_update(token.filter, renewal, {"priority": 1, "held": HELD})
                 renewed = now
+            elif commits is not None and commits.owned_recently:
+                on_priority(commits.priority)
+                continue
             else:
                 record = await status.find_one(token.filter, {"priority": 1, "held": HELD})
         except Exception as error:

@@ -96,14 +96,13 @@ async def open_session(
         run_is_over=run_is_over,
         outage_timeout=settings.patience_seconds,
     )
-    held = asyncio.Event()
-    renewal = asyncio.create_task(
-        renew_lease(database, token, lease_seconds=settings.world_lease_seconds, on_priority=providers.gateway.weigh, held=held),
-        name=f"lease:{world_id}",
-    )
     relay = Relay(database, world_id, connect_events)
     span: tracing.Span | None = None
     commits = Commits(writing, database, token, outage_timeout=settings.patience_seconds, on_written=relay.changed)
+    held, lease, weigh = asyncio.Event(), settings.world_lease_seconds, providers.gateway.weigh
+    renewal = asyncio.create_task(
+        renew_lease(database, token, lease_seconds=lease, on_priority=weigh, held=held, commits=commits), name=f"lease:{world_id}"
+    )
     try:
         choice = await _choose(database, assignment, settings)
         status, workload = choice.status, None
