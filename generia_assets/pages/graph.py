@@ -36,7 +36,7 @@ class Spacing:
     letters: int
 
 
-WIDE, DENSE = Spacing(158.0, 128.0, most=3, lines=2, letters=16), Spacing(112.0, 106.0, most=10, lines=1, letters=11)
+WIDE, DENSE = Spacing(158.0, 136.0, most=3, lines=2, letters=14), Spacing(112.0, 106.0, most=10, lines=1, letters=11)
 
 
 def spacing(count: int) -> Spacing:
@@ -45,12 +45,12 @@ def spacing(count: int) -> Spacing:
 
 @dataclass(frozen=True)
 class Node:
-    """A person in the picture, the lines of the name below. ``knows``: what who is to them, as a text for screen readers."""
+    """A person in the picture, the lines of the name below. ``knows``: their acquaintances, each with what that one is to them."""
 
     person: PersonCard
     x: float
     y: float
-    knows: str
+    knows: tuple[tuple[PersonCard, str], ...]
     name: tuple[str, ...]
 
 
@@ -81,13 +81,12 @@ def graph_of(people: Sequence[PersonCard], relations: Sequence[RelationView], *,
     known = [relation for relation in relations if relation.one in place and relation.other in place]
     space = replace(WIDE, most=2) if narrow else spacing(len(people))
     points, width, height = _layout(len(people), tuple((place[one.one], place[one.other]) for one in known), space)
-    knows: list[list[str]] = [[] for _ in people]
+    knows: list[list[tuple[PersonCard, str]]] = [[] for _ in people]
     for one in known:
         for person, other, is_to_them in ((one.one, one.other, one.other_is), (one.other, one.one, one.one_is)):
-            name = people[place[other]].display_name
-            knows[place[person]].append(f"{name} ({is_to_them})" if is_to_them else name)
+            knows[place[person]].append((people[place[other]], is_to_them))
     nodes = [
-        Node(person, *point, ", ".join(said), _lines(person.display_name, space))
+        Node(person, *point, tuple(said), _lines(person.display_name, space))
         for person, point, said in zip(people, points, knows, strict=True)
     ]
     return Graph(width, height, tuple(nodes), tuple((one, nodes[place[one.one]], nodes[place[one.other]]) for one in known))
@@ -125,7 +124,7 @@ def _layout(count: int, relations: Pairs, space: Spacing) -> tuple[tuple[tuple[f
     left = min((x for x, _ in points), default=MARGIN) - MARGIN
     top = min((y for _, y in points), default=MARGIN) - MARGIN * 0.75
     shown = tuple((round(x - left, 1), round(y - top, 1)) for x, y in points)
-    return shown, max((x for x, _ in shown), default=MARGIN) + MARGIN, max((y for _, y in shown), default=MARGIN) + MARGIN
+    return shown, max((x for x, _ in shown), default=MARGIN) + MARGIN, max((y for _, y in shown), default=MARGIN) + MARGIN * 1.2
 
 
 def _start(count: int, width: float, height: float) -> list[list[float]]:

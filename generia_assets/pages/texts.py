@@ -7,6 +7,7 @@ are escaped by the filters or by the template; markup comes from templates only.
 
 from __future__ import annotations
 
+import gettext
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -25,6 +26,9 @@ from generia_assets.content.text import words
 
 HUES = 12
 _BLANK_LINE = re.compile(r"\n\s*\n")
+_BESIDE_A_NUMBER = re.compile(r"(?<=\d) (?=\w)|(?<=\w) (?=\d)")
+_ADDRESS = re.compile(r"\A\s*@[\w.]+[,:!]\s+")
+_choice = cache(gettext.c2py)
 
 
 def paragraphs(text: str) -> list[str]:
@@ -75,6 +79,27 @@ def money(dollars: float) -> str:
 def number(value: float) -> str:
     """A count, with a thin space between thousands."""
     return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def counted(value: int, forms: str, plural: str) -> str:
+    """A count with its noun, in the one of the ``forms`` that gettext's expression ``plural`` chooses."""
+    return forms.split(" | ")[_choice(plural)(value)].format(number(value))
+
+
+def unbroken(date: str) -> str:
+    """The date with no line break between a number and the word beside it."""
+    return _BESIDE_A_NUMBER.sub("\u00a0", date)
+
+
+def unaddressed(reply: str) -> str:
+    """The reply without the mention with which it addresses somebody."""
+    return _ADDRESS.sub("", reply)
+
+
+def first_name(name: str) -> str:
+    """The first word of a name; the whole name if that word is short, as titles and particles are."""
+    first = name.partition(" ")[0]
+    return first if len(first) > 3 else name
 
 
 def duration(milliseconds: float) -> str:

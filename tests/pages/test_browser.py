@@ -68,7 +68,8 @@ def test_what_anybody_wrote_is_text(browser: Browser, site: str, world: MadeUp) 
 
 
 def test_the_feed_shows_posts_and_leads_everywhere(browser: Browser, site: str, world: MadeUp) -> None:
-    """Posts with their pictures and authors; a mention leads to the person, and from there a post to how it came about."""
+    """Posts with their pictures and authors; a mention leads to the person, and from there a post to how it came about, which only
+    its own page says."""
     with a_page(browser) as page:
         page.goto(f"{site}/worlds/{world.world_id}?order=newest")
         newest = page.locator("[data-post-id]").first
@@ -77,8 +78,9 @@ def test_the_feed_shows_posts_and_leads_everywhere(browser: Browser, site: str, 
         assert page.locator("[data-character]").count() == world.users
         newest.locator("a.mention").first.click()
         expect(page.locator("[data-character] h1")).to_have_text("tortoise Person 0")
-        page.locator("[data-post-id]").first.locator(".trace-link").click()
-        expect(page.locator("#trace")).to_be_visible()
+        expect(page.get_by_text("How it came about")).to_have_count(0)
+        page.locator("[data-post-id]").first.locator("a.replies").click()
+        expect(page.locator("#trace")).to_have_text("How it came about")
         page.goto(f"{site}/worlds/{world.world_id}/posts/{DELETED_KEY}")
         expect(page.locator("article.deleted")).to_contain_text("Deleted content.")
 
@@ -115,7 +117,7 @@ def test_the_reader_chooses_the_end_to_begin_with(browser: Browser, site: str, w
         expect(page.locator("[data-key]")).to_have_count(60)
         keys = page.locator("[data-key]").evaluate_all("all => all.map(one => one.dataset.key)")
         assert keys == [world.post_key(index) for index in range(60)]
-        page.locator(f"[data-key={world.post_key(4)}] .quoted a").click()
+        page.locator(f"[data-key={world.post_key(4)}] .quote a").click()
         expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(3))
         page.goto(f"{site}/worlds/{world.world_id}?order=oldest")
         page.locator(f"[data-key={world.post_key(3)}] a.replies").click()
@@ -135,6 +137,9 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, site: str, world: 
         expect(page.locator(".skip")).to_be_in_viewport()
         page.keyboard.press("Enter")
         expect(page.locator("#main")).to_be_focused()
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Who knows whom")).to_be_focused()
+        page.keyboard.press("Enter")
         page.keyboard.press("Tab")
         node = page.locator("[data-node]:focus")
         expect(node).to_have_attribute("data-node", "c0000")
@@ -217,7 +222,7 @@ def test_the_gallery_opens_without_a_server(browser: Browser, database: Any, med
         expect(page.locator("[data-post-id]")).to_have_count(10)
         page.get_by_role("link", name="Oldest first").click()
         expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(0))
-        page.locator(f"[data-key={world.post_key(4)}] .quoted a").click()
+        page.locator(f"[data-key={world.post_key(4)}] .quote a").click()
         expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(3))
         page.locator(".tabs a", has_text="People").click()
         expect(page.locator("[data-character]")).to_have_count(world.users)

@@ -95,8 +95,11 @@ def test_a_reply_is_counted_before_ones_eyes(browser: Browser, site: Site) -> No
         assert shown(page) == [world.post_key(index) for index in (5, 4, 3)]
         expect(page.locator(f"[data-key={world.post_key(4)}] .quote")).to_contain_text(f"tortoise {world.post_key(3)}")
         for answered in (3, 4):
-            expect(page.locator(f"[data-key={world.post_key(answered)}] .replies")).to_contain_text("Replies: 1")
-        expect(page.locator(f"[data-key={world.post_key(5)}] .replies")).to_be_hidden()
+            expect(page.locator(f"[data-key={world.post_key(answered)}] .actions")).to_contain_text(
+                f"tortoise {world.post_key(answered + 1)}"
+            )
+            expect(page.locator(f"[data-key={world.post_key(answered)}] .replies")).to_contain_text("1 reply")
+        expect(page.locator(f"[data-key={world.post_key(5)}] .replies")).to_contain_text("0 replies")
 
 
 def test_a_page_with_the_oldest_first_grows_at_its_end(browser: Browser, site: Site) -> None:
@@ -252,10 +255,10 @@ def test_a_reader_who_comes_back_is_where_they_were(browser: Browser, site: Site
         read = world.post_key(75)
         while page.locator(f"[data-key={read}]").count() == 0:
             page.locator(".onward").scroll_into_view_if_needed()
-        page.locator(f"[data-key={read}] .trace-link").scroll_into_view_if_needed()
+        page.locator(f"[data-key={read}] .replies").scroll_into_view_if_needed()
         page.wait_for_function(PICTURES_ARE_THERE)
         before = on_screen(page, read)
-        page.locator(f"[data-key={read}] .trace-link").click()
+        page.locator(f"[data-key={read}] .replies").click()
         expect(page.locator("article.alone")).to_be_visible()
         world.keep("post_images", [world.published(world.post_key(index), index) for index in range(world.posts)])
         page.go_back()

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from generia_assets.durable.status import State
-from generia_assets.pages.texts import HUES
+from generia_assets.pages.texts import HUES, all_messages
 from tests.support.pages_site import SCHEMES, SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site
 from tests.support.pages_world import DELETED_KEY, MadeUp
 from tests.support.waiting import PATIENCE_S
@@ -155,6 +155,96 @@ def test_the_form_of_the_list_fits_a_phone(browser: Browser, site: Site, world: 
         assert len(boxes) == 4
         assert all(box and box["height"] < 60 and box["width"] > box["height"] for box in boxes), boxes
         assert page.evaluate(CUT_OFF, width) == []
+
+
+LINES = "all => all.map(one => Math.round(one.clientHeight / parseFloat(getComputedStyle(one).lineHeight)))"
+"""How many lines each of these texts has on the screen."""
+
+
+@pytest.fixture(scope="module")
+def long(site: Site) -> MadeUp:
+    """A world with a long tagline, and with long names, usernames and moments."""
+    world = site.world(users=5, posts=10)
+    documents = dict(world.documents())
+
+    def longer(one: Any) -> dict[str, str]:
+        return {"username": f"the_honourable_{one.username}_of_the_long_street"}
+
+    documents["world_description"] = [world.description().model_copy(update={"description_short": "You have until sunrise. " * 12})]
+    documents["characters"] = [
+        one.model_copy(
+            update={
+                **longer(one),
+                "display_name": "Maximiliane Featherstone",
+                "relationships": tuple(known.model_copy(update=longer(known)) for known in one.relationships),
+            }
+        )
+        for one in documents["characters"]
+    ]
+    documents["posts"] = [one.model_copy(update={"moment": "15 November, at breakfast"}) for one in documents["posts"]]
+    return world.make(documents=documents)
+
+
+def test_a_phone_shows_posts_at_once(browser: Browser, site: Site, long: MadeUp) -> None:
+    """The first post begins in the upper half of the screen, whatever is above it; the whole tagline is on the world's own page."""
+    with a_page(browser, width=390) as page:
+        page.goto(site.page_of(long))
+        assert (page.locator("[data-post-id]").first.bounding_box() or {"y": 999})["y"] <= 420
+        assert page.locator(".tagline").evaluate_all(LINES) == [3]
+        expect(page.get_by_role("searchbox")).to_have_count(0)
+        page.goto(site.page_of(long, "/about"))
+        assert page.locator(".tagline").evaluate_all(LINES)[0] > 5
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_what_is_long_has_its_own_line(browser: Browser, site: Site, long: MadeUp, width: int) -> None:
+    """A moment is never broken; a username and the words of a reply end with an ellipsis; a quote has at most four lines; how many
+    replies there are stands beside the button that shares a post."""
+    with a_page(browser, width=width) as page:
+        page.goto(site.page_of(long))
+        all_in_sight(page)
+        for selector, most in ((".moment", 1), (".by bdi", 1), (".actions > .said .clamped", 1), (".quote .clamped", 4)):
+            lines = page.locator(selector).evaluate_all(LINES)
+            assert lines and max(lines) <= most, selector
+        assert page.evaluate(CUT_OFF, width) == []
+        tops = page.locator(".actions").evaluate_all("all => all.map(one => [...one.children].map(each => each.offsetTop))")
+        assert all(count == share for count, share, *_ in tops)
+
+
+def test_names_in_the_graph_stay_apart_on_a_phone(browser: Browser, site: Site, long: MadeUp) -> None:
+    """A name's lines are farther from each other than its letters are high, and no name reaches the edge of the picture."""
+    with a_page(browser, width=390) as page:
+        page.goto(site.page_of(long, "/people"))
+        frame = page.locator(".graph svg").bounding_box()
+        assert frame is not None
+        names = page.locator(".graph svg a").evaluate_all(
+            """all => all.map(one => [...one.querySelectorAll('.who')].map(line => {
+                const box = line.getBoundingClientRect();
+                return [box.left, box.right, box.top, line.getScreenCTM().d * parseFloat(getComputedStyle(line).fontSize)];
+            }))"""
+        )
+        assert len(names) == 5 and all(len(lines) == 2 for lines in names)
+        for (left, right, top, size), (other_left, other_right, below, _) in names:
+            assert below - top >= 1.2 * size >= 12
+            assert min(left, other_left) >= frame["x"] + 4 and max(right, other_right) <= frame["x"] + frame["width"] - 4
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_can_be_searched_for_is_said_whole(browser: Browser, site: Site, world: MadeUp, width: int) -> None:
+    """The form's hint is as long as its field at most, in each language."""
+    with a_page(browser, width=width) as page:
+        page.goto(site.page_of(world, "/search"))
+        for lang, messages in all_messages().items():
+            for name, said in (("q", messages["search_for"]), ("by", messages["by_person"])):
+                lack = page.locator(f"[name={name}]").evaluate(
+                    """(field, said) => {
+                        const style = getComputedStyle(field), drawn = document.createElement('canvas').getContext('2d');
+                        drawn.font = style.font;
+                        return drawn.measureText(said).width + 2 * parseFloat(style.paddingInlineStart) - field.clientWidth;
+                    }""",
+                    said,
+                )
+                assert lack <= 0, (lang, name)
 
 
 def test_a_right_to_left_world_is_laid_out_from_the_right(browser: Browser, site: Site, hebrew: MadeUp) -> None:

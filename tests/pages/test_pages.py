@@ -256,26 +256,41 @@ def test_a_thread_is_read_up_and_down(database: Any, media: Path) -> None:
 
 @pytest.mark.parametrize("growing", [False, True])
 def test_a_reply_is_shown_with_what_it_answers(site: str, database: Any, media: Path, growing: bool) -> None:
-    """In the feed above the reply and counted at what it answers; on its own page within the whole thread; on the page of whoever
-    was answered with the answer; of a person there is what they are, while the world grows too."""
+    """In the feed the whole post above the reply, and the reply counted and quoted at what it answers; on its own page in the whole
+    thread; on the page of whoever was answered with the answer; of a person there is what they are. While the world grows too."""
     world = MadeUp(database, media, users=5, posts=10)
     world = world.begin() if growing else world.make()
     first, second, third = (world.post_key(index) for index in (3, 4, 5))
     address = f"{site}/worlds/{world.world_id}"
     feed = get(address).text
     assert keys_quoted(article(feed, second)) == [first] and keys_quoted(article(feed, third)) == [second]
-    assert "Replies: 1" in article(feed, first) and "In reply to" not in article(feed, first)
+    assert "1 reply<" in article(feed, first) and "In reply to" not in article(feed, first)
+    assert "0 replies<" in article(feed, third) and re.search(excerpt_of(second), article(feed, first))
     assert "rewritten since" in article(feed, world.post_key(9)) and "rewritten since" not in article(feed, second)
-    assert ">more<" in article(feed, world.post_key(9)) and ">more<" not in article(feed, third)
-    assert article(feed, second).count("tortoise day 1") == 1
+    assert article(feed, world.post_key(9)).count("tortoise" * 60) == 1
+    assert article(feed, second).count("tortoise day\u00a01") == 1
     assert 'data-fact="time_of_day"' not in feed and 'data-fact="time_of_day"' in get(f"{address}/posts/{second}").text
     thread = get(f"{address}/posts/{third}").text
     assert keys_quoted(article(thread, third)) == [first, second]
-    assert keys_in(get(f"{address}/posts/{first}").text) == [first, second, third]
+    page = get(f"{address}/posts/{first}").text
+    assert keys_in(page) == [first, second, third] and not re.search(excerpt_of(second), page)
     person = get(f"{address}/characters/{author_of(first)}").text
-    assert f"/posts/{second}" in article(person, first) and "tortoise Person 4" in article(person, first)
+    assert re.search(excerpt_of(second), article(person, first)) and "tortoise Person 4" in article(person, first)
     for said in ("tortoise kind", "23 tortoise", "tortoise trade &lt;script&gt;"):
         assert said in person
+
+
+def test_a_card_of_a_person_names_acquaintances(site: str, database: Any, media: Path) -> None:
+    """At most three, each with what they are to this person; where nobody knows anybody there is neither a graph nor its help."""
+    crowd = MadeUp(database, media, users=15, posts=15).make()
+    html = get(f"{site}/worlds/{crowd.world_id}/people").text
+    cards = html.split('<li class="person-card"')[1:]
+    assert "</a> (neighbour &lt;script&gt;" in cards[0]
+    assert [card.partition("</li>")[0].count("/characters/") - 2 for card in cards] == [2, *[3] * 13, 2]
+    alone = MadeUp(database, media, users=1, posts=1).make()
+    html = get(f"{site}/worlds/{alone.world_id}/people").text
+    assert "1 post<" in html
+    assert [said for said in ("Knows", "Who knows whom", "Choose somebody", '<svg viewBox="0 0 176') if said in html] == []
 
 
 def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, media: Path) -> None:
@@ -313,7 +328,12 @@ def article(html: str, key: str) -> str:
 
 
 def keys_quoted(html: str) -> list[str]:
-    return re.findall(r'<p class="quoted"><a href="[^"]*/posts/([^"]+)"', html)
+    return re.findall(r'<blockquote class="quote"><a href="[^"]*/posts/([^"]+)"', html)
+
+
+def excerpt_of(key: str) -> str:
+    """The pattern of a reply that is shown with its author and its words beside what it answers."""
+    return rf'class="said" href="[^"]*/posts/{key}">(?s:.*?)</b> tortoise {key}'
 
 
 def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> None:
@@ -384,7 +404,7 @@ def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Pat
     assert from_the_newest == [f"post-{world.post_key(number)}" for number in reversed(range(POSTS))]
     for page in index.parent.rglob("*.html"):
         found = Links(page.read_text("utf-8"))
-        for address in found.addresses - {"#main", "#posts", "#of"}:
+        for address in found.addresses - {"#main", "#posts", "#of", "#graph"}:
             target = (page.parent / address.partition("#")[0]).resolve()
             if not (target.is_relative_to(index.parent) and target.is_file()):
                 broken.append((page.name, address))
@@ -395,6 +415,6 @@ def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Pat
     assert Links(index.read_text("utf-8")).posts[0] == f"post-{world.post_key(0)}"
     assert Links(index.read_text("utf-8")).people == {f"c{number:04d}" for number in range(6)}
     tag = index.parent / FileLinks().tag("tortoise")
-    assert len(Links(tag.read_text("utf-8")).posts) == 50 and "Posts: 119" in tag.read_text("utf-8")  # all but the deleted one
+    assert len(Links(tag.read_text("utf-8")).posts) == 50 and "119 posts" in tag.read_text("utf-8")  # all but the deleted one
     assert not (index.parent / "left-over.html").exists()
     assert [path.name for path in tmp_path.iterdir()] == [world.world_id]

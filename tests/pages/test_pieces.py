@@ -51,6 +51,43 @@ def test_a_page_speaks_its_worlds_language(language: str, expected: tuple[str, s
     assert (speaking.lang, speaking.content, speaking.dir) == expected
 
 
+@pytest.mark.parametrize(
+    ("lang", "replies"),
+    [
+        ("en", {0: "0 replies", 1: "1 reply", 2: "2 replies", 1000: "1\u202f000 replies"}),
+        ("ru", {0: "0 ответов", 1: "1 ответ", 2: "2 ответа", 5: "5 ответов", 11: "11 ответов", 21: "21 ответ", 112: "112 ответов"}),
+        ("he", {0: "0 תגובות", 1: "תגובה אחת", 2: "2 תגובות"}),
+        ("ar", {0: "لا ردود", 1: "رد واحد", 2: "ردان", 3: "3 ردود", 11: "11 ردًا", 100: "100 رد", 103: "103 ردود"}),
+        ("ja", {0: "返信0件", 1: "返信1件"}),
+        ("hi", {0: "0 जवाब", 1: "1 जवाब", 2: "2 जवाब"}),
+    ],
+)
+def test_a_count_has_the_form_of_its_number(lang: str, replies: dict[int, str]) -> None:
+    """Every language has a form for every number, and no form without a number."""
+    messages = all_messages()[lang]
+    assert {count: texts.counted(count, messages["n_replies"], messages["plural"]) for count in replies} == replies
+    for name in ("n_posts", "n_replies"):
+        patterns = {re.sub(r"\d+", "{}", texts.counted(count, messages[name], messages["plural"])) for count in range(1000)}
+        assert patterns == set(messages[name].split(" | "))
+
+
+def test_a_date_does_not_break_at_its_numbers() -> None:
+    """A line may end between two words of a date, and not between a number and the word beside it."""
+    assert texts.unbroken("4 November, 3 in the morning").split(" ") == ["4\u00a0November,", "3\u00a0in", "the", "morning"]
+    assert texts.unbroken("day 12 of rain").split(" ") == ["day\u00a012\u00a0of", "rain"]
+
+
+def test_a_strip_of_people_has_first_names() -> None:
+    """A first word that may be a title stands with the rest of the name."""
+    assert [texts.first_name(one) for one in ("Tibby Marrow", "Mrs Pavla", "太郎", "")] == ["Tibby", "Mrs Pavla", "太郎", ""]
+
+
+def test_a_reply_is_quoted_without_its_address() -> None:
+    """Whom a reply addresses is plain beside what it replies to; a mention that is part of a sentence stays."""
+    said = ("@ann.b, thank you", "@ann.b: yes", "@ann is right", "Yes, @ann, yes")
+    assert [texts.unaddressed(one) for one in said] == ["thank you", "yes", *said[2:]]
+
+
 def test_mentions_become_links_and_markup_stays_text() -> None:
     """Only who exists is linked to, and nothing that anybody wrote is markup."""
     linked = texts.linked("Hi @ann.b, <b>@nobody</b> x@ann.b & @ann.b.", {"ann.b": 'characters/"c0.html'})
@@ -98,7 +135,11 @@ def test_a_relation_reads_one_way() -> None:
     """Whoever is looked at, each acquaintance stands there with what that one is to them, and not the reverse."""
     people = [PersonCard(key=f"c{n:04d}", character_id="", username=f"p{n}", display_name=f"P{n}") for n in range(3)]
     ties = [relation(0, 1, other_is="carer", one_is="frail friend"), relation(1, 2, one_is="boss")]
-    assert [node.knows for node in graph_of(people, ties).nodes] == ["P1 (carer)", "P0 (frail friend), P2", "P1 (boss)"]
+    assert [[(one.display_name, what) for one, what in node.knows] for node in graph_of(people, ties).nodes] == [
+        [("P1", "carer")],
+        [("P0", "frail friend"), ("P2", "")],
+        [("P1", "boss")],
+    ]
 
 
 def relation(one: int, other: int, *, other_is: str = "", one_is: str = "") -> RelationView:

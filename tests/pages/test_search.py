@@ -108,7 +108,7 @@ def test_what_is_found_comes_in_the_order_of_the_world_and_only_once(site: Site,
     seen: list[str] = []
     while address:
         html = get(site.address + address).text
-        assert f"Posts: {len(wanted)}<" in html
+        assert f"{len(wanted)} post{'s' * (len(wanted) != 1)}<" in html
         seen += keys_in(html)
         onward = re.search(r'<p class="onward"><a href="([^"]+)"', html)
         address = unescape(onward[1]) if onward else None

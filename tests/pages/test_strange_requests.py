@@ -186,7 +186,7 @@ def test_direction_is_the_worlds_and_not_the_first_words(site: Site) -> None:
         about = requests.get(site.page_of(world, "/about"), timeout=60).text
         assert re.search(rf'<div class="lead" dir="{way}"', about)
         assert re.search(r'<blockquote dir="ltr"[^>]*>«مرحبا»', about)  # the sentence is English, whatever its world's language is
-        assert set(re.findall(r'<h1 dir="(\w+)"', about)) == {way}
+        assert set(re.findall(r'<p class="tagline clamped" dir="(\w+)"', about)) == {way}
         feed = requests.get(site.page_of(world), timeout=60).text
         assert set(re.findall(r'<div class="text" dir="(\w+)"', feed)) == {way}
 

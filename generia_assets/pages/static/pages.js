@@ -35,7 +35,7 @@
       if (!known && !oldestFirst && reading()) return hold(key, post);
       if (arrived(posts, known, post, nextTo(post)) && (scrollY <= AT_THE_TOP || !followed)) letGo();   // never what is read
     });
-    on("replied", ({ key, html }) => (shownPost(key) ?? held.get(key))?.querySelector(".replies")?.replaceWith(made(html)));
+    on("replied", ({ key, html }) => (shownPost(key) ?? held.get(key))?.querySelector(".actions")?.replaceWith(made(html)));
     on("person", ({ key, html }) => {
       const known = people?.querySelector(`[data-character="${CSS.escape(key)}"]`);
       if (!people || !arrived(people, known, made(html), people.firstElementChild)) return;

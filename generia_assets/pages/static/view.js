@@ -46,7 +46,7 @@
   addEventListener("popstate", () => { zoom.close(); history.scrollRestoration = "auto"; });
 
   const turn = (by) => { const all = pictures(), next = all[all.indexOf(shown) + by]; if (next) show(next); };
-  const postOf = (item) => item.querySelector(item.matches(".post") ? ".trace-link" : "h2 a")?.href;
+  const postOf = (item) => item.querySelector(".replies, h2 a:not(.post *)")?.href.split("#")[0];
 
   document.addEventListener("click", (event) => {
     const picture = event.target.closest("a.picture");
