@@ -133,12 +133,12 @@ def test_the_picture_of_who_knows_whom_is_readable(count: int) -> None:
 
 def test_a_relation_reads_one_way() -> None:
     """Whoever is looked at, each acquaintance stands there with what that one is to them, and not the reverse."""
-    people = [PersonCard(key=f"c{n:04d}", character_id="", username=f"p{n}", display_name=f"P{n}") for n in range(3)]
+    people = [PersonCard(key=f"c{n:04d}", character_id="", username=f"p{n}", display_name=f"N{n}") for n in range(3)]
     ties = [relation(0, 1, other_is="carer", one_is="frail friend"), relation(1, 2, one_is="boss")]
     assert [[(one.display_name, what) for one, what in node.knows] for node in graph_of(people, ties).nodes] == [
-        [("P1", "carer")],
-        [("P0", "frail friend"), ("P2", "")],
-        [("P1", "boss")],
+        [("N1", "carer")],
+        [("N0", "frail friend"), ("N2", "")],
+        [("N1", "boss")],
     ]
 
 
