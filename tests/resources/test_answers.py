@@ -16,6 +16,7 @@ from resources.gateway.outcomes import CallError, FatalCallError, InvalidAnswerE
 from resources.gemini.answers import LONGEST_BODY, repeats_itself
 from resources.gemini.client import GeminiClient
 from tests.support.gemini_server import FLASH, GOOD, KEY, Village, meaning, outcome, provider, question, said
+from tests.support.waiting import PATIENCE_S
 
 LONG = "The stairway knows who owes whom. " * 600
 """20 kB of text."""
@@ -29,7 +30,7 @@ def control(gemini: str) -> Iterator[EmulatorControl]:
 
 async def asked(gemini: str) -> Answer[Village] | CallError:
     """One call of the emulator through the SDK."""
-    client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5)
+    client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=PATIENCE_S)
     try:
         return await client.ask(question(), FLASH)
     except CallError as error:
@@ -223,7 +224,7 @@ DAMAGE: dict[FaultName, int] = {
 async def test_the_emulators_damage_has_one_outcome_each(gemini: str, control: EmulatorControl, fault: FaultName) -> None:
     """Every shape that the emulator draws by its seed comes out of the SDK as an answer with a price or as an outcome."""
     control.set_faults(**{fault: 1})
-    client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=5)
+    client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=PATIENCE_S)
     met = set[tuple[type[object], object]]()
     for number in range(6 * DAMAGE[fault]):
         try:

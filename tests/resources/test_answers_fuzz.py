@@ -29,6 +29,7 @@ from resources.gemini.client import GeminiClient
 from resources.gemini.models import dearest, model_profiles, now
 from resources.redaction import hide, kept_data
 from tests.support.gemini_server import FLASH, KEY, Village, as_bytes, failed, meaning, question, said
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.case("A1")
 
@@ -169,7 +170,7 @@ class Scripted:
     async def _start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         address = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        self._client = GeminiClient(api_key=KEY, base_url=address, timeout_seconds=5)
+        self._client = GeminiClient(api_key=KEY, base_url=address, timeout_seconds=PATIENCE_S)
 
     async def _stop(self) -> None:
         await self._client.aclose()

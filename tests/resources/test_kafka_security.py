@@ -280,7 +280,7 @@ def test_a_connection_outlives_its_token(guarded_kafka: GuardedKafka, monkeypatc
 
 def found_by_doctor(settings: KafkaSettings) -> list[HealthFinding]:
     chosen = Settings(_env_file=None, **{name: getattr(settings, name) for name in settings.model_fields_set})
-    return list(kafka_found(chosen, Addresses("", KafkaAddress(chosen, connect_s=1.0), None)))
+    return list(kafka_found(chosen, Addresses("", KafkaAddress(chosen, connect_s=PATIENCE_S), None)))
 
 
 def test_rights_that_are_missing_are_named(guarded_kafka: GuardedKafka) -> None:
