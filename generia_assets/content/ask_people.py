@@ -56,8 +56,10 @@ def ties_to_describe(
 
 def happened_when_joining(request: WorldRequest, world: WorldDescription, index: int) -> int:
     """How many events have happened when the character with this index joins; they do not know later ones."""
-    joined = timeline(request.seed, *request.size).joined(index)
-    return events_before(request.seed, request.size.calendar_posts, len(world.calendar), joined)
+    line = timeline(request.seed, *request.size)
+    joined = line.joined(index)
+    time = line.bursts[joined] if joined < len(line) else joined
+    return events_before(request.seed, request.size.calendar_posts, len(world.calendar), time)
 
 
 def character_batch(

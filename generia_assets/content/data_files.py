@@ -176,6 +176,7 @@ class PostKinds(_File):
     forms: Annotated[tuple[PostForm, ...], Field(min_length=2), AfterValidator(_one_for_loners)]
     lengths: tuple[Length, ...] = Field(min_length=1)
     talkers: tuple[Talker, ...] = Field(min_length=1)
+    reply_lengths: tuple[Words, ...] = Field(min_length=1, description="how long replies are, by lengths.words")
     pictures: tuple[PictureKind, ...] = Field(min_length=2)
     vignettes: tuple[Words, ...] = Field(min_length=2, description="what a post can be that is no part of any story")
     wonders: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of vignettes")
@@ -184,10 +185,12 @@ class PostKinds(_File):
     beats: Beats
 
     @model_validator(mode="after")
-    def _talkers_write_lengths_that_exist(self) -> Self:
+    def _people_write_lengths_that_exist(self) -> Self:
         known = {length.words for length in self.lengths}
-        if unknown := [words for talker in self.talkers for words in talker.lengths if words not in known]:
-            raise ValueError(f"talkers: lengths not among lengths.words: {', '.join(unknown)}")
+        given = {"reply_lengths": self.reply_lengths, "talkers": [words for talker in self.talkers for words in talker.lengths]}
+        for field, lengths in given.items():
+            if unknown := [words for words in lengths if words not in known]:
+                raise ValueError(f"{field}: lengths not among lengths.words: {', '.join(unknown)}")
         return self
 
 

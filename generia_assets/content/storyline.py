@@ -48,6 +48,7 @@ class Slot:
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
     ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts, from 1, the posts of
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
+    ``answered``: somebody replies to it.
     """
 
     order: int
@@ -63,6 +64,7 @@ class Slot:
     beat: str
     picture: PictureKind
     plainly: bool
+    answered: bool = False
     later: int = 0
 
 
@@ -164,7 +166,8 @@ def _continued(
     talker = axes.profile(seed, index, selves).talker
     lengths = {length.words: length for length in kinds.lengths}
     places = [line.t_of(index, order) for order in range(first, total)]
-    afters = [events_before(seed, posts, events, t) for t in places]
+    times = [line.bursts[t] for t in places]
+    afters = [events_before(seed, posts, events, time) for time in times]
     vignettes = [is_vignette(seed, posts, t) for t in places]
     # Events come from the world's seed: a regenerated person posts about the same ones.
     hanging = _events_of(
@@ -174,6 +177,7 @@ def _continued(
         () if is_later else hot_events(seed, posts, events),
         latest_of=_THREADS if is_later else 1,
     )
+    answered = set(line.replies)
     forms, beats = _Forms(rng), dict[tuple[str, ...], list[str]]()
     slots: list[Slot] = []
     drawn_lengths: list[str] = []
@@ -182,7 +186,7 @@ def _continued(
         partner, reply_to = (0, "") if vignettes[place] else _company(rng, line, ties, t)
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
-        length = lengths[drawn_lengths.pop()]
+        length = lengths[axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t) if reply_to else drawn_lengths.pop()]
         if vignettes[place] and length.most > _LONGEST_VIGNETTE:
             length = max((other for other in kinds.lengths if other.most <= _LONGEST_VIGNETTE), key=lambda other: other.most)
         stage = _stage(order, total) if not first else _stage(place + 1, len(places) + 1)
@@ -198,7 +202,7 @@ def _continued(
                 order=order,
                 t=t,
                 after=afters[place],
-                moment=moment_of(world, afters[place], stretch(seed, posts, events, t) if events else 0.0),
+                moment=moment_of(world, afters[place], stretch(seed, posts, events, times[place]) if events else 0.0),
                 event=hanging[place],
                 wish=axes.balanced_sample(seed, "wishes", range(1, wishes + 1), t) if wishes else 0,
                 partner=partner,
@@ -211,6 +215,7 @@ def _continued(
                 length=length,
                 beat=beats[stage].pop(),
                 picture=picture,
+                answered=t in answered,
                 later=max(0, t - posts + 1),
                 plainly=vignettes[place] or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )

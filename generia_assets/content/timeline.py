@@ -22,22 +22,21 @@ from generia_assets.content.shares import BATCH, Size, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
-REPLY_SHARE, REPLY_SHARE_WHERE_FEW = 0.22, 0.34
+REPLY_SHARE = 0.34
 """Share of the posts that reply to another one, where the graph has an acquaintance to reply to: two of six posts."""
-_FEW_POSTS = 8
-"""Posts up to which a world has few."""
 _OPENING = 12
-"""Posts, at most, of the first third: none of them is a reply, and every second one is a vignette."""
+"""Posts, at most, of the first quarter: none of them is a reply, and every second one is a vignette."""
 LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
 """Replies to one post."""
 _FIRST_WITHIN = 5
 """People who join, at most, between a person's joining and their first post."""
-_SOON, _LATEST = 4, 15
-"""Posts within which a reply comes after its post (and the gap), at least and at most."""
-_RECENT = 2
-"""Latest posts of acquaintances of which a reply answers one."""
+_GAP = 12
+"""Posts, at most, between a post and its reply in a large world: the text of the post is written by then."""
+_SOON, _LATEST = 3, 18
+"""Posts, beside the gap, within which a reply comes, in a small and in a large world. Within the first number it comes at the time
+of its post, and so does what is between them: a burst."""
 _HOT_STRETCH = 4.0
 """How much longer the time after a hot event is than after another one."""
 
@@ -53,6 +52,8 @@ class Timeline:
     people: Sequence[int]
     orders: Sequence[int]
     replies: Sequence[int]
+    bursts: Sequence[int]
+    """For each ``t`` the first one of its burst: the posts from there on were written at the same time."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
     places: Sequence[int]
@@ -85,7 +86,7 @@ class Timeline:
 
 def opening(posts: int) -> int:
     """Number of opening posts, each of which a new reader understands without another one."""
-    return min(_OPENING, ceil(posts / 3))
+    return min(_OPENING, ceil(posts / 4))
 
 
 def is_vignette(seed: int, posts: int, t: int) -> bool:
@@ -131,17 +132,16 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
     orders.extend(order for _, _, order in drawn)
     for t, (index, order) in enumerate(zip(authors, orders, strict=True)):
         places[starts[index] + order] = t
-    replies = _replies(seed, size, authors, () if before is None else before.replies)
-    return Timeline(authors, orders, replies, starts, places, before)
+    return Timeline(authors, orders, *_replies(seed, size, authors, before), starts, places, before)
 
 
-def _replies(seed: int, size: Size, authors: Sequence[int], known: Sequence[int]) -> array[int]:
-    """For each slot the slot it replies to; ``known`` are those of the former world. The share is kept along the whole timeline,
-    wherever there is a post to reply to."""
-    # A reply waits for the text of its post: in a large world that post is far enough before it to be written already.
-    gap = min(15, len(authors) // 20)
-    latest_ago = gap + max(_SOON, min(_LATEST, len(authors) // 10))
-    replies, depth, answered = array("l"), array("b"), array("b", bytes(len(authors)))
+def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | None) -> tuple[array[int], array[int]]:
+    """For each slot the slot it replies to, and the first one of its burst; those of the former world stay. The share of replies is
+    kept along the whole timeline, wherever there is a post to reply to."""
+    known = () if before is None else before.replies
+    gap, soon = min(_GAP, len(authors) // 40), min(_LATEST, _SOON + len(authors) // 15)
+    replies, bursts = array("l"), array("l", () if before is None else before.bursts)
+    depth, answered = array("b"), array("b", bytes(len(authors)))
     # In the order of their indices: ties are chosen batch by batch.
     named = {
         author: [tie.index for tie in social.acquaintances(seed, size.people, author, size.former) if tie.names]
@@ -150,30 +150,33 @@ def _replies(seed: int, size: Size, authors: Sequence[int], known: Sequence[int]
     latest: dict[int, deque[int]] = {}
     answered_by: set[tuple[int, int]] = set()
     given, first = 0, opening(size.calendar_posts)
-    share = REPLY_SHARE if len(authors) > _FEW_POSTS else REPLY_SHARE_WHERE_FEW
     for t, author in enumerate(authors):
         target = known[t] if t < len(known) else -1
-        if t >= len(known) and given < share * (t + 1) - 0.5 and t >= first and not is_vignette(seed, size.calendar_posts, t):
+        if t >= len(known) and given < REPLY_SHARE * (t + 1) - 0.5 and t >= first and not is_vignette(seed, size.calendar_posts, t):
             possible = [
                 earlier
                 for other in named[author]
                 for earlier in latest.get(other, ())
                 if depth[earlier] < LONGEST_CHAIN - 1
                 and answered[earlier] < MOST_REPLIES
-                and t - earlier <= latest_ago
+                and t - bursts[earlier] <= gap + soon
                 and (earlier, author) not in answered_by
             ]
             possible = [earlier for earlier in possible if earlier < t - gap] or possible
             if possible:
-                target = seeding.seeded_rng(seed, "reply", t).choice(sorted(possible)[-_RECENT:])
+                target = seeding.seeded_rng(seed, "reply", t).choice(sorted(possible))
         if target >= 0:
             answered[target] += 1
             answered_by.add((target, author))
             given += 1
         replies.append(target)
+        if t >= len(known):
+            bursts.append(t)
+            if target >= len(known) and t - bursts[target] <= _SOON:
+                bursts[target:] = array("l", [bursts[target]] * (t + 1 - target))
         depth.append(0 if target < 0 else depth[target] + 1)
-        latest.setdefault(author, deque(maxlen=_RECENT * MOST_REPLIES)).append(t)
-    return replies
+        latest.setdefault(author, deque(maxlen=2 * MOST_REPLIES)).append(t)
+    return replies, bursts
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
