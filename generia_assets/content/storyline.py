@@ -16,7 +16,7 @@ from generia_assets.content.data_files import Length, PictureKind, PostForm
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.shares import Size
-from generia_assets.content.timeline import Timeline, events_before, hot_events, is_vignette, stretch, timeline
+from generia_assets.content.timeline import LONGEST_WAIT, Timeline, events_before, hot_events, is_vignette, stretch, timeline
 
 _HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
@@ -48,7 +48,7 @@ class Slot:
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
     ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts, from 1, the posts of
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
-    ``answered``: somebody replies to it.
+    ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none.
     """
 
     order: int
@@ -64,8 +64,13 @@ class Slot:
     beat: str
     picture: PictureKind
     plainly: bool
-    answered: bool = False
+    answered: int = 0
     later: int = 0
+
+    @property
+    def long_after(self) -> bool:
+        """Whether other events, or the end of the calendar, lie between the post and its event."""
+        return self.later > 0 or self.event < self.after
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,6 @@ def _continued(
         () if is_later else hot_events(seed, posts, events),
         latest_of=_THREADS if is_later else 1,
     )
-    answered = set(line.replies)
     forms, beats = _Forms(rng), dict[tuple[str, ...], list[str]]()
     slots: list[Slot] = []
     drawn_lengths: list[str] = []
@@ -215,7 +219,7 @@ def _continued(
                 length=length,
                 beat=beats[stage].pop(),
                 picture=picture,
-                answered=t in answered,
+                answered=_answered_by(line, ties, t),
                 later=max(0, t - posts + 1),
                 plainly=vignettes[place] or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )
@@ -236,6 +240,13 @@ def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRel
         return partner, post_key(character_key(author), line.orders[replied])
     named = [place for place, tie in enumerate(ties, start=1) if tie.names and line.joined(tie.index) <= t]
     return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""
+
+
+def _answered_by(line: Timeline, ties: Sequence[social.SeededRelation], t: int) -> int:
+    """The person who replies first to the post at ``t``: their place among the acquaintances, from 1; 0 where nobody does."""
+    within = range(t + 1, min(len(line), t + LONGEST_WAIT + 1))
+    author = next((line.people[later] for later in within if line.replies[later] == t), -1)
+    return next((place for place, tie in enumerate(ties, start=1) if tie.index == author), 0)
 
 
 def storyline(request: WorldRequest, world: WorldDescription, index: int, selves: int = 0) -> Storyline:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +37,8 @@ _GAP = 12
 _SOON, _LATEST = 3, 18
 """Posts, beside the gap, within which a reply comes, in a small and in a large world. Within the first number it comes at the time
 of its post, and so does what is between them: a burst."""
+LONGEST_WAIT = _GAP + _LATEST
+"""Posts within which a reply comes in any world."""
 _HOT_STRETCH = 4.0
 """How much longer the time after a hot event is than after another one."""
 
@@ -149,6 +151,7 @@ def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | N
     }
     latest: dict[int, deque[int]] = {}
     answered_by: set[tuple[int, int]] = set()
+    received = Counter[int]()
     given, first = 0, opening(size.calendar_posts)
     for t, author in enumerate(authors):
         target = known[t] if t < len(known) else -1
@@ -164,9 +167,15 @@ def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | N
             ]
             possible = [earlier for earlier in possible if earlier < t - gap] or possible
             if possible:
-                target = seeding.seeded_rng(seed, "reply", t).choice(sorted(possible))
+                rng = seeding.seeded_rng(seed, "reply", t)
+                # Who was answered answers back, and nobody goes without an answer.
+                target = min(
+                    sorted(possible),
+                    key=lambda post: (replies[post] < 0 or authors[replies[post]] != author, received[authors[post]], rng.random()),
+                )
         if target >= 0:
             answered[target] += 1
+            received[authors[target]] += 1
             answered_by.add((target, author))
             given += 1
         replies.append(target)

@@ -70,7 +70,7 @@ def test_replies_go_back_to_people_whom_the_author_may_name(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_one_post_in_three_is_a_reply_where_somebody_is_there_to_reply_to(people, posts):
-    """About a third of the posts reply, fewer where acquaintances seldom post one after the other; none where nobody knows anybody."""
+    """About a third of the posts reply, fewer where each person has one post; none where nobody knows anybody."""
     portions = []
     for seed, line in worlds_of(people, posts):
         replies = [t for t, answered in enumerate(line.replies) if answered >= 0]
