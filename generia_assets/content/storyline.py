@@ -187,7 +187,8 @@ def _continued(
     drawn_lengths: list[str] = []
     for place, t in enumerate(places):
         order = first + place
-        partner, reply_to = (0, "") if vignettes[place] else _company(rng, line, ties, t)
+        answered = _answered_by(line, ties, t)
+        partner, reply_to = (0, "") if vignettes[place] else _company(rng, line, ties, t, answered)
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
         length = lengths[axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t) if reply_to else drawn_lengths.pop()]
@@ -219,7 +220,7 @@ def _continued(
                 length=length,
                 beat=beats[stage].pop(),
                 picture=picture,
-                answered=_answered_by(line, ties, t),
+                answered=answered,
                 later=max(0, t - posts + 1),
                 plainly=vignettes[place] or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )
@@ -228,10 +229,10 @@ def _continued(
     return Storyline(arc, (*before.slots, *slots))
 
 
-def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int) -> tuple[int, str]:
+def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int, answered: int) -> tuple[int, str]:
     """The person that the post names (place among the acquaintances, from 1; 0 for none), and the key of the post it replies to.
 
-    A post names no person who joins later.
+    A post names no person who joins later, and if somebody answers it no other person than the one who answers.
     """
     replied = line.replies[t]
     if replied >= 0:
@@ -239,6 +240,8 @@ def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRel
         partner = next(place for place, tie in enumerate(ties, start=1) if tie.index == author)
         return partner, post_key(character_key(author), line.orders[replied])
     named = [place for place, tie in enumerate(ties, start=1) if tie.names and line.joined(tie.index) <= t]
+    if answered:
+        named = [place for place in named if place == answered]
     return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""
 
 
