@@ -58,7 +58,7 @@ def happened_when_joining(request: WorldRequest, world: WorldDescription, index:
     """How many events have happened when the character with this index joins; they do not know later ones."""
     line = timeline(request.seed, *request.size)
     joined = line.joined(index)
-    time = line.bursts[joined] if joined < len(line) else joined
+    time = line.times[joined] if joined < len(line) else joined
     return events_before(request.seed, request.size.calendar_posts, len(world.calendar), time)
 
 

@@ -171,7 +171,7 @@ def _continued(
     talker = axes.profile(seed, index, selves).talker
     lengths = {length.words: length for length in kinds.lengths}
     places = [line.t_of(index, order) for order in range(first, total)]
-    times = [line.bursts[t] for t in places]
+    times = [line.times[t] for t in places]
     afters = [events_before(seed, posts, events, time) for time in times]
     vignettes = [is_vignette(seed, posts, t) for t in places]
     # Events come from the world's seed: a regenerated person posts about the same ones.

@@ -22,8 +22,8 @@ from generia_assets.content.shares import BATCH, Size, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
-REPLY_SHARE = 0.34
-"""Share of the posts that reply to another one, where the graph has an acquaintance to reply to: two of six posts."""
+REPLY_SHARE = 0.42
+"""Share of the posts that reply to another one, as far as acquaintances post one soon after the other: a third of the posts."""
 _OPENING = 12
 """Posts, at most, of the first quarter: none of them is a reply, and every second one is a vignette."""
 LONGEST_CHAIN = 3
@@ -54,8 +54,8 @@ class Timeline:
     people: Sequence[int]
     orders: Sequence[int]
     replies: Sequence[int]
-    bursts: Sequence[int]
-    """For each ``t`` the first one of its burst: the posts from there on were written at the same time."""
+    times: Sequence[float]
+    """For each ``t`` when it is written, as a place on the timeline: a post and a reply that comes soon, at the same time."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
     places: Sequence[int]
@@ -92,14 +92,15 @@ def opening(posts: int) -> int:
 
 
 def is_vignette(seed: int, posts: int, t: int) -> bool:
-    """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. One post in three is.
+    """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. After
+    the opening one post in four is.
 
     ``posts``: those that were ordered first (``Size.calendar_posts``).
     """
     first = opening(posts)
     if t < first:
         return axes.balanced_sample(seed, "moments of the opening", (True, False), t)
-    return axes.balanced_sample(seed, "moments", (True, False, False), t - first)
+    return axes.balanced_sample(seed, "moments", (True, False, False, False), t - first)
 
 
 @lru_cache(maxsize=8)
@@ -134,15 +135,16 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
     orders.extend(order for _, _, order in drawn)
     for t, (index, order) in enumerate(zip(authors, orders, strict=True)):
         places[starts[index] + order] = t
-    return Timeline(authors, orders, *_replies(seed, size, authors, before), starts, places, before)
+    replies, times = _replies(seed, size, authors, before)
+    return Timeline(authors, orders, replies, times, starts, places, before)
 
 
-def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | None) -> tuple[array[int], array[int]]:
-    """For each slot the slot it replies to, and the first one of its burst; those of the former world stay. The share of replies is
-    kept along the whole timeline, wherever there is a post to reply to."""
+def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | None) -> tuple[array[int], array[float]]:
+    """``replies`` and ``times`` of the timeline; those of the former world stay. The share of replies is kept along the whole
+    timeline, wherever there is a post to reply to."""
     known = () if before is None else before.replies
     gap, soon = min(_GAP, len(authors) // 40), min(_LATEST, _SOON + len(authors) // 15)
-    replies, bursts = array("l"), array("l", () if before is None else before.bursts)
+    replies, bursts = array("l"), array("l")  # for each slot the first one of its burst
     depth, answered = array("b"), array("b", bytes(len(authors)))
     # In the order of their indices: ties are chosen batch by batch.
     named = {
@@ -179,13 +181,16 @@ def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | N
             answered_by.add((target, author))
             given += 1
         replies.append(target)
-        if t >= len(known):
-            bursts.append(t)
-            if target >= len(known) and t - bursts[target] <= _SOON:
-                bursts[target:] = array("l", [bursts[target]] * (t + 1 - target))
+        bursts.append(t)
+        if target >= len(known) and t - bursts[target] <= _SOON:
+            bursts[target:] = array("l", [bursts[target]] * (t + 1 - target))
         depth.append(0 if target < 0 else depth[target] + 1)
         latest.setdefault(author, deque(maxlen=2 * MOST_REPLIES)).append(t)
-    return replies, bursts
+    # The bursts, however many posts they have, come at even times.
+    rank = {begin: place for place, begin in enumerate(dict.fromkeys(bursts[len(known) :]))}
+    times = array("d", () if before is None else before.times)
+    times.extend(len(known) + rank[begin] * (len(authors) - len(known)) / len(rank) for begin in bursts[len(known) :])
+    return replies, times
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
@@ -206,19 +211,19 @@ def _event_places(seed: int, posts: int, events: int) -> tuple[float, ...]:
     return tuple(posts * before / sum(stretches) for before in accumulate(stretches[:-1], initial=0.0))
 
 
-def events_before(seed: int, posts: int, events: int, t: int) -> int:
-    """How many of the calendar's ``events`` have happened when the post at ``t`` is written; at least 1 where there are any."""
-    return bisect_right(_event_places(seed, posts, events), t) if events else 0
+def events_before(seed: int, posts: int, events: int, time: float) -> int:
+    """How many of the calendar's ``events`` have happened at this time of the timeline; at least 1 where there are any."""
+    return bisect_right(_event_places(seed, posts, events), time) if events else 0
 
 
-def stretch(seed: int, posts: int, events: int, t: int) -> float:
-    """How far the time between the latest event and the next one has gone at ``t``, from 0 to below 1; 1 after the calendar."""
-    if t >= posts:
+def stretch(seed: int, posts: int, events: int, time: float) -> float:
+    """How far the time between the latest event and the next one has gone at ``time``, from 0 to below 1; 1 after the calendar."""
+    if time >= posts:
         return 1.0
     places = (*_event_places(seed, posts, events), float(posts))
-    after = events_before(seed, posts, events, t)
+    after = events_before(seed, posts, events, time)
     begin, end = places[after - 1], places[after]
-    return (t - begin) / (end - begin)
+    return (time - begin) / (end - begin)
 
 
 MOST_HEARD = 4

@@ -55,7 +55,7 @@ def all_requests(request, world):
     line, events = timeline(seed, request.users_count, request.posts_count), len(world.calendar)
 
     def happened(t):
-        return events_before(seed, request.posts_count, events, line.bursts[t])
+        return events_before(seed, request.posts_count, events, line.times[t])
 
     for first in range(0, request.users_count, 10):
         numbers = range(1, min(10, request.users_count - first) + 1)
