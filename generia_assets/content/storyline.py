@@ -30,6 +30,8 @@ ARC_FROM = 3
 """Posts from which on a person has an arc."""
 _SAID_PLAINLY = 2 / 3
 """Share of the posts that say what they are about."""
+_FEW_WORDS = 40
+"""Words up to which a post has room for one thing: it is said plainly, and no stage of the story need show in it."""
 _LONGEST_VIGNETTE = 80
 """Words of a vignette, at most."""
 REPLY, VIGNETTE = "reply", "vignette"
@@ -66,6 +68,11 @@ class Slot:
     plainly: bool
     answered: int = 0
     later: int = 0
+
+    @property
+    def tells_story(self) -> bool:
+        """Whether its stage of the person's story, ``beat``, shows in it."""
+        return self.length.most >= _FEW_WORDS and self.form.name not in (REPLY, VIGNETTE)
 
     @property
     def long_after(self) -> bool:
@@ -222,7 +229,9 @@ def _continued(
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
-                plainly=vignettes[place] or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
+                plainly=vignettes[place]
+                or length.most < _FEW_WORDS
+                or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )
         )
     arc = before.arc or (axes.balanced_sample(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "")

@@ -22,8 +22,8 @@ from generia_assets.content.shares import BATCH, Size, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
-REPLY_SHARE = 0.42
-"""Share of the posts that reply to another one, as far as acquaintances post one soon after the other: a third of the posts."""
+REPLY_SHARE = 0.34
+"""Share of the posts that reply to another one, where acquaintances post one soon after the other."""
 _OPENING = 12
 """Posts, at most, of the first quarter: none of them is a reply, and every second one is a vignette."""
 LONGEST_CHAIN = 3
@@ -54,7 +54,7 @@ class Timeline:
     people: Sequence[int]
     orders: Sequence[int]
     replies: Sequence[int]
-    times: Sequence[float]
+    times: Sequence[int]
     """For each ``t`` when it is written, as a place on the timeline: a post and a reply that comes soon, at the same time."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
@@ -93,14 +93,14 @@ def opening(posts: int) -> int:
 
 def is_vignette(seed: int, posts: int, t: int) -> bool:
     """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. After
-    the opening one post in four is.
+    the opening one post in three is.
 
     ``posts``: those that were ordered first (``Size.calendar_posts``).
     """
     first = opening(posts)
     if t < first:
         return axes.balanced_sample(seed, "moments of the opening", (True, False), t)
-    return axes.balanced_sample(seed, "moments", (True, False, False, False), t - first)
+    return axes.balanced_sample(seed, "moments", (True, False, False), t - first)
 
 
 @lru_cache(maxsize=8)
@@ -139,12 +139,12 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
     return Timeline(authors, orders, replies, times, starts, places, before)
 
 
-def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | None) -> tuple[array[int], array[float]]:
+def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | None) -> tuple[array[int], array[int]]:
     """``replies`` and ``times`` of the timeline; those of the former world stay. The share of replies is kept along the whole
     timeline, wherever there is a post to reply to."""
     known = () if before is None else before.replies
     gap, soon = min(_GAP, len(authors) // 40), min(_LATEST, _SOON + len(authors) // 15)
-    replies, bursts = array("l"), array("l")  # for each slot the first one of its burst
+    replies, times = array("l"), array("l", () if before is None else before.times)
     depth, answered = array("b"), array("b", bytes(len(authors)))
     # In the order of their indices: ties are chosen batch by batch.
     named = {
@@ -164,7 +164,7 @@ def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | N
                 for earlier in latest.get(other, ())
                 if depth[earlier] < LONGEST_CHAIN - 1
                 and answered[earlier] < MOST_REPLIES
-                and t - bursts[earlier] <= gap + soon
+                and t - times[earlier] <= gap + soon
                 and (earlier, author) not in answered_by
             ]
             possible = [earlier for earlier in possible if earlier < t - gap] or possible
@@ -181,15 +181,12 @@ def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | N
             answered_by.add((target, author))
             given += 1
         replies.append(target)
-        bursts.append(t)
-        if target >= len(known) and t - bursts[target] <= _SOON:
-            bursts[target:] = array("l", [bursts[target]] * (t + 1 - target))
+        if t >= len(known):
+            times.append(t)
+        if target >= len(known) and t - times[target] <= _SOON:
+            times[target:] = array("l", [times[target]] * (t + 1 - target))
         depth.append(0 if target < 0 else depth[target] + 1)
         latest.setdefault(author, deque(maxlen=2 * MOST_REPLIES)).append(t)
-    # The bursts, however many posts they have, come at even times.
-    rank = {begin: place for place, begin in enumerate(dict.fromkeys(bursts[len(known) :]))}
-    times = array("d", () if before is None else before.times)
-    times.extend(len(known) + rank[begin] * (len(authors) - len(known)) / len(rank) for begin in bursts[len(known) :])
     return replies, times
 
 
@@ -211,12 +208,12 @@ def _event_places(seed: int, posts: int, events: int) -> tuple[float, ...]:
     return tuple(posts * before / sum(stretches) for before in accumulate(stretches[:-1], initial=0.0))
 
 
-def events_before(seed: int, posts: int, events: int, time: float) -> int:
+def events_before(seed: int, posts: int, events: int, time: int) -> int:
     """How many of the calendar's ``events`` have happened at this time of the timeline; at least 1 where there are any."""
     return bisect_right(_event_places(seed, posts, events), time) if events else 0
 
 
-def stretch(seed: int, posts: int, events: int, time: float) -> float:
+def stretch(seed: int, posts: int, events: int, time: int) -> float:
     """How far the time between the latest event and the next one has gone at ``time``, from 0 to below 1; 1 after the calendar."""
     if time >= posts:
         return 1.0

@@ -255,7 +255,7 @@ def test_ideas_are_asked_with_a_plan_that_develops():
     for number, slot in zip(numbers, line.slots[10:], strict=False):
         begin = f"Number {number} (post {slot.order + 1} of {total}; {slot.moment}): {slot.form.name} — "
         (told,) = (text for text in item.splitlines() if text.startswith(begin))
-        assert (slot.beat in told) == (slot.length.most >= 20 and slot.form.name not in (REPLY, VIGNETTE))
+        assert (slot.beat in told) == (slot.length.most >= 40 and slot.form.name not in (REPLY, VIGNETTE))
         assert told.endswith(f" Wish: {wishes[slot.wish - 1]}")
         assert (f"“{world.calendar[slot.event - 1].name}”" in told) == (slot.event > 0)
         assert not slot.partner or f"@{known[slot.partner - 1].username}" in told

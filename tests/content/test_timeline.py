@@ -81,16 +81,16 @@ def test_one_post_in_three_is_a_reply_where_somebody_is_there_to_reply_to(people
         if posts >= 150:
             assert sum(t < posts / 2 for t in replies) == pytest.approx(len(replies) / 2, abs=0.05 * posts)
     mean = sum(portions) / len(portions)
-    assert mean == 0 if people == 1 or posts < 3 else 0.14 <= mean <= 0.42
+    assert mean == 0 if people == 1 or posts < 3 else 0.14 <= mean <= 0.34
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_one_post_in_four_is_a_vignette_and_the_first_ones_answer_nobody(people, posts):
-    """Half of the opening are vignettes, a quarter of the rest; no vignette is a reply, and no post of the opening is."""
+def test_one_post_in_three_is_a_vignette_and_the_first_ones_answer_nobody(people, posts):
+    """Half of the opening are vignettes, a third of the rest; no vignette is a reply, and no post of the opening is."""
     for seed, line in worlds_of(people, posts):
         first, vignettes = opening(posts), [t for t in range(posts) if is_vignette(seed, posts, t)]
         assert sum(t < first for t in vignettes) == pytest.approx(first / 2, abs=0.5)
-        assert len([t for t in vignettes if t >= first]) == pytest.approx((posts - first) / 4, abs=1)
+        assert len([t for t in vignettes if t >= first]) == pytest.approx((posts - first) / 3, abs=1)
         assert all(line.replies[t] < 0 for t in {*vignettes, *range(first)})
 
 
@@ -104,12 +104,12 @@ def test_a_reply_follows_its_post_soon(posts, apart):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_time_goes_on_evenly_and_four_posts_at_most_have_the_same(people, posts):
-    """Time begins at 0, never goes back and makes even steps, from burst to burst."""
+def test_time_goes_on_and_four_posts_at_most_have_the_same(people, posts):
+    """Time never goes back, and every burst has that of its first post."""
     for _, line in worlds_of(people, posts):
         bursts = Counter(line.times)
         assert list(line.times) == sorted(line.times)
-        assert list(bursts) == pytest.approx([place * posts / len(bursts) for place in range(len(bursts))])
+        assert all(line.times[time] == time for time in bursts)
         assert max(bursts.values(), default=0) <= 4
 
 
