@@ -1,27 +1,18 @@
-"""What came of a world: the readable summary, and the one JSON object of figures that programs read."""
+"""What came of a world, as the one JSON object of figures that programs read."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text as Line
-
-from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.cli.console import indented, safe_line
+from generia_assets.catalog import ASSETS
 from generia_assets.cli.data_dir import DataDir
-from generia_assets.cli.texts import text_of
 from generia_assets.content.documents import FrozenModel
-from generia_assets.content.text import plural
-from generia_assets.durable.collections import HISTORY, TASKS
+from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.queries.records import completed
 from generia_assets.settings import Settings
-from resources.mongodb.connection import MongoDatabase, MongoDocument
-
-SHOWN = 3
+from resources.mongodb.connection import MongoDatabase
 
 
 class WorldResult(FrozenModel):
@@ -76,62 +67,3 @@ def _pictures(database: MongoDatabase, status: WorldStatus) -> int:
         len(asset.pictures) * database[TASKS].count_documents(completed(status.world_id, status.generation, asset.task_type))
         for asset in made
     )
-
-
-def print_summary(
-    console: Console,
-    database: MongoDatabase,
-    status: WorldStatus,
-    result: WorldResult,
-    *,
-    media: Path | None,
-    gallery: Path | None,
-    bill: str,
-) -> None:
-    """Print it. ``bill`` says in words who was paid, ``media`` and ``gallery`` where pictures and pages are (None: elsewhere)."""
-    world = next(iter(_results(database, status, TaskType.GENERATE_WORLD_DESCRIPTION, 1)), None)
-    console.print()
-    console.print(Line(safe_line(status.name) or status.world_id, "bold cyan"))
-    if world and (short := world["result"].get("description_short")):
-        indented(console, Line(safe_line(short), "italic"), 2)
-    for title, task_type in (("People", TaskType.GENERATE_CHARACTER), ("Posts", TaskType.GENERATE_POST)):
-        found = _results(database, status, task_type, SHOWN)
-        if found:
-            console.print()
-            console.print(Line(title, "bold"))
-        for text in filter(None, (text_of(database, task) for task in found)):
-            indented(console, Line(text.title, "cyan"), 2)
-            indented(console, Line(safe_line(text.body, 280)), 4)
-    console.print()
-    console.print(Line("Figures", "bold"))
-    for figure in _figures(database, status, result, bill):
-        indented(console, Line(figure), 2)
-    if media is not None:
-        indented(console, Line(f"pictures: {media}"), 2)
-    if gallery is not None:
-        indented(console, Line(f"pages, for a browser: {gallery}", "bold"), 2)
-
-
-def _figures(database: MongoDatabase, status: WorldStatus, result: WorldResult, bill: str) -> list[str]:
-    tokens = _tokens(database, status.world_id)
-    first = "" if result.seconds_to_first_post is None else f", the first post after {result.seconds_to_first_post:.1f} s"
-    failed = f", {plural(status.tasks_failed, 'task')} failed" if status.tasks_failed else ""
-    people, posts, pictures = plural(result.characters, "person"), plural(result.posts, "post"), plural(result.images, "picture")
-    texts = f"{plural(result.llm_calls, 'call')} of the language model, {plural(tokens, 'token')}"
-    return [
-        f"{people}, {posts}, {pictures} in {result.seconds:.1f} s{first}{failed}",
-        f"{texts}, and {plural(result.image_calls, 'call')} for pictures: ${result.cost_usd:.4f} {bill}",
-        f"world id: {result.world_id}",
-    ]
-
-
-def _tokens(database: MongoDatabase, world_id: str) -> int:
-    total = {"$sum": {"$add": [{"$ifNull": ["$tokens.prompt", 0]}, {"$ifNull": ["$tokens.output", 0]}]}}
-    rows = list(database[HISTORY].aggregate([{"$match": {"world_id": world_id}}, {"$group": {"_id": None, "tokens": total}}]))
-    return int(rows[0]["tokens"]) if rows else 0
-
-
-def _results(database: MongoDatabase, status: WorldStatus, task_type: TaskType, most: int) -> list[MongoDocument]:
-    in_order = [("result.t", 1), ("key", 1)]  # posts by the world's timeline; the others have no place in it
-    found = database[TASKS].find(completed(status.world_id, status.generation, task_type), {"world_id": 1, "type": 1, "result": 1})
-    return list(found.sort(in_order).limit(most))
