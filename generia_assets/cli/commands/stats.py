@@ -15,6 +15,7 @@ from generia_assets.cli.connections import open_world, settings
 from generia_assets.cli.console import labelled, results, safe_line
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, share
+from resources.gateway.calls import OK
 
 if TYPE_CHECKING:
     from generia_assets.queries.critical_path import CriticalPath, Link
@@ -117,7 +118,7 @@ def _requests(figures: list[RequestFigures]) -> FittedTable:
                 Line(safe_line(one.request_type)),
                 _API_WORDS.get(one.api, one.api),
                 safe_line(one.tier) or "-",
-                Line(safe_line(one.outcome), "" if one.outcome == "ok" else "yellow"),
+                Line(safe_line(one.outcome), "" if one.outcome == OK else "yellow"),
                 str(one.calls),
                 duration(one.p50_ms),
                 duration(one.p95_ms),
