@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -36,13 +36,8 @@ def instance_at(home: Path) -> Iterator[DagsterInstance]:
         yield instance
 
 
-@contextmanager
-def instance_if_known(home: Path | None) -> Iterator[DagsterInstance | None]:
-    if home is None:
-        yield None
-        return
-    with instance_at(home) as instance:
-        yield instance
+def instance_if_known(home: Path | None) -> AbstractContextManager[DagsterInstance | None]:
+    return nullcontext() if home is None else instance_at(home)
 
 
 def last_found(find: Callable[[], FoundT], seconds: float) -> FoundT:

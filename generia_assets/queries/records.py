@@ -192,7 +192,3 @@ def find_requests(database: MongoDatabase, world_id: str, wanted: RequestFilter,
 
 def count_requests(database: MongoDatabase, world_id: str, wanted: RequestFilter) -> int:
     return database[HISTORY].count_documents(wanted.query(world_id))
-
-
-def request_types(database: MongoDatabase, world_id: str) -> list[str]:
-    return sorted(str(value) for value in database[HISTORY].distinct("request_type", {"world_id": world_id}))

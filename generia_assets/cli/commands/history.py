@@ -62,13 +62,14 @@ def history(
     generia history WORLD --type post --json > posts.jsonl
     """
     from generia_assets.cli.rendering.lines import print_request
-    from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
+    from generia_assets.queries.records import RequestFilter, count_requests, find_requests
+    from generia_assets.queries.sections import types_of
 
     wanted = RequestFilter(of_type, api, outcome, failed, task, since, until)
     most, console, shown = limit if json else limit or SHOWN, results(), 0
     with open_world(world) as (database, status):
         world = status.world_id
-        if of_type and of_type not in (there := request_types(database, world)):  # more likely misspelt than absent
+        if of_type and of_type not in (there := types_of(database, world, "history")):  # more likely misspelt than absent
             among = ", ".join(there) or "none"
             raise CommandError(f"--type {of_type[:60]!r}: not among this world's requests; there are {among}", 2)
         for request in find_requests(database, world, wanted, most):

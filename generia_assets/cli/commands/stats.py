@@ -135,7 +135,6 @@ _API_WORDS = {"llm": "model", "image_generation": "pictures", "platform": "platf
 
 
 def _print_path(console: Console, path: CriticalPath) -> None:
-
     last = path.links[-1]
     console.print(Line("The path that decided how long it took", "bold"))
     console.print(
@@ -169,13 +168,8 @@ def _name(link: Link) -> str:
 
 
 def _spent(link: Link) -> str:
-    parts = {
-        "to begin": link.before,
-        "waiting": link.waiting,
-        "model": link.model,
-        "pictures": link.pictures,
-        "platform": link.platform,
-        "rest": link.rest,
-    }
+    from generia_assets.queries.critical_path import PARTS
+
+    parts = {part.replace("before", "to begin"): getattr(link, part) for part in PARTS}
     tries = f"; {link.attempts} attempts" if link.attempts > 1 else ""
     return ", ".join(f"{word} {duration(1000 * seconds)}" for word, seconds in parts.items() if seconds >= 0.001) + tries
