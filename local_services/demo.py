@@ -42,8 +42,7 @@ from local_services.dev import Latency, PlatformOption
 
 if TYPE_CHECKING:
     from generia_assets.cli.data_dir import DataDir
-    from generia_assets.cli.rendering.summary import WorldResult
-    from generia_assets.cli.watching import Snapshot, WatchOptions
+    from generia_assets.cli.watching import Snapshot, WatchOptions, WorldResult
     from generia_assets.durable.orders.order import Order
     from generia_assets.estimates import CallLatency
     from generia_assets.settings import Settings
@@ -151,8 +150,7 @@ class _Demo:
     def make_world(self, prompt: str, options: WatchOptions, *, full_texts: bool) -> WorldResult:
         """Start the services, order the world, show it until it is over, and print the summary."""
         from generia_assets.cli.rendering.displays import display_on
-        from generia_assets.cli.rendering.summary import world_result
-        from generia_assets.cli.watching import WatchOptions, watch_world
+        from generia_assets.cli.watching import WatchOptions, watch_world, world_result
         from generia_assets.durable.status import State
         from local_services.runs import StartCheck, await_end_of_run
         from local_services.services import show_services

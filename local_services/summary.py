@@ -1,6 +1,6 @@
 """What `demo` prints of the world that it made: texts, figures, who was paid, and what has arrived on the platform emulator.
 
-Not here: the object of figures that programs read (generia_assets/cli/rendering/summary.py).
+Not here: the object of figures that programs read (generia_assets/cli/watching.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from rich.text import Text as Line
 
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.cli.console import CommandError, indented, safe_line
-from generia_assets.cli.rendering.summary import WorldResult
 from generia_assets.cli.texts import text_of
+from generia_assets.cli.watching import WorldResult
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import WorldStatus

@@ -155,11 +155,10 @@ class WorldOrchestrator:
         for asset in followers_of(name):
             made: Document | None = None
             if self._run.makes(asset.task_type, document.key):
-                task = task_of(asset.task_type)
                 context = [] if document is self._run.world else [document]
                 after = partial(self._run.selection.follow_ups, asset.name)
                 try:
-                    made = await self._run.execute(after, task, TaskParameters(key=document.key), *context)
+                    made = await self._run.execute(after, task_of(asset.task_type), TaskParameters(key=document.key), *context)
                 except TaskFailedError as error:
                     if not asset.unit.of_item:
                         raise

@@ -256,8 +256,9 @@ class DocumentStore:
         return next((found[one] for one in ids if one in found), None)
 
     def _staged(self, world_id: str, session: ClientSession | None = None) -> list[MongoDocument]:
-        wanted = {"world_id": world_id, "staged": True}
-        return self.retry_on_outage(lambda: list(self.database[POINTERS].find(wanted, session=session)))
+        return self.retry_on_outage(
+            lambda: list(self.database[POINTERS].find({"world_id": world_id, "staged": True}, session=session))
+        )
 
     def retry_on_outage(self, operation: Callable[[], ResultT]) -> ResultT:
         """The result of a repeatable operation, which is retried through an outage."""
