@@ -46,8 +46,7 @@ class NotMaterializedError(LookupError):
 
 @dataclass(frozen=True)
 class DocumentStream(Generic[DocumentT]):
-    """An asset's value as a stream. ``fence``: the fencing token, which grows with every owner of the world; a lower one writes
-    nothing.
+    """An asset's value as a stream. ``fence``: the fencing token, which grows with every owner; a lower one writes nothing.
 
     ``staged``: the present documents stay visible until ``DocumentStore.publish``; a first materialization is visible at once.
     """
@@ -256,9 +255,8 @@ class DocumentStore:
         return next((found[one] for one in ids if one in found), None)
 
     def _staged(self, world_id: str, session: ClientSession | None = None) -> list[MongoDocument]:
-        return self.retry_on_outage(
-            lambda: list(self.database[POINTERS].find({"world_id": world_id, "staged": True}, session=session))
-        )
+        wanted = {"world_id": world_id, "staged": True}
+        return self.retry_on_outage(lambda: list(self.database[POINTERS].find(wanted, session=session)))
 
     def retry_on_outage(self, operation: Callable[[], ResultT]) -> ResultT:
         """The result of a repeatable operation, which is retried through an outage."""
