@@ -10,11 +10,11 @@ import dagster as dg
 
 from generia_assets.assets.checks import CHECKS
 from generia_assets.assets.content import world_content
+from generia_assets.assets.definition import with_source_links
 from generia_assets.assets.external import external_assets
 from generia_assets.assets.generator import generator_resource
 from generia_assets.assets.jobs import JOBS, world_job
 from generia_assets.assets.new_world import build_new_world
-from generia_assets.assets.source_links import with_source_links
 from generia_assets.assets.world import world_description, world_request
 from generia_assets.content.check import require_good_content
 from generia_assets.settings import Settings, settings

@@ -29,8 +29,6 @@ TOKENS_PER_SECOND = 180.0
 IMAGE_S = 0.1
 FLEX_S = 60.0
 """Assumed of a call at flex until some were measured: Google names 1 to 15 minutes."""
-EMULATOR_S = 0.1
-"""An answer of the emulator without latency, while a world is made on two cores."""
 RUN_START_S = 3.0
 """Kafka, the sensor's tick, Dagster's queue, the run's start."""
 RECENT_CALLS = 3_000
@@ -64,12 +62,6 @@ class CallLatency:
             return self
         seconds = {name: self.flex.get(name, FLEX_S) for name in LLM_CALLS}
         return replace(self, seconds=seconds, measured="post" in self.flex, at_flex=True)
-
-
-def emulated_latency(seconds: float) -> CallLatency:
-    """The Gemini emulator takes as long as its option says."""
-    every = dict.fromkeys(LLM_CALLS, seconds + EMULATOR_S)
-    return CallLatency(every, flex=every)
 
 
 def assumed_latency(settings: Settings) -> CallLatency:

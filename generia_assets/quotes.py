@@ -23,16 +23,7 @@ from generia_assets.durable.calls.usage import Usage
 from generia_assets.durable.orders.order import WorldParameters
 from generia_assets.durable.orders.workload import request_of, workload
 from generia_assets.estimates import CallLatency, count_calls, recent_latency
-from generia_assets.queries.learned import (
-    ASSUMED_TOKENS,
-    CERTAIN,
-    CallTokens,
-    Cost,
-    Experience,
-    Interval,
-    finished_worlds,
-    learn,
-)
+from generia_assets.queries.learned import ASSUMED_TOKENS, CERTAIN, CallTokens, Cost, Experience, Interval, finished_worlds, learn
 from generia_assets.settings import Settings
 from resources.gateway.calls import Api
 from resources.gemini import models

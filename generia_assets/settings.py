@@ -22,14 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.explanation import reason_of
 from resources.kafka.settings import KafkaSettings
-from resources.settings import (
-    GatewaySettings,
-    GeminiSettings,
-    ImageSettings,
-    MongoSettings,
-    PlatformSettings,
-    Seconds,
-)
+from resources.settings import GatewaySettings, GeminiSettings, ImageSettings, MongoSettings, PlatformSettings, Seconds
 
 URLS = ("MONGODB_URI", "CELERY_BROKER_URL", "DAGSTER_POSTGRES_URL")
 """Variables whose values may have a password in them: that is masked in messages."""

@@ -17,13 +17,12 @@ from pathlib import Path
 from emulators.lifecycle import LOOPBACK, accepts_connections, free_port
 from generia_assets.cli.connections import is_set, set_dagster_home
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.dagster_link import refuse_second_daemon
 from generia_assets.cli.data_dir import DataDir, RunningGenerator
 from generia_assets.code_server import Watch, command
-from generia_assets.estimates import CallLatency, emulated_latency
 from generia_assets.processes import launch, spawn
 from generia_assets.settings import Settings
 from local_services.mongod import MissingServiceError, find_mongod
+from local_services.runs import refuse_second_daemon
 from local_services.services import Ownership, Probe, Service, ServiceSet, ready_value
 from resources.kafka.address import KafkaAddress
 from resources.mongodb.connection import mongo_address
@@ -65,7 +64,7 @@ class ServiceCatalog:
     def __init__(self, data_dir: DataDir, settings: Settings, choice: ServiceChoice) -> None:
         self._data_dir = data_dir
         self._settings = settings
-        self._latency = choice.latency
+        self.latency = choice.latency
         self._webserver_port = _page_port("--port", choice.webserver_port)
         self._pages_port = _page_port("--pages-port", choice.pages_port)
         self._mongodb_port, self._gemini_port, self._code_server_port = free_port(), free_port(), free_port()
@@ -103,11 +102,6 @@ class ServiceCatalog:
     def real_model(self) -> bool:
         """Whether calls go to a Gemini that is not ours, and may cost money."""
         return is_set(self._settings, "gemini_api_key") or is_set(self._settings, "gemini_base_url")
-
-    @property
-    def latency(self) -> CallLatency | None:
-        """How long calls of the model take, where that is known."""
-        return None if self.real_model else emulated_latency(self._latency)
 
     @property
     def gemini_emulator(self) -> str | None:
@@ -170,7 +164,7 @@ class ServiceCatalog:
             address = self._settings.gemini_base_url or "Google's, with GEMINI_API_KEY: calls cost money"
             return Service(GEMINI, Ownership.YOURS, address=address)
         _require("faker", "the Gemini emulator", "export GEMINI_API_KEY=… for the real API, which costs money")
-        return self._embedded(GEMINI, "emulators.gemini", "--port", self._gemini_port, "--latency", self._latency)
+        return self._embedded(GEMINI, "emulators.gemini", "--port", self._gemini_port, "--latency", self.latency)
 
     def _platform(self, *, any_world: bool) -> Service:
         if self.platform_emulator is None:

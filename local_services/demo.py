@@ -1,7 +1,7 @@
 """``generia demo``: a whole generator from nothing, one world, and an orderly end.
 
-Here: the order of events, and what the emulators are asked for. Not here: the services (catalog.py), and how progress and summary
-look (generia_assets/cli/rendering/).
+Here: the order of events. Not here: the services (catalog.py), the summary (summary.py), and how progress looks
+(generia_assets/cli/rendering/).
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from generia_assets.catalog import ASSETS
+from generia_assets.catalog import LLM_CALLS
 from generia_assets.cli.connections import database_at
-from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_block, safe_line, short_path
-from generia_assets.cli.options import Images, Json, Latency, Log, PlatformOption, Texts, flag
+from generia_assets.cli.console import command_name, remarks, results, safe_line, short_path
+from generia_assets.cli.options import Images, Json, Log, Texts, flag
 from generia_assets.cli.order import (
     DEFAULT_POSTS,
     DEFAULT_PROMPT,
@@ -38,24 +38,21 @@ from generia_assets.cli.order import (
 )
 from generia_assets.content.documents import Quality
 from generia_assets.content.text import plural
+from local_services.dev import Latency, PlatformOption
 
 if TYPE_CHECKING:
     from generia_assets.cli.data_dir import DataDir
-    from generia_assets.cli.rendering.summary import WorldResult
-    from generia_assets.cli.watching import Snapshot, WatchOptions
+    from generia_assets.cli.watching import Snapshot, WatchOptions, WorldResult
     from generia_assets.durable.orders.order import Order
+    from generia_assets.estimates import CallLatency
     from generia_assets.settings import Settings
     from local_services.catalog import ServiceCatalog
     from resources.mongodb.connection import MongoDatabase
 
-Keep = Annotated[bool, flag("--keep", "Leave everything running afterwards, to look around, until Ctrl-C.")]
+ANSWER_S = 0.1
+"""An answer of the Gemini emulator without latency, while a world is made on two cores."""
 
-END_OF_RUN_S = 15.0
-FIRST_LOOK_S, LOOK_S = 10.0, 5.0
-"""When Dagster is asked about a world whose run has not begun (that imports Dagster: a second), and how often then."""
-EMULATOR_S = 10.0
-LAST_EVENT_S = 0.2
-"""Between the release of a world's lease by its run and Dagster's record of the run's success."""
+Keep = Annotated[bool, flag("--keep", "Leave everything running afterwards, to look around, until Ctrl-C.")]
 
 
 def demo(
@@ -153,10 +150,11 @@ class _Demo:
     def make_world(self, prompt: str, options: WatchOptions, *, full_texts: bool) -> WorldResult:
         """Start the services, order the world, show it until it is over, and print the summary."""
         from generia_assets.cli.rendering.displays import display_on
-        from generia_assets.cli.rendering.summary import print_summary, world_result
-        from generia_assets.cli.watching import WatchOptions, watch_world
+        from generia_assets.cli.watching import WatchOptions, watch_world, world_result
         from generia_assets.durable.status import State
+        from local_services.runs import StartCheck, await_end_of_run
         from local_services.services import show_services
+        from local_services.summary import add_world, describe_arrived, print_summary
         from resources.kafka.producer import EventProducer
 
         catalog, data_dir = self.catalog, self._data_dir
@@ -171,13 +169,14 @@ class _Demo:
                 sent = datetime.now(UTC)
                 hand_over(self._order, producer, self._settings.kafka_tasks_topic)
                 display.begin("ordered", prompt)
-                start = _StartCheck(database, catalog, self._world_id)
+                latency = None if catalog.real_model else emulated_latency(catalog.latency)
+                start = StartCheck(database, catalog, self._world_id)
 
                 def show(snapshot: Snapshot) -> None:
                     display.show(snapshot)
                     start.check()
 
-                options = WatchOptions(options.log, options.images, latency=catalog.latency)
+                options = WatchOptions(options.log, options.images, latency=latency)
                 status = watch_world(database, self._world_id, self._settings, options, show, data_dir=data_dir.root)
             gallery = self._gallery(database) if status.status is State.COMPLETED else None
             result = world_result(database, status, sent, gallery=None if gallery is None else str(gallery))
@@ -196,7 +195,7 @@ class _Demo:
             else:
                 reason = safe_line(status.message) or "no reason was recorded"
                 remarks().print(f"World {self._world_id} {status.status.value}: {reason}\nLogs: {short_path(data_dir.logs)}")
-            _await_end_of_run(database, self._world_id)
+            await_end_of_run(database, self._world_id)
         return result
 
     def keep(self) -> None:
@@ -228,6 +227,8 @@ class _Demo:
             return None
 
     def _bill(self) -> str:
+        from local_services.summary import recorded_answers
+
         if self.catalog.gemini_emulator is None:
             return "(Gemini's bill)"
         if recorded := recorded_answers(self.catalog.gemini_emulator):
@@ -235,79 +236,9 @@ class _Demo:
         return "(at Gemini's prices; the emulator bills nothing)"
 
 
-class _StartCheck:
-    """Checks that all services run, and that the world's run does not fail before it can begin: nothing else would report that."""
+def emulated_latency(seconds: float) -> CallLatency:
+    """The Gemini emulator takes as long as its option says."""
+    from generia_assets.estimates import CallLatency
 
-    def __init__(self, database: MongoDatabase, catalog: ServiceCatalog, world_id: str) -> None:
-        self._database = database
-        self._catalog = catalog
-        self._world_id = world_id
-        self._next_look = time.monotonic() + FIRST_LOOK_S
-        self._failure: str | None = None
-        self._begun = False
-
-    def check(self) -> None:
-        """Raise ``ChildFailedError`` for a service that ended, ``CommandError`` for a run that failed and is not repeated."""
-        from generia_assets.cli.dagster_link import WorldRuns, instance_at
-        from generia_assets.queries.worlds import world_status
-
-        self._catalog.services.check()
-        if self._begun or time.monotonic() < self._next_look:
-            return
-        self._next_look = time.monotonic() + LOOK_S
-        status = world_status(self._database, self._world_id)
-        self._begun = status is not None and status.owner.epoch > 0
-        if self._begun:
-            return
-        with instance_at(self._catalog.dagster_home) as instance:
-            before, self._failure = self._failure, WorldRuns(instance, self._world_id).failure()
-        if self._failure is not None and before is not None:  # Dagster has had the time to repeat it
-            raise CommandError(f"World {self._world_id} cannot be made, its run failed: {safe_block(self._failure)}")
-
-
-def _await_end_of_run(database: MongoDatabase, world_id: str) -> None:
-    """Wait until the run has released its world: it still checks what it made, and Dagster would repeat a run cut off in that."""
-    from generia_assets.queries.worlds import world_status
-
-    deadline = time.monotonic() + END_OF_RUN_S
-    while time.monotonic() < deadline:
-        status = world_status(database, world_id)
-        if status is None or status.owner.run_id is None:
-            break
-        time.sleep(0.05)
-    time.sleep(LAST_EVENT_S)
-
-
-def recorded_answers(gemini: str) -> int:
-    """How many answers of the Gemini emulator at this URL were recorded ones; 0 where it does not say."""
-    with suppress(CommandError):  # no world fails for want of this number
-        return int(_call("GET", f"{gemini}/emulator/stats").get("recorded", 0))
-    return 0
-
-
-def add_world(platform: str, world_id: str) -> None:
-    """The platform emulator at this URL has this world from here on, as a platform that orders it has. Raises ``CommandError``."""
-    _call("POST", f"{platform}/worlds", {"id": world_id})
-
-
-def describe_arrived(platform: str, database: MongoDatabase, world_id: str) -> str:
-    """What has arrived on the platform emulator, and whether its feed has the world's order. Raises ``CommandError``."""
-    there = _call("GET", f"{platform}/emulator/worlds/{world_id}")
-    images = database[ASSETS["post_images"].collection].find({"world_id": world_id}, {"t": 1, "post_id": 1}).sort("t")
-    feed = [post["id"] for post in there["posts"]]
-    order = "in the world's order" if feed == [image["post_id"] for image in images] else "NOT in the world's order"
-    characters, pictures = plural(len(there["characters"]), "character"), plural(len(there["media"]), "picture")
-    return f"on the platform (an emulator, gone when this ends): {characters}, {pictures}, {plural(len(feed), 'post')} {order}"
-
-
-def _call(method: str, url: str, body: object = None) -> Any:  # noqa: ANN401  as JSON
-    import requests
-
-    with requests.Session() as session:
-        session.trust_env = False  # no proxy stands before an emulator
-        try:
-            answer = session.request(method, url, json=body, timeout=EMULATOR_S)
-            answer.raise_for_status()
-            return answer.json()
-        except requests.RequestException as error:
-            raise CommandError(f"the emulator does not answer as it should: {error}") from error
+    every = dict.fromkeys(LLM_CALLS, seconds + ANSWER_S)
+    return CallLatency(every, flex=every)

@@ -5,15 +5,40 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 
 from generia_assets.cli.console import command_name, results
-from generia_assets.cli.options import Latency, PlatformOption, option, whole
+from generia_assets.cli.options import choice, option, whole
 
 if TYPE_CHECKING:
     from local_services.catalog import ServiceCatalog
     from resources.kafka.address import KafkaAddress
 
+LONGEST_LATENCY_S = 60.0
+
+
+def _seconds(given: str | float) -> float:
+    """A parser of seconds between 0 and ``LONGEST_LATENCY_S``; its message names what was given and what is allowed."""
+    try:
+        number = float(given)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= LONGEST_LATENCY_S:
+        raise typer.BadParameter(f"{str(given)[:60]!r} is not a number of seconds from 0 to {LONGEST_LATENCY_S:g}.")
+    return number
+
+
+Latency = Annotated[float, option("--latency", "SECONDS", "Seconds the Gemini emulator takes for an answer, 0 to 60.", _seconds)]
+PlatformOption = Annotated[
+    str | None,
+    option(
+        "--platform",
+        "local|grpc",
+        "grpc: through the platform's services; an emulator of them is started if no address is set. Without it as PLATFORM says.",
+        choice(("local", "grpc")),
+    ),
+]
 Port = Annotated[int, option("--port", "NUMBER", "Port of Dagster's pages on this machine; 0: a free one.", whole(0, 65_535))]
 PagesPort = Annotated[
     int, option("--pages-port", "NUMBER", "Port of the worlds' pages on this machine; 0: a free one.", whole(0, 65_535))

@@ -187,8 +187,7 @@ class ImageSettings(_Settings):
         "class of yours, such as docs/image_provider.py (docs/operating.md#pictures)",
     )
     image_model: Annotated[str, AfterValidator(_image_model)] = Field(
-        "gemini-3.1-flash-lite-image",
-        description="model of IMAGE_PROVIDER=gemini, a profile of resources/gemini/image_models.yaml",
+        "gemini-3.1-flash-lite-image", description="model of IMAGE_PROVIDER=gemini, a profile of resources/gemini/image_models.yaml"
     )
     image_stub_latency_seconds: float = Field(0.0, ge=0, description="time that the stub takes for a picture")
     image_stub_cost_usd: float = Field(0.0, ge=0, description="price of a picture of the stub, US dollars")

@@ -130,8 +130,7 @@ def platform_health(database: MongoDatabase, settings: Settings, now: datetime, 
 def _services(settings: Settings) -> dict[str, str | CallError]:
     from resources.platform.grpc_platform import check_services  # with gRPC, which only this platform needs
 
-    quick = settings.model_copy(update={"platform_timeout_seconds": min(CHECK_SECONDS, settings.platform_timeout_seconds)})
     try:
-        return asyncio.run(check_services(quick))
+        return asyncio.run(check_services(settings, seconds=CHECK_SECONDS))
     except CallError as error:
         return {"platform": error}

@@ -76,10 +76,7 @@ def for_this_log(cursor: Cursor, log: TopicLog) -> tuple[Cursor, list[str]]:
     Comparing offsets alone would not do: a new topic that is already longer than the old one would lose its beginning.
     """
     current = Cursor(topic=log.topic, cluster_id=log.cluster_id or cursor.cluster_id, topic_id=log.topic_id or cursor.topic_id)
-    for what, then, now in (
-        ("cluster", cursor.cluster_id, current.cluster_id),
-        ("topic", cursor.topic_id, current.topic_id),
-    ):
+    for what, then, now in (("cluster", cursor.cluster_id, current.cluster_id), ("topic", cursor.topic_id, current.topic_id)):
         if then and then != now:
             note = f"{what} of {log.topic} was made anew (id {then}, now {now}): starting at the earliest message"
             return current.moved({partition: bounds.earliest for partition, bounds in log.bounds.items()}), [note]

@@ -69,11 +69,7 @@ def run_request(order: Order, priority: int = 0) -> dg.RunRequest:
         run_key=order.task_id,
         partition_key=order.world_id,
         asset_selection=[dg.AssetKey(name) for name in made] or None,
-        tags={
-            TASK_TAG: order.task_id,
-            **run_tags.of_origin(run_tags.Origin.KAFKA),
-            **run_tags.of_priority(priority),
-        },
+        tags={TASK_TAG: order.task_id, **run_tags.of_origin(run_tags.Origin.KAFKA), **run_tags.of_priority(priority)},
     )
 
 

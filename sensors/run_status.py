@@ -26,7 +26,7 @@ from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
 from generia_assets.durable.leases.brake import engaged_since, mark_held_stopped
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION
-from generia_assets.durable.status import OURS, State, SuspendReason, WorldStatus, statuses, unowned
+from generia_assets.durable.status import OURS, UNFINISHED, State, SuspendReason, WorldStatus, statuses, unowned
 from generia_assets.durable.tasks.control import mark_stopped
 from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
@@ -172,19 +172,14 @@ def abandoned(
         **OURS,
         "_id": {"$nin": list(on_their_way)},
         "$or": [
-            {
-                "status": State.IN_PROGRESS.value,
-                "parked": None,
-                "updated_at": {"$lt": silent},
-                "$or": unowned(silent),
-            },
+            {"status": State.IN_PROGRESS.value, "parked": None, "updated_at": {"$lt": silent}, "$or": unowned(silent)},
             {
                 **({"priority": {"$gt": 0}} if queue_is_full else {}),
                 "status": State.PENDING.value,
                 "parked": None,
                 "$or": [{"updated_at": {"$lt": now - timedelta(seconds=ORDER_GRACE_SECONDS)}}, {"deferred": True}],
             },
-            {"status": {"$in": [State.PENDING.value, State.IN_PROGRESS.value]}, "parked.kind": SuspendReason.RESUMED.value},
+            {"status": UNFINISHED, "parked.kind": SuspendReason.RESUMED.value},
             {
                 "status": State.IN_PROGRESS.value,
                 "parked.kind": SuspendReason.OUTAGE.value,

@@ -109,10 +109,7 @@ def _output(
     if generation.keys:
         documents = merged_with_present(store, world_id, asset, documents)
     counted = store.retry_on_outage(
-        lambda: {
-            **figures(database, world_id, generation.id, asset),
-            **banned_terms_in(database, world_id, generation.id, asset),
-        }
+        lambda: {**figures(database, world_id, generation.id, asset), **banned_terms_in(database, world_id, generation.id, asset)}
     )
     stream = DocumentStream(documents, fence=worker.acquired.commits.token.epoch, staged=True)
     return dg.Output(stream, output_name=name, metadata={**results_of(world_id, world_name, first, media), **counted})

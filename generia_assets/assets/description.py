@@ -35,6 +35,7 @@ from generia_assets.content.documents import (
 from generia_assets.content.text import cut, one_line, plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
+from generia_assets.queries.records import completed
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
 from resources.pictures import PictureError, picture
@@ -95,7 +96,7 @@ def banned_terms_in(database: MongoDatabase, world_id: str, generation: str, ass
     """``banned_terms`` of an asset whose tasks' results count them (``worn``); empty for the others."""
     if not asset.counts_banned_terms:
         return {}
-    match = {"world_id": world_id, "generation": generation, "type": asset.task_name, "status": State.COMPLETED.value}
+    match = completed(world_id, generation, asset.task_type)
     group = {"_id": "$result.worn", "count": {"$sum": 1}}
     rows = database[TASKS].aggregate([{"$match": match}, {"$unwind": "$result.worn"}, {"$group": group}])
     return banned_terms({row["_id"]: row["count"] for row in rows})

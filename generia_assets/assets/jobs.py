@@ -15,8 +15,10 @@ import dagster as dg
 from pydantic import Field
 
 from generia_assets.catalog import ASSETS, CONTENT, with_downstream
+from generia_assets.content.documents import Quality
 from generia_assets.dagster_internals import UnresolvedAssetJobDefinition
 from generia_assets.durable.orders.order import WorldParameters, parse_world
+from resources.gemini.tiers import ServiceTier
 
 NEW_WORLD = "new_world"
 RERUN_PART = "rerun_world_part"
@@ -34,22 +36,9 @@ _FORM = "The form: ▾ beside *Materialize all…*, *Open launchpad*"
 """Only the launchpad opens with the form that is given here; the dialog of *Materialize all…* has none."""
 
 
-class QualityOption(Enum):
-    """How much is spent on a world, by the names the form shows."""
-
-    standard = "standard"
-    high = "high"
-
-
-class TierOption(Enum):
-    """The service tier of a world, by the names the form shows."""
-
-    standard = "standard"
-    flex = "flex"
-    priority = "priority"
-    economy = "economy"
-
-
+# Forms show the names of members.
+QualityOption = Enum("QualityOption", {one.value: one.value for one in Quality})  # type: ignore[misc]  # of the order
+TierOption = Enum("TierOption", {one.value: one.value for one in ServiceTier})  # type: ignore[misc]  # of the order
 PartOption = Enum("PartOption", {name: name for name in CONTENT})  # type: ignore[misc]  # of the catalogue
 """What of a world's content can be made again as a whole: an asset, by its name."""
 
@@ -66,7 +55,7 @@ class WorldRequestConfig(dg.Config):
     users: int = Field(10, description="How many people: at least 1, at most MAX_USERS (100,000). Exactly so many are made.")
     posts: int = Field(30, description="How many posts: 0 or more, at most MAX_POSTS (1,000,000). Exactly so many are made.")
     quality: QualityOption = Field(
-        QualityOption.standard,
+        QualityOption("standard"),
         description="standard; or high: every portrait's and post's image prompt is refined by a call of its own, nearly twice the "
         "LLM calls and about 1.4 times the price (generia quote --quality high).",
     )

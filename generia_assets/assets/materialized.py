@@ -22,7 +22,7 @@ from generia_assets.content.keys import character_key
 from generia_assets.content.storyline import MADE_EARLIER
 from generia_assets.durable.collections import PUBLICATIONS, TASKS
 from generia_assets.durable.orders.order import OrderError
-from generia_assets.durable.status import State
+from generia_assets.queries.records import completed
 from resources.mongodb.connection import MongoDatabase, MongoDocument, retried_on_outage
 from resources.mongodb.document_store import DocumentStore, NotMaterializedError
 from resources.mongodb.stored import readable, refuse
@@ -110,12 +110,7 @@ def task_results(
 
     Raises ``UnreadableRecordError`` for a record that cannot be read.
     """
-    query: MongoDocument = {
-        "world_id": world_id,
-        "generation": generation,
-        "type": asset.task_name,
-        "status": State.COMPLETED.value,
-    }
+    query = completed(world_id, generation, asset.task_type)
     last, more = "", True
     while more:
         page = retried_on_outage(patience_seconds)(_page, database, {**query, "key": {"$gt": last}})

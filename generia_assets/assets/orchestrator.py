@@ -155,11 +155,10 @@ class WorldOrchestrator:
         for asset in followers_of(name):
             made: Document | None = None
             if self._run.makes(asset.task_type, document.key):
-                task = task_of(asset.task_type)
                 context = [] if document is self._run.world else [document]
-                after = partial(self._follow_ups, asset.name)
+                after = partial(self._run.selection.follow_ups, asset.name)
                 try:
-                    made = await self._run.execute(after, task, TaskParameters(key=document.key), *context)
+                    made = await self._run.execute(after, task_of(asset.task_type), TaskParameters(key=document.key), *context)
                 except TaskFailedError as error:
                     if not asset.unit.of_item:
                         raise
@@ -229,7 +228,7 @@ class WorldOrchestrator:
         earlier = heard_before(self._run.request.seed, people, posts, t, former)
         heard = [await self._people.idea(other) for other in earlier]
         return await self._run.execute(
-            self._after_post,
+            partial(self._run.selection.follow_ups, "posts", also=[TaskType.GENERATE_POST_IMAGE]),
             generate_post,
             TaskParameters(key=key),
             person.character,
@@ -264,7 +263,7 @@ class WorldOrchestrator:
         def after(made: PostImage) -> Iterable[TaskSpec | LiveEvent]:
             self._order.settle(t)  # the post is published: the next one need not wait until that is recorded
             yield post_published(person.character, post, made, person.avatar_url)
-            yield from self._run.selection.follow_ups("post_images", [made.key])
+            yield from self._run.selection.follow_ups("post_images", made)
 
         parameters, made = TaskParameters(key=post.key), None
         try:
@@ -291,18 +290,11 @@ class WorldOrchestrator:
 
     def _makes_of(self, t: int) -> bool:
         """Whether this run makes anything of the post at this place, its idea included."""
-        key = self._key(t)
-        if self._run.selection.makes_idea(key):
-            return True
-        posts = ("post_briefs", "posts", "post_images")
-        return any(self._run.makes(ASSETS[name].task_type, key) or self._run.selection.follows(name, key) for name in posts)
+        key, selection = self._key(t), self._run.selection
+        assets = [ASSETS[name] for name in ("post_briefs", "posts", "post_images")]
+        return selection.makes_idea(key) or any(
+            selection.makes(one.task_type, key) or selection.follows(one.name, key) for one in assets
+        )
 
     def _key(self, t: int) -> str:
         return post_key(character_key(self._run.line.people[t]), self._run.line.orders[t])
-
-    def _follow_ups(self, name: str, made: Document) -> Iterable[TaskSpec]:
-        return self._run.selection.follow_ups(name, [made.key])
-
-    def _after_post(self, made: Post) -> Iterable[TaskSpec]:
-        yield from self._run.selection.tasks(TaskType.GENERATE_POST_IMAGE, [made.key])
-        yield from self._run.selection.follow_ups("posts", [made.key])

@@ -284,17 +284,15 @@ class CharacterPool:
         return ideas
 
     def _after_briefs(self, made: CharacterBriefs) -> Iterable[TaskSpec]:
-        yield from self._run.selection.tasks(TaskType.GENERATE_CHARACTER, [brief.key for brief in made.briefs])
-        yield from self._run.selection.follow_ups("character_briefs", [brief.key for brief in made.briefs])
+        return self._run.selection.follow_ups("character_briefs", *made.briefs, also=[TaskType.GENERATE_CHARACTER])
 
     def _after_character(self, made: Character) -> Iterable[TaskSpec | LiveEvent]:
         yield character_created(made)
-        yield from self._run.selection.follow_ups("characters", [made.key])
+        yield from self._run.selection.follow_ups("characters", made)
         if self._run.makes(TaskType.GENERATE_POST_BATCH, made.key):
             for first in range(0, made.posts_count, BATCH):
                 key, count = post_batch_key(made.key, first), min(BATCH, made.posts_count - first)
                 yield TaskSpec(TaskType.GENERATE_POST_BATCH, BatchParameters(key=key, first=first, count=count))
 
     def _after_ideas(self, made: PostBriefs) -> Iterable[TaskSpec]:
-        yield from self._run.selection.tasks(TaskType.GENERATE_POST, [brief.key for brief in made.briefs])
-        yield from self._run.selection.follow_ups("post_briefs", [brief.key for brief in made.briefs])
+        return self._run.selection.follow_ups("post_briefs", *made.briefs, also=[TaskType.GENERATE_POST])

@@ -8,6 +8,7 @@ Here: reading a run's selection, form and tags. Values that do not fit the world
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 from pydantic import BaseModel
@@ -50,23 +51,9 @@ class _Form(BaseModel):
     keys: tuple[str, ...] | None = None
 
 
-class _Step(BaseModel):
-    config: _Form = _Form()
-
-
-class _Steps(BaseModel):
-    world_content: _Step = _Step()
-
-
-class _RunConfig(BaseModel):
-    """The part of a run's configuration that concerns all of its steps."""
-
-    ops: _Steps = _Steps()
-
-
-def form_of(run_config: Mapping[str, object]) -> _Form:
+def form_of(run_config: Mapping[str, Any]) -> _Form:
     """The launch form's fields about content; without a form all are None."""
-    return _RunConfig.model_validate(run_config).ops.world_content.config
+    return _Form.model_validate(run_config.get("ops", {}).get("world_content", {}).get("config", {}))
 
 
 def selected_assets(context: dg.AssetExecutionContext) -> list[str]:

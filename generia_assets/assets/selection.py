@@ -19,6 +19,7 @@ from generia_assets.content.documents import (
     Acquaintance,
     Character,
     CharacterBrief,
+    Document,
     Post,
     PostBrief,
     WorldDescription,
@@ -62,13 +63,10 @@ class Selection:
     def makes_idea(self, post: str) -> bool:
         return self.makes(TaskType.GENERATE_POST_BATCH, post if self.extension is not None else author_of(post))
 
-    def tasks(self, task_type: TaskType, keys: Iterable[str]) -> list[TaskSpec]:
-        """The tasks of this type among these items that this run makes."""
-        return [TaskSpec(task_type, TaskParameters(key=key)) for key in keys if self.makes(task_type, key)]
-
-    def follow_ups(self, name: str, keys: Iterable[str]) -> list[TaskSpec]:
-        """The selected tasks that follow these documents of an asset (``AssetSpec.per``)."""
-        return [spec for asset in followers_of(name) for spec in self.tasks(asset.task_type, keys)]
+    def follow_ups(self, name: str, *made: Document, also: Sequence[TaskType] = ()) -> list[TaskSpec]:
+        """The selected tasks that follow these documents of an asset: of the types ``also``, and by ``AssetSpec.per``."""
+        types = (*also, *(asset.task_type for asset in followers_of(name)))
+        return [TaskSpec(one, TaskParameters(key=each.key)) for one in types for each in made if self.makes(one, each.key)]
 
     def follows(self, name: str, key: str) -> bool:
         """Whether a selected task follows this document, directly or not."""

@@ -115,11 +115,7 @@ def quick_database(mongodb_uri: str, settings: Settings) -> Iterator[MongoDataba
 
     milliseconds = int(QUICK_S * 1000)
     with MongoClient[MongoDocument](
-        mongodb_uri,
-        serverSelectionTimeoutMS=milliseconds,
-        connectTimeoutMS=milliseconds,
-        timeoutMS=milliseconds,
-        tz_aware=True,
+        mongodb_uri, serverSelectionTimeoutMS=milliseconds, connectTimeoutMS=milliseconds, timeoutMS=milliseconds, tz_aware=True
     ) as client:
         yield client[settings.mongodb_database]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -36,28 +36,8 @@ def instance_at(home: Path) -> Iterator[DagsterInstance]:
         yield instance
 
 
-@contextmanager
-def instance_if_known(home: Path | None) -> Iterator[DagsterInstance | None]:
-    if home is None:
-        yield None
-        return
-    with instance_at(home) as instance:
-        yield instance
-
-
-def refuse_second_daemon(home: Path) -> None:
-    """Raise ``CommandError`` if a daemon is alive on this instance: two would order every world twice."""
-    if not any(home.glob("*")):
-        return  # a new one: no daemon can be there
-    from generia_assets.dagster_internals import has_daemon
-
-    with instance_at(home) as instance:
-        alive = has_daemon(instance)
-    if alive:
-        raise CommandError(
-            f"DAGSTER_HOME={home}: a Dagster daemon is at work there (or was, less than a minute ago). Order from that generator "
-            "with `generia send`, or unset DAGSTER_HOME, or wait a minute after ending it"
-        )
+def instance_if_known(home: Path | None) -> AbstractContextManager[DagsterInstance | None]:
+    return nullcontext() if home is None else instance_at(home)
 
 
 def last_found(find: Callable[[], FoundT], seconds: float) -> FoundT:
@@ -120,20 +100,6 @@ class WorldRuns:
 
     def give_up(self) -> None:
         mark_cancelled(self._instance, [run.run_id for run in self.active()])
-
-    def failure(self) -> str | None:
-        """Why the world's newest run failed; None while one is active, or has not failed."""
-        from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
-
-        newest = self._instance.get_runs(RunsFilter(tags={WORLD_TAG: self._world_id}), limit=1)
-        if not newest or newest[0].status is not DagsterRunStatus.FAILURE:
-            return None
-        of_type = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
-        for entry in self._instance.all_logs(newest[0].run_id, of_type=of_type):
-            error = getattr(entry.get_dagster_event().event_specific_data, "error", None)
-            if error is not None:
-                return str((error.cause or error).message).strip()
-        return "no reason was recorded"
 
     def knows(self, run_id: str | None) -> bool:
         """Whether this is the instance that the run belongs to, over or not."""

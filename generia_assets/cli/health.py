@@ -187,9 +187,8 @@ def platform_found(settings: Settings, _where: Addresses) -> Iterator[HealthFind
         return
     from resources.platform.grpc_platform import check_services  # with gRPC, for which other commands do not wait
 
-    quick = settings.model_copy(update={"platform_timeout_seconds": min(TIMEOUT_S, settings.platform_timeout_seconds)})
     try:
-        answers = asyncio.run(check_services(quick))
+        answers = asyncio.run(check_services(settings, seconds=TIMEOUT_S))
     except FatalCallError as error:
         yield wrong("platform", str(error), "correct what it names")
         return

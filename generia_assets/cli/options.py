@@ -25,7 +25,6 @@ LARGEST = 10**9
 """Of a whole number without a limit of its own: what is larger is a slip of the hand, and too much for a database."""
 AGO = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*(s|min|m|h|d)")
 UNITS = {"s": 1, "min": 60, "m": 60, "h": 3_600, "d": 86_400}
-LONGEST_LATENCY_S = 60.0
 
 
 def option(
@@ -68,24 +67,12 @@ def task_id(given: str) -> str:
         raise typer.BadParameter(f"{given[:60]!r} is no task's id, a UUID such as `generia rerun` prints.") from None
 
 
-def _number(given: str | float) -> float:
-    try:
-        return float(given)
-    except ValueError:
-        return nan
-
-
-def seconds(given: str | float) -> float:
-    """A parser of seconds between 0 and ``LONGEST_LATENCY_S``; its message names what was given and what is allowed."""
-    number = _number(given)
-    if not 0 <= number <= LONGEST_LATENCY_S:
-        raise typer.BadParameter(f"{str(given)[:60]!r} is not a number of seconds from 0 to {LONGEST_LATENCY_S:g}.")
-    return number
-
-
 def dollars(given: str | float) -> float:
     """A parser of US dollars above 0; its message names what was given and what is allowed."""
-    number = _number(given)
+    try:
+        number = float(given)
+    except ValueError:
+        number = nan
     if not 0 < number < inf:
         raise typer.BadParameter(f"{str(given)[:60]!r} is not an amount in US dollars above 0.")
     return number
@@ -117,16 +104,6 @@ def moment(given: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-Latency = Annotated[float, option("--latency", "SECONDS", "Seconds the Gemini emulator takes for an answer, 0 to 60.", seconds)]
-PlatformOption = Annotated[
-    str | None,
-    option(
-        "--platform",
-        "local|grpc",
-        "grpc: through the platform's services; an emulator of them is started if no address is set. Without it as PLATFORM says.",
-        choice(("local", "grpc")),
-    ),
-]
 Json = Annotated[bool, flag("--json", "One JSON object on standard output, everything else on standard error.")]
 JsonLines = Annotated[bool, flag("--json", "One JSON object a line on standard output.")]
 

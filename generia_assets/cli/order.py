@@ -78,19 +78,8 @@ _OPTIONS = {"user_prompt": "prompt", "users_count": "users", "posts_count": "pos
 """Of fields that are called otherwise."""
 
 
-def world_parameters(
-    settings: Settings,
-    *,
-    users: int,
-    posts: int,
-    prompt: str,
-    quality: Quality = Quality.STANDARD,
-    max_cost_usd: float | None = None,
-    service_tier: ServiceTier | None = None,
-    seed: int | None = None,
-    priority: int = 0,
-) -> WorldParameters:
-    """The parameters that these options make.
+def world_parameters(settings: Settings, *, users: int, posts: int, prompt: str, **others: object) -> WorldParameters:
+    """The parameters that these options make. ``others`` are called as in the order.
 
     Raises ``CommandError`` (exit status 2), which names the option, for what the generator would refuse.
     """
@@ -101,16 +90,7 @@ def world_parameters(
         if value > limit:
             raise CommandError(f"{name} {value}: at most {limit} ({setting})", 2)
     try:
-        return WorldParameters(
-            user_prompt=prompt,
-            users_count=users,
-            posts_count=posts,
-            quality=quality,
-            max_cost_usd=max_cost_usd,
-            service_tier=service_tier,
-            seed=seed,
-            priority=priority,
-        )
+        return WorldParameters.model_validate({"user_prompt": prompt, "users_count": users, "posts_count": posts, **others})
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]
         field = str(problem["loc"][0])

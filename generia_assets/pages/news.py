@@ -19,8 +19,8 @@ from generia_assets.durable.status import WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.render import WorldPages
 from generia_assets.queries.asset_views import AssetViews
-from generia_assets.queries.feed import Excerpt, FeedPost, quotes, replies
-from generia_assets.queries.people import PersonCard, keys_by_username
+from generia_assets.queries.feed import FeedPost, PostContext
+from generia_assets.queries.people import PersonCard
 from generia_assets.queries.records import read_events
 from generia_assets.queries.worlds import over, view_of, world
 from resources.mongodb.connection import MongoDatabase, MongoDocument
@@ -48,11 +48,13 @@ def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: S
     pages = WorldPages(view_of(views, status), ServedLinks(status.world_id), views.unreadable)
     places = {name: pages.fragment(name) for name in ("masthead", "progress", "side")}
     events = [(one.seq, _event(one.event)) for one in read_events(records)]
-    beside = _Beside.of(views, [event for _, event in events if isinstance(event, PostPublished)])
+    posts = [event for _, event in events if isinstance(event, PostPublished)]
+    replied = sorted({post.in_reply_to for post in posts if post.in_reply_to})
+    context = PostContext.of(views, posts, replied=replied)
     unpainted: dict[str, PersonCard] = {}
-    messages = [_message_about(number, event, pages, beside, unpainted) for number, event in events]
-    for key in beside.replied:
-        html = pages.fragment("replied", key=key, replies=beside.replies.get(key, ()))
+    messages = [_message_about(number, event, pages, context, unpainted) for number, event in events]
+    for key in replied:
+        html = pages.fragment("replied", key=key, replies=context.replies.get(key, ()))
         messages.append(as_message("replied", {"key": key, "html": html}))
     last = max([after, *(record["seq"] for record in records)])
     return News(over(status), last, tuple(messages), places, pages.title, unpainted)
@@ -84,32 +86,8 @@ def _event(body: MongoDocument) -> AnyEvent | None:
         return None
 
 
-@dataclass(frozen=True)
-class _Beside:
-    """The context of the posts of some events: linkable people by username, and by key the post they reply to and the replies.
-
-    ``replied``: the keys of the posts that these reply to.
-    """
-
-    keys: Mapping[str, str]
-    quotes: Mapping[str, Excerpt]
-    replies: Mapping[str, tuple[Excerpt, ...]]
-    replied: Sequence[str]
-
-    @classmethod
-    def of(cls, views: AssetViews, posts: Sequence[PostPublished]) -> _Beside:
-        asked = {post.key: (post.in_reply_to, post.quote) for post in posts if post.in_reply_to}
-        replied = sorted({key for key, _ in asked.values()})
-        return cls(
-            keys_by_username(views, {name for post in posts for name in post.mentions}),
-            quotes(views, asked),
-            replies(views, [*(post.key for post in posts), *replied]),
-            replied,
-        )
-
-
 def _message_about(
-    number: int, event: AnyEvent | None, pages: WorldPages, beside: _Beside, unpainted: dict[str, PersonCard]
+    number: int, event: AnyEvent | None, pages: WorldPages, context: PostContext, unpainted: dict[str, PersonCard]
 ) -> bytes:
     """The message about an event; without content if a page shows nothing of it.
 
@@ -117,48 +95,24 @@ def _message_about(
     """
     match event:
         case CharacterCreated():
-            person = _person(event.key, event, bio=event.bio)
+            person = _person(event.key, event)
             unpainted[event.key] = person
             return as_message("person", {"key": event.key, "html": pages.fragment("chip", person=person)}, number=number)
         case PostPublished():
             author = _person(event.character_key, event)
             if author.avatar is None:
                 unpainted.setdefault(event.character_key, author)
-            html = pages.fragment("card", post=_post(event, author, beside))
+            image = _picture(event.image_url, POST_SIZE)
+            own = event.model_dump(include={"post_id", "t", "deleted"})
+            html = pages.fragment("card", post=FeedPost(author=author, image=image, **own, **context.fields(event)))
             return as_message("post", {"key": event.key, "html": html}, number=number)
         case _:
             return ServerSentEvent(id=str(number)).encode()
 
 
-def _person(key: str, event: CharacterCreated | PostPublished, *, bio: str = "") -> PersonCard:
-    return PersonCard(
-        key=key,
-        character_id=event.character_id,
-        username=event.username,
-        display_name=event.display_name,
-        bio=bio,
-        avatar=_picture(event.avatar_url, AVATAR_SIZE) if event.avatar_url else None,
-    )
-
-
-def _post(event: PostPublished, author: PersonCard, beside: _Beside) -> FeedPost:
-    return FeedPost(
-        key=event.key,
-        post_id=event.post_id,
-        author=author,
-        content=event.content,
-        hashtags=event.hashtags,
-        mentions={name: beside.keys[name] for name in event.mentions if name in beside.keys},
-        mood=event.mood,
-        location=event.location,
-        moment=event.moment,
-        time_of_day=event.time_of_day,
-        image=_picture(event.image_url, POST_SIZE),
-        deleted=event.deleted,
-        t=event.t,
-        in_reply_to=beside.quotes.get(event.key),
-        replies=beside.replies.get(event.key, ()),
-    )
+def _person(key: str, event: CharacterCreated | PostPublished) -> PersonCard:
+    named = event.model_dump(include={"character_id", "username", "display_name", "bio"})
+    return PersonCard(key=key, avatar=_picture(event.avatar_url, AVATAR_SIZE) if event.avatar_url else None, **named)
 
 
 def _picture(url: str, size: tuple[int, int]) -> Media:

@@ -26,6 +26,8 @@ from resources.gateway.calls import Api
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 Place = tuple[TaskType, str]
+PARTS = ("before", "waiting", "model", "pictures", "platform", "rest")
+"""What the time of a link goes to; each is a field of it."""
 
 
 class Link(FrozenModel):
@@ -63,8 +65,7 @@ class CriticalPath(FrozenModel):
         return self.run_after + sum(link.seconds for link in self.links) + self.finishing
 
     def sums(self) -> Mapping[str, float]:
-        parts = ("before", "waiting", "model", "pictures", "platform", "rest")
-        return {part: sum(getattr(link, part) for link in self.links) for part in parts}
+        return {part: sum(getattr(link, part) for link in self.links) for part in PARTS}
 
 
 @dataclass(frozen=True)

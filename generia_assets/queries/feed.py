@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from generia_assets.content.documents import FrozenModel, Media, Post, PostImage
 from generia_assets.content.keys import author_of
+from generia_assets.durable.events.events import PostPublished
 from generia_assets.queries.asset_views import AssetView, AssetViews
 from generia_assets.queries.people import PersonCard, cards_by_key, keys_by_username
 
@@ -149,7 +152,7 @@ def threads(views: AssetViews, posts: Iterable[FeedPost]) -> dict[str, Thread]:
     return {key: Thread(above=_above(known, key), below=_below(known, key)) for key in wanted}
 
 
-def quotes(views: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str, Excerpt]:
+def _quotes(views: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str, Excerpt]:
     """The post that each of these posts replies to, by key; ``asked``: by key the post it replies to, and its text then."""
     present = views["posts"].by_key(Post, {key for key, _ in asked.values()})
     authors = cards_by_key(views, {author_of(key) for key, _ in asked.values()})
@@ -161,7 +164,7 @@ def quotes(views: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str,
     return found
 
 
-def replies(views: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt, ...]]:
+def _replies(views: AssetViews, keys: Collection[str]) -> dict[str, tuple[Excerpt, ...]]:
     """The published posts that reply to each of these, by its key, in the order of the world."""
     texts = list(views["posts"].find(Post, {"in_reply_to": {"$in": sorted(set(keys))}})) if keys else []
     published = views["post_images"].by_key(PostImage, [text.key for text in texts])
@@ -208,36 +211,48 @@ def _by_author_in_order(posts: Sequence[FeedPost], order: FeedOrder) -> tuple[Fe
     return tuple(last_first[post.author.key].pop() for post in posts)
 
 
-_SHOWN = {"content", "hashtags", "mood", "location", "moment", "time_of_day"}
+_SHOWN = {"key", "content", "hashtags", "mood", "location", "moment", "time_of_day"}
 """The fields of a post that a feed shows as they are."""
+
+
+@dataclass(frozen=True)
+class PostContext:
+    """What is shown with some posts: linkable people by username, and by key the post that they reply to and their replies."""
+
+    people: Mapping[str, str]
+    quotes: Mapping[str, Excerpt]
+    replies: Mapping[str, tuple[Excerpt, ...]]
+
+    @classmethod
+    def of(cls, views: AssetViews, posts: Collection[Post | PostPublished], *, replied: Collection[str] = ()) -> PostContext:
+        """Look it up. ``replied``: keys of other posts whose replies are wanted."""
+        return cls(
+            keys_by_username(views, {name for post in posts for name in post.mentions}),
+            _quotes(views, {post.key: (post.in_reply_to, post.quote) for post in posts if post.in_reply_to}),
+            _replies(views, [*(post.key for post in posts), *replied]),
+        )
+
+    def fields(self, post: Post | PostPublished) -> dict[str, Any]:
+        """The fields of ``FeedPost`` that its text has, and those that are shown with it."""
+        return {
+            **post.model_dump(include=_SHOWN),
+            "mentions": {name: self.people[name] for name in post.mentions if name in self.people},
+            "in_reply_to": self.quotes.get(post.key),
+            "replies": self.replies.get(post.key, ()),
+        }
 
 
 def _posts(views: AssetViews, published: Sequence[PostImage]) -> list[FeedPost]:
     texts = views["posts"].by_key(Post, [one.key for one in published])
     authors = cards_by_key(views, {one.character for one in published})
-    mentions = keys_by_username(views, {name for text in texts.values() for name in text.mentions})
-    quoted = quotes(views, {key: (text.in_reply_to, text.quote) for key, text in texts.items() if text.in_reply_to})
-    replied = replies(views, texts)
+    context = PostContext.of(views, texts.values())
     posts = []
     for one in published:
         text, author = texts.get(one.key), authors.get(one.character)
         if text is None or author is None:  # being replaced at this moment
             continue
-        posts.append(
-            FeedPost(
-                key=one.key,
-                post_id=one.post_id,
-                author=author,
-                mentions={name: mentions[name] for name in text.mentions if name in mentions},
-                image=one.image,
-                described=text.image_prompt,
-                deleted=bool(text.deleted_reason),
-                t=one.t,
-                in_reply_to=quoted.get(one.key),
-                replies=replied.get(one.key, ()),
-                **text.model_dump(include=_SHOWN),
-            )
-        )
+        own = {"post_id": one.post_id, "t": one.t, "image": one.image, "described": text.image_prompt}
+        posts.append(FeedPost(author=author, deleted=bool(text.deleted_reason), **own, **context.fields(text)))
     return posts
 
 

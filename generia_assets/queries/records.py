@@ -21,13 +21,12 @@ from generia_assets.catalog import TaskType
 from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import GENERATIONS, HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.status import State
+from resources.gateway.calls import OK as OK
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.stored import Moment, readable
 
 logger = logging.getLogger(__name__)
 
-OK = "ok"
-"""Outcome of an attempt with a usable answer."""
 WITHOUT_TEXTS = {"request_data": 0, "response_data": 0}
 """Projection of requests whose figures alone are read."""
 
@@ -193,7 +192,3 @@ def find_requests(database: MongoDatabase, world_id: str, wanted: RequestFilter,
 
 def count_requests(database: MongoDatabase, world_id: str, wanted: RequestFilter) -> int:
     return database[HISTORY].count_documents(wanted.query(world_id))
-
-
-def request_types(database: MongoDatabase, world_id: str) -> list[str]:
-    return sorted(str(value) for value in database[HISTORY].distinct("request_type", {"world_id": world_id}))

@@ -27,6 +27,7 @@ GEMINI_PROVIDER = "gcp.gemini"
 CONTROL = "control"
 """Request type of the control calls, which only find out whether an API answers."""
 OK = "ok"
+"""Outcome of an attempt with a usable answer."""
 CUT_OFF = "cut_off"
 """Outcome of an attempt that was stopped, or died with its run, before its answer was recorded."""
 

@@ -69,8 +69,6 @@ STOPPED = frozenset(
         "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE", "IMAGE_OTHER", "NO_IMAGE",
     }
 )  # fmt: skip
-DISABLED = "PUP_LIMITED_DISABLED"
-
 UNNAMED_BLOCKS = frozenset({"OTHER", "BLOCKED_REASON_UNSPECIFIED"})
 """A prompt that is blocked for any other reason is refused by moderation, be the reason new."""
 
@@ -212,9 +210,8 @@ def repeats_itself(text: str) -> bool:
 
 def explain_invalid(error: ValidationError) -> str:
     """The reason why an answer is invalid, as a sentence for the model and for people."""
-    return kept_line(
-        explain(error, root="the answer", most=MOST_PROBLEMS, longest=LONGEST_NAME), (MOST_PROBLEMS + 1) * LONGEST_NAME
-    )
+    reasons = explain(error, root="the answer", most=MOST_PROBLEMS, longest=LONGEST_NAME)
+    return kept_line(reasons, (MOST_PROBLEMS + 1) * LONGEST_NAME)
 
 
 def _json(page: str) -> object:
@@ -250,7 +247,7 @@ def stopped(body: AnswerBody, *, empty: bool) -> CallError | None:
     finish = body.finish
     if finish in MODERATION:
         return RefusedError(f"Gemini refused to answer: {finish}", reason=finish)
-    if finish == DISABLED:
+    if finish == "PUP_LIMITED_DISABLED":
         return FatalCallError(
             f"Gemini has limited or disabled the account behind GEMINI_API_KEY for prohibited use ({finish}): appeal at "
             "https://aistudio.google.com, or use another account"

@@ -64,8 +64,7 @@ class KafkaSettings(BaseModel):
     kafka_group_id: str = Field("generia-world-generator", description="consumer group whose offsets show the lag")
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT",
-        description="protocol of the brokers' listener: SSL is TLS, SASL is a user (docs/operating.md)",
+        "PLAINTEXT", description="protocol of the brokers' listener: SSL is TLS, SASL is a user (docs/operating.md)"
     )
     kafka_sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "", validate_default=True, description="how the user is checked, with SASL_PLAINTEXT and SASL_SSL"

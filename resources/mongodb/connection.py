@@ -188,10 +188,7 @@ async def retry_on_outage(operation: Callable[[], Awaitable[ResultT]], *, timeou
             raise
     try:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception(is_outage),
-            wait=_PAUSES,
-            stop=stop_after_delay(timeout_seconds),
-            before_sleep=_log_outage,
+            retry=retry_if_exception(is_outage), wait=_PAUSES, stop=stop_after_delay(timeout_seconds), before_sleep=_log_outage
         ):
             with attempt:
                 return await operation()
@@ -209,12 +206,7 @@ def _log_outage(state: RetryCallState) -> None:
 
 def retried_on_outage(patience_seconds: float) -> Retrying:
     """Repeats a blocking operation through an outage, for so long; the operation must be repeatable."""
-    return Retrying(
-        retry=retry_if_exception(is_outage),
-        wait=_PAUSES,
-        stop=stop_after_delay(patience_seconds),
-        reraise=True,
-    )
+    return Retrying(retry=retry_if_exception(is_outage), wait=_PAUSES, stop=stop_after_delay(patience_seconds), reraise=True)
 
 
 @dataclass(frozen=True)

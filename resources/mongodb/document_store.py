@@ -11,6 +11,7 @@ documents stay invisible until ``publish`` makes all staged documents of a world
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -45,8 +46,7 @@ class NotMaterializedError(LookupError):
 
 @dataclass(frozen=True)
 class DocumentStream(Generic[DocumentT]):
-    """An asset's value as a stream. ``fence``: the fencing token, which grows with every owner of the world; a lower one writes
-    nothing.
+    """An asset's value as a stream. ``fence``: the fencing token, which grows with every owner; a lower one writes nothing.
 
     ``staged``: the present documents stay visible until ``DocumentStore.publish``; a first materialization is visible at once.
     """
@@ -88,12 +88,10 @@ class DocumentStore:
 
     def ensure_indexes(self, specs: Iterable[CollectionLike]) -> None:
         """The index that every reading uses: a world's documents of one materialization in order of their keys."""
-        for spec in specs:
-            if not spec.one_per_world:
-                index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
-                collection = self.database[spec.collection]
-                if missing := missing_indexes(collection.index_information(), [index]):
-                    collection.create_indexes(missing)
+        index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
+        for collection in (self.database[spec.collection] for spec in specs if not spec.one_per_world):
+            if missing := missing_indexes(collection.index_information(), [index]):
+                collection.create_indexes(missing)
 
     def replace(self, spec: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
         """Replace the world's documents by these, visible all at once, or later if they are ``staged``.
@@ -102,29 +100,25 @@ class DocumentStore:
         owner was faster; then nothing visible has changed.
         """
         collection = self.database[spec.collection]
-        now = datetime.now(UTC)
         pointer = self._pointer(spec, world_id)
         staged = stream.staged and pointer is not None
         if spec.one_per_world:
             return self._replace_one(spec, world_id, materialization, stream, staged=staged)
         if pointer is not None and pointer["materialization"] == materialization:
             materialization += "+"  # the same run again: the visible documents stay until the new ones are complete
-        mine = {"world_id": world_id, "materialization": materialization}
-        common = {**mine, "fence": stream.fence, "created_at": now}
+        mine = _documents(world_id, materialization)
+        common = {**mine, "fence": stream.fence, "created_at": datetime.now(UTC)}
         self.retry_on_outage(lambda: collection.delete_many(mine))  # left over by a crash of an earlier try
-        count = 0
-        for batch in _batches(stream.documents):
-            writes = [
-                ReplaceOne(
-                    {"_id": f"{world_id}:{materialization}:{document['key']}"},
-                    {**common, **document},
-                    upsert=True,  # repeatable: an outage may hide that a batch was written
-                )
-                for document in (model.model_dump() for model in batch)
-            ]
+
+        def write(document: MongoDocument) -> ReplaceOne[MongoDocument]:  # repeatable: an outage may hide that a batch was written
+            return ReplaceOne({"_id": f"{world_id}:{materialization}:{document['key']}"}, {**common, **document}, upsert=True)
+
+        count, models = 0, iter(stream.documents)
+        while writes := [write(model.model_dump()) for model in islice(models, BATCH)]:
             self.retry_on_outage(partial(collection.bulk_write, writes, ordered=False))
-            count += len(batch)
-        if not self._switch(spec, world_id, materialization, count, stream.fence, staged=staged):
+            count += len(writes)
+        shown = {"materialization": materialization, "count": count}
+        if not self._switch(spec, world_id, stream.fence, shown, staged=staged):
             self.retry_on_outage(lambda: collection.delete_many(mine))
             raise FencedOffError(f"{spec.collection} of world {world_id}: a later owner has materialized it")
         if not staged:
@@ -136,7 +130,7 @@ class DocumentStore:
 
         Raises ``FencedOffError`` when a later owner was faster; then nothing visible has changed.
         """
-        staged = self.retry_on_outage(lambda: list(self.database[POINTERS].find(_staged(world_id))))
+        staged = self._staged(world_id)
         if not staged:
             return
         try:
@@ -161,9 +155,9 @@ class DocumentStore:
 
     def forget_staged(self, world_id: str, session: ClientSession | None = None) -> None:
         """Delete the staged documents of the world, which were never visible."""
-        for pointer in self.retry_on_outage(lambda: list(self.database[POINTERS].find(_staged(world_id), session=session))):
+        for pointer in self._staged(world_id, session):
             if "document" not in pointer:
-                mine = {"world_id": world_id, "materialization": pointer["materialization"]}
+                mine = _documents(world_id, pointer["materialization"])
                 self.database[pointer["collection"]].delete_many(mine, session=session)
             self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
 
@@ -178,10 +172,8 @@ class DocumentStore:
         Raises ``NotMaterializedError``.
         """
         for _ in range(TRIES):
-            try:
+            with suppress(MaterializationReplacedError):
                 return self.retry_on_outage(lambda: list(self.stream(spec, world_id, model, staged=staged)))
-            except MaterializationReplacedError:
-                continue
         return self.retry_on_outage(lambda: list(self.stream(spec, world_id, model, staged=staged)))
 
     def stream(
@@ -215,9 +207,9 @@ class DocumentStore:
             document = pointer.get("document") or self.database[spec.collection].find_one({"_id": world_id})
             if document is None:
                 raise NotMaterializedError(f"world {world_id} has no {spec.collection}: materialize that asset again")
-            yield from readable(model, [document], spec.collection, unreadable, at=_with_key)
+            yield from readable(model, [document], spec.collection, unreadable, at=lambda stored: {"key": "world", **stored})
             return
-        wanted: MongoDocument = {"world_id": world_id, "materialization": pointer["materialization"]}
+        wanted = _documents(world_id, pointer["materialization"])
         if prefix:
             wanted["key"] = {"$gte": prefix, "$lt": prefix + "\uffff"}
         seen = 0
@@ -253,8 +245,7 @@ class DocumentStore:
         pointer = self._pointer(spec, world_id, staged=staged)
         if pointer is None or "document" in pointer:
             return 0 if pointer is None else 1
-        mine = {"world_id": world_id, "materialization": pointer["materialization"]}
-        wanted = {"_id": world_id} if spec.one_per_world else mine
+        wanted = {"_id": world_id} if spec.one_per_world else _documents(world_id, pointer["materialization"])
         return self.retry_on_outage(lambda: self.database[spec.collection].count_documents(wanted))
 
     def _pointer(self, spec: CollectionLike, world_id: str, *, staged: bool = False) -> MongoDocument | None:
@@ -263,35 +254,28 @@ class DocumentStore:
         found = {one["_id"]: one for one in self.retry_on_outage(lambda: list(self.database[POINTERS].find({"_id": {"$in": ids}})))}
         return next((found[one] for one in ids if one in found), None)
 
+    def _staged(self, world_id: str, session: ClientSession | None = None) -> list[MongoDocument]:
+        wanted = {"world_id": world_id, "staged": True}
+        return self.retry_on_outage(lambda: list(self.database[POINTERS].find(wanted, session=session)))
+
     def retry_on_outage(self, operation: Callable[[], ResultT]) -> ResultT:
         """The result of a repeatable operation, which is retried through an outage."""
         return retried_on_outage(self._patience)(operation)
 
-    def _switch(
-        self,
-        spec: CollectionLike,
-        world_id: str,
-        materialization: str,
-        count: int,
-        fence: int,
-        *,
-        staged: bool = False,
-        **more: object,
-    ) -> bool:
+    def _switch(self, spec: CollectionLike, world_id: str, fence: int, shown: MongoDocument, *, staged: bool) -> bool:
+        """Point to what is shown from now on, or is staged. False if a later owner has done so."""
         pointer_id = f"{world_id}:{spec.collection}"
-        values = {
-            "world_id": world_id,
-            "materialization": materialization,
-            "count": count,
-            "fence": fence,
-            "at": datetime.now(UTC),
-            **({"collection": spec.collection, "staged": True} if staged else {}),
-            **more,
-        }
+        values = {"world_id": world_id, **shown, "fence": fence, "at": datetime.now(UTC)}
+        if staged:
+            pointer_id, values = f"{pointer_id}:staged", values | {"collection": spec.collection, "staged": True}
+        return self._write(POINTERS, pointer_id, fence, {"$set": values})
+
+    def _write(self, collection: str, document_id: str, fence: int, update: MongoDocument) -> bool:
+        """Update this document, or make it. False if a later owner has written it."""
         try:
-            pointer = {"_id": f"{pointer_id}:staged" if staged else pointer_id, "fence": {"$lte": fence}}
-            self.retry_on_outage(lambda: self.database[POINTERS].update_one(pointer, {"$set": values}, upsert=True))
-        except DuplicateKeyError:  # the pointer exists with a higher fence
+            mine = {"_id": document_id, "fence": {"$lte": fence}}
+            self.retry_on_outage(lambda: self.database[collection].update_one(mine, update, upsert=True))
+        except DuplicateKeyError:  # it exists with a higher fence
             return False
         return True
 
@@ -303,28 +287,14 @@ class DocumentStore:
             raise ValueError(f"{spec.collection}: a world has exactly one document here, not {len(documents)}")
         now = datetime.now(UTC)
         values = {**documents[0].model_dump(), "fence": stream.fence, "updated_at": now}
+        shown: MongoDocument = {"materialization": materialization, "count": 1}
         if staged:
-            self._switch(spec, world_id, materialization, 1, stream.fence, staged=True, document=values)
-            return 1
-        try:
-            document = {"_id": world_id, "fence": {"$lte": stream.fence}}
-            update = {"$set": values, "$setOnInsert": {"created_at": now}}
-            self.retry_on_outage(lambda: self.database[spec.collection].update_one(document, update, upsert=True))
-        except DuplicateKeyError:  # the document exists with a higher fence
-            raise FencedOffError(f"{spec.collection} of world {world_id}: a later owner has materialized it") from None
-        self._switch(spec, world_id, materialization, 1, stream.fence)
+            shown["document"] = values
+        elif not self._write(spec.collection, world_id, stream.fence, {"$set": values, "$setOnInsert": {"created_at": now}}):
+            raise FencedOffError(f"{spec.collection} of world {world_id}: a later owner has materialized it")
+        self._switch(spec, world_id, stream.fence, shown, staged=staged)
         return 1
 
 
-def _staged(world_id: str) -> MongoDocument:
-    return {"world_id": world_id, "staged": True}
-
-
-def _with_key(document: MongoDocument) -> MongoDocument:
-    return {**document, "key": document.get("key", "world")}
-
-
-def _batches(documents: Iterable[DocumentT]) -> Iterator[tuple[DocumentT, ...]]:
-    iterator = iter(documents)
-    while batch := tuple(islice(iterator, BATCH)):
-        yield batch
+def _documents(world_id: str, materialization: str) -> MongoDocument:
+    return {"world_id": world_id, "materialization": materialization}

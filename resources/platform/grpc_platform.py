@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -204,9 +205,10 @@ def open_platform(settings: PlatformSettings) -> GrpcPlatform:
     return GrpcPlatform(GrpcChannels(addresses, seconds), http)
 
 
-async def check_services(settings: PlatformSettings) -> dict[str, str | CallError]:
-    """For each service its address, if it says that it serves, or what is wrong."""
-    platform = open_platform(settings)
+async def check_services(settings: PlatformSettings, *, seconds: float = math.inf) -> dict[str, str | CallError]:
+    """For each service its address, if it says within these seconds that it serves, or what is wrong."""
+    most = min(seconds, settings.platform_timeout_seconds)
+    platform = open_platform(settings.model_copy(update={"platform_timeout_seconds": most}))
 
     async def check(service: str) -> str | CallError:
         try:

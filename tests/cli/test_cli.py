@@ -32,9 +32,8 @@ from generia_assets.cli.rendering.book import escaped, paragraphs
 from generia_assets.cli.rendering.displays import Display, world_panel
 from generia_assets.cli.rendering.formats import as_json, clock
 from generia_assets.cli.rendering.lines import print_log
-from generia_assets.cli.rendering.summary import WorldResult
 from generia_assets.cli.texts import Text
-from generia_assets.cli.watching import Snapshot
+from generia_assets.cli.watching import Snapshot, WorldResult
 from generia_assets.content.documents import Quality
 from generia_assets.durable.orders.order import Order, PartParameters
 from generia_assets.durable.status import Stage, WorldStatus, new_status

@@ -24,7 +24,7 @@ from generia_assets.cli.data_dir import RunningGenerator, lock_data_dir
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
 from generia_assets.processes import start
-from local_services import demo
+from local_services import runs
 from resources import providers
 from tests.conftest import python_module
 from tests.support.command import Command
@@ -72,10 +72,10 @@ def test_demo_reports_a_run_that_failed_before_it_began(
 
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         world.execute_in_process(instance=instance, tags={"dagster/partition": "w1"}, raise_on_error=False)
-    monkeypatch.setattr(demo, "FIRST_LOOK_S", 0.0)
-    monkeypatch.setattr(demo, "LOOK_S", 0.0)
+    monkeypatch.setattr(runs, "FIRST_LOOK_S", 0.0)
+    monkeypatch.setattr(runs, "LOOK_S", 0.0)
     catalog: Any = SimpleNamespace(services=SimpleNamespace(check=lambda: None), dagster_home=dagster_home)
-    start = demo._StartCheck(worlds.database, catalog, "w1")
+    start = runs.StartCheck(worlds.database, catalog, "w1")
     start.check()
     with pytest.raises(CommandError, match=r"World w1 cannot be made, its run failed: .*no licence"):
         start.check()

@@ -13,9 +13,10 @@ import pytest
 from generia_assets.catalog import LLM_CALLS
 from generia_assets.cli.watching import TimeLeft
 from generia_assets.durable.status import WorldStatus, new_status
-from generia_assets.estimates import CallCounts, CallLatency, emulated_latency
+from generia_assets.estimates import CallCounts, CallLatency
 from generia_assets.queries.in_flight import InFlightCalls
 from generia_assets.settings import Settings
+from local_services.demo import emulated_latency
 
 SETTINGS = Settings(_env_file=None)
 STEPS = ("world_description", "character_batch", "character", "post_batch", "post")

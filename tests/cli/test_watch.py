@@ -14,7 +14,8 @@ from generia_assets.catalog import TaskType
 from generia_assets.cli.watching import WatchOptions, follow
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.orders.records import record_order
-from generia_assets.estimates import CallLatency, emulated_latency
+from generia_assets.estimates import CallLatency
+from local_services.demo import emulated_latency
 from tests.support.command import Command
 from tests.support.durable_world import order_of
 from tests.support.worlds_in_process import Worlds

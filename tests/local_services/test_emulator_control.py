@@ -10,7 +10,7 @@ from pymongo import MongoClient
 
 from generia_assets.catalog import ASSETS
 from generia_assets.cli.console import CommandError
-from local_services.demo import add_world, describe_arrived
+from local_services.summary import add_world, describe_arrived
 from tests.support.platform_caller import caller
 
 

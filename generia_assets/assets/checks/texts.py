@@ -22,21 +22,13 @@ def _distinct(found: CheckFinding, texts: Iterable[tuple[str, str]], count: int)
     found.figures["threshold"] = NEAR_DUPLICATE
 
 
-@check(
-    "character_briefs",
-    "concepts, no two nearly the same",
-    description=f"No two people are nearly the same. {_THRESHOLD}",
-)
+@check("character_briefs", "concepts, no two nearly the same", description=f"No two people are nearly the same. {_THRESHOLD}")
 def distinct_concepts(world: World, found: CheckFinding) -> None:
     concepts = ((brief.key, brief.concept) for brief in world.all(CharacterBrief))
     _distinct(found, concepts, world.count(CharacterBrief))
 
 
-@check(
-    "posts",
-    "posts, no two nearly the same",
-    description=f"No two posts are nearly the same. {_THRESHOLD}",
-)
+@check("posts", "posts, no two nearly the same", description=f"No two posts are nearly the same. {_THRESHOLD}")
 def distinct_posts(world: World, found: CheckFinding) -> None:
     """Without placeholders, which another check counts, and posts of a few words, which are too short to compare."""
     compared = (post for post in world.all(Post) if not post.deleted_reason and len(post.content) > SHORT_POST)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import addresses, settings
+from generia_assets.cli.connections import addresses
 from generia_assets.cli.console import indented, labelled, results, safe_block, safe_line
 from generia_assets.cli.options import JsonLines
 from generia_assets.cli.rendering.formats import as_json
-from generia_assets.settings import Settings
+from generia_assets.settings import Settings, SettingsError, settings
 
 if TYPE_CHECKING:
     from generia_assets.cli.connections import Addresses
@@ -61,7 +61,6 @@ def doctor(json: JsonLines = False) -> None:
     generia doctor --json | jq 'select(.health == "wrong")'
     """
     from generia_assets.cli.health import Health, ok, wrong
-    from generia_assets.settings import SettingsError, settings
 
     try:
         chosen = settings()

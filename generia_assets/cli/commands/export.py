@@ -37,12 +37,7 @@ Force = Annotated[bool, flag("--force", "Write into a folder that has something 
 
 
 def export(
-    world: World,
-    folder: Folder = None,
-    to: Format = BOTH,
-    pictures: Pictures = False,
-    force: Force = False,
-    json: Json = False,
+    world: World, folder: Folder = None, to: Format = BOTH, pictures: Pictures = False, force: Force = False, json: Json = False
 ) -> None:
     """A file SECTION.jsonl for each section of `show`, one document a line, and world.md with description, people and feed. Posts
     are in the order of the world. Texts of users and models are escaped in the book. A world in the making is written as far as it

@@ -11,13 +11,16 @@ from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import CommandError, results
 from generia_assets.cli.options import JsonLines, World, choice, flag, limit_option, moment, option
 from generia_assets.cli.rendering.formats import as_json, print_limit
-from resources.gateway.calls import Api
+from resources.gateway import outcomes
+from resources.gateway.calls import CUT_OFF, OK, Api
 
-OUTCOMES = (
-    *("ok", "invalid", "refused", "rate_limited", "transient", "model_missing", "rejected", "parameter_refused", "fatal", "error"),
-    "cut_off",
+_ERRORS = (
+    *(outcomes.InvalidAnswerError, outcomes.RefusedError, outcomes.RateLimitedError, outcomes.ShedError, outcomes.TransientError),
+    *(outcomes.ModelMissingError, outcomes.RequestRejectedError, outcomes.ParameterRefusedError, outcomes.FatalCallError),
+    outcomes.CallError,
 )
-"""How an attempt ends (resources/gateway/outcomes.py)."""
+OUTCOMES = (OK, *(error.outcome for error in _ERRORS), CUT_OFF)
+"""How an attempt ends."""
 
 Type = Annotated[str | None, option("--type", "NAME", "Only this kind of request: world_description, post, avatar, …")]
 ApiOption = Annotated[str | None, option("--api", "API", "Only calls of llm, image_generation or platform.", choice(Api))]
@@ -59,13 +62,14 @@ def history(
     generia history WORLD --type post --json > posts.jsonl
     """
     from generia_assets.cli.rendering.lines import print_request
-    from generia_assets.queries.records import RequestFilter, count_requests, find_requests, request_types
+    from generia_assets.queries.records import RequestFilter, count_requests, find_requests
+    from generia_assets.queries.sections import types_of
 
     wanted = RequestFilter(of_type, api, outcome, failed, task, since, until)
     most, console, shown = limit if json else limit or SHOWN, results(), 0
     with open_world(world) as (database, status):
         world = status.world_id
-        if of_type and of_type not in (there := request_types(database, world)):  # more likely misspelt than absent
+        if of_type and of_type not in (there := types_of(database, world, "history")):  # more likely misspelt than absent
             among = ", ".join(there) or "none"
             raise CommandError(f"--type {of_type[:60]!r}: not among this world's requests; there are {among}", 2)
         for request in find_requests(database, world, wanted, most):

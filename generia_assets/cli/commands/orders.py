@@ -95,8 +95,7 @@ def watch(
     """
     from generia_assets.cli.rendering.displays import LINES, display_on
     from generia_assets.cli.rendering.lines import progress_line
-    from generia_assets.cli.rendering.summary import page_of, world_result
-    from generia_assets.cli.watching import WatchOptions, watch_world
+    from generia_assets.cli.watching import WatchOptions, page_of, watch_world, world_result
     from generia_assets.durable.status import State
     from generia_assets.interrupts import interruptible
 

@@ -129,12 +129,7 @@ def rerun(
 
 
 def extend(
-    world: World,
-    users: Added = 0,
-    posts: AddedPosts = 0,
-    max_cost_usd: Cap = None,
-    dry_run: DryRun = False,
-    json: Json = False,
+    world: World, users: Added = 0, posts: AddedPosts = 0, max_cost_usd: Cap = None, dry_run: DryRun = False, json: Json = False
 ) -> None:
     """Prints first what it will take. What exists stays as it is, byte for byte. New people know some of the old ones. New posts
     come after the last one: they answer old posts and tell what has come of the calendar's events. Until all of it is made, readers

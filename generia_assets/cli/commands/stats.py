@@ -15,6 +15,7 @@ from generia_assets.cli.connections import open_world, settings
 from generia_assets.cli.console import labelled, results, safe_line
 from generia_assets.cli.options import Json, World
 from generia_assets.cli.rendering.formats import FittedTable, as_json, compact, duration, of_total, share
+from resources.gateway.calls import OK
 
 if TYPE_CHECKING:
     from generia_assets.queries.critical_path import CriticalPath, Link
@@ -117,7 +118,7 @@ def _requests(figures: list[RequestFigures]) -> FittedTable:
                 Line(safe_line(one.request_type)),
                 _API_WORDS.get(one.api, one.api),
                 safe_line(one.tier) or "-",
-                Line(safe_line(one.outcome), "" if one.outcome == "ok" else "yellow"),
+                Line(safe_line(one.outcome), "" if one.outcome == OK else "yellow"),
                 str(one.calls),
                 duration(one.p50_ms),
                 duration(one.p95_ms),
@@ -134,7 +135,6 @@ _API_WORDS = {"llm": "model", "image_generation": "pictures", "platform": "platf
 
 
 def _print_path(console: Console, path: CriticalPath) -> None:
-
     last = path.links[-1]
     console.print(Line("The path that decided how long it took", "bold"))
     console.print(
@@ -168,13 +168,8 @@ def _name(link: Link) -> str:
 
 
 def _spent(link: Link) -> str:
-    parts = {
-        "to begin": link.before,
-        "waiting": link.waiting,
-        "model": link.model,
-        "pictures": link.pictures,
-        "platform": link.platform,
-        "rest": link.rest,
-    }
+    from generia_assets.queries.critical_path import PARTS
+
+    parts = {part.replace("before", "to begin"): getattr(link, part) for part in PARTS}
     tries = f"; {link.attempts} attempts" if link.attempts > 1 else ""
     return ", ".join(f"{word} {duration(1000 * seconds)}" for word, seconds in parts.items() if seconds >= 0.001) + tries

@@ -8,7 +8,6 @@ they begin. Not here: the options (control.py).
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 from generia_assets.cli.connections import addresses, database_at, get_world, open_database, open_world
 from generia_assets.cli.console import CommandError, ask, command_name, remarks, safe_line
@@ -25,7 +24,6 @@ from generia_assets.cli.rendering.formats import print_result
 from generia_assets.cli.selection import Filters, selected
 from generia_assets.content.text import plural
 from generia_assets.durable.leases import brake
-from generia_assets.durable.status import WorldStatus
 from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, give_up, hold_calls, mark_stopped, resume_world
 from generia_assets.queries.worlds import ids_of, over, world_status
 from generia_assets.settings import settings
@@ -45,7 +43,7 @@ def stop_one(world: str, *, for_good: bool, json: bool) -> None:
     with database_at(where.mongodb_uri, chosen) as database:
         found = get_world(database, world)
         world = found.world_id
-        if for_good and (over(found) or not _owned(found)):
+        if for_good and (over(found) or not found.owned):
             _give_up(database, world, json=json)
             return
         if found.done:
@@ -57,7 +55,7 @@ def stop_one(world: str, *, for_good: bool, json: bool) -> None:
         with instance_at(where.dagster_home) as instance:
             runs = WorldRuns(instance, world)
             ended = runs.end()
-            if not ended and _owned(found) and not runs.knows(found.owner.run_id):
+            if not ended and found.owned and not runs.knows(found.owner.run_id):
                 hold_calls(database, world, seconds=0)
                 raise CommandError(
                     f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {found.owner.run_id} has it"
@@ -97,12 +95,7 @@ def _await_end(database: MongoDatabase, world: str, runs: WorldRuns) -> str | No
 
 def _holder(database: MongoDatabase, world: str) -> str | None:
     found = world_status(database, world)
-    return found.owner.run_id if found is not None and _owned(found) else None
-
-
-def _owned(world: WorldStatus) -> bool:
-    expires_at = world.owner.expires_at
-    return world.owner.run_id is not None and expires_at is not None and expires_at > datetime.now(UTC)
+    return found.owner.run_id if found is not None and found.owned else None
 
 
 def resume_one(world: str, options: ResumeOptions, *, json: bool) -> None:

@@ -1,1 +1,1 @@
-"""How the command line shows what it has read: displays, tables, numbers, the summary, the book."""
+"""How the command line shows what it has read: displays, tables, numbers, the book."""

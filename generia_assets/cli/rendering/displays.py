@@ -1,7 +1,7 @@
 """How a start and a world in the making are shown: live for people, in plain lines for everything else.
 
 Here: the two displays, both driven by the same calls, and the live picture, drawn with rich from plain values. Texts of users
-and models are made safe for a terminal. Not here: the summary at the end (summary.py).
+and models are made safe for a terminal. Not here: the summary of a demo (local_services).
 """
 
 from __future__ import annotations

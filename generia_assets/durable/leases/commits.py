@@ -76,9 +76,6 @@ class Batch:
     record: MongoDocument | None = None
     events: Sequence[MongoDocument] = ()
 
-    def reduce(self, changes: Sequence[Change]) -> None:
-        self.changes, self.commit_id = changes, uuid.uuid4().hex
-
 
 class _MadeBeforeError(Exception):
     """This commit was made by a try whose answer was lost."""
@@ -159,7 +156,8 @@ class Commits:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
-        future.add_done_callback(_retrieve)
+        # A failure is raised to whoever commits next; asyncio need not warn about the one nobody awaited.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         if self._failure is not None:
             future.set_exception(self._failure)
         elif held_for is not None:
@@ -246,7 +244,7 @@ class Commits:
                 permitted = within_bounds(batch.changes, refused.args[0])
                 if len(permitted) == len(batch.changes):  # by the sum of doubles in another order
                     permitted = [change for change in permitted if not change.bounds]
-                batch.reduce(permitted)
+                batch.changes, batch.commit_id = permitted, uuid.uuid4().hex
                 continue
             self.transactions += 1
             batch.record, batch.events = record, events
@@ -298,9 +296,3 @@ class Commits:
         if found.get("last_commit") == batch.commit_id:
             raise _MadeBeforeError
         return found
-
-
-def _retrieve(future: asyncio.Future[bool]) -> None:
-    """A failed enqueue is raised to whoever commits next; asyncio need not warn about the one nobody awaited."""
-    if not future.cancelled():
-        future.exception()

@@ -124,9 +124,7 @@ async def _acquire(
         "session": session.session_id["id"],
     }
     return await database[STATUS].find_one_and_update(
-        {"_id": world_id, "owner.epoch": former["epoch"]},
-        [{"$set": {"owner": owner}}],
-        return_document=ReturnDocument.AFTER,
+        {"_id": world_id, "owner.epoch": former["epoch"]}, [{"$set": {"owner": owner}}], return_document=ReturnDocument.AFTER
     )
 
 

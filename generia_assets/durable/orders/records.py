@@ -125,7 +125,7 @@ def _record_for_existing(
     def require_fit(parameters: Parameters) -> None:
         if isinstance(parameters, ExtensionParameters):
             within_limits(parse_stored(status.parameters).extended(parameters, None))
-        elif isinstance(parameters, PartParameters):
+        elif isinstance(parameters, PartParameters) and parameters.keys:
             _require_items(status, order.task_type, parameters.keys)
 
     offered = order.parameters
@@ -146,8 +146,6 @@ def _record_for_existing(
 
 def _require_items(status: WorldStatus, task_type: TaskType, keys: Collection[str]) -> None:
     """Raise ``OrderError`` for keys of nothing in this world: an order that makes nothing must not become a run."""
-    if not keys:
-        return
     request = request_of(status.world_id, parse_stored(status.parameters))
     try:
         tasks = tasks_of(request, keys)
@@ -169,11 +167,9 @@ def _task(database: MongoDatabase, order: Order) -> MongoDocument | None:
 def _ordered_by(database: MongoDatabase, order: Order, parameters: WorldParameters) -> str:
     """The task that ordered the world: this one, which makes its status record, or the one that made it before."""
     status = _status(database, order)
-    if status is None:
-        if _begin_world(database, order, parameters):
-            return order.task_id
+    if status is None and not _begin_world(database, order, parameters):
         status = _status(database, order)
-    return order.task_id if status is None else status.order_task or order.task_id
+    return (status and status.order_task) or order.task_id
 
 
 def _status(database: MongoDatabase, order: Order) -> WorldStatus | None:
@@ -194,14 +190,8 @@ def _begin_world(database: MongoDatabase, order: Order, parameters: WorldParamet
     """Make the world's status record with its first event; False where somebody else did at the same moment."""
     users, posts = parameters.users_count, parameters.posts_count
     record = new_status(order.world_id, parameters.document(), order.task_id, users=users, posts=posts)
-    created = WorldCreated(
-        task_id=order.task_id,
-        user_prompt=parameters.user_prompt,
-        users_count=users,
-        posts_count=posts,
-        quality=parameters.quality,
-        priority=parameters.priority,
-    )
+    shown = parameters.model_dump(include={"user_prompt", "users_count", "posts_count", "quality", "priority"})
+    created = WorldCreated(task_id=order.task_id, **shown)
     if begin_with_event(database, record, created):
         return True
     anew = {name: value for name, value in record.items() if name not in ("_id", "events_seq", "events_sent", "owner")}
@@ -210,12 +200,7 @@ def _begin_world(database: MongoDatabase, order: Order, parameters: WorldParamet
 
 
 def _accept(
-    database: MongoDatabase,
-    order: Order,
-    task: MongoDocument,
-    offered: Parameters,
-    stored: Parameters,
-    named: Collection[str],
+    database: MongoDatabase, order: Order, task: MongoDocument, offered: Parameters, stored: Parameters, named: Collection[str]
 ) -> str:
     """Accept the message for this task; returns what of it does not count. Raises ``OrderError`` for the id of another order.
 
@@ -249,10 +234,8 @@ def _require_same(order: Order, task: MongoDocument) -> None:
     missing = {"type", "world_id", "status", "parameters"} - task.keys()  # the platform inserts tasks, too
     if missing:
         raise OrderError(f"{', '.join(sorted(missing))}: missing in MongoDB's task {order.task_id}")
-    for field, given, stored in (
-        ("world_id", order.world_id, task["world_id"]),
-        ("task_type", order.task_type.value, task["type"]),
-    ):
+    same = {"world_id": (order.world_id, task["world_id"]), "task_type": (order.task_type.value, task["type"])}
+    for field, (given, stored) in same.items():
         if given != stored:
             raise OrderError(f"{field}={shortened(given)}: task {order.task_id} exists with {field}={shortened(stored)}")
 

@@ -63,10 +63,7 @@ def workload(
     planned = plan_of(world_id, order, makes, keys)
     return Workload(
         tasks=planned.tasks,
-        call_limits={
-            Api.LLM: ceil(planned.llm_total * (1 + spare)),
-            Api.IMAGE: ceil(planned.images_total * (1 + spare)),
-        },
+        call_limits={Api.LLM: ceil(planned.llm_total * (1 + spare)), Api.IMAGE: ceil(planned.images_total * (1 + spare))},
         cost_limit_usd=order.max_cost_usd or max_cost_usd,
         users=order.users_count,
         posts=order.posts_count,

@@ -218,12 +218,7 @@ class TaskRunner:
         self._commits.enqueue(Change(values=stages, events=self._stages.news()))
 
     def _complete(
-        self,
-        task_type: TaskType,
-        claim: Claim,
-        attempt: int,
-        result: BaseModel,
-        follows: Iterable[TaskSpec | LiveEvent],
+        self, task_type: TaskType, claim: Claim, attempt: int, result: BaseModel, follows: Iterable[TaskSpec | LiveEvent]
     ) -> None:
         increments, minima = counted(task_type)
         ended = self._stages.task_ended(task_type)

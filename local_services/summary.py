@@ -1,81 +1,29 @@
-"""What came of a world: the readable summary, and the one JSON object of figures that programs read."""
+"""What `demo` prints of the world that it made: texts, figures, who was paid, and what has arrived on the platform emulator.
+
+Not here: the object of figures that programs read (generia_assets/cli/watching.py).
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text as Line
 
 from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.cli.console import indented, safe_line
-from generia_assets.cli.data_dir import DataDir
+from generia_assets.cli.console import CommandError, indented, safe_line
 from generia_assets.cli.texts import text_of
-from generia_assets.content.documents import FrozenModel
+from generia_assets.cli.watching import WorldResult
 from generia_assets.content.text import plural
 from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import WorldStatus
-from generia_assets.pages.links import ServedLinks
 from generia_assets.queries.records import completed
-from generia_assets.settings import Settings
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 SHOWN = 3
-
-
-class WorldResult(FrozenModel):
-    """The object of ``--json``. ``seconds`` count from the moment the order was sent.
-
-    ``llm_calls`` and ``image_calls`` are of the present generation (of a rerun: of what was made again), ``cost_usd`` of all.
-
-    ``gallery``: the world's page, a file or an address; null where none could be written.
-    """
-
-    world_id: str
-    status: str
-    characters: int
-    posts: int
-    images: int
-    llm_calls: int
-    image_calls: int
-    cost_usd: float
-    seconds: float
-    seconds_to_first_post: float | None
-    gallery: str | None
-
-
-def world_result(database: MongoDatabase, status: WorldStatus, since: datetime, *, gallery: str | None = None) -> WorldResult:
-    """The figures of a world that is over; ``since`` is when it was ordered."""
-    end = status.finished_at or status.updated_at
-    first_post = status.first_post_at
-    return WorldResult(
-        world_id=status.world_id,
-        status=status.status.value,
-        characters=status.users_created,
-        posts=status.posts_created,
-        images=_pictures(database, status),
-        llm_calls=status.api_calls_made_LLM,
-        image_calls=status.api_calls_made_images,
-        cost_usd=round(status.cost_usd, 6),
-        seconds=round((end - since).total_seconds(), 2),
-        seconds_to_first_post=None if first_post is None else round((first_post - since).total_seconds(), 2),
-        gallery=gallery,
-    )
-
-
-def page_of(settings: Settings, world_id: str) -> str:
-    """The world's page: the file that `demo` wrote, or else its address on the pages' server (PAGES_URL)."""
-    written = DataDir(settings.generia_data_dir.absolute()).gallery / world_id / "index.html"
-    return str(written) if written.is_file() else f"{settings.pages_url}{ServedLinks(world_id).feed()}"
-
-
-def _pictures(database: MongoDatabase, status: WorldStatus) -> int:
-    made = (asset for asset in ASSETS.values() if asset.pictures)
-    return sum(
-        len(asset.pictures) * database[TASKS].count_documents(completed(status.world_id, status.generation, asset.task_type))
-        for asset in made
-    )
+EMULATOR_S = 10.0
 
 
 def print_summary(
@@ -135,3 +83,38 @@ def _results(database: MongoDatabase, status: WorldStatus, task_type: TaskType, 
     in_order = [("result.t", 1), ("key", 1)]  # posts by the world's timeline; the others have no place in it
     found = database[TASKS].find(completed(status.world_id, status.generation, task_type), {"world_id": 1, "type": 1, "result": 1})
     return list(found.sort(in_order).limit(most))
+
+
+def recorded_answers(gemini: str) -> int:
+    """How many answers of the Gemini emulator at this URL were recorded ones; 0 where it does not say."""
+    with suppress(CommandError):  # no world fails for want of this number
+        return int(_call("GET", f"{gemini}/emulator/stats").get("recorded", 0))
+    return 0
+
+
+def add_world(platform: str, world_id: str) -> None:
+    """The platform emulator at this URL has this world from here on, as a platform that orders it has. Raises ``CommandError``."""
+    _call("POST", f"{platform}/worlds", {"id": world_id})
+
+
+def describe_arrived(platform: str, database: MongoDatabase, world_id: str) -> str:
+    """What has arrived on the platform emulator, and whether its feed has the world's order. Raises ``CommandError``."""
+    there = _call("GET", f"{platform}/emulator/worlds/{world_id}")
+    images = database[ASSETS["post_images"].collection].find({"world_id": world_id}, {"t": 1, "post_id": 1}).sort("t")
+    feed = [post["id"] for post in there["posts"]]
+    order = "in the world's order" if feed == [image["post_id"] for image in images] else "NOT in the world's order"
+    characters, pictures = plural(len(there["characters"]), "character"), plural(len(there["media"]), "picture")
+    return f"on the platform (an emulator, gone when this ends): {characters}, {pictures}, {plural(len(feed), 'post')} {order}"
+
+
+def _call(method: str, url: str, body: object = None) -> Any:  # noqa: ANN401  as JSON
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy stands before an emulator
+        try:
+            answer = session.request(method, url, json=body, timeout=EMULATOR_S)
+            answer.raise_for_status()
+            return answer.json()
+        except requests.RequestException as error:
+            raise CommandError(f"the emulator does not answer as it should: {error}") from error
