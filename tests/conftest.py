@@ -111,7 +111,6 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_finish() -> None:
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)  # by default it takes a twelfth of a worker's time, and finds next to nothing
     gc.enable()

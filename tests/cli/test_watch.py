@@ -1,4 +1,5 @@
-"""What `watch` shows, and when it ends: with the world, with the order for a part of it, or because nobody ordered such a thing."""
+"""What `rerun` and `extend` order, what `watch` shows, and when it ends: with the world, with the order for a part of it, or
+because nobody ordered such a thing."""
 
 from __future__ import annotations
 
@@ -13,11 +14,16 @@ import pytest
 from generia_assets.catalog import TaskType
 from generia_assets.cli.watching import WatchOptions, follow
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
+from generia_assets.durable.orders.order import ExtensionParameters, PartParameters
 from generia_assets.durable.orders.records import record_order
 from generia_assets.estimates import CallLatency
 from local_services.demo import emulated_latency
+from resources.kafka.dead_letters import last_letters
+from sensors.messages import read_message
+from tests.cli.test_worlds import as_json
 from tests.support.command import Command
 from tests.support.durable_world import order_of
+from tests.support.kafka_stand_in import kafka_address
 from tests.support.worlds_in_process import Worlds
 
 PEOPLE, POSTS = 2, 4
@@ -37,6 +43,50 @@ def an_order(worlds: Worlds, world: str, **values: Any) -> str:
     record_order(worlds.database, order_of(task_id, TaskType.GENERATE_POST, world, {}), max_users=100, max_posts=100)
     worlds.database[TASKS].update_one({"_id": task_id}, {"$set": {"status": "pending", **values}})
     return task_id
+
+
+def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str, broker: str) -> None:
+    """`rerun` says what it takes and sends one message, which the sensor reads as this order; --dry-run sends none."""
+    topic, address = generia.settings["KAFKA_TASKS_TOPIC"], kafka_address(broker)
+    quoted = as_json(generia, "rerun", world, "--post", "c0000-p0000", "--dry-run")
+    assert quoted["task_id"] is None
+    assert (quoted["quote"]["llm_calls"], quoted["quote"]["image_calls"]) == (1, 1)
+    part = as_json(generia, "rerun", world, "--part", "posts", "--dry-run")
+    assert part["makes"] == ["generate_post", "generate_post_image"]
+    assert (part["quote"]["llm_calls"], part["quote"]["image_calls"]) == (POSTS, POSTS)
+    alone = as_json(generia, "rerun", world, "--part", "posts", "--alone", "--dry-run")
+    assert alone["makes"] == ["generate_post"]
+    assert (alone["quote"]["llm_calls"], alone["quote"]["image_calls"]) == (POSTS, 0)
+    assert last_letters(address, topic, 10) == []
+    exit_code, out, err = generia.call("rerun", world, "--character", "c0001")
+    assert exit_code == 0, err
+    (letter,) = last_letters(address, topic, 10)
+    order = read_message(letter.value)
+    assert vars(order) == {
+        "task_id": out.strip(),
+        "task_type": TaskType.GENERATE_CHARACTER_BATCH,
+        "world_id": world,
+        "parameters": PartParameters(keys=("c0001",)),
+        "traceparent": "",
+    }
+    assert f"watch {world} --task {out.strip()}" in err
+
+
+def test_an_extension_is_ordered_and_its_price_said(generia: Command, world: str, broker: str) -> None:
+    """`extend` says what it takes and sends one message, which the sensor reads as this order; --dry-run sends none."""
+    topic, address = generia.settings["KAFKA_TASKS_TOPIC"], kafka_address(broker)
+    quoted = as_json(generia, "extend", world, "--users", "+2", "--posts", "+6", "--dry-run")
+    assert (quoted["task_id"], quoted["posts_count"]) == (None, POSTS + 6)
+    assert quoted["quote"]["image_calls"] == 2 + 6
+    before = len(last_letters(address, topic, 10))
+    exit_code, out, err = generia.call("extend", world, "--posts", "+6", "--max-cost-usd", "0.000001")
+    assert exit_code == 0, err
+    assert "will probably stop this" in err and f"watch {world} --task {out.strip()}" in err
+    letters = last_letters(address, topic, 10)
+    assert len(letters) == before + 1
+    order = read_message(letters[-1].value)
+    assert (order.task_id, order.world_id) == (out.strip(), world)
+    assert order.parameters == ExtensionParameters(add_posts=6, max_cost_usd=0.000001)
 
 
 def test_an_order_for_a_part_is_watched_until_it_is_carried_out(worlds: Worlds, world: str) -> None:

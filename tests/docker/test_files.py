@@ -41,7 +41,7 @@ WRITES_TO_ITS_ROOT = "kafka"
 Service = dict[str, Any]
 
 
-class ComposeLoader(yaml.SafeLoader):
+class ComposeLoader(yaml.CSafeLoader):
     """YAML with Compose's own tags for a value that stands instead of what ``extends`` brought."""
 
 

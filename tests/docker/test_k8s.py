@@ -19,7 +19,6 @@ import yaml
 from dagster import DagsterRunStatus
 
 from generia_assets.dagster_internals import MAX_RETRIES_TAG, WorkerStatus
-from generia_assets.fleet.kubernetes import KubernetesRunLauncher
 from generia_assets.settings import SECRETS, Settings
 from tests.docker import test_files
 from tests.docker.test_files import DAGSTERS_OWN, DOCKER, command_of
@@ -29,7 +28,7 @@ K8S = DOCKER / "k8s"
 KUBERNETES = "1.34"
 IMAGE = "registry.example.org/generia:0.1.0"
 KUSTOMIZATION = yaml.safe_load((K8S / "kustomization.yaml").read_text())
-OBJECTS = [one for name in KUSTOMIZATION["resources"] for one in yaml.safe_load_all((K8S / name).read_text())]
+OBJECTS = [one for name in KUSTOMIZATION["resources"] for one in yaml.load_all((K8S / name).read_text(), yaml.CSafeLoader)]
 DEPLOYMENTS = {one["metadata"]["name"]: one for one in OBJECTS if one["kind"] == "Deployment"}
 INSTANCE = yaml.safe_load((K8S / "dagster.yaml").read_text())
 SECRET_KEYS = {"GEMINI_API_KEY", "MONGODB_URI", "DAGSTER_POSTGRES_URL"}
@@ -260,6 +259,8 @@ def test_a_run_is_a_job_that_is_watched_and_ended(tmp_path: Path) -> None:
     """The job is what Kubernetes allows, confined as the other pods. A run is lost when its job is over or gone, and not when the
     API server is away; one that is told to end is CANCELING, loses its job, and is not repeated.
     """
+    from generia_assets.fleet.kubernetes import KubernetesRunLauncher  # with Kubernetes' client: nobody else waits for it
+
     cluster = Cluster()
     server = ExitStack()
     server.enter_context(served(cluster))

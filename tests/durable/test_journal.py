@@ -11,7 +11,7 @@ import pytest
 from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
-from generia_assets.durable.collections import STATUS, STEPS, TASKS
+from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.tasks.claims import TaskSpec
 from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
 from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError
@@ -283,26 +283,6 @@ async def look(world: DurableWorld) -> None:
         }
     assert status is not None
     assert {name: status[name] for name in counted} == counted
-
-
-async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
-    """The result itself remembers the last call, so that most tasks cost one write."""
-    run = await world.run()
-    before = run.commits.transactions
-    await run.journal(Outside()).execute(None, asking("first"), ITEM)
-    await run.commits.flush()
-    assert world.see[STEPS].count_documents({}) == 0
-    assert run.commits.transactions - before == 2  # listed and claimed before the call; completed
-
-
-async def test_the_steps_of_a_failed_task_are_gone(world: DurableWorld) -> None:
-    """What was remembered for a death is forgotten with the commit that fails the task, so that another try begins anew."""
-    run = await world.run()
-    failing = run.journal(Outside({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
-    with pytest.raises(TaskFailedError):
-        await failing.execute(None, asking("first", "second"), TaskParameters(key="other"))
-    await run.commits.flush()
-    assert world.see[STEPS].count_documents({}) == 0
 
 
 async def test_a_task_that_waits_outside_gives_its_place_to_another(world: DurableWorld) -> None:

@@ -12,8 +12,10 @@ from generia_assets.catalog import TaskType
 from generia_assets.durable.calls.publications import Doubt, Publications
 from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import PUBLICATIONS, STEPS
+from generia_assets.durable.tasks.runner import TaskFailedError
+from generia_assets.tasks.task_definition import TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
-from tests.support.durable_world import DurableWorld, Outside, Run, durable_world
+from tests.support.durable_world import DurableWorld, Outside, Run, asking, durable_world
 
 
 def task(task_id: str = "task-1", *, resumed: bool = False) -> TaskContext:
@@ -170,3 +172,23 @@ async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld
 
     await published(run, send, resumed=False, log=log)
     assert seen == [("sent", 1)]
+
+
+async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
+    """The result itself remembers the last call, so that most tasks cost one write."""
+    run = await world.run()
+    before = run.commits.transactions
+    await run.journal(Outside()).execute(None, asking("first"), TaskParameters(key="c0000-p0000"))
+    await run.commits.flush()
+    assert world.see[STEPS].count_documents({}) == 0
+    assert run.commits.transactions - before == 2  # listed and claimed before the call; completed
+
+
+async def test_the_steps_of_a_failed_task_are_gone(world: DurableWorld) -> None:
+    """What was remembered for a death is forgotten with the commit that fails the task, so that another try begins anew."""
+    run = await world.run()
+    failing = run.journal(Outside({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
+    with pytest.raises(TaskFailedError):
+        await failing.execute(None, asking("first", "second"), TaskParameters(key="other"))
+    await run.commits.flush()
+    assert world.see[STEPS].count_documents({}) == 0

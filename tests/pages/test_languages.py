@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from generia_assets.durable.collections import STATUS
 from generia_assets.pages.texts import all_messages
-from tests.pages.test_looks import CUT_OFF, SERIOUS_ONES, all_in_sight, left_of
-from tests.support.pages_site import Scheme, a_browser, a_page, serving
+from tests.pages.test_looks import CUT_OFF, all_in_sight, left_of
+from tests.support.pages_site import SERIOUS_ONES, Scheme, a_browser, a_page, load_axe, serving
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 ASTRAY = r"""([lang, script, direction]) => {
@@ -97,5 +96,5 @@ def _is_read_its_way(page: Page, lang: str, direction: str, script: str, width: 
     assert page.evaluate(CUT_OFF, width) == [], page.url
     assert page.evaluate(ASTRAY, [lang, script, direction]) == [], page.url
     all_in_sight(page)
-    page.evaluate(Axe().axe_script)
-    assert page.evaluate(SERIOUS_ONES, {}) == [], page.url
+    load_axe(page)
+    assert page.evaluate(SERIOUS_ONES) == [], page.url

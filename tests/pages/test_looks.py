@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from generia_assets.durable.status import State
 from generia_assets.pages.texts import HUES, all_messages
-from tests.support.pages_site import SCHEMES, SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site
+from tests.support.pages_site import SCHEMES, SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site, load_axe
 from tests.support.pages_world import DELETED_KEY, MadeUp
 from tests.support.waiting import PATIENCE_S
 
@@ -22,12 +21,13 @@ CUT_OFF = """width => [...document.querySelectorAll('main :is(h1, h2, h3, p, li,
     .filter(one => { const box = one.getBoundingClientRect(); return box.left < 0 || box.right > width })
     .map(one => one.outerHTML.slice(0, 200))"""
 """What has text and reaches past the sides of the screen, where nothing scrolls."""
-CONTRAST = """() => axe.run({ runOnly: ['color-contrast'], selectors: false }).then(found => [
+CONTRAST = """() => axe.run(unlike(), { runOnly: ['color-contrast'], selectors: false }).then(found => [
     found.violations.map(one => one.nodes[0].html),
     found.incomplete.map(one => one.nodes[0].html),
     found.passes[0].nodes.length,
 ])"""
-"""Elements whose contrast is too low, those of which axe cannot say it, and how many have enough."""
+"""Elements whose contrast is too low, those of which axe cannot say it, and how many have enough: of those that look the same,
+one is tried."""
 
 
 @pytest.fixture(scope="module")
@@ -110,13 +110,13 @@ def test_axe_finds_nothing_serious(
     for address in (f"{site.address}/", f"{site.address}/worlds/none", *own, *others):
         page.goto(address)
         all_in_sight(page)
-        page.evaluate(Axe().axe_script)
+        load_axe(page)
         for width in (390, 1280):
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, address
-            for scheme, rules in zip(SCHEMES, ({}, {"runOnly": ["color-contrast", "link-in-text-block"]}), strict=True):
+            for scheme in SCHEMES:
                 page.emulate_media(color_scheme=scheme)
-                barriers += [(address, width, scheme, *found) for found in page.evaluate(SERIOUS_ONES, rules)]
+                barriers += [(address, width, scheme, *found) for found in page.evaluate(SERIOUS_ONES, scheme != SCHEMES[0])]
     context.close()
     assert barriers == []
 
@@ -133,7 +133,7 @@ def test_every_hue_can_be_read(
         page.goto(address)
         all_in_sight(page)
         page.evaluate("document.querySelector('.news')?.removeAttribute('hidden')")
-        page.evaluate(Axe().axe_script)
+        load_axe(page)
         accents = set()
         for hue in range(HUES):
             page.evaluate("hue => { for (const one of document.querySelectorAll('[data-hue]')) one.dataset.hue = hue }", hue)
@@ -141,7 +141,7 @@ def test_every_hue_can_be_read(
             violations, incomplete, passes = page.evaluate(CONTRAST)
             assert violations == [], (address, hue)
             assert incomplete == [], (address, hue)  # axe saw all colours there are
-            assert passes > 10
+            assert passes >= 10
         assert len(accents) == HUES
     context.close()
 

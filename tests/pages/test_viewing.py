@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 import requests
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from starlette.testclient import TestClient
 
 from generia_assets.pages.app import Source, pages_app
 from generia_assets.pages.gallery import write_gallery
-from tests.support.pages_site import SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site
+from tests.support.pages_site import SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site, load_axe
 from tests.support.pages_world import DELETED_KEY, SCRIPT, MadeUp
 from tests.support.waiting import PATIENCE_S
 
@@ -355,6 +354,6 @@ def test_what_opens_over_a_page_has_no_barriers(
             else:
                 page.keyboard.press("?")
                 expect(page.locator("dialog.keys")).to_be_visible()
-            page.evaluate(Axe().axe_script)
-            assert page.evaluate(SERIOUS_ONES, {}) == [], opened
+            load_axe(page)
+            assert page.evaluate(SERIOUS_ONES) == [], opened
             assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
-import dagster_webserver.app
 import pytest
-from dagster_webserver.webserver import DagsterWebserver
 
 from generia_assets import dagster_internals
 
@@ -110,6 +108,9 @@ def test_the_instance_has_the_tables_and_daemons_that_are_asked(tmp_path: Path, 
 
 def test_the_webserver_is_made_by_the_name_that_ours_takes() -> None:
     """The command makes ``app.DagsterWebserver``, and asks it for its middleware."""
+    import dagster_webserver.app  # half a second, which no other test waits
+    from dagster_webserver.webserver import DagsterWebserver
+
     assert dagster_webserver.app.DagsterWebserver is DagsterWebserver  # type: ignore[attr-defined]
     assert "DagsterWebserver(" in inspect.getsource(dagster_webserver.app)
     assert parameters(DagsterWebserver.build_middleware) == ["self"]

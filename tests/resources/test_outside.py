@@ -2,16 +2,13 @@
 
 import asyncio
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
 
-from resources.gateway import api_gateway, waits
+from resources.gateway import waits
 from resources.gateway.api_gateway import ApiGateway, ApiPolicy
-from resources.gateway.breaker import Breaker, BreakerState
-from resources.gateway.calls import Answer, Api, Call, TokenUsage
+from resources.gateway.breaker import BreakerState
+from resources.gateway.calls import Answer, Api, TokenUsage
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.outcomes import (
     BudgetExhaustedError,
@@ -26,94 +23,8 @@ from resources.gateway.outcomes import (
 )
 from resources.gateway.waits import FIRST_WAIT_SECONDS
 from resources.mongodb.connection import connect_async
-from resources.settings import GatewaySettings
+from tests.support.gateway_calls import OK, ONCE, WORST, RecordingAccount, call
 from tests.support.waiting import until
-
-WORST = 0.5
-OK = Answer("value", {"text": "value"}, 0.01, TokenUsage(prompt=10, output=5))
-
-ONCE = ["reserve", "confirm", "send", "finalize"]
-
-
-@dataclass
-class RecordingAccount:
-    """An account that writes down what it is told, in order."""
-
-    refuses: Exception | None = None
-    looks: list = field(default_factory=list)
-    events: list = field(default_factory=list)
-    settlements: list = field(default_factory=list)
-
-    async def reserve(self, call):
-        self.events.append("reserve")
-        self.looks.append(call.labels.get("look") and call.labels["look"]())
-        if self.refuses:
-            raise self.refuses
-        return f"attempt {self.events.count('reserve')}"
-
-    async def confirm(self, attempt_id, call):
-        self.events.append("confirm")
-
-    def finalize(self, attempt_id, call, settlement):
-        assert attempt_id == f"attempt {len(self.settlements) + 1}"
-        self.events.append("finalize")
-        self.settlements.append(settlement)
-
-    def waiting(self, api, reason, since):
-        self.events.append(f"waiting: {reason}")
-        self.looks.append(since)
-
-    def answered(self, api):
-        self.events.append("answered")
-
-
-@pytest.fixture
-def account():
-    return RecordingAccount()
-
-
-@pytest.fixture
-async def slots(mongodb_uri, mongo_database_name):
-    async with connect_async(mongodb_uri) as client:
-        made = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=4, lease_seconds=30)
-        yield made
-        await made.aclose()
-
-
-@pytest.fixture
-def breaker():
-    config = GatewaySettings(
-        breaker_failure_rate=1.0,
-        breaker_window_calls=10,
-        breaker_minimum_calls=10,
-        breaker_open_seconds=0.1,
-        breaker_open_max_seconds=0.2,
-    )
-    return Breaker("llm", config, lambda state, probe_in: None)
-
-
-@pytest.fixture
-async def outside(slots, breaker):
-    made = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=60)
-    yield made
-    await made.aclose()
-
-
-def call(*outcomes, timeout_seconds=60.0, events=None):
-    """A call whose attempts end one after the other as ``outcomes`` say; the last one stays."""
-    left = list(outcomes)
-
-    async def send():
-        if events is not None:
-            events.append("send")
-        outcome = left.pop(0) if len(left) > 1 else left[0]
-        if isinstance(outcome, BaseException):
-            raise outcome
-        if callable(outcome):
-            return await outcome()
-        return outcome
-
-    return Call(Api.LLM, "post", "task", 1, {}, send, worst_case_usd=WORST, timeout_seconds=timeout_seconds)
 
 
 async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongodb_uri, mongo_database_name, breaker, account):
@@ -323,78 +234,6 @@ async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slot
     assert (slots.view.in_use, slots.view.waiting) == (0, 0)
     assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("cut_off", WORST if when == "in flight" else 0.0)]
     assert account.settlements[0].carried_out == (when == "in flight")
-
-
-async def in_line(outside, slots, account):
-    """The task of a call that has reserved and waits for a slot, and what ends those that have one."""
-    done = asyncio.Event()
-
-    async def slow():
-        await done.wait()
-        return OK
-
-    before = [asyncio.create_task(outside.call(call(slow), RecordingAccount())) for _ in range(4)]
-    await until(lambda: slots.view.in_use == 4)
-    waiting = asyncio.create_task(outside.call(call(OK, events=account.events), account))
-    await until(lambda: account.events[:1] == ["reserve"])
-
-    async def free():
-        done.set()
-        await asyncio.gather(*before)
-
-    return waiting, free
-
-
-async def test_the_next_call_has_reserved_when_a_slot_becomes_free(outside, slots, account):
-    """While all slots are in use it reserves, and it is sent without reserving again as soon as there is a slot."""
-    waiting, free = await in_line(outside, slots, account)
-    await free()
-    assert await waiting == "value"
-    assert account.events == [*ONCE, "answered"]
-
-
-async def test_a_call_that_waits_long_gives_its_reservation_back_and_keeps_its_place(outside, slots, account, monkeypatch):
-    """What is reserved is bound for ``AHEAD_SECONDS`` at most; then it is reserved when there is a slot."""
-    monkeypatch.setattr(api_gateway, "AHEAD_SECONDS", 0.05)
-    waiting, free = await in_line(outside, slots, account)
-    await until(lambda: account.events == ["reserve", "finalize"])
-    assert (account.settlements[0].carried_out, account.settlements[0].cost_usd) == (False, 0.0)
-    await free()
-    assert await waiting == "value"
-    assert account.events == ["reserve", "finalize", *ONCE, "answered"]
-
-
-async def test_while_calls_wait_long_for_their_slots_none_reserves_ahead(outside, slots, account, monkeypatch):
-    """After one that had to give its reservation back, the next one reserves when it has its slot."""
-    monkeypatch.setattr(api_gateway, "AHEAD_SECONDS", 0.05)
-    waiting, free = await in_line(outside, slots, account)
-    waited = []
-
-    class Behind(RecordingAccount):
-        async def reserve(self, call):
-            waited.append(slots.view.waiting)
-            return await super().reserve(call)
-
-    last = asyncio.create_task(outside.call(call(OK), Behind()))
-    await until(lambda: account.events == ["reserve", "finalize"])
-    await free()
-    assert [await waiting, await last] == ["value", "value"]
-    assert waited == [0], "it has its slot when it reserves"
-
-
-async def test_a_breaker_that_opens_meanwhile_gives_the_reservation_back(outside, slots, breaker, account, monkeypatch):
-    """The call that had reserved is not sent into an outage, and reserves again only when it is its turn as a probe."""
-    clock = SimpleNamespace(monotonic=lambda: 0.0)
-    monkeypatch.setattr("resources.gateway.breaker.time", clock)
-    waiting, free = await in_line(outside, slots, account)
-    for _ in range(10):
-        with suppress(TransientError), breaker.attempt():
-            raise TransientError("503")
-    await free()
-    await until(lambda: account.events[:2] == ["reserve", "finalize"])
-    clock.monotonic = lambda: 60.0
-    assert await waiting == "value"
-    assert [one.outcome for one in account.settlements] == ["cut_off", "ok"]
 
 
 async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation_back(outside, slots, account):

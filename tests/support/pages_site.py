@@ -18,6 +18,7 @@ from typing import Any, Literal
 import pytest
 import requests
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from generia_assets.pages.app import Source, pages_app
@@ -26,8 +27,31 @@ from tests.support.waiting import PATIENCE_S
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-SERIOUS_ONES = """rules => axe.run({ ...rules, selectors: false, resultTypes: ['violations'] }).then(found => found.violations
-    .filter(one => ['serious', 'critical'].includes(one.impact)).map(one => [one.id, one.nodes[0].html.slice(0, 200)]))"""
+_UNLIKE = """() => { window.unlike = () => {
+    const looks = new Map([[null, '']]), found = new Map();
+    const look = one => {
+        if (!looks.has(one)) {
+            const { color, background, opacity, font, textShadow, filter, position, display, visibility } = getComputedStyle(one);
+            const own = [one.tagName, one.getAttribute('class'), color, background, opacity, font, textShadow, filter, position];
+            looks.set(one, [look(one.parentElement), ...own, display, visibility].join());
+        }
+        return looks.get(one);
+    };
+    const hasText = one => [...one.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    for (const one of document.querySelectorAll('body *')) {
+        if (hasText(one) || one.matches('input, select, textarea')) found.set(look(one), one);
+    }
+    return [...found.values()];
+} }"""
+"""Gives the elements with text, but one of those that look the same, by their colours and font and those of all around them: axe
+takes 2 ms of CPU for the contrast of a text, and a page has the same texts at each post."""
+SERIOUS_ONES = """async onlyColours => {
+    const options = { selectors: false, resultTypes: ['violations'] };
+    const runs = [await axe.run(unlike(), { ...options, runOnly: ['color-contrast', 'link-in-text-block'] })];
+    if (!onlyColours) runs.push(await axe.run({ ...options, rules: { 'color-contrast': { enabled: false } } }));
+    return runs.flatMap(run => run.violations).filter(one => ['serious', 'critical'].includes(one.impact))
+        .map(one => [one.id, one.nodes[0].html.slice(0, 200)]);
+}"""
 """What axe finds in a page that hinders somebody seriously: its rule and element."""
 NOT_NEEDED = (
     *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup"),  # pages of the browser's own window, drawn anew beside each page
@@ -124,6 +148,12 @@ def a_page(browser: Browser, *, width: int = 1280, scheme: Scheme = "light") -> 
         assert complaints == []
     finally:
         context.close()
+
+
+def load_axe(page: Page) -> None:
+    """Put axe into the page that is open there, for ``SERIOUS_ONES``."""
+    page.evaluate(Axe().axe_script)
+    page.evaluate(_UNLIKE)
 
 
 def get(address: str, status: int = 200) -> requests.Response:
