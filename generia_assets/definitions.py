@@ -74,3 +74,4 @@ def build_defs(settings: Settings) -> dg.Definitions:
 
 require_good_content()  # so that a broken template fails the code location, not a world in the middle of its work
 defs = build_defs(settings())
+defs.get_repository_def().get_all_jobs()  # kept in it: each run would build them again, for 20 ms

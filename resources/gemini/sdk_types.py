@@ -40,5 +40,6 @@ class Config(_QuickLookUp, types.GenerateContentConfig):
         return self.__copy__()
 
 
-for model in (Part, Content, Config):
-    model.model_rebuild()  # the SDK defers this to the first request, which would cost each run 20 ms
+_OF_REQUESTS = (types.HttpRetryOptions, types.HttpOptions, types.ThinkingConfig, types._GenerateContentParameters)
+for model in (Part, Content, Config, *_OF_REQUESTS):
+    model.model_rebuild()  # the SDK defers this to the first request, which would cost each run 40 ms
