@@ -1,7 +1,7 @@
 """The limit of concurrent calls to one API, over all runs, processes and machines (R17), with its rate control (AIMD).
 
-The renewer, a task, leases slots from the fleet, renews the lease and gives slots back. It makes a small update every few seconds,
-so that the number of database calls does not grow with the number of slots; it asks more often only while calls wait.
+The renewer, a task, leases slots from the fleet, renews the lease and gives slots back. It makes one small update a second, so that
+the number of database calls does not grow with the number of slots; it asks more often only while processes compete.
 
 Invariant: the shares in the document (slot_shares.py) never add up to more than the limit, except for calls in flight when the
 limit falls, or when a process was silent for longer than its lease. A dead process's share comes back when its lease ends, by the
@@ -29,19 +29,14 @@ from resources.mongodb.connection import MongoDocument
 
 logger = logging.getLogger(__name__)
 
-CONTENDED_SECONDS = 0.2
-"""Interval between requests of all waiting processes together: each asks as often as its weight is among theirs. Those that have no
-slot ask as often as if the others did not wait."""
+CONTENDED_SECONDS = 0.1
+"""Interval between requests of all waiting processes together: each asks as often as its weight is among theirs."""
 TOGETHER_SECONDS = 0.025
 """Calls that start to wait within this time are one request."""
 OUTAGE_SECONDS = 0.5
 """How often MongoDB is asked again while it is away."""
-RENEW_SECONDS = 3.0
-"""How often a process with calls in flight renews its lease (or a third of the lease, if that is shorter), and gives back what it
-has not used since."""
-LOOK_SECONDS = 1.0
-"""How often it does while the ceiling is lowered. While calls wait: half as often if it knows that other processes want slots, and
-twice as often until it knows."""
+RENEW_SECONDS = 1.0
+"""How often a process with calls in flight renews its lease (or a third of the lease, if that is shorter)."""
 RISE_SECONDS = 2.0
 """Time in which a lowered ceiling rises by one, while calls are made and none is answered 429."""
 HOLD_SECONDS = 15.0
@@ -89,7 +84,7 @@ class ConcurrencyLimiter:
         self._requested = 0
         self._ceiling = limit
         self.weight = 1.0  # of this process beside the others (slot_shares.weight_of)
-        self._short = 0.0  # weights of the processes that want more than they have; of those with none, where this one has none
+        self._short = 0.0  # weights of the processes that want more than they have
         self._others_short = False
         self._leased_until = 0.0
         self._paused_until = 0.0
@@ -154,19 +149,14 @@ class ConcurrencyLimiter:
     def _wanted(self) -> int:
         return min(self._limit, self._queue.calls)
 
-    @property
-    def _keeps_from_others(self) -> bool:
-        """Whether it has slots that no call here needs, and another process does."""
-        return self._others_short and max(self._queue.in_use, min(self._queue.may_use, self._wanted)) < self._held
-
     def _may_call(self) -> bool:
         return self._paused_until <= time.monotonic() < self._leased_until
 
     def _on_change(self) -> None:
         """Ask the fleet for slots that calls here wait for, or give back what others wait for."""
         queue, wanted = self._queue, self._wanted
-        is_short = self._requested > max(queue.may_use, queue.in_use)  # it asks again soon; a call more changes nobody's part
-        if (wanted > max(self._requested, queue.may_use) and not is_short) or self._keeps_from_others:
+        surplus = max(queue.in_use, min(queue.may_use, wanted)) < self._held
+        if wanted > max(self._requested, queue.may_use) or (surplus and self._others_short):
             self._changed.set()
 
     async def _renew(self) -> None:
@@ -188,15 +178,10 @@ class ConcurrencyLimiter:
 
     def _rest(self) -> float | None:
         """Seconds until the next request if nothing changes; None: none is needed."""
-        if self._keeps_from_others:
-            return 0.0
         if self._requested == 0 and not self._queue.waiting:
             return None
-        rest = self._renew_seconds
-        if self._ceiling < self._limit:
-            rest = min(rest, LOOK_SECONDS)
-        if self._queue.waiting:
-            rest = min(rest, 2 * LOOK_SECONDS if self._others_short else LOOK_SECONDS / 2)
+        # A process that fills its slots learns soon that another one wants some.
+        rest = self._renew_seconds / 2 if self._queue.waiting and not self._others_short else self._renew_seconds
         if self._queue.waiting and self._queue.may_use < min(self._ceiling, self._wanted):
             rest = min(rest, CONTENDED_SECONDS * max(1.0, self._short / self.weight))
         pause = self._paused_until - time.monotonic()
@@ -240,14 +225,13 @@ class ConcurrencyLimiter:
         self._learn(SlotShares.model_validate(found), asked_at)
 
     def _learn(self, shares: SlotShares, asked_at: float) -> None:
-        short, mine = shares.short_of_slots(), shares.of(self._holder)
-        # One slot is left for each process that has none, until it asks.
-        rivals = short if mine.share else [holder for holder in short if shares.of(holder).share == 0]
+        short = shares.short_of_slots()
+        mine = shares.of(self._holder)
         refused_meanwhile = self._refused_call is not None
         self._queue.may_use = min(mine.may_use, self._fits) if refused_meanwhile else mine.may_use
         self._held = mine.share
         self._ceiling = shares.effective
-        self._short = sum(short[holder] for holder in rivals)
+        self._short = sum(short.values())
         self._others_short = any(holder != self._holder for holder in short)
         self._leased_until = asked_at + self._lease_seconds
         if shares.pause_ms > 0:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from generia_assets.settings import Settings
-from resources.gateway.concurrency import HOLD_SECONDS, LOOK_SECONDS, RISE_SECONDS, ConcurrencyLimiter
+from resources.gateway.concurrency import HOLD_SECONDS, RENEW_SECONDS, RISE_SECONDS, ConcurrencyLimiter
 from resources.gateway.slot_shares import SUCCESSES_PER_INCREASE
 from resources.mongodb.connection import connect_async
 from tests.support.slots_tools import backlog
@@ -97,4 +97,4 @@ async def test_time_without_calls_says_nothing(fleet: Any) -> None:
 def test_a_minute_of_clean_calls_leads_from_one_back_to_the_limit() -> None:
     """With the delivered intervals even a ceiling that was just found, and calls too long to count, are back within a minute."""
     steps = Settings(_env_file=None).llm_concurrency - 1
-    assert HOLD_SECONDS + steps * (RISE_SECONDS + LOOK_SECONDS) <= 60
+    assert HOLD_SECONDS + steps * (RISE_SECONDS + RENEW_SECONDS) <= 60
