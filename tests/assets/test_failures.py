@@ -33,10 +33,12 @@ def faults(worlds: Worlds, **changes: Any) -> None:
 def a_post_fails(worlds: Worlds, world_id: str) -> str:
     """Have every request for one post of this world answered with damage; return the post's key."""
     ideas = worlds.documents("post_briefs", world_id)
-    asked = {idea.key: f"When: {idea.moment}" for idea in ideas}  # as the request for this very post says it
-    key = next(key for key, said in asked.items() if sum(said in other for other in asked.values()) == 1)
-    faults(worlds, broken_json=1.0, only_matching=asked[key])
-    return str(key)
+    answered = {idea.in_reply_to for idea in ideas}
+    post = next(idea for idea in ideas if idea.key not in answered)
+    count = sum(idea.character == post.character for idea in ideas)
+    # As the request for this very post says it.
+    faults(worlds, broken_json=1.0, only_matching=f"Post {post.order + 1} of {count} of @{post.username}.")
+    return str(post.key)
 
 
 @pytest.fixture(scope="module")
