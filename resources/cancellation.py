@@ -7,7 +7,11 @@ done (fixed in 3.12): a caller that cancels once and then awaits the task may wa
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+ResultT = TypeVar("ResultT")
 
 AGAIN_SECONDS = 0.1
 """How long a cancelled task may take before it is cancelled again."""
@@ -20,6 +24,15 @@ async def cancel_and_wait(task: asyncio.Future[Any]) -> None:
         await asyncio.wait({task}, timeout=AGAIN_SECONDS)
     if not task.cancelled():
         task.exception()  # retrieved, so that asyncio does not warn about it
+
+
+async def to_its_end(work: Awaitable[ResultT]) -> ResultT:
+    """Await this, also when the caller is cancelled meanwhile. ``raise_if_cancelled`` raises that cancellation then."""
+    working = asyncio.ensure_future(work)
+    while not working.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({working})
+    return working.result()
 
 
 class ReliableTaskGroup(asyncio.TaskGroup):

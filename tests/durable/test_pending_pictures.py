@@ -16,7 +16,7 @@ from generia_assets.content.documents import Media
 from generia_assets.content.pictures import FRIEND, Shown
 from generia_assets.durable.calls.clients import MOST_REPAINTS, TaskImageClient
 from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.pictures import PendingPictures, ReferencePictures
+from generia_assets.durable.calls.pictures import PendingPicture, PendingPictures, ReferencePictures
 from generia_assets.durable.calls.platform_client import TaskPlatformClient
 from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
@@ -140,6 +140,31 @@ async def test_a_death_before_the_upload_loses_no_picture_and_leaves_none_in_mon
     await run.commits.flush()
     assert (outside.uploaded, len(outside.made)) == (outside.made, 1)
     await until(lambda: not [*tmp_path.rglob("*.png")])
+
+
+class StoppedPictures(PendingPictures):
+    """The run is stopped after a picture was paid for, and before its file is written."""
+
+    def path(self, picture: PendingPicture) -> Path:
+        cast("asyncio.Task[Any]", asyncio.current_task()).cancel()
+        return super().path(picture)
+
+
+async def test_a_stop_while_a_picture_is_written_loses_it_not(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
+    """What was answered is kept whenever a run ends other than by its death; nothing more is begun, such as the upload."""
+    outside, run = Outside(), await world.run()
+    client = images(run, gateway, outside, tmp_path)
+    client._pending = StoppedPictures(tmp_path, "world-1")
+
+    async def paint() -> None:
+        with client._calls.checkpoints.attempt():
+            await client.paint(HEADER)
+
+    await asyncio.wait({painting := asyncio.create_task(paint())})
+    await run.commits.flush()
+    assert (painting.cancelled(), outside.uploaded, files(tmp_path)) == (True, [], outside.made)
+    await images(await world.run("later"), gateway, outside, tmp_path, resumed=True).paint(HEADER)
+    assert (outside.uploaded, len(outside.made)) == (outside.made, 1)
 
 
 @pytest.mark.parametrize("refusal", [RequestFailedError("INTERNAL, eight times"), RequestRejectedError("no such type")], ids=type)

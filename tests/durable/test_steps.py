@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import PUBLICATIONS, STEPS
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.tasks.task_definition import TaskParameters
-from resources.gateway.outcomes import InvalidAnswerError, RefusedError
-from tests.support.durable_world import DurableWorld, Outside, Run, asking, durable_world
+from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, OutageTimeoutError, RefusedError, RequestRejectedError
+from tests.support.durable_world import Asker, DurableWorld, Note, Outside, Run, a_task, asking, durable_world
 
 
 def task(task_id: str = "task-1", *, resumed: bool = False) -> TaskContext:
@@ -182,6 +183,30 @@ async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
     await run.commits.flush()
     assert world.see[STEPS].count_documents({}) == 0
     assert run.commits.transactions - before == 2  # listed and claimed before the call; completed
+
+
+@pytest.mark.parametrize(
+    "end", [asyncio.CancelledError(), OutageTimeoutError("the platform is away"), RequestRejectedError("by the platform")], ids=type
+)
+async def test_what_was_answered_before_a_run_ended_is_never_asked_again(world: DurableWorld, end: BaseException) -> None:
+    """A run is stopped, suspended or fails between a task's last answer and its result: only a death may repeat a call."""
+    outside, ends = Outside(), [end]
+
+    async def ask(parameters: TaskParameters, tools: Asker) -> Note:
+        answer = await tools.ask("first")
+        if ends:
+            raise ends.pop()
+        return Note(text=answer)
+
+    for run_id in ("first", "later"):
+        run = await world.run(run_id)
+        runner = run.journal(outside)
+        runner._planned = {TaskType.GENERATE_POST: 1}  # so that one rejected request ends the run
+        with suppress(asyncio.CancelledError, OutageTimeoutError, FatalCallError):
+            await runner.execute(None, a_task(ask), TaskParameters(key="c0000-p0000"))
+        await run.commits.flush()
+    assert outside.calls == ["first"]
+    assert world.task(type="generate_post")["status"] == "completed"
 
 
 async def test_the_steps_of_a_failed_task_are_gone(world: DurableWorld) -> None:

@@ -1,5 +1,6 @@
 """The resolver of models on a real MongoDB: who takes over from a model that is gone, who hears of it, and for how long."""
 
+import asyncio
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from resources.gemini import model_resolver
 from resources.gemini.model_resolver import ModelReplacedError, ModelResolver, fleet_notes
 from resources.gemini.models import model_profiles
 from resources.mongodb.connection import connect_async
+from tests.resources.test_models_retired import _PROMPT, _Line, first_calls
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +93,19 @@ async def test_a_note_that_cannot_be_written_is_written_when_it_is_tried_again(f
     await resolver.write_down()
     assert await noted(fleet) == ["gemini-2.5-flash"]
     assert "takes over for a day" in caplog.text
+
+
+async def test_an_answer_is_kept_when_the_run_is_stopped_as_it_writes_a_note(mongodb_uri, mongo_database_name, gemini, monkeypatch):
+    """It is a checkpoint by then, so that another run does not pay for it again."""
+
+    async def stopped():
+        raise asyncio.CancelledError
+
+    async with first_calls("gemini-2.5-flash", mongodb_uri, mongo_database_name, gemini) as (writer, *_):
+        monkeypatch.setattr(writer._providers.models, "write_down", stopped)
+        with pytest.raises(asyncio.CancelledError):
+            await writer.write(_PROMPT, _Line)
+        assert writer._calls.checkpoints.unwritten()
 
 
 async def test_without_a_successor_the_error_says_what_to_do(fleet):

@@ -79,6 +79,8 @@ class TaskTextClient:
                     prompt = prompt.with_more_output(ceiling=most)
                 elif not error.chance:
                     prompt = prompt.with_complaints(str(error))
+            finally:  # when the answer is a checkpoint: whatever happens here loses none
+                await retry_on_outage(self._providers.models.write_down, timeout_seconds=self._providers.outage_timeout)
 
     async def _ask(self, prompt: Prompt, draft: type[DraftT]) -> DraftT:
         models, outage_timeout = self._providers.models, self._providers.outage_timeout
@@ -96,8 +98,6 @@ class TaskTextClient:
                         f"model that exists ({error})"
                     ) from error
                 logger.info("%s: asked again: %s", prompt.request_type, error)
-            finally:
-                await retry_on_outage(models.write_down, timeout_seconds=outage_timeout)
 
     def _call(
         self, request_type: str, request: TextRequest[AnswerT], profile: ModelProfile, price: Price | None = None

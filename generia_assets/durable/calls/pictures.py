@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from generia_assets.content.pictures import Shown
 from generia_assets.durable.calls.task_calls import TaskCalls
+from resources.cancellation import to_its_end
 from resources.gateway.calls import Answer, Api
 from resources.gateway.outcomes import RequestFailedError
 from resources.images import CheckedImage
@@ -57,7 +58,10 @@ class PendingPictures:
         return self.folder / picture.name
 
     async def keep(self, key: str, image: CheckedImage) -> PendingPicture:
-        """Write the bytes under this key, atomically. Raises ``FatalCallError`` when the disk refuses."""
+        """Write the bytes under this key, atomically, also when the caller is cancelled meanwhile: the picture is paid for.
+
+        Raises ``FatalCallError`` when the disk refuses.
+        """
         picture = PendingPicture(
             name=f"{key}.{EXTENSIONS[image.mime]}",
             size=len(image.data),
@@ -68,7 +72,7 @@ class PendingPictures:
             cost_usd=image.cost_usd,
             provider_id=image.provider_id,
         )
-        await asyncio.to_thread(write_whole, self.path(picture), image.data)
+        await to_its_end(asyncio.to_thread(write_whole, self.path(picture), image.data))
         return picture
 
     async def holds(self, picture: PendingPicture) -> bool:

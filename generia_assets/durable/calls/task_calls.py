@@ -1,13 +1,13 @@
 """The calls of one task: who is called, in whose name, and the checkpoints that keep the outcomes.
 
-A task that is resumed after a death repeats only the call that was in flight.
+A task that is resumed repeats only the call that was in flight, and after a death also one whose outcome was not written yet.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -19,6 +19,7 @@ from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import STEPS
 from generia_assets.durable.leases.changes import Change, WriteOperation
 from generia_assets.durable.leases.commits import Commits
+from resources.cancellation import raise_if_cancelled
 from resources.gateway.api_gateway import ApiGateway
 from resources.gateway.calls import Answer, Api, Call, ItemCalls
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
@@ -87,7 +88,8 @@ class Checkpoints:
     """The outcomes of one task's calls in one run, numbered in the order in which the task makes them, one after the other.
 
     An outcome (value, refusal or invalid answer) is written before the reservation of the task's next call, never after its last
-    one, since then the task's own result is written: a task of one call costs no extra write.
+    one, since then the task's own result is written: a task of one call costs no extra write. If the run ends before that, the last
+    outcome is written, too (``attempt``): only a death repeats a call that was answered.
 
     Attributes:
         outlive_attempt: The attempt fails for another reason than these outcomes: the next one uses them and pays for none again.
@@ -129,8 +131,7 @@ class Checkpoints:
                 if usable is None or await usable(value):
                     return value
                 logger.warning("task %s: call %d is made again: what it brought is gone", self._task_id, number)
-        if records := self.unwritten():
-            self._commits.enqueue(Change(records=records, releases=self._task_id))
+        self._write()
         try:
             value = await call()
         except RefusedError as error:
@@ -140,7 +141,21 @@ class Checkpoints:
             self._remember(number, {"invalid": str(error), "cut": error.cut, "chance": error.chance})
             raise
         self._remember(number, {"value": dump(value)})
+        raise_if_cancelled()
         return value
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """The context of one attempt. One that the end of its run cuts off is continued later: its last outcome is written."""
+        try:
+            yield
+        except BaseException:
+            self._write()
+            raise
+
+    def _write(self) -> None:
+        if records := self.unwritten():
+            self._commits.enqueue(Change(records=records, releases=self._task_id))
 
     def unwritten(self) -> dict[str, list[WriteOperation]]:
         """The last outcome as records for a commit that is made anyway before the task's next call begins."""
@@ -154,6 +169,7 @@ class Checkpoints:
 
         Those of completed tasks are removed when the world is complete (``WorldSession.complete``): nobody reads them.
         """
+        self._unwritten = None
         return {STEPS: [DeleteMany({"task_id": self._task_id})]} if self._written else {}
 
     async def _read(self) -> dict[int, MongoDocument]:

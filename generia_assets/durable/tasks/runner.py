@@ -168,18 +168,19 @@ class TaskRunner:
                         present = TaskContext(
                             claim.task_id, task.task_type, parameters.key, resumed, item_calls, priority, tier, claimed
                         )
-                        try:
-                            result = await task.function(parameters, self._clients(present, checkpoints), *context, **named)
-                        except (RequestFailedError, UnfitTaskError) as error:
-                            if isinstance(error, RequestRejectedError):
-                                await self._stop_a_rejected_type(task.task_type, parameters.key, error)
-                            await self._attempt_failed(task, parameters, claim, checkpoints, attempt, error)
-                            recorded = checkpoints.outlive_attempt
-                        else:
-                            follows = () if follow_ups is None else tuple(follow_ups(result))
-                            self._complete(task.task_type, claim, attempt, result, follows)
-                            logger.info("%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, most)
-                            return result
+                        with checkpoints.attempt():
+                            try:
+                                result = await task.function(parameters, self._clients(present, checkpoints), *context, **named)
+                            except (RequestFailedError, UnfitTaskError) as error:
+                                if isinstance(error, RequestRejectedError):
+                                    await self._stop_a_rejected_type(task.task_type, parameters.key, error)
+                                await self._attempt_failed(task, parameters, claim, checkpoints, attempt, error)
+                                recorded = checkpoints.outlive_attempt
+                            else:
+                                follows = () if follow_ups is None else tuple(follow_ups(result))
+                                self._complete(task.task_type, claim, attempt, result, follows)
+                                logger.info("%s %s: done, attempt %d of %d", task.task_type, parameters.key, attempt, most)
+                                return result
         raise TaskFailedError(task.task_type, parameters.key, most, "its attempts were used up by earlier runs")
 
     async def result_of(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> ResultT | None:
