@@ -84,6 +84,7 @@ def test_texts_come_compressed(site: str, world: MadeUp) -> None:
 )  # fmt: skip
 def test_files_come_from_their_folder_alone(site: str, media: Path, path: str) -> None:
     """No address leads out of the folder of pictures, not by dots, not by a link, and nothing but pictures is given from it."""
+    media.mkdir(exist_ok=True)
     (media.parent / "secret.png").write_bytes(b"secret")
     (media / "note.txt").write_text("secret")
     link = media / "link.png"
