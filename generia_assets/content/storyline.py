@@ -31,7 +31,7 @@ ARC_FROM = 3
 _SAID_PLAINLY = 2 / 3
 """Share of the posts that say what they are about."""
 _FEW_WORDS = 40
-"""Words up to which a post has room for one thing: it is said plainly, and no stage of the story need show in it."""
+"""A post of fewer words has room for one thing: it is said plainly, and no stage of the story shows in it."""
 _LONGEST_VIGNETTE = 80
 """Words of a vignette, at most."""
 REPLY, VIGNETTE = "reply", "vignette"
@@ -241,7 +241,7 @@ def _continued(
 def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int, answered: int) -> tuple[int, str]:
     """The person that the post names (place among the acquaintances, from 1; 0 for none), and the key of the post it replies to.
 
-    A post names no person who joins later, and if somebody answers it no other person than the one who answers.
+    A post names no person who joins later. A post that somebody answers names that person or nobody.
     """
     replied = line.replies[t]
     if replied >= 0:

@@ -33,12 +33,13 @@ MOST_REPLIES = 2
 _FIRST_WITHIN = 5
 """People who join, at most, between a person's joining and their first post."""
 _GAP = 12
-"""Posts, at most, between a post and its reply in a large world: the text of the post is written by then."""
+"""How many posts later a reply comes in a large world, where possible, so that the text of its post is written by then. In a smaller
+world it is one for every 40 posts."""
 _SOON, _LATEST = 3, 18
-"""Posts, beside the gap, within which a reply comes, in a small and in a large world. Within the first number it comes at the time
-of its post, and so does what is between them: a burst."""
+"""The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number has
+the time of its post, and so have the posts between them."""
 LONGEST_WAIT = _GAP + _LATEST
-"""Posts within which a reply comes in any world."""
+"""A reply comes at most so many posts after its post, in any world."""
 _HOT_STRETCH = 4.0
 """How much longer the time after a hot event is than after another one."""
 
@@ -55,7 +56,7 @@ class Timeline:
     orders: Sequence[int]
     replies: Sequence[int]
     times: Sequence[int]
-    """For each ``t`` when it is written, as a place on the timeline: a post and a reply that comes soon, at the same time."""
+    """For each ``t`` the place on the timeline at which it is written; a reply that comes soon has the place of its post."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
     places: Sequence[int]
@@ -92,8 +93,8 @@ def opening(posts: int) -> int:
 
 
 def is_vignette(seed: int, posts: int, t: int) -> bool:
-    """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. After
-    the opening one post in three is.
+    """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. After the opening one post
+    in three is.
 
     ``posts``: those that were ordered first (``Size.calendar_posts``).
     """
@@ -170,7 +171,7 @@ def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | N
             possible = [earlier for earlier in possible if earlier < t - gap] or possible
             if possible:
                 rng = seeding.seeded_rng(seed, "reply", t)
-                # Who was answered answers back, and nobody goes without an answer.
+                # First the answers to this author's own posts, then the posts of whoever was answered least.
                 target = min(
                     sorted(possible),
                     key=lambda post: (replies[post] < 0 or authors[replies[post]] != author, received[authors[post]], rng.random()),

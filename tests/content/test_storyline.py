@@ -52,6 +52,20 @@ def test_a_post_is_of_a_form_that_it_has_words_and_company_for(people, posts):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_a_post_that_is_answered_names_who_answers_or_nobody(people, posts):
+    """A post knows its first answer's author; if it is no reply itself, it names nobody else."""
+    for request, lines in worlds_of(people, posts):
+        line = timeline(request.seed, people, posts)
+        first = {post: t for t, post in reversed([*enumerate(line.replies)])}
+        for index, story in enumerate(lines):
+            ties = acquaintances(request.seed, people, index)
+            for slot in story.slots:
+                assert bool(slot.answered) == (slot.t in first)
+                assert not slot.answered or ties[slot.answered - 1].index == line.people[first[slot.t]]
+                assert not slot.answered or slot.reply_to or slot.partner in (0, slot.answered)
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_a_post_hangs_on_nothing_that_has_not_happened(people, posts):
     """The event of a post is one of those before it; a reply and a vignette have none."""
     for _, lines in worlds_of(people, posts):
