@@ -33,11 +33,11 @@ MOST_REPLIES = 2
 _FIRST_WITHIN = 5
 """People who join, at most, between a person's joining and their first post."""
 _GAP = 12
-"""How many posts later a reply comes in a large world, where possible, so that the text of its post is written by then. In a smaller
-world it is one for every 40 posts."""
+"""How many posts later a reply comes in a large world, where possible, so that the text of its post is written by then. In a
+smaller world it is one for every 40 posts."""
 _SOON, _LATEST = 3, 18
-"""The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number has
-the time of its post, and so have the posts between them."""
+"""The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number
+has the time of its post, and so have the posts between them."""
 LONGEST_WAIT = _GAP + _LATEST
 """A reply comes at most so many posts after its post, in any world."""
 _HOT_STRETCH = 4.0
