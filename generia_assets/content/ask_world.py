@@ -26,7 +26,7 @@ _WORLD_ITEMS = (
     ("common_activities", 6, 8),
     ("typical_stories", 4, 6),
     ("naming_examples", 5, 5),
-    ("calendar.days", 3, 3),
+    ("calendar.days", 6, 6),
     ("hashtags", 5, 8),
 )
 

@@ -15,8 +15,9 @@ from generia_assets.content import axes, data_files, seeding, social
 from generia_assets.content.data_files import Length, PictureKind, PostForm
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import character_key, post_key
+from generia_assets.content.replies import LONGEST_WAIT
 from generia_assets.content.shares import Size
-from generia_assets.content.timeline import LONGEST_WAIT, Timeline, events_before, hot_events, is_vignette, stretch, timeline
+from generia_assets.content.timeline import Timeline, events_before, hot_events, stretch, timeline
 
 _HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
@@ -50,7 +51,8 @@ class Slot:
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
     ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts, from 1, the posts of
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
-    ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none.
+    ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none. ``ends``: the last post that
+    was ordered first.
     """
 
     order: int
@@ -68,6 +70,7 @@ class Slot:
     plainly: bool
     answered: int = 0
     later: int = 0
+    ends: bool = False
 
     @property
     def tells_story(self) -> bool:
@@ -180,7 +183,7 @@ def _continued(
     places = [line.t_of(index, order) for order in range(first, total)]
     times = [line.times[t] for t in places]
     afters = [events_before(seed, posts, events, time) for time in times]
-    vignettes = [is_vignette(seed, posts, t) for t in places]
+    vignettes = [line.vignettes[t] == 1 for t in places]
     # Events come from the world's seed: a regenerated person posts about the same ones.
     hanging = _events_of(
         seeding.seeded_rng(drawn_for, "events", index),
@@ -229,6 +232,7 @@ def _continued(
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
+                ends=t == posts - 1,
                 plainly=vignettes[place]
                 or length.most < _FEW_WORDS
                 or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,

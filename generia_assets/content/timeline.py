@@ -10,36 +10,21 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, islice
 from math import ceil
 
-from generia_assets.content import axes, seeding, social
+from generia_assets.content import seeding, social
+from generia_assets.content.replies import SOON, Replies
 from generia_assets.content.shares import BATCH, Size, shares
 
 JOINING = 0.6
 """Share of the timeline over which people join."""
-REPLY_SHARE = 0.34
-"""Share of the posts that reply to another one, where acquaintances post one soon after the other."""
-_OPENING = 12
-"""Posts, at most, of the first quarter: none of them is a reply, and every second one is a vignette."""
-LONGEST_CHAIN = 3
-"""Posts in a chain of replies, the first one included."""
-MOST_REPLIES = 2
-"""Replies to one post."""
 _FIRST_WITHIN = 5
 """People who join, at most, between a person's joining and their first post."""
-_GAP = 12
-"""How many posts later a reply comes in a large world, where possible, so that the text of its post is written by then. In a
-smaller world it is one for every 40 posts."""
-_SOON, _LATEST = 3, 18
-"""The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number
-has the time of its post, and so have the posts between them."""
-LONGEST_WAIT = _GAP + _LATEST
-"""A reply comes at most so many posts after its post, in any world."""
 _HOT_STRETCH = 4.0
 """How much longer the time after a hot event is than after another one."""
 
@@ -57,6 +42,9 @@ class Timeline:
     replies: Sequence[int]
     times: Sequence[int]
     """For each ``t`` the place on the timeline at which it is written; a reply that comes soon has the place of its post."""
+    vignettes: Sequence[int]
+    """For each ``t`` whether (1) or not (0) the post is a vignette: it has no event, names no person and replies to no post. Of the
+    posts that reply to none, every second one is."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
     places: Sequence[int]
@@ -87,23 +75,6 @@ class Timeline:
         return posts + int(JOINING * (index - people) / (self.count_of_people - people) * (len(self) - posts))
 
 
-def opening(posts: int) -> int:
-    """Number of opening posts, each of which a new reader understands without another one."""
-    return min(_OPENING, ceil(posts / 4))
-
-
-def is_vignette(seed: int, posts: int, t: int) -> bool:
-    """Whether the post at ``t`` is a vignette: it has no event, names no person and replies to no post. After the opening one post
-    in three is.
-
-    ``posts``: those that were ordered first (``Size.calendar_posts``).
-    """
-    first = opening(posts)
-    if t < first:
-        return axes.balanced_sample(seed, "moments of the opening", (True, False), t)
-    return axes.balanced_sample(seed, "moments", (True, False, False), t - first)
-
-
 @lru_cache(maxsize=8)
 def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> Timeline:
     """The timeline of a world of ``people`` (at least 1) and ``posts``. About 10 µs a post.
@@ -129,66 +100,31 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
             part = rng.random() * (1.0 if order else soon)
             drawn.append((joined + (1 - joined) * (order + part) / count, index, written + order))
     drawn.sort()
+    # In the order of their indices: ties are chosen batch by batch. A person's only post is no reply, where others have more.
+    named = {
+        author: [
+            tie.index
+            for tie in social.acquaintances(seed, people, author, former)
+            if tie.names and given[author] > (posts > people)
+        ]
+        for author in sorted({index for _, index, _ in drawn})
+    }
+    replies, orders = Replies(seed, size, named), array("l", () if before is None else before.orders)
+    if before is not None:
+        for author, target, time in zip(before.people, before.replies, before.times, strict=True):
+            replies.add(author, target, time)
+    waiting = deque((index, order) for _, index, order in drawn)
+    while waiting:
+        author, target = replies.next([index for index, _ in islice(waiting, SOON)])
+        place = next(place for place, (index, _) in enumerate(waiting) if index == author)
+        orders.append(waiting[place][1])
+        del waiting[place]
+        replies.add(author, target)
     starts = (0, *accumulate(given))
     places = array("l", bytes(array("l").itemsize * posts))
-    authors, orders = (array("l"), array("l")) if before is None else (array("l", before.people), array("l", before.orders))
-    authors.extend(index for _, index, _ in drawn)
-    orders.extend(order for _, _, order in drawn)
-    for t, (index, order) in enumerate(zip(authors, orders, strict=True)):
+    for t, (index, order) in enumerate(zip(replies.authors, orders, strict=True)):
         places[starts[index] + order] = t
-    replies, times = _replies(seed, size, authors, before)
-    return Timeline(authors, orders, replies, times, starts, places, before)
-
-
-def _replies(seed: int, size: Size, authors: Sequence[int], before: Timeline | None) -> tuple[array[int], array[int]]:
-    """``replies`` and ``times`` of the timeline; those of the former world stay. The share of replies is kept along the whole
-    timeline, wherever there is a post to reply to."""
-    known = () if before is None else before.replies
-    gap, soon = min(_GAP, len(authors) // 40), min(_LATEST, _SOON + len(authors) // 15)
-    replies, times = array("l"), array("l", () if before is None else before.times)
-    depth, answered = array("b"), array("b", bytes(len(authors)))
-    # In the order of their indices: ties are chosen batch by batch.
-    named = {
-        author: [tie.index for tie in social.acquaintances(seed, size.people, author, size.former) if tie.names]
-        for author in sorted(set(authors[len(known) :]))
-    }
-    latest: dict[int, deque[int]] = {}
-    answered_by: set[tuple[int, int]] = set()
-    received = Counter[int]()
-    given, first = 0, opening(size.calendar_posts)
-    for t, author in enumerate(authors):
-        target = known[t] if t < len(known) else -1
-        if t >= len(known) and given < REPLY_SHARE * (t + 1) - 0.5 and t >= first and not is_vignette(seed, size.calendar_posts, t):
-            possible = [
-                earlier
-                for other in named[author]
-                for earlier in latest.get(other, ())
-                if depth[earlier] < LONGEST_CHAIN - 1
-                and answered[earlier] < MOST_REPLIES
-                and t - times[earlier] <= gap + soon
-                and (earlier, author) not in answered_by
-            ]
-            possible = [earlier for earlier in possible if earlier < t - gap] or possible
-            if possible:
-                rng = seeding.seeded_rng(seed, "reply", t)
-                # First the answers to this author's own posts, then the posts of whoever was answered least.
-                target = min(
-                    sorted(possible),
-                    key=lambda post: (replies[post] < 0 or authors[replies[post]] != author, received[authors[post]], rng.random()),
-                )
-        if target >= 0:
-            answered[target] += 1
-            received[authors[target]] += 1
-            answered_by.add((target, author))
-            given += 1
-        replies.append(target)
-        if t >= len(known):
-            times.append(t)
-        if target >= len(known) and t - times[target] <= _SOON:
-            times[target:] = array("l", [times[target]] * (t + 1 - target))
-        depth.append(0 if target < 0 else depth[target] + 1)
-        latest.setdefault(author, deque(maxlen=2 * MOST_REPLIES)).append(t)
-    return replies, times
+    return Timeline(replies.authors, orders, replies.targets, replies.times, replies.vignettes, starts, places, before)
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:

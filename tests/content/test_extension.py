@@ -17,7 +17,8 @@ from generia_assets.content.plan import Extension, plan
 from generia_assets.content.samples import sample
 from generia_assets.content.shares import BATCH, Size, ceiling, shares
 from generia_assets.content.storyline import storyline
-from generia_assets.content.timeline import LONGEST_CHAIN, Timeline, heard_before, timeline
+from generia_assets.content.replies import LONGEST_CHAIN
+from generia_assets.content.timeline import Timeline, heard_before, timeline
 
 SIZES = [
     Size(15, 72, Size(5, 12)),

@@ -15,9 +15,9 @@ from generia_assets.assets.checks.measures import frequent_words, prose, searcha
 from generia_assets.content import social
 from generia_assets.content.documents import CharacterBrief, Post, PostBrief, PostImage, WorldDescription, WorldRequest
 from generia_assets.content.keys import author_of, character_index, character_key
+from generia_assets.content.replies import LONGEST_CHAIN
 from generia_assets.content.shares import shares
 from generia_assets.content.storyline import wishes_of
-from generia_assets.content.timeline import LONGEST_CHAIN
 from generia_assets.durable.collections import HISTORY
 from generia_assets.queries.records import OK
 from resources.mongodb.connection import MongoDocument

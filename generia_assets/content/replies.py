@@ -1,0 +1,126 @@
+"""Replies: who replies to which post, chosen post by post while timeline.py puts the posts of a world in order.
+
+In a small world the replies to a post follow it at once, in a thread. In a large world they come when its text is written.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+from generia_assets.content import axes, seeding
+from generia_assets.content.shares import Size
+
+REPLY_SHARE = 0.34
+"""Share of the posts that reply to another one, where acquaintances post one soon after the other."""
+_OPENING = 12
+"""Posts, at most, of the first sixth: none of them is a reply."""
+LONGEST_CHAIN = 3
+"""Posts in a chain of replies, the first one included."""
+MOST_REPLIES = 2
+"""Replies to one post."""
+_THREADS = (2, 1)
+"""Replies in a thread, at most. Dealt thread by thread."""
+SOON, _LATEST = 3, 18
+"""The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number
+has the time of its post, and so have the posts between them. For a thread, one of the next so many posts comes earlier."""
+_GAP = 12
+"""How many posts later a reply comes in a large world, where possible, so that the text of its post is written by then. In a
+smaller world it is one for every 40 posts; where it is none, replies come in threads."""
+LONGEST_WAIT = _GAP + _LATEST
+"""A reply comes at most so many posts after its post, in any world."""
+
+
+def opening(posts: int) -> int:
+    """Number of opening posts, each of which a new reader understands without another one."""
+    return min(_OPENING, ceil(posts / 6))
+
+
+class Replies:
+    """The posts of a world so far, and what they reply to. The share of replies is kept along the whole timeline, wherever there is
+    a post to reply to.
+
+    ``named``: for each person, whom their posts may name.
+    """
+
+    def __init__(self, seed: int, size: Size, named: Mapping[int, Sequence[int]]) -> None:
+        self._seed, self._people, self._named = seed, size.people, named
+        self._gap, self._within = min(_GAP, size.posts // 40), min(_LATEST, SOON + size.posts // 15)
+        self._opening, self._last = opening(size.calendar_posts), size.calendar_posts - 1
+        self.authors, self.targets, self.times, self.vignettes = (array("l") for _ in range(4))
+        self._depth, self._answers = array("b"), array("b")
+        self._latest: dict[int, deque[int]] = {}
+        self._pairs: set[tuple[int, int]] = set()
+        self._received = Counter[int]()
+        # The threads so far; the replies that the latest still gets, and its first post.
+        self._threads = self._left = self._first = 0
+
+    def next(self, waiting: Sequence[int]) -> tuple[int, int]:
+        """The author of the next post, and the post it replies to, or -1. ``waiting``: the authors of the posts to come, at least
+        one; the reply of a thread is by any of them, another post by the first."""
+        t, given = len(self.authors), self._received.total()
+        if self._opening <= t != self._last and (self._left or given < REPLY_SHARE * (t + 1)):
+            found = [
+                (self._rank(author, post), author, post)
+                for author in sorted(set(waiting[:1] if self._gap else waiting))
+                for post in self._answerable(author)
+            ]
+            if found:
+                _, author, target = min(found)
+                return author, target
+        return waiting[0], -1
+
+    def add(self, author: int, target: int = -1, time: int | None = None) -> None:
+        """Add the next post. ``time``: of a post of the former world, which keeps its time."""
+        t, alone = len(self.authors), len(self.authors) - self._received.total()
+        self.vignettes.append(target < 0 and t != self._last and axes.balanced_sample(self._seed, "moments", (True, False), alone))
+        self._depth.append(0 if target < 0 else self._depth[target] + 1)
+        self._latest.setdefault(author, deque(maxlen=2 * MOST_REPLIES)).append(t)
+        self._answers.append(0)
+        self.authors.append(author)
+        self.targets.append(target)
+        self.times.append(t if time is None else time)
+        if target < 0:
+            self._first, self._left = t, 0
+            return
+        self._left = self._left - 1 if self._left else self._thread() - 1
+        self._answers[target] += 1
+        self._received[self.authors[target]] += 1
+        self._pairs.add((target, author))
+        if time is None and t - self.times[target] <= SOON:
+            self.times[target:] = array("l", [self.times[target]] * (t + 1 - target))
+
+    def _thread(self) -> int:
+        """How many replies the thread gets that begins now."""
+        if self._gap:
+            return 1
+        self._threads += 1
+        return axes.balanced_sample(self._seed, "threads", _THREADS, self._threads - 1)
+
+    def _answerable(self, author: int) -> list[int]:
+        """The posts to which this author can reply now."""
+        t, given = len(self.authors), self._received.total()
+        possible = [
+            post
+            for other in self._named[author]
+            # Nobody gets a second thread before others had one.
+            if self._gap or self._left or self._received[other] * self._people <= given
+            for post in self._latest.get(other, ())
+            if self._depth[post] < LONGEST_CHAIN - 1
+            and self._answers[post] < MOST_REPLIES
+            and (post, author) not in self._pairs
+            and (t - self.times[post] <= self._gap + self._within if self._gap else post >= (self._first if self._left else t - 1))
+            and (self._gap or self._left or self.targets[post] < 0)
+        ]
+        return [post for post in possible if post < t - self._gap] or possible
+
+    def _rank(self, author: int, post: int) -> tuple[float, ...]:
+        """The lowest one is chosen. In a large world answers to the author's own posts come first, then those to the posts of
+        whoever was answered least."""
+        chance = seeding.seeded_rng(self._seed, "reply", len(self.authors), author, post).random()
+        if not self._gap:
+            return (chance,)
+        answered = self.targets[post]
+        return (answered < 0 or self.authors[answered] != author, self._received[self.authors[post]], chance)
