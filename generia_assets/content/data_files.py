@@ -180,6 +180,8 @@ class PostKinds(_File):
     pictures: tuple[PictureKind, ...] = Field(min_length=2)
     vignettes: tuple[Words, ...] = Field(min_length=2, description="what a post can be that is no part of any story")
     wonders: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of vignettes")
+    endings: tuple[Words, ...] = Field(min_length=1, description="what the last post can be")
+    glimpses: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of replies")
     replies: tuple[Words, ...] = Field(min_length=2, description="ways to answer another person's post")
     arcs: tuple[Words, ...] = Field(min_length=1)
     beats: Beats

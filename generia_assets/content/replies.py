@@ -38,6 +38,10 @@ def opening(posts: int) -> int:
     return min(_OPENING, ceil(posts / 6))
 
 
+_VIGNETTES = (True, False, True, False, False)
+"""Which of the posts that reply to none are vignettes. Dealt along the timeline."""
+
+
 class Replies:
     """The posts of a world so far, and what they reply to. The share of replies is kept along the whole timeline, wherever there is
     a post to reply to.
@@ -75,7 +79,7 @@ class Replies:
     def add(self, author: int, target: int = -1, time: int | None = None) -> None:
         """Add the next post. ``time``: of a post of the former world, which keeps its time."""
         t, alone = len(self.authors), len(self.authors) - self._received.total()
-        self.vignettes.append(target < 0 and t != self._last and axes.balanced_sample(self._seed, "moments", (True, False), alone))
+        self.vignettes.append(target < 0 and t != self._last and axes.balanced_sample(self._seed, "moments", _VIGNETTES, alone))
         self._depth.append(0 if target < 0 else self._depth[target] + 1)
         self._latest.setdefault(author, deque(maxlen=2 * MOST_REPLIES)).append(t)
         self._answers.append(0)

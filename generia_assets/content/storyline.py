@@ -35,8 +35,8 @@ _FEW_WORDS = 40
 """A post of fewer words has room for one thing: it is said plainly, and no stage of the story shows in it."""
 _LONGEST_VIGNETTE = 80
 """Words of a vignette, at most."""
-REPLY, VIGNETTE = "reply", "vignette"
-"""The forms of a reply, and of a post that is no part of any story (posts.yaml: vignettes)."""
+REPLY, VIGNETTE, ENDING = "reply", "vignette", "ending"
+"""The forms of a reply, of a post that is no part of any story, and of the last one (posts.yaml: replies, vignettes, endings)."""
 MADE_EARLIER = (
     "this world was made by an earlier version, which drew its plan otherwise; `generia rerun WORLD --part description` makes it "
     "again as ordered"
@@ -51,8 +51,7 @@ class Slot:
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
     ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts, from 1, the posts of
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
-    ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none. ``ends``: the last post that
-    was ordered first.
+    ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none.
     """
 
     order: int
@@ -70,12 +69,16 @@ class Slot:
     plainly: bool
     answered: int = 0
     later: int = 0
-    ends: bool = False
 
     @property
     def tells_story(self) -> bool:
         """Whether its stage of the person's story, ``beat``, shows in it."""
-        return self.length.most >= _FEW_WORDS and self.form.name not in (REPLY, VIGNETTE)
+        return self.length.most >= _FEW_WORDS and self.form.name not in (REPLY, VIGNETTE, ENDING)
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is the last of the posts that were ordered first."""
+        return self.form.name == ENDING
 
     @property
     def long_after(self) -> bool:
@@ -202,14 +205,16 @@ def _continued(
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
         length = lengths[axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t) if reply_to else drawn_lengths.pop()]
+        if ends := t == posts - 1:
+            hanging[place] = afters[place]
         if vignettes[place] and length.most > _LONGEST_VIGNETTE:
             length = max((other for other in kinds.lengths if other.most <= _LONGEST_VIGNETTE), key=lambda other: other.most)
         stage = _stage(order, total) if not first else _stage(place + 1, len(places) + 1)
         if not beats.get(stage):
             # Not the one that the post before has.
             beats[stage] = sorted(rng.sample(stage, len(stage)), key=lambda beat: bool(slots) and beat != slots[-1].beat)
-        drawn, kinds_of_picture = ("wonders", kinds.wonders) if vignettes[place] else ("pictures", kinds.pictures)
-        picture = axes.balanced_sample(seed, drawn, kinds_of_picture, t)
+        drawn = "wonders" if vignettes[place] else "glimpses" if reply_to else "pictures"
+        picture = axes.balanced_sample(seed, drawn, getattr(kinds, drawn), t)
         if picture.shows == "both" and not partner:
             picture = next((kind for kind in kinds.pictures if kind.shows == "author"), picture)
         slots.append(
@@ -226,13 +231,14 @@ def _continued(
                 if vignettes[place]
                 else PostForm(name=REPLY, how=axes.balanced_sample(seed, "replies", kinds.replies, t))
                 if reply_to
+                else PostForm(name=ENDING, how=axes.balanced_sample(seed, "endings", kinds.endings, 0))
+                if ends
                 else forms.next(length, someone=partner > 0),
                 length=length,
                 beat=beats[stage].pop(),
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
-                ends=t == posts - 1,
                 plainly=vignettes[place]
                 or length.most < _FEW_WORDS
                 or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,

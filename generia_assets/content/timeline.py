@@ -43,8 +43,8 @@ class Timeline:
     times: Sequence[int]
     """For each ``t`` the place on the timeline at which it is written; a reply that comes soon has the place of its post."""
     vignettes: Sequence[int]
-    """For each ``t`` whether (1) or not (0) the post is a vignette: it has no event, names no person and replies to no post. Of the
-    posts that reply to none, every second one is."""
+    """For each ``t`` whether (1) or not (0) the post is a vignette: it has no event, names no person and replies to no post. Two
+    in five of the others are."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
     places: Sequence[int]
@@ -142,7 +142,9 @@ def _event_places(seed: int, posts: int, events: int) -> tuple[float, ...]:
     """Where on the timeline each event happens, from 0 to ``posts``. The first has just happened when the timeline begins."""
     hot = hot_events(seed, posts, events)
     stretches = [_HOT_STRETCH if event in hot else 1.0 for event in range(1, events + 1)]
-    return tuple(posts * before / sum(stretches) for before in accumulate(stretches[:-1], initial=0.0))
+    # The last one happens before the last post, also in a world of few posts.
+    whole = min(posts / sum(stretches), (posts - 1) / sum(stretches[:-1]))
+    return tuple(whole * before for before in accumulate(stretches[:-1], initial=0.0))
 
 
 def events_before(seed: int, posts: int, events: int, time: int) -> int:

@@ -51,6 +51,7 @@ class Excerpt(FrozenModel):
     author: PersonCard
     content: str
     rewritten: bool = False
+    t: int = 0
 
 
 class FeedPost(FrozenModel):
@@ -159,8 +160,8 @@ def _quotes(views: AssetViews, asked: Mapping[str, tuple[str, str]]) -> dict[str
     found = {}
     for reply, (key, quote) in asked.items():
         if (author := authors.get(author_of(key))) is not None:
-            now = present[key].content if key in present else quote
-            found[reply] = Excerpt(key=key, author=author, content=quote or now, rewritten=quote not in ("", now))
+            now, t = (present[key].content, present[key].t) if key in present else (quote, 0)
+            found[reply] = Excerpt(key=key, author=author, content=quote or now, rewritten=quote not in ("", now), t=t)
     return found
 
 
