@@ -57,28 +57,28 @@ class Replies:
         self._depth, self._answers = array("b"), array("b")
         self._latest: dict[int, deque[int]] = {}
         self._pairs: set[tuple[int, int]] = set()
-        self._received = Counter[int]()
+        self._given, self._received = 0, Counter[int]()
         # The threads so far; the replies that the latest still gets, and its first post.
         self._threads = self._left = self._first = 0
 
     def next(self, waiting: Sequence[int]) -> tuple[int, int]:
         """The author of the next post, and the post it replies to, or -1. ``waiting``: the authors of the posts to come, at least
         one; the reply of a thread is by any of them, another post by the first."""
-        t, given = len(self.authors), self._received.total()
-        if self._opening <= t != self._last and (self._left or given < REPLY_SHARE * (t + 1)):
+        t = len(self.authors)
+        if self._opening <= t != self._last and (self._left or self._given < REPLY_SHARE * (t + 1)):
+            rng = seeding.seeded_rng(self._seed, "reply", t)
             found = [
-                (self._rank(author, post), author, post)
+                (*self._rank(author, post), rng.random(), author, post)
                 for author in sorted(set(waiting[:1] if self._gap else waiting))
                 for post in self._answerable(author)
             ]
             if found:
-                _, author, target = min(found)
-                return author, target
+                return min(found)[-2:]
         return waiting[0], -1
 
     def add(self, author: int, target: int = -1, time: int | None = None) -> None:
         """Add the next post. ``time``: of a post of the former world, which keeps its time."""
-        t, alone = len(self.authors), len(self.authors) - self._received.total()
+        t, alone = len(self.authors), len(self.authors) - self._given
         self.vignettes.append(target < 0 and t != self._last and axes.balanced_sample(self._seed, "moments", _VIGNETTES, alone))
         self._depth.append(0 if target < 0 else self._depth[target] + 1)
         self._latest.setdefault(author, deque(maxlen=2 * MOST_REPLIES)).append(t)
@@ -91,6 +91,7 @@ class Replies:
             return
         self._left = self._left - 1 if self._left else self._thread() - 1
         self._answers[target] += 1
+        self._given += 1
         self._received[self.authors[target]] += 1
         self._pairs.add((target, author))
         if time is None and t - self.times[target] <= SOON:
@@ -105,12 +106,12 @@ class Replies:
 
     def _answerable(self, author: int) -> list[int]:
         """The posts to which this author can reply now."""
-        t, given = len(self.authors), self._received.total()
+        t = len(self.authors)
         possible = [
             post
             for other in self._named[author]
             # Nobody gets a second thread before others had one.
-            if self._gap or self._left or self._received[other] * self._people <= given
+            if self._gap or self._left or self._received[other] * self._people <= self._given
             for post in self._latest.get(other, ())
             if self._depth[post] < LONGEST_CHAIN - 1
             and self._answers[post] < MOST_REPLIES
@@ -120,11 +121,10 @@ class Replies:
         ]
         return [post for post in possible if post < t - self._gap] or possible
 
-    def _rank(self, author: int, post: int) -> tuple[float, ...]:
-        """The lowest one is chosen. In a large world answers to the author's own posts come first, then those to the posts of
-        whoever was answered least."""
-        chance = seeding.seeded_rng(self._seed, "reply", len(self.authors), author, post).random()
+    def _rank(self, author: int, post: int) -> tuple[int, int]:
+        """The lowest is chosen. In a large world answers to the author's own posts come first, then those to the posts of whoever
+        was answered least."""
         if not self._gap:
-            return (chance,)
+            return 0, 0
         answered = self.targets[post]
-        return (answered < 0 or self.authors[answered] != author, self._received[self.authors[post]], chance)
+        return int(answered < 0 or self.authors[answered] != author), self._received[self.authors[post]]

@@ -121,7 +121,7 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
 def _events_of(
     rng: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int], *, latest_of: int = 1
 ) -> list[int]:
-    """The event each post refers to, 0 for none and for ``others``: replies and vignettes.
+    """The event each post refers to, 0 for none and for ``others``: replies, vignettes and the last post.
 
     A person posts about a hot event once, in their first free post after it, the latest event first. Other posts refer to one of
     the ``latest_of`` latest events.
@@ -191,7 +191,7 @@ def _continued(
     hanging = _events_of(
         seeding.seeded_rng(drawn_for, "events", index),
         afters,
-        [vignette or line.replies[t] >= 0 for t, vignette in zip(places, vignettes, strict=True)],
+        [vignette or line.replies[t] >= 0 or t == posts - 1 for t, vignette in zip(places, vignettes, strict=True)],
         () if is_later else hot_events(seed, posts, events),
         latest_of=_THREADS if is_later else 1,
     )

@@ -143,7 +143,7 @@ def _event_places(seed: int, posts: int, events: int) -> tuple[float, ...]:
     hot = hot_events(seed, posts, events)
     stretches = [_HOT_STRETCH if event in hot else 1.0 for event in range(1, events + 1)]
     # The last one happens before the last post, also in a world of few posts.
-    whole = min(posts / sum(stretches), (posts - 1) / sum(stretches[:-1]))
+    whole = min(posts / sum(stretches), (posts - 1) / (sum(stretches[:-1]) or 1))
     return tuple(whole * before for before in accumulate(stretches[:-1], initial=0.0))
 
 

@@ -14,10 +14,10 @@ from generia_assets.content.axes import years
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import EXTENSION, batch_key, character_key, post_key
 from generia_assets.content.plan import Extension, plan
+from generia_assets.content.replies import LONGEST_CHAIN
 from generia_assets.content.samples import sample
 from generia_assets.content.shares import BATCH, Size, ceiling, shares
 from generia_assets.content.storyline import storyline
-from generia_assets.content.replies import LONGEST_CHAIN
 from generia_assets.content.timeline import Timeline, heard_before, timeline
 
 SIZES = [
