@@ -209,6 +209,8 @@ def _continued(
             hanging[place] = afters[place]
         if vignettes[place] and length.most > _LONGEST_VIGNETTE:
             length = max((other for other in kinds.lengths if other.most <= _LONGEST_VIGNETTE), key=lambda other: other.most)
+        if ends and length.most < _FEW_WORDS:
+            length = min((other for other in kinds.lengths if other.most >= _FEW_WORDS), key=lambda other: other.most)
         stage = _stage(order, total) if not first else _stage(place + 1, len(places) + 1)
         if not beats.get(stage):
             # Not the one that the post before has.
