@@ -21,8 +21,8 @@ LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
 """Replies to one post."""
-_THREADS = (2, 1)
-"""Replies in a thread, at most. Dealt thread by thread."""
+_THREADS = (1, 2)
+"""Replies in a thread, at most, in turn."""
 SOON, _LATEST = 3, 18
 """The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number
 has the time of its post, and so have the posts between them. For a thread, one of the next so many posts comes earlier."""
@@ -46,18 +46,21 @@ class Replies:
     """The posts of a world so far, and what they reply to. The share of replies is kept along the whole timeline, wherever there is
     a post to reply to.
 
-    ``named``: for each person, whom their posts may name.
+    ``shares``: how many posts each person writes; not all of them are replies, unless each person has one. ``named``: for each
+    person, whom their posts may name.
     """
 
-    def __init__(self, seed: int, size: Size, named: Mapping[int, Sequence[int]]) -> None:
-        self._seed, self._people, self._named = seed, size.people, named
+    def __init__(self, seed: int, size: Size, shares: Sequence[int], named: Mapping[int, Sequence[int]]) -> None:
+        self._seed, self._people, self._shares, self._named = seed, size.people, shares, named
         self._gap, self._within = min(_GAP, size.posts // 40), min(_LATEST, SOON + size.posts // 15)
-        self._opening, self._last = opening(size.calendar_posts), size.calendar_posts - 1
+        self._posts, self._opening, self._last = size.posts, opening(size.calendar_posts), size.calendar_posts - 1
         self.authors, self.targets, self.times, self.vignettes = (array("l") for _ in range(4))
         self._depth, self._answers = array("b"), array("b")
         self._latest: dict[int, deque[int]] = {}
         self._pairs: set[tuple[int, int]] = set()
-        self._given, self._received = 0, Counter[int]()
+        self._given, self._received, self._written = 0, Counter[int](), Counter[int]()
+        self._others = int(size.posts > size.people)
+        """Posts of each person that are no replies, at least."""
         # The threads so far; the replies that the latest still gets, and its first post.
         self._threads = self._left = self._first = 0
 
@@ -65,7 +68,7 @@ class Replies:
         """The author of the next post, and the post it replies to, or -1. ``waiting``: the authors of the posts to come, at least
         one; the reply of a thread is by any of them, another post by the first."""
         t = len(self.authors)
-        if self._opening <= t != self._last and (self._left or self._given < REPLY_SHARE * (t + 1)):
+        if self._opening <= t != self._last and self._given < REPLY_SHARE * (self._posts if self._left else t + 1):
             rng = seeding.seeded_rng(self._seed, "reply", t)
             found = [
                 (*self._rank(author, post), rng.random(), author, post)
@@ -92,6 +95,7 @@ class Replies:
         self._left = self._left - 1 if self._left else self._thread() - 1
         self._answers[target] += 1
         self._given += 1
+        self._written[author] += 1
         self._received[self.authors[target]] += 1
         self._pairs.add((target, author))
         if time is None and t - self.times[target] <= SOON:
@@ -102,11 +106,13 @@ class Replies:
         if self._gap:
             return 1
         self._threads += 1
-        return axes.balanced_sample(self._seed, "threads", _THREADS, self._threads - 1)
+        return _THREADS[self._threads % len(_THREADS) - 1]
 
     def _answerable(self, author: int) -> list[int]:
         """The posts to which this author can reply now."""
         t = len(self.authors)
+        if self._written[author] + self._others >= self._shares[author]:
+            return []
         possible = [
             post
             for other in self._named[author]

@@ -100,16 +100,12 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
             part = rng.random() * (1.0 if order else soon)
             drawn.append((joined + (1 - joined) * (order + part) / count, index, written + order))
     drawn.sort()
-    # In the order of their indices: ties are chosen batch by batch. A person's only post is no reply, where others have more.
+    # In the order of their indices: ties are chosen batch by batch.
     named = {
-        author: [
-            tie.index
-            for tie in social.acquaintances(seed, people, author, former)
-            if tie.names and given[author] > (posts > people)
-        ]
+        author: [tie.index for tie in social.acquaintances(seed, people, author, former) if tie.names]
         for author in sorted({index for _, index, _ in drawn})
     }
-    replies, orders = Replies(seed, size, named), array("l", () if before is None else before.orders)
+    replies, orders = Replies(seed, size, given, named), array("l", () if before is None else before.orders)
     if before is not None:
         for author, target, time in zip(before.people, before.replies, before.times, strict=True):
             replies.add(author, target, time)

@@ -87,7 +87,7 @@ class Posts:
         text = _Text(author, self._language, most)
         keep = _ROOM * wish
         if answers:
-            lead = text.add("reply", keep if most > _TIGHT else 0)
+            lead = text.add("retort" if most < _SHORTEST else "reply", keep if most > _TIGHT else 0)
         else:
             lead = author.fitting("lead", 4) if rng.random() < _LEAD_SHARE else ""
             if most > _TIGHT or not named:
