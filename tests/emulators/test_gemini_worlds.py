@@ -168,14 +168,14 @@ def test_every_post_of_a_world_does_what_was_asked_for(language):
 
 @EVERY
 def test_a_reply_takes_up_words_of_what_it_answers(language):
-    """Some words of the other post stand in the reply, in quotation marks."""
+    """Some words of the other post stand in the reply, in quotation marks, where it is no remark of a few words."""
     made = world(language)
     replies = [post for post in made.posts if post.in_reply_to]
     assert replies
     for reply in replies:
         start, end = re.escape(language.quotes[0]), re.escape(language.quotes[1])
         quoted = re.findall(f"{start}(.+?){end}", reply.content)
-        assert any(part in reply.quote for part in quoted)
+        assert language.count_words(reply.content) < 12 or any(part in reply.quote for part in quoted)
 
 
 @EVERY
@@ -214,7 +214,7 @@ def test_people_are_somebody_in_the_worlds_language(language):
     for brief in made.briefs:
         for other, fact in brief.facts.items():
             assert any(part in fact for part in re.split(r"[\sの「」]", names[other]))
-    assert len({day for event in made.world.calendar for day in event.days}) == 3 * len(made.world.calendar)
+    assert len({day for event in made.world.calendar for day in event.days}) == 6 * len(made.world.calendar)
     assert made.world.wishes
     assert all(wish.idea in made.request.user_prompt and wish.daily for wish in made.world.wishes)
 
@@ -230,11 +230,11 @@ def test_both_sides_of_a_tie_tell_the_same_of_it():
 
 @pytest.mark.slow
 def test_a_large_world_keeps_short_and_long_posts():
-    """Of 150 posts one in eight has fewer than twenty words, some more than eighty; the mean stays at what readers like."""
+    """Of 150 posts a third has fewer than twenty words, some more than eighty; the mean stays at what readers like."""
     counts = [len(post.content.split()) for post in world(people=25, posts=150).posts]
     assert mean(counts) <= LONGEST_MEAN
-    assert sum(count < 20 for count in counts) >= 0.12 * len(counts)
-    assert sum(count > 80 for count in counts) >= 3
+    assert sum(count < 20 for count in counts) >= len(counts) / 3
+    assert sum(count > 80 for count in counts) >= 2
     assert len({post.content for post in world(people=25, posts=150).posts}) >= 145
 
 

@@ -229,7 +229,7 @@ class Author:
 
     def day(self, place: int | None = None) -> str:
         """A label of time: of the calendar's present event, or the one with this place among those that follow it."""
-        self.given["n"] = str(1 + _DAYS * max(self._event, 0) + (0 if place is None else 1 + 2 * place + self._rng.randrange(2)))
+        self.given["n"] = str(1 + _DAYS * max(self._event, 0) + (0 if place is None else 1 + place))
         return self.phrase("day")
 
     def mention(self) -> str:
