@@ -117,7 +117,11 @@ def test_the_reader_chooses_the_end_to_begin_with(browser: Browser, site: str, w
         expect(page.locator("[data-key]")).to_have_count(60)
         keys = page.locator("[data-key]").evaluate_all("all => all.map(one => one.dataset.key)")
         assert keys == [world.post_key(index) for index in range(60)]
-        page.locator(f"[data-key={world.post_key(4)}] .quote a").click()
+        reply = page.locator(f"[data-key={world.post_key(4)}]")
+        expect(reply.locator(".quote")).to_be_hidden()  # right under its post
+        page.goto(f"{site}/worlds/{world.world_id}?order=newest")
+        page.locator(".onward").scroll_into_view_if_needed()
+        reply.locator(".quote a").click()
         expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(3))
         page.goto(f"{site}/worlds/{world.world_id}?order=oldest")
         page.locator(f"[data-key={world.post_key(3)}] a.replies").click()
@@ -220,9 +224,12 @@ def test_the_gallery_opens_without_a_server(browser: Browser, database: Any, med
         assert page.locator(".masthead .icon").evaluate("image => image.naturalWidth") == 512
         page.locator(".onward a").click()
         expect(page.locator("[data-post-id]")).to_have_count(10)
+        page.locator(f"[data-key={world.post_key(4)}] .quote a").click()
+        expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(3))
+        page.go_back()
         page.get_by_role("link", name="Oldest first").click()
         expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(0))
-        page.locator(f"[data-key={world.post_key(4)}] .quote a").click()
+        page.locator(f"[data-key={world.post_key(3)}] a.replies").click()
         expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(3))
         page.locator(".tabs a", has_text="People").click()
         expect(page.locator("[data-character]")).to_have_count(world.users)
