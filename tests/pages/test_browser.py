@@ -16,7 +16,7 @@ from generia_assets.content.keys import character_key
 from generia_assets.pages.gallery import write_gallery
 from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder, feed_page
-from tests.support.pages_site import a_browser, a_page, serving
+from tests.support.pages_site import a_page, serving
 from tests.support.pages_world import DELETED_KEY, SCRIPT, MadeUp
 from tests.support.waiting import PATIENCE_S
 
@@ -37,12 +37,6 @@ def database(mongo_client: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pages") / "media"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
