@@ -4,7 +4,7 @@ It starts runs warm, reports a start that does not return, and logs in our forma
 
 Warm starts: runs begin in a process that has already imported everything (1.3 s sooner, a third of the memory). Dagster's code
 server starts every run by ``spawn``, hard-coded. This server uses a ``forkserver`` context instead. The forkserver is a copy of
-this process, made when everything is imported and no thread has started: nothing is imported twice, and both share the memory.
+this process, made when the definitions are imported and no thread has started: they are imported once, and both share the memory.
 If it ends, Python starts another, which imports everything itself.
 
 A start that does not return (the new process is frozen before it answers, the forkserver hangs) blocks a thread of the server. The
@@ -20,6 +20,7 @@ Importing this module or the definitions changes nothing: a plain `dagster dev` 
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -53,8 +54,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DEFINITIONS = "generia_assets.definitions"
 NEEDED_BY_RUNS = [
-    "generia_assets.definitions",
+    DEFINITIONS,
     "generia_assets.dagster_logs",
     "generia_assets.dagster_storage",
     "google.genai",
@@ -75,7 +77,7 @@ NEEDED_BY_RUNS = [
     *PRELOADED,
     "generia_assets.shared_memory",
 ]
-"""Modules that are imported once. None of them starts a thread or opens a connection when imported."""
+"""Modules that the forkserver imports once. None of them starts a thread or opens a connection when imported."""
 LOOK_SECONDS = 1.0
 
 
@@ -104,16 +106,16 @@ def is_warm() -> bool:
 
 
 def fork_forkserver() -> None:
-    """Import what runs need, and make the forkserver a copy of this process, which must have one thread only.
+    """Import the definitions, and make the forkserver a copy of this process, which must have one thread only.
 
     ``multiprocessing`` knows no such way, so this does what its ``ensure_running`` does, without a new interpreter. If the
     definitions have mistakes nothing is forked: Dagster imports them again and reports what is wrong.
     """
     try:
-        for module in NEEDED_BY_RUNS:
-            import_module(module)
+        import_module(DEFINITIONS)
     except Exception:  # noqa: BLE001  whatever it is, Dagster meets it, too
         return
+    gc.freeze()  # or the forkserver's collection copies what it shares
     resource_tracker.ensure_running()
     address = str(Path(get_temp_dir(), "forkserver"))  # a folder that only this user may enter
     with socket.socket(socket.AF_UNIX) as listener:
@@ -122,7 +124,7 @@ def fork_forkserver() -> None:
         alive, owner = os.pipe()  # the forkserver ends when nobody has the second one any more
         if (pid := os.fork()) == 0:
             os.close(owner)
-            forkserver.main(listener.detach(), alive, [])
+            forkserver.main(listener.detach(), alive, NEEDED_BY_RUNS)  # the rest of them
     os.close(alive)
     vars(forkserver._forkserver).update(_forkserver_address=address, _forkserver_alive_fd=owner, _forkserver_pid=pid)
 
