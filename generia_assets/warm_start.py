@@ -3,8 +3,9 @@
 It starts runs warm, reports a start that does not return, and logs in our format.
 
 Warm starts: runs begin in a process that has already imported everything (1.3 s sooner, a third of the memory). Dagster's code
-server starts every run by ``spawn``, hard-coded. This server uses a ``forkserver`` context instead, preloaded with the definitions,
-which are imported when the server begins to serve, so that the first run starts warm.
+server starts every run by ``spawn``, hard-coded. This server uses a ``forkserver`` context instead. The forkserver is a copy of
+this process, made when the definitions are imported and no thread has started: they are imported once, and both share the memory.
+If it ends, Python starts another, which imports everything itself.
 
 A start that does not return (the new process is frozen before it answers, the forkserver hangs) blocks a thread of the server. The
 server then reports NOT_SERVING in gRPC's health protocol, and is replaced (code_server.py).
@@ -19,16 +20,21 @@ Importing this module or the definitions changes nothing: a plain `dagster dev` 
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
 import runpy
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from importlib import import_module
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.util import get_temp_dir
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -48,8 +54,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DEFINITIONS = "generia_assets.definitions"
 NEEDED_BY_RUNS = [
-    "generia_assets.definitions",
+    DEFINITIONS,
     "generia_assets.dagster_logs",
     "generia_assets.dagster_storage",
     "google.genai",
@@ -93,12 +100,40 @@ class Starts:
         return any(time.monotonic() - began > seconds for began in list(self._began.values()))
 
 
+def is_warm() -> bool:
+    """Whether runs start warm in code servers of this machine."""
+    return sys.platform.startswith("linux") and not settings().generia_cold_start
+
+
+def fork_forkserver() -> None:
+    """Import the definitions, and make the forkserver a copy of this process, which must have one thread only.
+
+    ``multiprocessing`` knows no such way, so this does what its ``ensure_running`` does, without a new interpreter. If the
+    definitions have mistakes nothing is forked: Dagster imports them again and reports what is wrong.
+    """
+    try:
+        import_module(DEFINITIONS)
+    except Exception:  # noqa: BLE001  whatever it is, Dagster meets it, too
+        return
+    gc.freeze()  # or the forkserver's collection copies what it shares
+    resource_tracker.ensure_running()
+    address = str(Path(get_temp_dir(), "forkserver"))  # a folder that only this user may enter
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        alive, owner = os.pipe()  # the forkserver ends when nobody has the second one any more
+        if (pid := os.fork()) == 0:
+            os.close(owner)
+            forkserver.main(listener.detach(), alive, NEEDED_BY_RUNS)  # the rest of them
+    os.close(alive)
+    vars(forkserver._forkserver).update(_forkserver_address=address, _forkserver_alive_fd=owner, _forkserver_pid=pid)
+
+
 def extend_code_server() -> None:
     """Extend the code servers of this process. With ``GENERIA_COLD_START=1`` runs are started as Dagster starts them."""
     api, server, reload_reply = code_server_classes()
     start_run, serve = api.StartRun, server.serve
-    warm = sys.platform.startswith("linux") and not settings().generia_cold_start
-    starts = Starts()
+    warm, starts = is_warm(), Starts()
 
     def extended_start_run(self: DagsterApiServer, request: object, context: object) -> object:
         if warm and self._mp_ctx.get_start_method() == "spawn":
@@ -107,8 +142,6 @@ def extend_code_server() -> None:
             return start_run(self, request, context)  # type: ignore[arg-type]  # as it came
 
     def extended_serve(self: DagsterGrpcServer) -> object:
-        if warm:
-            forkserver.ensure_running()  # returns at once; the imports go on in the new process
         watch = threading.Thread(target=_report_overdue, args=(starts, self._health_servicer), name="overdue-starts", daemon=True)
         watch.start()
         with levelled_lines():
@@ -151,6 +184,8 @@ def _report_overdue(starts: Starts, servicer: health.HealthServicer) -> None:
 def main() -> None:
     spare_loopback()
     extend_code_server()
+    if is_warm():
+        fork_forkserver()
     sys.argv = ["dagster", "api", "grpc", *sys.argv[1:]]
     runpy.run_module("dagster", run_name="__main__")
 

@@ -159,6 +159,8 @@ def mongo_database_name(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[s
     """The name of a database that is this test's alone and is dropped after it."""
     name = f"test_{uuid.uuid4().hex}"
     yield name
+    for collection in mongo_client[name].list_collection_names():
+        mongo_client[name].drop_collection(collection)  # or the next waits a tenth of a second for the journal
     mongo_client.drop_database(name)
 
 

@@ -76,7 +76,6 @@ def generator_resource(settings: Settings) -> dg.ResourceDefinition:
         import_module("google.genai")  # takes half a second, which must not block the event loop
         tracing.prepare()
         gc.freeze()  # what was imported stays: collecting over it costs a tenth of a world and copies memory that runs share
-        gc.set_threshold(10_000)  # of 700: a run leaves few cycles, and looking for them took 4 % of its CPU
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
         ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()

@@ -6,8 +6,6 @@ completion answer at once. Not here: what the commands do (commands/), and how e
 
 from __future__ import annotations
 
-import atexit
-import gc
 import shutil
 import sys
 from dataclasses import dataclass
@@ -163,9 +161,6 @@ class Commands(DocumentedGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  typer's own signature is handed on
         """Everything begins here: a command, a help text, the shell's completion."""
         escape_unencodable()
-        if kwargs.get("args") is None:  # a process of its own: while it imports, to look for garbage takes a fifth of the time
-            gc.set_threshold(100_000)
-            atexit.register(gc.freeze)
         if (columns := shutil.get_terminal_size().columns) < NARROW:  # click itself writes 50 at least
             self.context_settings["terminal_width"] = columns - 2
         return super().main(*args, **kwargs)

@@ -7,8 +7,10 @@ import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.calls.ledger import BudgetLedger
@@ -123,6 +125,22 @@ async def test_an_owner_that_writes_hears_of_its_worlds_priority_by_that(
     await until(lambda: len(heard) > 2)
     await cancel_and_wait(heart)
     assert set(heard) == {7}
+
+
+async def test_a_renewal_whose_answer_is_lost_is_one_like_others(
+    world: DurableWorld, mongo_client: MongoClient[dict[str, Any]]
+) -> None:
+    """The driver repeats it, and the heartbeat goes on and tells the world's priority."""
+    heard: list[int] = []
+    owner = await world.take("alive", lease_seconds=0.3)
+    fault = {"configureFailPoint": "onPrimaryTransactionalWrite", "data": {"closeConnection": True}}
+    lost = mongo_client.admin.command({**fault, "mode": {"times": 1}})["count"]
+    held = asyncio.Event()
+    heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=0.3, on_priority=heard.append, held=held))
+    await until(lambda: heart.done() or len(heard) > 2)
+    assert mongo_client.admin.command({**fault, "mode": "off"})["count"] == lost + 1
+    assert not heart.done()
+    await cancel_and_wait(heart)
 
 
 async def test_a_world_that_was_given_back_is_free_and_one_that_was_lost_is_not_given_back(world: DurableWorld) -> None:

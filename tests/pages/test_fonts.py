@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
 
-from tests.support.pages_site import a_browser, a_page, a_site
+from tests.support.pages_site import a_page, a_site
 
 TALL = """() => {
     const style = new CSSStyleSheet();
@@ -19,9 +20,11 @@ TALL = """() => {
 
 
 @pytest.mark.case("P15")
-def test_a_heading_has_room_for_the_letters_of_any_font(mongo_client: Any, mongodb_uri: str, tmp_path: Path) -> None:
+def test_a_heading_has_room_for_the_letters_of_any_font(
+    browser: Browser, mongo_client: Any, mongodb_uri: str, tmp_path: Path
+) -> None:
     """Letters that are taller than their line stay within their heading, where axe can see their colours."""
-    with a_site(mongo_client, mongodb_uri, tmp_path) as site, a_browser() as browser, a_page(browser) as page:
+    with a_site(mongo_client, mongodb_uri, tmp_path) as site, a_page(browser) as page:
         site.world(users=1, posts=1).make()
         page.goto(f"{site.address}/")
         page.evaluate(TALL)

@@ -12,7 +12,7 @@ from generia_assets.durable.collections import TASKS
 from generia_assets.durable.events.events import Completed, Waiting, character_created, post_published
 from generia_assets.durable.status import State
 from generia_assets.queries.people import PEOPLE_PAGE
-from tests.support.pages_site import Site, a_browser, a_page, a_site, serving
+from tests.support.pages_site import Site, a_page, a_site, serving
 from tests.support.pages_world import SCRIPT, MadeUp
 from tests.support.waiting import PATIENCE_S
 
@@ -25,12 +25,6 @@ MOST_POSTS = 300
 def site(mongo_client: Any, mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with a_site(mongo_client, mongodb_uri, tmp_path_factory.mktemp("growing")) as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 def publish(world: MadeUp, index: int, *, made: int = 0) -> None:

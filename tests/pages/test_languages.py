@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from generia_assets.durable.collections import STATUS
 from generia_assets.pages.texts import all_messages
 from tests.pages.test_looks import CUT_OFF, all_in_sight, left_of
-from tests.support.pages_site import SERIOUS_ONES, Scheme, a_browser, a_page, load_axe, serving
+from tests.support.pages_site import SERIOUS_ONES, Scheme, a_page, load_axe, serving
 from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 ASTRAY = r"""([lang, script, direction]) => {
@@ -40,12 +40,6 @@ def worlds(mongodb_uri: str, broker: str, gemini_process: str, tmp_path_factory:
 def site(worlds: Worlds, mongodb_uri: str) -> Iterator[str]:
     with serving(mongodb_uri, worlds.settings.mongodb_database, worlds.settings.media_dir) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.mark.parametrize(

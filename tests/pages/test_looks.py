@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from generia_assets.durable.status import State
 from generia_assets.pages.texts import HUES, all_messages
-from tests.support.pages_site import SCHEMES, SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site, load_axe
+from tests.support.pages_site import SCHEMES, SERIOUS_ONES, Scheme, Site, a_page, a_site, load_axe
 from tests.support.pages_world import DELETED_KEY, MadeUp
 from tests.support.waiting import PATIENCE_S
 
@@ -34,12 +34,6 @@ one is tried."""
 def site(mongo_client: Any, mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with a_site(mongo_client, mongodb_uri, tmp_path_factory.mktemp("looks")) as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from generia_assets.durable.status import State
 from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder
 from generia_assets.queries.search import MOST_FOUND, PostQuery, found_keys, terms
-from tests.support.pages_site import Site, a_browser, a_page, a_site, get
+from tests.support.pages_site import Site, a_page, a_site, get
 from tests.support.pages_world import MadeUp
 from tests.support.waiting import PATIENCE_S
 
@@ -219,12 +219,6 @@ def test_a_search_in_the_list_of_worlds_goes_on_to_older_ones(site: Site, worlds
     rest = get(site.address + unescape(onward[1])).text
     assert first.count("<li data-world=") == 24 and set(re.findall(r'data-world="([^"]+)"', rest)) == {"old 0", "old 1"}
     site.database[STATUS].delete_many({"name": "old"})
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 def test_a_world_in_progress_says_what_is_made_now(browser: Browser, site: Site) -> None:

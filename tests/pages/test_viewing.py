@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from generia_assets.pages.app import Source, pages_app
 from generia_assets.pages.gallery import write_gallery
-from tests.support.pages_site import SERIOUS_ONES, Scheme, Site, a_browser, a_page, a_site, load_axe
+from tests.support.pages_site import SERIOUS_ONES, Scheme, Site, a_page, a_site, load_axe
 from tests.support.pages_world import DELETED_KEY, SCRIPT, MadeUp
 from tests.support.waiting import PATIENCE_S
 
@@ -30,12 +30,6 @@ DIALOG_IS_LEFT = "() => !history.state?.picture"
 def site(mongo_client: Any, mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with a_site(mongo_client, mongodb_uri, tmp_path_factory.mktemp("viewing")) as site:
         yield site
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with a_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

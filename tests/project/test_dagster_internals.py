@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 
 import dagster as dg
@@ -82,6 +83,7 @@ def test_the_code_server_has_the_places_that_warm_starts_hook_into() -> None:
     assert "self._health_servicer = health.HealthServicer()" in inspect.getsource(server)
     assert reply()
     assert all(map(importlib.util.find_spec, dagster_internals.PRELOADED))
+    assert {"_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid"} <= vars(forkserver._forkserver).keys()
 
 
 def test_the_run_launcher_has_what_ours_overrides() -> None:

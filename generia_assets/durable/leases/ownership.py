@@ -172,13 +172,13 @@ async def renew_lease(
         pause, now = look, time.monotonic()
         try:
             if now - renewed + look > between:  # the next look would be too late
-                record = await status.find_one_and_update(token.filter, renewal, {"priority": 1, "held": HELD})
+                # Not one command: to a repeated one MongoDB answers with the whole record, which has no "held".
+                await status.update_one(token.filter, renewal)
                 renewed = now
             elif commits is not None and commits.owned_recently:
                 on_priority(commits.priority)
                 continue
-            else:
-                record = await status.find_one(token.filter, {"priority": 1, "held": HELD})
+            record = await status.find_one(token.filter, {"priority": 1, "held": HELD})
         except Exception as error:
             if not is_outage(error):
                 raise
