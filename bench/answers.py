@@ -180,7 +180,7 @@ def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, li
     """With the default spare a model this bad ends the world by its limit of calls, and more calls end it exactly."""
     users, posts = (2, 4) if options.quick else (6, 20)
     bad = {"broken_json": 0.5}
-    first = bench.run(Trial("default spare", bad, users, posts, number=2, settings=DEFAULT_SPARE))
+    first = bench.run(Trial("default spare", bad, users, posts, number=5, settings=DEFAULT_SPARE))
     more = []
     status = first.status
     if status.status != "failed" or not status.resumable or "--more-calls" not in status.message:
