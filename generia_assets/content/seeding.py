@@ -1,6 +1,6 @@
 """Seeding: every random choice of the program for a world comes from the world's seed, and is the same in every run.
 
-Not here: the choices themselves (axes.py, social.py, shares.py, storyline.py).
+Not here: the choices themselves (axes.py, social.py, shares.py, replies.py, storyline.py).
 """
 
 from __future__ import annotations
