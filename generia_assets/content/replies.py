@@ -33,13 +33,13 @@ LONGEST_WAIT = _GAP + _LATEST
 """A reply comes at most so many posts after its post, in any world."""
 
 
+_VIGNETTES = (True, False, True, False, False)
+"""Which of the posts that reply to none are vignettes. Dealt along the timeline."""
+
+
 def opening(posts: int) -> int:
     """Number of opening posts, each of which a new reader understands without another one."""
     return min(_OPENING, ceil(posts / 6))
-
-
-_VIGNETTES = (True, False, True, False, False)
-"""Which of the posts that reply to none are vignettes. Dealt along the timeline."""
 
 
 class Replies:
@@ -106,7 +106,7 @@ class Replies:
         if self._gap:
             return 1
         self._threads += 1
-        return _THREADS[self._threads % len(_THREADS) - 1]
+        return _THREADS[(self._threads - 1) % len(_THREADS)]
 
     def _answerable(self, author: int) -> list[int]:
         """The posts to which this author can reply now."""

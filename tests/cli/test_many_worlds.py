@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -107,17 +108,41 @@ def test_which_worlds_are_meant_must_be_clear(cli: Command, four: MongoDatabase,
     assert stopped(four) == set()
 
 
-def test_runs_of_held_worlds_leave_the_queue_and_other_orders_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A queued run of another order, or of another world, is still there afterwards: its order would be lost."""
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text("run_coordinator: {module: dagster, class: QueuedRunCoordinator}\n")
-    location = RegisteredCodeLocationOrigin("generia")
-    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "world")
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        for run_id, world, order in (("own", "w", "t"), ("resumed", "w", ""), ("part", "w", "p"), ("other", "v", "u")):
-            tags = {"dagster/partition": world, **({TASK_TAG: order} if order else {})}
-            status = dg.DagsterRunStatus.QUEUED
-            instance.add_run(dg.DagsterRun("world", run_id=run_id, status=status, tags=tags, remote_job_origin=origin))
-        assert cancel_queued(instance, {"w": "t"}) == 2
-        queued = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
-        assert {run.run_id for run in queued} == {"part", "other"}
+    with dg.DagsterInstance.from_config(str(tmp_path)) as found:
+        yield found
+
+
+def queue(instance: dg.DagsterInstance, run_id: str, world: str, order: str = "") -> None:
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("generia"), "__repository__"), "world")
+    tags = {"dagster/partition": world, **({TASK_TAG: order} if order else {})}
+    status = dg.DagsterRunStatus.QUEUED
+    instance.add_run(dg.DagsterRun("world", run_id=run_id, status=status, tags=tags, remote_job_origin=origin))
+
+
+def test_a_world_that_never_began_can_be_given_up(
+    instance: dg.DagsterInstance, four: MongoDatabase, tmp_path: Path, mongodb_uri: str, mongo_database_name: str
+) -> None:
+    """Its run leaves the queue; the world is failed, and can be ordered again."""
+    queue(instance, "own", "waiting")
+    env = {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": mongo_database_name, "DAGSTER_HOME": str(tmp_path)}
+    exit_code, out, err = Command(tmp_path, env).call("stop", "waiting", "--give-up")
+    assert (exit_code, "can be ordered again" in " ".join(out.split())) == (0, True), err
+    run = instance.get_run_by_id("own")
+    assert run is not None
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    found = four[STATUS].find_one({"_id": "waiting"})
+    assert found is not None
+    assert (found["status"], found["resumable"]) == ("failed", False)
+
+
+def test_runs_of_held_worlds_leave_the_queue_and_other_orders_stay(instance: dg.DagsterInstance) -> None:
+    """A queued run of another order, or of another world, is still there afterwards: its order would be lost."""
+    for run_id, world, order in (("own", "w", "t"), ("resumed", "w", ""), ("part", "w", "p"), ("other", "v", "u")):
+        queue(instance, run_id, world, order)
+    assert cancel_queued(instance, {"w": "t"}) == 2
+    queued = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
+    assert {run.run_id for run in queued} == {"part", "other"}

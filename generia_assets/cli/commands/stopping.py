@@ -43,7 +43,8 @@ def stop_one(world: str, *, for_good: bool, json: bool) -> None:
     with database_at(where.mongodb_uri, chosen) as database:
         found = get_world(database, world)
         world = found.world_id
-        if for_good and (over(found) or not found.owned):
+        waits = found.generation is None and not over(found)  # its run may be in Dagster's queue
+        if for_good and (over(found) or not (found.owned or waits)):
             _give_up(database, world, json=json)
             return
         if found.done:

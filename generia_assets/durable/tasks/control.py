@@ -213,8 +213,9 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
         raise GiveUpError(
             f"world {world_id} is being made by run {status.owner.run_id} right now; stop it first: generia stop {world_id}"
         )
-    record = database[GENERATIONS].find_one({"_id": status.unfinished or status.generation}, session=session)
-    if record is None or how_far(status, record) not in (Made.UNFINISHED, Made.RERUN_UNFINISHED):
+    record = database[GENERATIONS].find_one({"_id": status.unfinished or status.generation}, session=session) or {}
+    never_begun = not record and not status.done
+    if not never_begun and how_far(status, record or None) not in (Made.UNFINISHED, Made.RERUN_UNFINISHED):
         raise GiveUpError(f"world {world_id} has nothing unfinished that could be given up")
     message, before, now = "a person gave it up unfinished", record.get("before"), datetime.now(UTC)
     if before is not None:
@@ -226,7 +227,9 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
     if before is not None and before["generation"] == record["_id"]:  # what had failed in it was tried again: it is completed
         over = {"status": State.COMPLETED.value, "updated_at": now, "message": ""}
         _fail_again(database, world_id, before, message, session)
-    database[GENERATIONS].update_one({"_id": record["_id"]}, {"$set": over, "$unset": {"before": "", "left": ""}}, session=session)
+    if record:
+        ended = {"$set": over, "$unset": {"before": "", "left": ""}}
+        database[GENERATIONS].update_one({"_id": record["_id"]}, ended, session=session)
     DocumentStore(database).forget_staged(world_id, session)
     if orders := [mark_given_up(order, message) for order in orders_of(record)]:
         database[TASKS].bulk_write(orders, session=session)
