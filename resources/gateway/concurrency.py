@@ -37,6 +37,8 @@ OUTAGE_SECONDS = 0.5
 """How often MongoDB is asked again while it is away."""
 RENEW_SECONDS = 1.0
 """How often a process with calls in flight renews its lease (or a third of the lease, if that is shorter)."""
+IDLE_SECONDS = 5.0
+"""How long a process without calls keeps its slots for the next ones, while half of all slots are nobody's."""
 RISE_SECONDS = 2.0
 """Time in which a lowered ceiling rises by one, while calls are made and none is answered 429."""
 HOLD_SECONDS = 15.0
@@ -86,6 +88,7 @@ class ConcurrencyLimiter:
         self.weight = 1.0  # of this process beside the others (slot_shares.weight_of)
         self._short = 0.0  # weights of the processes that want more than they have
         self._others_short = False
+        self._plenty = False  # half of the slots are nobody's
         self._leased_until = 0.0
         self._paused_until = 0.0
         self._pause_to_report = 0.0  # until when
@@ -182,6 +185,8 @@ class ConcurrencyLimiter:
             return None
         # A process that fills its slots learns soon that another one wants some.
         rest = self._renew_seconds / 2 if self._queue.waiting and not self._others_short else self._renew_seconds
+        if self._plenty and not self._queue.calls:
+            rest = min(IDLE_SECONDS, self._lease_seconds / 3)
         if self._queue.waiting and self._queue.may_use < min(self._ceiling, self._wanted):
             rest = min(rest, CONTENDED_SECONDS * max(1.0, self._short / self.weight))
         pause = self._paused_until - time.monotonic()
@@ -191,9 +196,10 @@ class ConcurrencyLimiter:
         asked_at = time.monotonic()
         refused_call, pause_to_report = self._refused_call, self._pause_to_report
         succeeded, self._successes = self._successes, 0
-        # Slots that were used a moment ago are kept for the next call, unless another process needs them.
+        # Slots that were used a moment ago are kept for the next call, unless another process needs them, or soon may.
         queue = self._queue
-        wants = self._wanted if self._others_short else max(self._wanted, min(queue.may_use, queue.most_in_use))
+        keeps_some = not self._others_short and (queue.calls or self._plenty)
+        wants = max(self._wanted, min(queue.may_use, queue.most_in_use)) if keeps_some else self._wanted
         queue.most_in_use = queue.in_use
         # Until the update returns no slot beyond these is given out: another process may get it meanwhile. What nobody else is
         # short of is kept, so that calls which come meanwhile do not wait for the answer.
@@ -233,6 +239,7 @@ class ConcurrencyLimiter:
         self._ceiling = shares.effective
         self._short = sum(short.values())
         self._others_short = any(holder != self._holder for holder in short)
+        self._plenty = 2 * shares.free >= self._limit
         self._leased_until = asked_at + self._lease_seconds
         if shares.pause_ms > 0:
             self._paused_until = max(self._paused_until, time.monotonic() + shares.pause_ms / 1000)

@@ -94,6 +94,11 @@ class SlotShares(BaseModel):
     def effective(self) -> int:
         return int(self.limit if self.ceiling is None else min(self.limit, self.ceiling))
 
+    @property
+    def free(self) -> int:
+        """Slots that no process has."""
+        return self.effective - sum(entry.share for entry in self.holders)
+
     def of(self, holder: str) -> Holder:
         return next((entry for entry in self.holders if entry.id == holder), Holder(id=holder, share=0, may_use=0, wants=0))
 
