@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 INTERVAL_SECONDS = 0.5
 """How often the relay looks into the outbox at most."""
 PROGRESS_SECONDS = 0.5
-MARK_SECONDS = 1.0
+MARK_SECONDS = 3.0
 """How often is noted what was sent: a run that dies in between leaves so much to be sent twice."""
 CLOSING_SECONDS = 2.0
 """What a run's end may be held up by; what is not sent by then is the watchdog's."""
