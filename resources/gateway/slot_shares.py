@@ -102,6 +102,12 @@ class SlotShares(BaseModel):
     def of(self, holder: str) -> Holder:
         return next((entry for entry in self.holders if entry.id == holder), Holder(id=holder, share=0, may_use=0, wants=0))
 
+    def owes(self, holder: str) -> bool:
+        """Whether another process has none, or would have fewer than this one for its weight with one more."""
+        mine = self.of(holder)
+        short = (entry for entry in self.holders if entry.id != holder and entry.wants > entry.share)
+        return any(not one.share or (one.share + 1) * mine.weight < mine.share * one.weight for one in short)
+
     def short_of_slots(self) -> dict[str, float]:
         """The processes that want more than they have, with their weights."""
         return {entry.id: entry.weight for entry in self.holders if entry.wants > entry.share}

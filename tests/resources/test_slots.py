@@ -20,13 +20,14 @@ LONG = 30.0
 
 
 class Updates(CommandListener):
-    """Counts what is written."""
+    """Counts what is written, and what is only read."""
 
     def __init__(self):
-        self.count = 0
+        self.count = self.reads = 0
 
     def started(self, event):
         self.count += event.command_name in ("findAndModify", "update")
+        self.reads += event.command_name == "find"
 
     def succeeded(self, event):
         pass
@@ -194,6 +195,25 @@ async def test_the_number_of_updates_does_not_grow_with_the_slots_or_the_calls(m
             await until(lambda: callers.calls >= limit * 10)
             assert updates.count <= 3 * (time.monotonic() - began)
         await slots.aclose()
+
+
+async def test_who_has_his_part_and_wants_more_reads_instead_of_asking(mongodb_uri, mongo_database_name, make):
+    """Two processes that have their halves of the slots, and calls that wait, write once in five seconds."""
+    updates = Updates()
+    async with AsyncMongoClient(mongodb_uri, event_listeners=[updates]) as client:
+        both = [make(holder, limit=4, collection=client[mongo_database_name].fleet) for holder in "ab"]
+        used = [await take(slots, 2) for slots in both]
+        waiting = [asyncio.create_task(take(slots)) for slots in both]
+        await until(lambda: all(slots.view.waiting for slots in both))
+        written, read = updates.count, updates.reads
+        await until(lambda: updates.reads >= read + 20)
+        assert updates.count - written <= 10
+        for taken in used:
+            await taken.aclose()
+        for one in waiting:
+            await (await one).aclose()
+        for slots in both:
+            await slots.aclose()
 
 
 async def test_a_mongodb_outage_is_waited_out(mongodb_uri, mongo_database_name, make):
