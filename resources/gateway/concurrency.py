@@ -197,15 +197,15 @@ class ConcurrencyLimiter:
         return min(rest, pause) if pause > 0 else rest
 
     async def _gets_no_more(self) -> bool:
-        """Whether this process uses its slots, no slot is free, and no other process is to have one of them. A read tells, for a
-        quarter of a request's CPU."""
+        """Whether this process uses its slots, no slot is free, and no other process is to have one of them, by the weights that
+        the fleet knows. A read tells, for a quarter of a request's CPU."""
         queue, asked = self._queue, time.monotonic() - self._asked_at
         is_full = queue.waiting and 0 < queue.may_use == queue.in_use == self._held and self._ceiling == self._limit
         if not is_full or asked > self._idle_seconds:
             return False
         shares = SlotShares.model_validate(await self._collection.find_one({"_id": self._id}))
         self._look_at(shares)
-        return shares.free <= 0 and not shares.owes(self._holder)
+        return shares.free <= 0 and shares.of(self._holder).weight == self.weight and not shares.owes(self._holder)
 
     async def _ask(self) -> None:
         self._asked_at = asked_at = time.monotonic()
