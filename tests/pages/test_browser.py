@@ -217,11 +217,11 @@ def test_the_gallery_opens_without_a_server(browser: Browser, database: Any, med
         page.on("request", lambda request: asked.append(request.url))
         page.goto(index.as_uri())
         assert page.locator(".masthead .icon").evaluate("image => image.naturalWidth") == 512
-        page.locator(".onward a").click()
+        page.locator(".onward a").press("Enter")
         expect(page.locator("[data-post-id]")).to_have_count(10)
         page.get_by_role("link", name="Newest first").click()
         expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(world.posts - 1))
-        page.locator(".onward a").click()
+        page.locator(".onward a").press("Enter")
         page.locator(f"[data-key={world.post_key(4)}] .quote a").click()
         expect(page.locator("article.alone")).to_have_attribute("data-key", world.post_key(3))
         page.locator(".tabs a", has_text="People").click()
