@@ -37,7 +37,8 @@ LONGEST_WAIT = _GAP + _LATEST
 
 
 _VIGNETTES = (True, False, True, False, False)
-"""Which of the posts that reply to none are vignettes. Dealt along the timeline."""
+"""Which of the posts that reply to none, are not the ending nor their author's only one are vignettes. Dealt
+along the timeline."""
 
 
 def opening(posts: int) -> int:
@@ -62,6 +63,8 @@ class Replies:
         self._latest: dict[int, deque[int]] = {}
         self._pairs: set[tuple[int, int]] = set()
         self._given = self._vignettes = 0
+        self._possible = 0
+        """Posts so far that can be vignettes."""
         self._received, self._written = Counter[int](), Counter[int]()
         self._others = int(size.posts > size.people)
         """Posts of each person that are no replies, at least."""
@@ -104,9 +107,12 @@ class Replies:
 
     def add(self, author: int, target: int = -1, time: int | None = None) -> None:
         """Add the next post. ``time``: of a post of the former world, which keeps its time."""
-        t, alone = len(self.authors), len(self.authors) - self._given
+        t = len(self.authors)
         ends = t == self._last or (t == self._last - 1 and not self._gap)
-        vignette = target < 0 and not ends and axes.balanced_sample(self._seed, "moments", _VIGNETTES, alone)
+        vignette = False
+        if target < 0 and not ends and self._shares[author] > 1:
+            vignette = axes.balanced_sample(self._seed, "moments", _VIGNETTES, self._possible)
+            self._possible += 1
         self._vignettes += vignette
         self.vignettes.append(self._vignettes if vignette else 0)
         self._depth.append(0 if target < 0 else self._depth[target] + 1)
