@@ -22,8 +22,8 @@ LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
 """Replies to one post."""
-_THREAD = 2
-"""Replies in a thread, at most: where possible one, and an answer to it by the author of the first post."""
+_THREAD = 3
+"""Replies in a thread, at most: where possible one, an answer to it by the author of the first post, and one by somebody else."""
 SOON, _LATEST = 3, 18
 """The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number
 has the time of its post, and so have the posts between them."""
@@ -57,7 +57,11 @@ class Replies:
     def __init__(self, seed: int, size: Size, shares: Sequence[int], named: Mapping[int, Sequence[int]]) -> None:
         self._seed, self._people, self._shares, self._named = seed, size.people, shares, named
         self._gap, self._within = min(_GAP, size.posts // 40), min(_LATEST, SOON + size.posts // 15)
-        self._posts, self._opening, self._last = size.posts, opening(size.calendar_posts), size.calendar_posts - 1
+        self._posts, self._opening, self._last = (
+            size.posts,
+            opening(size.calendar_posts) if self._gap else 1,
+            size.calendar_posts - 1,
+        )
         self.authors, self.targets, self.times, self.vignettes = (array("l") for _ in range(4))
         self._depth, self._answers = array("b"), array("b")
         self._latest: dict[int, deque[int]] = {}
@@ -75,9 +79,12 @@ class Replies:
         """The author of the next post, and the post it replies to, or -1. ``waiting``: the authors of the posts to come, at least
         one; the reply of a thread is by any of them, another post by the first."""
         t = len(self.authors)
+        if not self._gap and not t:
+            # A small world begins with a thread, if one of its next authors can reply to another.
+            return next((author for author in waiting if any(self._can_follow(author, other) for other in waiting)), waiting[0]), -1
         if not self._gap and self._last - 2 <= t < self._last:
             # A small world ends with a thread, if one of its last three authors can reply to another.
-            waiting = next((order[:1] for order in permutations(waiting) if self._ends(*order[-2:])), waiting)
+            waiting = next((order[:1] for order in permutations(waiting) if self._can_follow(*order[-2:])), waiting)
             if t == self._last - 1 and len(waiting) == 1:
                 return waiting[0], -1
         if t >= self._opening and self._given + 1 <= self._due(t):
@@ -98,8 +105,8 @@ class Replies:
             return 0 if t == self._last else REPLY_SHARE * (t + 1) + 1
         return self._posts if t == self._last else _SHARE_IN_THREADS * (self._posts if self._left else t + 2)
 
-    def _ends(self, author: int, other: int) -> bool:
-        """Whether the last two posts can be by the one, and a reply by the other."""
+    def _can_follow(self, author: int, other: int) -> bool:
+        """Whether ``other`` can reply to the next post, if that is by ``author``."""
         return author in self._named[other] and self._may_reply(other)
 
     def _may_reply(self, author: int) -> bool:

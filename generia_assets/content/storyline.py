@@ -31,6 +31,8 @@ ARC_FROM = 3
 """Posts from which on a person has an arc."""
 _SAID_PLAINLY = 2 / 3
 """Share of the posts that say what they are about."""
+_LONGEST_OPENING = 55
+"""Words of a world's first post, at most: a reader stays who understands it at once."""
 _FEW_WORDS = 40
 """A post of fewer words has room for one thing: it is said plainly, and no stage of the story shows in it."""
 REPLY, VIGNETTE, ENDING = "reply", "vignette", "ending"
@@ -208,6 +210,8 @@ def _continued(
         else:
             words = drawn_lengths.pop()
         length = lengths[words]
+        if not t and length.most > _LONGEST_OPENING:
+            length = max((other for other in kinds.lengths if other.most <= _LONGEST_OPENING), key=lambda other: other.most)
         stage = _stage(order, total) if not first else _stage(place + 1, len(places) + 1)
         if not beats.get(stage):
             # Not the one that the post before has.

@@ -52,7 +52,7 @@ def test_one_post_in_three_is_a_reply_where_somebody_is_there_to_reply_to(people
 def test_the_first_posts_and_the_ending_reply_to_nobody(people, posts):
     """So that a new reader understands the first ones, and the end is open. In a small world one reply may follow the ending."""
     for _, line in worlds_of(people, posts):
-        assert all(line.replies[t] < 0 for t in range(opening(posts)))
+        assert all(line.replies[t] < 0 for t in range(opening(posts) if posts >= 40 else min(1, posts)))
         assert line.ending == posts - 1 or (posts < 40 and line.ending == line.replies[posts - 1] == posts - 2)
         assert line.ending < 0 or line.replies[line.ending] < 0
 
@@ -65,14 +65,14 @@ def test_a_small_world_mostly_ends_with_a_reply_and_its_first_posters_come_back(
         ends.append(line.ending < posts - 1)
         begun = [chain(line, t)[-1] for t in range(posts)]
         threads = [[t for t in range(posts) if begun[t] == first] for first in set(begun)]
-        returns += [line.people[thread[0]] == line.people[thread[2]] for thread in threads if len(thread) > 2]
+        returns += [line.people[thread[0]] in [line.people[t] for t in thread[1:]] for thread in threads if len(thread) > 2]
     assert sum(ends) > len(ends) * 2 / 3
     assert sum(returns) > len(returns) / 2
 
 
 @pytest.mark.parametrize(("people", "posts"), [(3, 6), (5, 12), (8, 39)])
 def test_the_replies_of_a_small_world_stand_in_threads(people, posts):
-    """A reply, its post and what is between them are one thread of three posts at most, all at the same time."""
+    """A reply, its post and what is between them are one thread of four posts at most, all at the same time."""
     for seed, line in worlds_of(people, posts):
         threads = Counter(chain(line, t)[-1] for t in range(posts))
         for t, answered in enumerate(line.replies):
@@ -80,7 +80,7 @@ def test_the_replies_of_a_small_world_stand_in_threads(people, posts):
                 begun = chain(line, t)[-1]
                 assert all(chain(line, between)[-1] == begun for between in range(begun, t)), seed
                 assert line.times[t] == line.times[begun] == begun, seed
-        assert max(threads.values()) <= 3
+        assert max(threads.values()) <= 4
 
 
 @pytest.mark.parametrize(("people", "posts"), [(3, 6), (5, 12)])
