@@ -14,16 +14,16 @@ from math import ceil
 from generia_assets.content import axes, seeding
 from generia_assets.content.shares import Size
 
-REPLY_SHARE, _SHARE_IN_THREADS = 0.34, 0.45
-"""Share of the posts that reply to another one, in a large and in a small world, where acquaintances post near each other."""
+REPLY_SHARE = 0.34
+"""Share of the posts of a large world that reply to another one, where acquaintances post near each other."""
 _OPENING = 12
 """Posts, at most, of the first sixth: none of them is a reply."""
 LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
 """Replies to one post."""
-_THREAD = 3
-"""Replies in a thread, at most: where possible one, an answer to it by the author of the first post, and one by somebody else."""
+_THREADS = (3, 1)
+"""Replies in a thread, at most, in turn. Where possible the author of the first post is the second to reply."""
 SOON, _LATEST = 3, 18
 """The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number
 has the time of its post, and so have the posts between them."""
@@ -72,8 +72,8 @@ class Replies:
         self._received, self._written = Counter[int](), Counter[int]()
         self._others = int(size.posts > size.people)
         """Posts of each person that are no replies, at least."""
-        # The replies that the latest thread still gets, and its first post.
-        self._left = self._first = 0
+        # The threads so far; the replies that the latest still gets, and its first post.
+        self._threads = self._left = self._first = 0
 
     def next(self, waiting: Sequence[int]) -> tuple[int, int]:
         """The author of the next post, and the post it replies to, or -1. ``waiting``: the authors of the posts to come, at least
@@ -103,7 +103,10 @@ class Replies:
         """How many posts reply up to ``t``, this one included."""
         if self._gap:
             return 0 if t == self._last else REPLY_SHARE * (t + 1) + 1
-        return self._posts if t == self._last else _SHARE_IN_THREADS * (self._posts if self._left else t + 2)
+        if t == self._last:
+            return self._posts
+        # Up to half of the posts; fewer in the smallest worlds, where each person has few. One is kept for the ending.
+        return min(0.6 * self._posts - 2, self._posts if self._left else (t + 2) / 2)
 
     def _can_follow(self, author: int, other: int) -> bool:
         """Whether ``other`` can reply to the next post, if that is by ``author``."""
@@ -131,7 +134,10 @@ class Replies:
         if target < 0:
             self._first, self._left = t, 0
             return
-        self._left = (self._left or _THREAD) - 1
+        if not self._left:
+            self._left = _THREADS[self._threads % len(_THREADS)]
+            self._threads += 1
+        self._left -= 1
         self._answers[target] += 1
         self._given += 1
         self._written[author] += 1
