@@ -57,11 +57,8 @@ class Replies:
     def __init__(self, seed: int, size: Size, shares: Sequence[int], named: Mapping[int, Sequence[int]]) -> None:
         self._seed, self._people, self._shares, self._named = seed, size.people, shares, named
         self._gap, self._within = min(_GAP, size.posts // 40), min(_LATEST, SOON + size.posts // 15)
-        self._posts, self._opening, self._last = (
-            size.posts,
-            opening(size.calendar_posts) if self._gap else 1,
-            size.calendar_posts - 1,
-        )
+        self._posts, self._last = size.posts, size.calendar_posts - 1
+        self._opening = opening(size.calendar_posts) if self._gap else 1
         self.authors, self.targets, self.times, self.vignettes = (array("l") for _ in range(4))
         self._depth, self._answers = array("b"), array("b")
         self._latest: dict[int, deque[int]] = {}
