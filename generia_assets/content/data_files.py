@@ -177,6 +177,8 @@ class PostKinds(_File):
     lengths: tuple[Length, ...] = Field(min_length=1)
     talkers: tuple[Talker, ...] = Field(min_length=1)
     reply_lengths: tuple[Words, ...] = Field(min_length=1, description="how long replies are, by lengths.words")
+    vignette_lengths: tuple[Words, ...] = Field(min_length=1, description="how long vignettes are, by lengths.words")
+    ending_lengths: tuple[Words, ...] = Field(min_length=1, description="how long endings are, by lengths.words")
     pictures: tuple[PictureKind, ...] = Field(min_length=2)
     vignettes: tuple[Words, ...] = Field(min_length=2, description="what a post can be that is no part of any story")
     wonders: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of vignettes")
@@ -189,7 +191,12 @@ class PostKinds(_File):
     @model_validator(mode="after")
     def _people_write_lengths_that_exist(self) -> Self:
         known = {length.words for length in self.lengths}
-        given = {"reply_lengths": self.reply_lengths, "talkers": [words for talker in self.talkers for words in talker.lengths]}
+        given = {
+            "reply_lengths": self.reply_lengths,
+            "vignette_lengths": self.vignette_lengths,
+            "ending_lengths": self.ending_lengths,
+            "talkers": [words for talker in self.talkers for words in talker.lengths],
+        }
         for field, lengths in given.items():
             if unknown := [words for words in lengths if words not in known]:
                 raise ValueError(f"{field}: lengths not among lengths.words: {', '.join(unknown)}")

@@ -8,24 +8,27 @@ from __future__ import annotations
 from array import array
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from math import ceil
 
 from generia_assets.content import axes, seeding
 from generia_assets.content.shares import Size
 
 REPLY_SHARE = 0.34
-"""Share of the posts that reply to another one, where acquaintances post one soon after the other."""
+"""Share of the posts of a large world that reply to another one, where acquaintances post near each other."""
 _OPENING = 12
 """Posts, at most, of the first sixth: none of them is a reply."""
 LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
 """Replies to one post."""
-_THREADS = (1, 2)
-"""Replies in a thread, at most, in turn."""
+_THREADS = (3, 1)
+"""Replies in a thread, at most, in turn. Where possible the author of the first post is the second to reply."""
 SOON, _LATEST = 3, 18
 """The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number
-has the time of its post, and so have the posts between them. For a thread, one of the next so many posts comes earlier."""
+has the time of its post, and so have the posts between them."""
+LOOK_AHEAD = 6
+"""One of the next so many posts comes earlier for a thread."""
 _GAP = 12
 """How many posts later a reply comes in a large world, where possible, so that the text of its post is written by then. In a
 smaller world it is one for every 40 posts; where it is none, replies come in threads."""
@@ -34,7 +37,8 @@ LONGEST_WAIT = _GAP + _LATEST
 
 
 _VIGNETTES = (True, False, True, False, False)
-"""Which of the posts that reply to none are vignettes. Dealt along the timeline."""
+"""Which of the posts that reply to none, are not the ending nor their author's only one are vignettes. Dealt
+along the timeline."""
 
 
 def opening(posts: int) -> int:
@@ -53,12 +57,16 @@ class Replies:
     def __init__(self, seed: int, size: Size, shares: Sequence[int], named: Mapping[int, Sequence[int]]) -> None:
         self._seed, self._people, self._shares, self._named = seed, size.people, shares, named
         self._gap, self._within = min(_GAP, size.posts // 40), min(_LATEST, SOON + size.posts // 15)
-        self._posts, self._opening, self._last = size.posts, opening(size.calendar_posts), size.calendar_posts - 1
+        self._posts, self._last = size.posts, size.calendar_posts - 1
+        self._opening = opening(size.calendar_posts) if self._gap else 1
         self.authors, self.targets, self.times, self.vignettes = (array("l") for _ in range(4))
         self._depth, self._answers = array("b"), array("b")
         self._latest: dict[int, deque[int]] = {}
         self._pairs: set[tuple[int, int]] = set()
-        self._given, self._received, self._written = 0, Counter[int](), Counter[int]()
+        self._given = self._vignettes = 0
+        self._possible = 0
+        """Posts so far that can be vignettes."""
+        self._received, self._written = Counter[int](), Counter[int]()
         self._others = int(size.posts > size.people)
         """Posts of each person that are no replies, at least."""
         # The threads so far; the replies that the latest still gets, and its first post.
@@ -68,21 +76,52 @@ class Replies:
         """The author of the next post, and the post it replies to, or -1. ``waiting``: the authors of the posts to come, at least
         one; the reply of a thread is by any of them, another post by the first."""
         t = len(self.authors)
-        if self._opening <= t != self._last and self._given < REPLY_SHARE * (self._posts if self._left else t + 1):
+        if not self._gap and not t:
+            # A small world begins with a thread, if one of its next authors can reply to another.
+            return next((author for author in waiting if any(self._can_follow(author, other) for other in waiting)), waiting[0]), -1
+        if not self._gap and self._last - 2 <= t < self._last:
+            # A small world ends with a thread, if one of its last three authors can reply to another.
+            waiting = next((order[:1] for order in permutations(waiting) if self._can_follow(*order[-2:])), waiting)
+            if t == self._last - 1 and len(waiting) == 1:
+                return waiting[0], -1
+        if t >= self._opening and self._given + 1 <= self._due(t):
             rng = seeding.seeded_rng(self._seed, "reply", t)
             found = [
                 (*self._rank(author, post), rng.random(), author, post)
                 for author in sorted(set(waiting[:1] if self._gap else waiting))
+                if self._may_reply(author)
                 for post in self._answerable(author)
             ]
             if found:
                 return min(found)[-2:]
         return waiting[0], -1
 
+    def _due(self, t: int) -> float:
+        """How many posts reply up to ``t``, this one included."""
+        if self._gap:
+            return 0 if t == self._last else REPLY_SHARE * (t + 1) + 1
+        if t == self._last:
+            return self._posts
+        # Up to half of the posts; fewer in the smallest worlds, where each person has few. One is kept for the ending.
+        return min(0.6 * self._posts - 2, self._posts if self._left else (t + 2) / 2)
+
+    def _can_follow(self, author: int, other: int) -> bool:
+        """Whether ``other`` can reply to the next post, if that is by ``author``."""
+        return author in self._named[other] and self._may_reply(other)
+
+    def _may_reply(self, author: int) -> bool:
+        return self._written[author] + self._others < self._shares[author]
+
     def add(self, author: int, target: int = -1, time: int | None = None) -> None:
         """Add the next post. ``time``: of a post of the former world, which keeps its time."""
-        t, alone = len(self.authors), len(self.authors) - self._given
-        self.vignettes.append(target < 0 and t != self._last and axes.balanced_sample(self._seed, "moments", _VIGNETTES, alone))
+        t = len(self.authors)
+        ends = t == self._last or (t == self._last - 1 and not self._gap)
+        vignette = False
+        if target < 0 and not ends and self._shares[author] > 1:
+            vignette = axes.balanced_sample(self._seed, "moments", _VIGNETTES, self._possible)
+            self._possible += 1
+        self._vignettes += vignette
+        self.vignettes.append(self._vignettes if vignette else 0)
         self._depth.append(0 if target < 0 else self._depth[target] + 1)
         self._latest.setdefault(author, deque(maxlen=2 * MOST_REPLIES)).append(t)
         self._answers.append(0)
@@ -92,7 +131,10 @@ class Replies:
         if target < 0:
             self._first, self._left = t, 0
             return
-        self._left = self._left - 1 if self._left else self._thread() - 1
+        if not self._left:
+            self._left = _THREADS[self._threads % len(_THREADS)]
+            self._threads += 1
+        self._left -= 1
         self._answers[target] += 1
         self._given += 1
         self._written[author] += 1
@@ -101,36 +143,38 @@ class Replies:
         if time is None and t - self.times[target] <= SOON:
             self.times[target:] = array("l", [self.times[target]] * (t + 1 - target))
 
-    def _thread(self) -> int:
-        """How many replies the thread gets that begins now."""
-        if self._gap:
-            return 1
-        self._threads += 1
-        return _THREADS[(self._threads - 1) % len(_THREADS)]
-
     def _answerable(self, author: int) -> list[int]:
         """The posts to which this author can reply now."""
         t = len(self.authors)
-        if self._written[author] + self._others >= self._shares[author]:
-            return []
-        possible = [
+        return [
             post
-            for other in self._named[author]
-            # Nobody gets a second thread before others had one.
-            if self._gap or self._left or self._received[other] * self._people <= self._given
-            for post in self._latest.get(other, ())
-            if self._depth[post] < LONGEST_CHAIN - 1
+            for post in (self._in_thread(t) if not self._gap else self._earlier(t, author))
+            if self.authors[post] in self._named[author]
+            and self._depth[post] < LONGEST_CHAIN - 1
             and self._answers[post] < MOST_REPLIES
             and (post, author) not in self._pairs
-            and (t - self.times[post] <= self._gap + self._within if self._gap else post >= (self._first if self._left else t - 1))
-            and (self._gap or self._left or self.targets[post] < 0)
         ]
-        return [post for post in possible if post < t - self._gap] or possible
+
+    def _in_thread(self, t: int) -> Sequence[int]:
+        """A thread goes on from its first or its latest post. One begins at the latest post; nobody gets a second thread before
+        others had one, except the end."""
+        if self._left and t != self._last:
+            return sorted({self._first, t - 1})
+        first_in_turn = self._received[self.authors[t - 1]] * self._people <= self._given
+        return [t - 1] if self.targets[t - 1] < 0 and (first_in_turn or t == self._last) else []
+
+    def _earlier(self, t: int, author: int) -> Sequence[int]:
+        """The posts not too long ago; those whose text is written by now, if there are any."""
+        recent = [
+            post
+            for other in self._named[author]
+            for post in self._latest.get(other, ())
+            if t - self.times[post] <= self._gap + self._within
+        ]
+        return [post for post in recent if post < t - self._gap] or recent
 
     def _rank(self, author: int, post: int) -> tuple[int, int]:
-        """The lowest is chosen. In a large world answers to the author's own posts come first, then those to the posts of whoever
-        was answered least."""
-        if not self._gap:
-            return 0, 0
+        """The lowest is chosen: answers to replies to the author's own posts come first, then, in a large world, those to posts of
+        whoever was answered least."""
         answered = self.targets[post]
-        return int(answered < 0 or self.authors[answered] != author), self._received[self.authors[post]]
+        return int(answered < 0 or self.authors[answered] != author), self._received[self.authors[post]] if self._gap else 0

@@ -31,10 +31,10 @@ ARC_FROM = 3
 """Posts from which on a person has an arc."""
 _SAID_PLAINLY = 2 / 3
 """Share of the posts that say what they are about."""
+_LONGEST_OPENING = 55
+"""Words of a world's first post, at most: a reader stays who understands it at once."""
 _FEW_WORDS = 40
 """A post of fewer words has room for one thing: it is said plainly, and no stage of the story shows in it."""
-_LONGEST_VIGNETTE = 80
-"""Words of a vignette, at most."""
 REPLY, VIGNETTE, ENDING = "reply", "vignette", "ending"
 """The forms of a reply, of a post that is no part of any story, and of the last one (posts.yaml: replies, vignettes, endings)."""
 MADE_EARLIER = (
@@ -69,16 +69,13 @@ class Slot:
     plainly: bool
     answered: int = 0
     later: int = 0
+    ends: bool = False
+    """Whether it is the last of the posts that were ordered first, or replies to that one at once."""
 
     @property
     def tells_story(self) -> bool:
         """Whether its stage of the person's story, ``beat``, shows in it."""
         return self.length.most >= _FEW_WORDS and self.form.name not in (REPLY, VIGNETTE, ENDING)
-
-    @property
-    def ends(self) -> bool:
-        """Whether it is the last of the posts that were ordered first."""
-        return self.form.name == ENDING
 
     @property
     def long_after(self) -> bool:
@@ -186,12 +183,12 @@ def _continued(
     places = [line.t_of(index, order) for order in range(first, total)]
     times = [line.times[t] for t in places]
     afters = [events_before(seed, posts, events, time) for time in times]
-    vignettes = [line.vignettes[t] == 1 for t in places]
+    vignettes = [line.vignettes[t] for t in places]
     # Events come from the world's seed: a regenerated person posts about the same ones.
     hanging = _events_of(
         seeding.seeded_rng(drawn_for, "events", index),
         afters,
-        [vignette or line.replies[t] >= 0 or t == posts - 1 for t, vignette in zip(places, vignettes, strict=True)],
+        [vignette > 0 or line.replies[t] >= 0 or t == line.ending for t, vignette in zip(places, vignettes, strict=True)],
         () if is_later else hot_events(seed, posts, events),
         latest_of=_THREADS if is_later else 1,
     )
@@ -204,13 +201,17 @@ def _continued(
         partner, reply_to = (0, "") if vignettes[place] else _company(rng, line, ties, t, answered)
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
-        length = lengths[axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t) if reply_to else drawn_lengths.pop()]
-        if ends := t == posts - 1:
-            hanging[place] = afters[place]
-        if vignettes[place] and length.most > _LONGEST_VIGNETTE:
-            length = max((other for other in kinds.lengths if other.most <= _LONGEST_VIGNETTE), key=lambda other: other.most)
-        if ends and length.most < _FEW_WORDS:
-            length = min((other for other in kinds.lengths if other.most >= _FEW_WORDS), key=lambda other: other.most)
+        if t == line.ending:
+            hanging[place], words = afters[place], axes.balanced_sample(seed, "ending lengths", kinds.ending_lengths, 0)
+        elif reply_to:
+            words = axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t)
+        elif vignettes[place]:
+            words = axes.balanced_sample(seed, "vignette lengths", kinds.vignette_lengths, vignettes[place] - 1)
+        else:
+            words = drawn_lengths.pop()
+        length = lengths[words]
+        if not t and length.most > _LONGEST_OPENING:
+            length = max((other for other in kinds.lengths if other.most <= _LONGEST_OPENING), key=lambda other: other.most)
         stage = _stage(order, total) if not first else _stage(place + 1, len(places) + 1)
         if not beats.get(stage):
             # Not the one that the post before has.
@@ -229,19 +230,20 @@ def _continued(
                 wish=axes.balanced_sample(seed, "wishes", range(1, wishes + 1), t) if wishes else 0,
                 partner=partner,
                 reply_to=reply_to,
-                form=PostForm(name=VIGNETTE, how=axes.balanced_sample(seed, "moments", kinds.vignettes, t))
+                form=PostForm(name=VIGNETTE, how=axes.balanced_sample(seed, "moments", kinds.vignettes, vignettes[place] - 1))
                 if vignettes[place]
                 else PostForm(name=REPLY, how=axes.balanced_sample(seed, "replies", kinds.replies, t))
                 if reply_to
                 else PostForm(name=ENDING, how=axes.balanced_sample(seed, "endings", kinds.endings, 0))
-                if ends
+                if t == line.ending
                 else forms.next(length, someone=partner > 0),
                 length=length,
                 beat=beats[stage].pop(),
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
-                plainly=vignettes[place]
+                ends=line.ending <= t < posts,
+                plainly=vignettes[place] > 0
                 or length.most < _FEW_WORDS
                 or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )

@@ -18,7 +18,7 @@ from itertools import accumulate, islice
 from math import ceil
 
 from generia_assets.content import seeding, social
-from generia_assets.content.replies import SOON, Replies
+from generia_assets.content.replies import LOOK_AHEAD, Replies
 from generia_assets.content.shares import BATCH, Size, shares
 
 JOINING = 0.6
@@ -43,10 +43,12 @@ class Timeline:
     times: Sequence[int]
     """For each ``t`` the place on the timeline at which it is written; a reply that comes soon has the place of its post."""
     vignettes: Sequence[int]
-    """For each ``t`` whether (1) or not (0) the post is a vignette: it has no event, names no person and replies to no post. Two
-    in five of the others are."""
+    """For each ``t`` the number of the vignette, from 1, or 0. A vignette has no event, names no person and replies to no post. Two
+    in five of the posts that reply to none are vignettes."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
+    ending: int
+    """The ``t`` of the last of the posts that were ordered first and reply to none; -1 in a world without posts."""
     places: Sequence[int]
     """The ``t`` of each slot, person by person, in the order of their posts."""
     former: Timeline | None = None
@@ -111,7 +113,7 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
             replies.add(author, target, time)
     waiting = deque((index, order) for _, index, order in drawn)
     while waiting:
-        author, target = replies.next([index for index, _ in islice(waiting, SOON)])
+        author, target = replies.next([index for index, _ in islice(waiting, LOOK_AHEAD)])
         place = next(place for place, (index, _) in enumerate(waiting) if index == author)
         orders.append(waiting[place][1])
         del waiting[place]
@@ -120,7 +122,8 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
     places = array("l", bytes(array("l").itemsize * posts))
     for t, (index, order) in enumerate(zip(replies.authors, orders, strict=True)):
         places[starts[index] + order] = t
-    return Timeline(replies.authors, orders, replies.targets, replies.times, replies.vignettes, starts, places, before)
+    ending = next((t for t in reversed(range(size.calendar_posts)) if replies.targets[t] < 0), -1)
+    return Timeline(replies.authors, orders, replies.targets, replies.times, replies.vignettes, starts, ending, places, before)
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
@@ -138,8 +141,8 @@ def _event_places(seed: int, posts: int, events: int) -> tuple[float, ...]:
     """Where on the timeline each event happens, from 0 to ``posts``. The first has just happened when the timeline begins."""
     hot = hot_events(seed, posts, events)
     stretches = [_HOT_STRETCH if event in hot else 1.0 for event in range(1, events + 1)]
-    # The last one happens before the last post, also in a world of few posts.
-    whole = min(posts / sum(stretches), (posts - 1) / (sum(stretches[:-1]) or 1))
+    # The last one happens before the ending, also in a world of few posts.
+    whole = min(posts / sum(stretches), max(0, posts - 2) / (sum(stretches[:-1]) or 1))
     return tuple(whole * before for before in accumulate(stretches[:-1], initial=0.0))
 
 
