@@ -63,6 +63,8 @@ LOOK_SECONDS = 0.5
 """How often a run reads its own status, and so how soon it notices a termination."""
 RUNS_FOR_ONE_AHEAD = 5
 """For so many runs at once (``max_concurrent_runs``) there is one place more, for runs of a priority above 0; at least one."""
+_WITH_A_PLACE = [status for status in ACTIVE if status is not dg.DagsterRunStatus.NOT_STARTED]
+"""Statuses of a run that is in the queue or at work. Before that another run would get the place: this one cannot take it yet."""
 _HIGHER = [str(priority) for priority in range(1, HIGHEST_PRIORITY + 1)]
 OVER = [dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE]
 
@@ -139,7 +141,7 @@ class PromptRunCoordinator(dg.QueuedRunCoordinator):
         most = configured.max_concurrent_runs
         if most <= 0:
             return configured
-        ahead = self._instance.get_runs_count(dg.RunsFilter(statuses=ACTIVE, tags={PRIORITY_TAG: _HIGHER}))
+        ahead = self._instance.get_runs_count(dg.RunsFilter(statuses=_WITH_A_PLACE, tags={PRIORITY_TAG: _HIGHER}))
         return configured._replace(max_concurrent_runs=most + min(ahead, max(1, most // RUNS_FOR_ONE_AHEAD)))
 
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:

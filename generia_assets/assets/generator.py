@@ -158,6 +158,8 @@ class GeneratorResource:
         except GeneratorExit:  # Dagster could not store an output: the session records that when the run ends
             raise
         except BaseException as error:
+            if worker.session is not None and worker.session.ended:  # the signal came too late: the world is completed
+                raise
             try:
                 record_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
             finally:

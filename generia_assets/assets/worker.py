@@ -62,7 +62,7 @@ class Worker:
     def record(self, change: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT | None:
         """Record a change of the world's state, if this run holds its lease.
 
-        A second signal does not cancel this: the caller would otherwise record the end of the world twice.
+        A second signal does not cancel this: the world would be left without its last state.
         """
         return None if self.session is None else self._wait(change, self.session, stop=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,9 +11,11 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from generia_assets.assets.worker import Worker
 from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import Stage, State
@@ -179,3 +182,21 @@ def test_an_interrupted_process_gives_its_world_back_within_seconds_and_another_
     assert before.keys() <= after.keys()
     assert_exact(worlds, world_id)
     assert worlds.status(world_id).cost_reserved_usd == 0
+
+
+@pytest.mark.case("S16")
+def test_a_signal_that_comes_when_the_world_is_completed_changes_nothing(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupted run's world stays completed, with its one last event, and its assets are those that the run has made."""
+    record = Worker.record
+
+    def interrupted(worker: Worker, change: Any) -> None:
+        record(worker, change)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Worker, "record", interrupted)
+    world_id, made = worlds.make("interrupted-at-the-end")
+    assert not made.success
+    assert (worlds.status(world_id).message, worlds.status(world_id).resumable) == ("", False)
+    assert told(worlds, world_id) == TOLD_ONCE
+    assert not any("unchanged" in of_asset for of_asset in made.metadata.values())
+    assert_exact(worlds, world_id)

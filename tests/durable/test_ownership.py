@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,22 +13,15 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from generia_assets.durable.calls.ledger import BudgetLedger
-from generia_assets.durable.calls.pictures import PendingPictures
 from generia_assets.durable.collections import STATUS
-from generia_assets.durable.events.relay import Relay, Sender
 from generia_assets.durable.leases import commits, ownership
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.ownership import LeaseHeldError, release_lease, renew_lease
-from generia_assets.durable.orders.decisions import RunIdentity, RunScope
-from generia_assets.durable.orders.order import parse_world
 from generia_assets.durable.tasks.control import mark_stopped, prioritise
-from generia_assets.durable.tasks.generations import Generation
-from generia_assets.durable.tasks.session import Assignment, WorldSession
-from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.gateway.calls import Answer, Api, Call
 from resources.gateway.outcomes import LeaseLostError
-from tests.support.durable_world import PARAMETERS, DurableWorld, Outside, durable_world
+from tests.support.durable_world import DurableWorld, durable_world
 from tests.support.waiting import PATIENCE_S, until
 
 RACERS = 20
@@ -199,54 +191,3 @@ async def test_a_world_that_was_released_is_not_waited_for(world: DurableWorld) 
     first = await world.take("first")
     await release_lease(world.database, first)
     assert (first.sends_from, (await world.take("next")).sends_from) == (0.0, 0.0)
-
-
-def no_broker() -> Sender:
-    raise ConnectionError("no broker")
-
-
-async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, tmp_path: Path) -> None:
-    """Work in the middle of a call is cancelled as soon as the heartbeat sees another owner, and the loss is what it raises."""
-    run = await world.run("former")
-    heart = asyncio.create_task(renew_lease(world.database, run.fence, lease_seconds=0.3, on_priority=lambda priority: None))
-    relay = Relay(world.database, world.world_id, no_broker)
-    generation = Generation("generation-1", world.world_id, False, {}, (), {})
-    assignment = Assignment(
-        world.world_id, RunIdentity("former"), RunScope(frozenset()), lambda parameters: pytest.fail("not asked")
-    )
-    journal = run.journal(Outside())
-    order, pending = parse_world(PARAMETERS), PendingPictures(tmp_path, world.world_id)
-    ending = asyncio.create_task(asyncio.sleep(0))
-    session = WorldSession(
-        world.database,
-        assignment,
-        generation,
-        order,
-        run.commits,
-        journal,
-        run.stages,
-        relay,
-        pending,
-        heart,
-        ending,
-        tracing.Span("run", {}),
-        None,
-    )
-    at_work, stopped = asyncio.Event(), asyncio.Event()
-
-    async def endless() -> None:
-        at_work.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            stopped.set()
-
-    working = asyncio.create_task(session.work(endless()))
-    await at_work.wait()
-    await world.take("later")
-    with pytest.raises(LeaseLostError):
-        await asyncio.wait_for(working, PATIENCE_S)
-    assert stopped.is_set()
-    before = world.status
-    await session.aclose()
-    assert world.status == before  # a former owner has no last word

@@ -59,6 +59,19 @@ def test_a_run_of_a_higher_priority_waits_for_no_other_to_end(instance: dg.Dagst
     assert next_runs(instance) == []
 
 
+def test_a_run_of_a_higher_priority_that_is_not_queued_yet_gives_its_place_to_no_other(instance: dg.DagsterInstance) -> None:
+    """The queue may be looked at between the making of a run and its queueing; it gets its own place at the next look."""
+    for _ in range(10):
+        add(instance, DagsterRunStatus.STARTED)
+    add(instance, DagsterRunStatus.QUEUED)
+    made = add(instance, DagsterRunStatus.NOT_STARTED, 10)
+    assert next_runs(instance) == []
+    coordinator = instance.run_coordinator
+    assert isinstance(coordinator, PromptRunCoordinator)
+    coordinator.submit_run(SubmitRunContext(made, workspace=None))  # type: ignore[arg-type]  # it is not looked at
+    assert next_runs(instance) == [made.run_id]
+
+
 def test_ordinary_runs_have_all_ordinary_places(instance: dg.DagsterInstance) -> None:
     """Two runs of a higher priority at work take no place from ten others; the queue is sorted by priority."""
     for _ in range(2):

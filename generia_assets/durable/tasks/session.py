@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -62,7 +62,8 @@ class WorldSession:
         parameters: The world's order as it stands for this generation.
         runner: Executes the generation's tasks.
         span: The run's.
-        ended: Whether this run has recorded the world's last state.
+        ended: Whether this run has recorded the world's last state. It records one, with one event: a second signal, or the
+            session's end, may ask for another while the first is being written.
         takes_references: Whether pictures are made from the avatars of those they show.
     """
 
@@ -81,6 +82,7 @@ class WorldSession:
     suspended_before: Suspension | None
     ended: bool = False
     takes_references: bool = False
+    _recording: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def work(self, work: Awaitable[ResultT]) -> ResultT:
         """Do this, and stop doing it the moment the lease is lost (``LeaseLostError``)."""
@@ -137,9 +139,11 @@ class WorldSession:
 
     async def release(self, message: str) -> None:
         """The run ends before its work does, and another one is to go on as soon as it can."""
-        await self.commits.commit(Change(values={"message": message, "resumable": True}))
-        self.span.set({"generia.outcome": "released"})
-        self.ended = True
+        async with self._recording:
+            if not self.ended:
+                await self.commits.commit(Change(values={"message": message, "resumable": True}))
+                self.span.set({"generia.outcome": "released"})
+                self.ended = True
 
     async def _usage(self) -> dict[str, list[UpdateOne]]:
         """The record of what a new world used. A part that is made again says little of the price of a world."""
@@ -154,11 +158,14 @@ class WorldSession:
         self, state: State, message: str = "", reason: SuspendReason | None = None, *, until: datetime | None = None, **counted: int
     ) -> None:
         suspension = None if reason is None else Suspension(kind=reason.value, since=datetime.now(UTC), until=until, **counted)
-        await end(self.database, self.commits, self.generation, self.stages, state, message=message, suspension=suspension)
-        self.span.set({"generia.outcome": f"suspended: {suspension.kind}" if suspension else state.value})
-        if state is State.FAILED:
-            self.span.fail("failed" if reason is None else reason.value)
-        self.ended = True
+        async with self._recording:
+            if self.ended:
+                return
+            await end(self.database, self.commits, self.generation, self.stages, state, message=message, suspension=suspension)
+            self.span.set({"generia.outcome": f"suspended: {suspension.kind}" if suspension else state.value})
+            if state is State.FAILED:
+                self.span.fail("failed" if reason is None else reason.value)
+            self.ended = True
 
     async def aclose(self) -> None:
         """Stop renewing, write what is waiting, release the world. A run that recorded no last state is tried again."""
