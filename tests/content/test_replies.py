@@ -59,7 +59,7 @@ def test_the_first_posts_and_the_ending_reply_to_nobody(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), [(4, 8), (5, 12)])
 def test_a_small_world_mostly_ends_with_a_reply_and_its_first_posters_come_back(people, posts):
-    """In two of three worlds somebody replies to the ending; in half of the threads of three posts or more their author comes back."""
+    """In two of three worlds somebody replies to the ending; in half of the threads of three or more their author comes back."""
     ends, returns = [], []
     for _, line in worlds_of(people, posts):
         ends.append(line.ending < posts - 1)
