@@ -6,14 +6,15 @@ Not here: which processes a command starts (cli, local_services), and what the e
 
 from __future__ import annotations
 
-import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from errno import ENOENT
 from math import ceil
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +26,6 @@ _GRACE_S = 10.0
 _GRACE_OF_OURS_S = 15.0
 _LAST_LINES = 20
 _LAST_BYTES = 16_384
-_PR_SET_PDEATHSIG = 1
-# Loaded here, because between fork and exec nothing may be imported or allocated that another thread could hold a lock on.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 ProbeT = TypeVar("ProbeT")
 
@@ -164,8 +162,7 @@ def spawn(
     ``env`` is added to this process's environment. On Linux the kernel sends the program SIGTERM when the calling thread
     is gone, however it died; elsewhere a killed process leaves it behind. Raises ``FileNotFoundError`` if there is no such program.
     """
-    process = _popen(argv, log_path, env, cwd, before_exec=_ask_to_die_with(os.getpid()))
-    return Child(name, process, log_path, _GRACE_S)
+    return Child(name, _popen([*_dying_with(os.getpid(), argv[0]), *argv], log_path, env, cwd), log_path, _GRACE_S)
 
 
 def launch(
@@ -178,8 +175,8 @@ def launch(
     ready_file = log_path.with_suffix(".ready").absolute()
     ready_file.unlink(missing_ok=True)
     arguments = [*argv, "--ready-file", ready_file, "--parent-pid", str(os.getpid())]
-    # The program watches this process itself, so it needs no signal from the kernel, which would require a fork without threads.
-    return Child(name, _popen(arguments, log_path, env, cwd, before_exec=None), log_path, _GRACE_OF_OURS_S, ready_file)
+    # The program watches this process itself, so it needs no signal from the kernel.
+    return Child(name, _popen(arguments, log_path, env, cwd), log_path, _GRACE_OF_OURS_S, ready_file)
 
 
 def start(
@@ -215,13 +212,10 @@ def last_lines(log_path: Path, count: int = _LAST_LINES) -> str:
 
 
 def _popen(
-    argv: Sequence[str | Path],
-    log_path: Path | None,
-    env: Mapping[str, str] | None,
-    cwd: Path | None,
-    *,
-    before_exec: Callable[[], None] | None,
+    argv: Sequence[str | Path], log_path: Path | None, env: Mapping[str, str] | None, cwd: Path | None
 ) -> subprocess.Popen[bytes]:
+    """Without ``preexec_fn``: code between fork and exec is not safe beside threads. gRPC's fork handlers (1.80 to 1.85) restart a
+    poller in the child, which aborts it."""
     if log_path is not None:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         if log_path.exists():
@@ -235,18 +229,14 @@ def _popen(
             stdout=log,
             stderr=None if log is None else subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=before_exec,
         )
 
 
-def _ask_to_die_with(parent_pid: int) -> Callable[[], None] | None:
-    libc = _LIBC
-    if libc is None:
-        return None
-
-    def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent_pid:  # the parent died before the kernel was asked to watch it
-            os._exit(1)
-
-    return ask
+def _dying_with(parent_pid: int, program: str | Path) -> list[str]:
+    """What stands before the program on Linux: it asks the kernel for SIGTERM when the parent is gone, and ends if the parent died
+    before that."""
+    if sys.platform != "linux":
+        return []
+    if shutil.which(program) is None:
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), os.fspath(program))
+    return ["setpriv", "--pdeathsig", "TERM", "sh", "-c", f'[ "$PPID" = {parent_pid} ] && exec "$@"', "sh"]

@@ -6,9 +6,12 @@ import os
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from generia_assets.processes import Child, ChildFailedError, spawn, start
 from tests.support.waiting import PATIENCE_S, wait_for
@@ -120,3 +123,19 @@ def test_process_of_ours_outlives_the_thread_that_started_it(tmp_path: Path) -> 
         with pytest.raises(ChildFailedError, match="was not ready within"):
             child.wait_until(lambda: None, timeout=0.2)
         assert child.exit_code() is None
+
+
+def test_a_program_starts_beside_a_channel_of_grpc() -> None:
+    """None of three hundred programs is ended on its way from fork to exec by gRPC's fork handlers."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            children = [spawn("true", ["true"]) for _ in range(300)]
+            wait_for(lambda: all(child.exit_code() is not None for child in children))
+            assert {child.exit_code() for child in children} == {0}
+    finally:
+        server.stop(None).wait()
