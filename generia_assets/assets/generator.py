@@ -79,13 +79,14 @@ def generator_resource(settings: Settings) -> dg.ResourceDefinition:
         run = context.run
         about = {"world": run.tags.get(PARTITION_NAME_TAG, ""), "run": run.run_id} if run else {}
         ended = ended_by_dagster(context.instance, run.run_id) if run and context.instance else nullcontext()
-        with levelled_lines(), log_context(**about), start_blocking_portal("asyncio", {"use_uvloop": True}) as portal, ended:
+        with levelled_lines(), log_context(**about), start_blocking_portal("asyncio", {"use_uvloop": True}) as portal:
             found = context.resources
             apis = ApiResources(*(getattr(found, name) for name in API_RESOURCES))
             with closing(KeptMongoResource(found.mongo.uri, found.mongo.database)) as mongo:
                 generator = GeneratorResource(settings, mongo, found.kafka, apis, portal)
                 try:
-                    yield generator
+                    with ended:  # closing is not interrupted: it gives the world back
+                        yield generator
                 finally:
                     # This runs in a finally clause of Dagster's: sys.exception() is the error that ends the run, if any.
                     generator.close(sys.exception(), context)

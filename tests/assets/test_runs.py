@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -13,8 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
+from generia_assets import dagster_instance
+from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.worker import Worker
 from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.orders.decisions import GENERATION_TAG
@@ -200,3 +204,20 @@ def test_a_signal_that_comes_when_the_world_is_completed_changes_nothing(worlds:
     assert told(worlds, world_id) == TOLD_ONCE
     assert not any("unchanged" in of_asset for of_asset in made.metadata.values())
     assert_exact(worlds, world_id)
+
+
+@pytest.mark.case("S16")
+def test_a_run_that_is_terminated_while_it_closes_gives_its_world_back(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What closes a run is not interrupted: else the world would be owned until the lease is over."""
+    close = GeneratorResource.close
+
+    def terminated(generator: GeneratorResource, error: BaseException | None, context: dg.InitResourceContext) -> None:
+        assert context.run is not None
+        worlds.instance.report_run_canceling(context.run)
+        wait_for(lambda: "run-status" not in {thread.name for thread in threading.enumerate()})
+        close(generator, error, context)
+
+    monkeypatch.setattr(dagster_instance, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(GeneratorResource, "close", terminated)
+    world_id, _ = worlds.make("terminated-while-it-closes", users=1, posts=1)
+    assert (worlds.status(world_id).status, worlds.status(world_id).owner.run_id) == (State.COMPLETED, None)
