@@ -28,12 +28,21 @@ from tests.support.waiting import PATIENCE_S
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 _UNLIKE = """() => { window.unlike = () => {
-    const looks = new Map([[null, '']]), found = new Map();
+    const tried = new Set(JSON.parse(localStorage.getItem('tried') ?? '[]'));
+    const looks = new Map([[null, innerWidth]]), found = new Map();
+    const hash = text => {
+        let [one, other] = [0x12345678, 0x9abcdef0];
+        for (const letter of text) {
+            one = Math.imul(one ^ letter.codePointAt(), 0x9e3779b1);
+            other = Math.imul(other ^ letter.codePointAt(), 0x85ebca77);
+        }
+        return [one, other].join(' ');
+    };
     const look = one => {
         if (!looks.has(one)) {
             const { color, background, opacity, font, textShadow, filter, position, display, visibility } = getComputedStyle(one);
             const own = [one.tagName, one.getAttribute('class'), color, background, opacity, font, textShadow, filter, position];
-            looks.set(one, [look(one.parentElement), ...own, display, visibility].join());
+            looks.set(one, hash([look(one.parentElement), ...own, display, visibility].join()));
         }
         return looks.get(one);
     };
@@ -41,14 +50,21 @@ _UNLIKE = """() => { window.unlike = () => {
     for (const one of document.querySelectorAll('body *')) {
         if (hasText(one) || one.matches('input, select, textarea')) found.set(look(one), one);
     }
-    return [...found.values()];
+    const anew = [...found.keys()].filter(look => !tried.has(look));
+    localStorage.setItem('tried', JSON.stringify([...tried, ...anew]));
+    return anew.map(look => found.get(look));
+};
+window.colours = async rules => {
+    const texts = unlike();
+    return texts.length ? axe.run(texts, { runOnly: rules, selectors: false }) : { violations: [], incomplete: [], passes: [] };
 } }"""
-"""Gives the elements with text, but one of those that look the same, by their colours and font and those of all around them: axe
-takes 2 ms of CPU for the contrast of a text, and a page has the same texts at each post."""
+"""``unlike`` gives the elements with text, but one of those that look the same, by their colours and font and those of all around
+them, here and on the pages before of this width: axe takes 2 ms of CPU for the contrast of a text, and pages have the same texts at each post.
+``colours`` gives what axe says of them."""
 SERIOUS_ONES = """async onlyColours => {
-    const options = { selectors: false, resultTypes: ['violations'] };
-    const runs = [await axe.run(unlike(), { ...options, runOnly: ['color-contrast', 'link-in-text-block'] })];
-    if (!onlyColours) runs.push(await axe.run({ ...options, rules: { 'color-contrast': { enabled: false } } }));
+    const options = { selectors: false, resultTypes: ['violations'], rules: { 'color-contrast': { enabled: false } } };
+    const runs = [await colours(['color-contrast', 'link-in-text-block'])];
+    if (!onlyColours) runs.push(await axe.run(options));
     return runs.flatMap(run => run.violations).filter(one => ['serious', 'critical'].includes(one.impact))
         .map(one => [one.id, one.nodes[0].html.slice(0, 200)]);
 }"""
