@@ -59,8 +59,8 @@ window.colours = async rules => {
     return texts.length ? axe.run(texts, { runOnly: rules, selectors: false }) : { violations: [], incomplete: [], passes: [] };
 } }"""
 """``unlike`` gives the elements with text, but one of those that look the same, by their colours and font and those of all around
-them, here and on the pages before of this width: axe takes 2 ms of CPU for the contrast of a text, and pages have the same texts at each post.
-``colours`` gives what axe says of them."""
+them, here and on the pages before of this width: axe takes 2 ms of CPU for the contrast of a text, and pages have the same texts at
+each post. ``colours`` gives what axe says of them."""
 SERIOUS_ONES = """async onlyColours => {
     const options = { selectors: false, resultTypes: ['violations'], rules: { 'color-contrast': { enabled: false } } };
     const runs = [await colours(['color-contrast', 'link-in-text-block'])];
@@ -129,10 +129,14 @@ def serving(uri: str, database: str, media: Path, *, port: int = 0) -> Iterator[
 
 
 def chromium_path() -> str:
-    """Debian's Chromium; a test that needs it is skipped where there is none."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """Debian's Chromium, if it is there without all that belongs to a window: a page then costs half of the CPU.
+
+    A test that needs a browser is skipped where there is none.
+    """
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
-        pytest.skip("no chromium on PATH: apt-get install chromium")
+        pytest.skip("no chromium on PATH: apt-get install chromium-headless-shell")
     return found
 
 
