@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from generia_assets.durable.collections import FLEET, HISTORY, STATUS, WORLD_EVE
 from generia_assets.durable.leases.brake import BRAKE
 from resources.gateway.calls import CUT_OFF, UNSENT
 from resources.mongodb.connection import MongoDatabase
+from tests.project.stack.conftest import LATENCY_S
 from tests.support.waiting import slowness
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(600)]
@@ -48,13 +50,22 @@ def is_completed(database: MongoDatabase, world: str) -> bool | None:
     return (status is not None and status.status == "completed") or None
 
 
+@pytest.fixture
+def slow_answers(house: TestStack) -> Iterator[None]:
+    """Worlds of few posts are at work for long."""
+    house.gemini.set_faults(latency=2 * LATENCY_S)
+    yield
+    house.gemini.reset()
+
+
 @pytest.mark.case("P22")
+@pytest.mark.usefixtures("slow_answers")
 def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(house: TestStack, database: MongoDatabase) -> None:
     """No call begins a second after the brake, of worlds at work, queued, or ordered meanwhile; no answer is paid twice.
 
     Neither where the command reaches Dagster, nor where it does not.
     """
-    worlds = [house.order(users=3, posts=90) for _ in range(2)]
+    worlds = [house.order(users=3, posts=45) for _ in range(2)]
     for world in worlds:
         wait_for("work", partial(works, database, world))
     worlds.append(house.order(users=1, posts=1))  # its run begins about now
