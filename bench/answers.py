@@ -179,7 +179,7 @@ def _refused_world(bench: Bench) -> Iterator[tuple[Outcome, list[str]]]:
 def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, list[str]]]:
     """With the default spare a model this bad ends the world by its limit of calls, and more calls end it exactly."""
     users, posts = (2, 4) if options.quick else (6, 20)
-    bad = {"broken_json": 0.5}
+    bad = {"broken_json": 0.7}
     first = bench.run(Trial("default spare", bad, users, posts, number=5, settings=DEFAULT_SPARE))
     more = []
     status = first.status
