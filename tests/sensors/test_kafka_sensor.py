@@ -22,6 +22,7 @@ from tests.support.kafka_stand_in import (
     Ticks,
     dead_letters,
     headers,
+    kafka_threads,
     kafka_resource,
     order,
     queued_run,
@@ -260,6 +261,7 @@ def test_without_mongodb_nothing_is_lost(ticks: Ticks, mongo: MongoResource) -> 
 
 def test_without_a_broker_the_tick_is_skipped(ticks: Ticks, tmp_path: Path) -> None:
     """A broker that goes away makes a skip that names the address and keeps the cursor, and leaves no thread behind."""
+    before = kafka_threads()
     with own_broker(tmp_path, f"{ticks.kafka.settings.kafka_tasks_topic}:1") as broker:
         ticks.kafka = kafka_resource(broker.ready_value, ticks.kafka.settings.kafka_tasks_topic)
         send(ticks.kafka, order())
@@ -271,7 +273,7 @@ def test_without_a_broker_the_tick_is_skipped(ticks: Ticks, tmp_path: Path) -> N
         assert f"Kafka at {ticks.kafka.settings.kafka_bootstrap_servers} did not answer" in str(data.skip_message)
         assert "make dev" in str(data.skip_message)
         assert ticks.cursor == cursor
-    wait_for(lambda: not [thread.name for thread in threading.enumerate() if "kafka" in thread.name])
+    wait_for(lambda: kafka_threads() <= before)
 
 
 def test_while_the_queue_is_full_worlds_are_recorded_and_only_those_of_a_higher_priority_get_their_runs(
