@@ -37,8 +37,7 @@ LONGEST_WAIT = _GAP + _LATEST
 
 
 _VIGNETTES = (True, False, True, False, False)
-"""Which of the posts that reply to none, are not the ending nor their author's only one are vignettes. Dealt
-along the timeline."""
+"""Which posts are vignettes, in turn along the timeline. Not counted: replies, the ending, and a person's only post."""
 
 
 def opening(posts: int) -> int:
