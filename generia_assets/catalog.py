@@ -173,7 +173,7 @@ class TaskType(StrEnum):
         rerun="One in other words: job `rerun_post`.",
         content_files=(*_OF_POSTS, "prompts/post.j2", "prompts/picture.j2"),
         step="post",
-        shown=("in_reply_to", "quote", "content", "hashtags", "mood", "context", "image_prompt", "deleted_reason"),
+        shown=("in_reply_to", "quote", "content", "comments", "hashtags", "mood", "context", "image_prompt", "deleted_reason"),
         begin="text",
         in_order_of_world=True,
         counts_banned_terms=True,

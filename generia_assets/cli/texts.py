@@ -66,7 +66,8 @@ def _text(made: Document, username: Callable[[str], str]) -> Text:
             tags = " ".join(f"#{tag.lstrip('#')}" for tag in made.hashtags)
             answered = f" ↩ @{username(author_of(made.in_reply_to))}" if made.in_reply_to else ""
             title = safe_line(f"@{made.username}{answered}, {made.moment}")
-            return Text("post", title, safe_block(f"{made.content}\n{tags}".rstrip()))
+            said = "".join(f"\n  @{one.username}: {one.content}" for one in made.comments)
+            return Text("post", title, safe_block(f"{made.content}\n{tags}".rstrip() + said))
     pictures = _pictures(made)
     return Text("picture", ", ".join(one.name for one in pictures), " ".join(safe_line(one.url) for one in pictures), pictures)
 

@@ -109,7 +109,7 @@ def post(
         "post",
         PostDraft,
         _OUTPUT_POST,
-        Shape(items=(("hashtags", 0, 3),)),
+        Shape(items=(("hashtags", 0, 3), ("comments", len(slot.comments), len(slot.comments)))),
         brief=brief,
         slot=slot,
         wish=wishes_of(request, world)[slot.wish - 1],
@@ -122,5 +122,9 @@ def post(
         softened=softened,
         former=former,
         planned=brief.idea != brief.of_plan,
+        comments=[(one.how, acquaintances[one.by - 1] if one.by else None) for one in slot.comments],
+        writing={
+            other.username: axes.posting_axes(request.seed, character_index(other.key), other.selves) for other in acquaintances
+        },
         **_person(request, character_, acquaintances),
     )

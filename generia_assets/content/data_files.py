@@ -170,6 +170,10 @@ def _one_for_loners(forms: tuple[PostForm, ...]) -> tuple[PostForm, ...]:
     return forms
 
 
+_MOST_COMMENTS = 4
+"""Comments on one post."""
+
+
 class PostKinds(_File):
     """posts.yaml"""
 
@@ -184,7 +188,10 @@ class PostKinds(_File):
     wonders: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of vignettes")
     endings: tuple[Words, ...] = Field(min_length=1, description="what the last post can be")
     glimpses: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of replies")
-    replies: tuple[Words, ...] = Field(min_length=2, description="ways to answer another person's post")
+    replies: tuple[Words, ...] = Field(min_length=_MOST_COMMENTS, description="ways to answer another person's post")
+    comments: tuple[Annotated[tuple[Literal["friend", "author"], ...], Field(max_length=_MOST_COMMENTS)], ...] = Field(
+        min_length=1, description="who comments on a post, in order"
+    )
     arcs: tuple[Words, ...] = Field(min_length=1)
     beats: Beats
 

@@ -262,6 +262,14 @@ class PostBrief(Document):
         return "; ".join(filter(None, (self.form, self.event, self.wish)))
 
 
+class Comment(FrozenModel):
+    """What somebody says below a post. It was written together with the post, and is no post."""
+
+    character: str = Field(description="key of the character who says it")
+    username: str
+    content: str
+
+
 class Post(Document):
     """A post in full (asset ``posts``), not yet published."""
 
@@ -284,6 +292,7 @@ class Post(Document):
     after: int = Field(default=0, ge=0, description="as in PostBrief")
     in_reply_to: str = Field(default="", description="as in PostBrief; '' also where the other post failed or was refused")
     quote: str = Field(default="", description="the text of the post it replies to, as it was when this was written")
+    comments: tuple[Comment, ...] = Field(default=(), description="of acquaintances and the author, in order")
     wish: str = Field(default="", description="as in PostBrief")
     worn: tuple[str, ...] = Field(default=(), description="entries of the ban list that the text trips over, for counting")
     deleted_reason: str = Field(default="", description="why this is a placeholder for refused content, or ''")

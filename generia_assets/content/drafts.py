@@ -22,6 +22,7 @@ from generia_assets.content.fields import (
     Label,
     Labels,
     Line,
+    Lines,
     Name,
     Note,
     Notes,
@@ -257,10 +258,11 @@ class IdeasDraft(Draft):
 class PostDraft(Draft):
     """Answer to ``post``."""
 
-    shown = ("content",)
+    shown = ("content", "comments")
     obvious: Note = ""
     context: Note = ""
     content: Passage
+    comments: Lines = []
     mood: ShortNote = ""
     location: ShortNote = ""
     time_of_day: ShortNote = ""

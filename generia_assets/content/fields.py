@@ -3,7 +3,7 @@
 - Required texts (readers see them, or later requests need them) must be present and of bounded length, else the answer is refused:
   ``Name``, ``Label``, ``Line``, ``Passage``, ``Description``, ``Story``, ``Labels``. A bio that is too long is cut.
 - Optional fields never refuse an answer. A wrong value becomes a default, a long one is cut: ``Note`` and ``ShortNote`` '',
-  ``Words`` and ``Notes`` none, ``Number`` 0.
+  ``Words`` and ``Notes`` none, ``Number`` 0; a wrong one of ``Lines`` becomes '', so that the others keep their places.
 - A wrong entry of ``Entries`` (people, ideas, events) and ``Ties`` is left out and the others stay: the task asks for the missing
   ones. An answer without any right entry is refused.
 - Every list has a maximum, in the schema (``maxItems``) and here, where the rest is cut, and every string has one. So no answer can
@@ -62,9 +62,13 @@ def _note(value: object) -> str:
     return cut(clean(value), _NOTE_LIMIT) if isinstance(value, str) else ""
 
 
+def _lines(value: object) -> list[str]:
+    entries = value[:MOST_WORDS] if isinstance(value, list) else []
+    return [cut(one_line(entry), _WORD_LIMIT) if isinstance(entry, str) else "" for entry in entries]
+
+
 def _words(value: object) -> list[str]:
-    texts = [cut(one_line(entry), _WORD_LIMIT) for entry in value if isinstance(entry, str)] if isinstance(value, list) else []
-    return [text for text in texts if text][:MOST_WORDS]
+    return [text for text in _lines(value) if text]
 
 
 def _number(value: object) -> int:
@@ -126,6 +130,7 @@ Description = Annotated[
 ]
 Story = Annotated[list[Passage], AfterValidator(_paragraphs_between(2, 10, STORY_LIMIT)), Field(json_schema_extra=_most(10, 2))]
 Words = Annotated[list[str], BeforeValidator(_words), Field(json_schema_extra=_most(MOST_WORDS))]
+Lines = Annotated[list[str], BeforeValidator(_lines), Field(json_schema_extra=_most(MOST_WORDS))]
 Labels = Annotated[list[str], BeforeValidator(_words), Field(min_length=1, json_schema_extra=_most(MOST_WORDS, 1))]
 Note = Annotated[str, BeforeValidator(_note)]
 ShortNote = Annotated[str, BeforeValidator(lambda value: cut(one_line(value), _WORD_LIMIT) if isinstance(value, str) else "")]

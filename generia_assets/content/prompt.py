@@ -41,8 +41,9 @@ _BAN_TITLES = {
 class Shape:
     """What a request fixes about its answer; fields are named by dotted paths (``people.number``).
 
-    ``items``: least and most items of an array. ``ranges``: minimum and maximum of a number (or of an array's numbers).
-    ``slots``: a field of the answer that maps names to values, and the names it must have; without names it is not asked for.
+    ``items``: least and most items of an array, which is not asked for if it has none. ``ranges``: minimum and maximum of a number
+    (or of an array's numbers). ``slots``: a field of the answer that maps names to values, and the names it must have; without
+    names it is not asked for.
     """
 
     items: tuple[tuple[str, int, int], ...] = ()
@@ -101,7 +102,11 @@ def schema_of(draft: type[BaseModel], shape: Shape = AS_IT_IS) -> Schema:
             del schema["properties"][name]
             schema |= _object(schema["properties"])
     for path, least, most in shape.items:
-        _at(schema, path).update(minItems=least, maxItems=most)
+        if most:
+            _at(schema, path).update(minItems=least, maxItems=most)
+        else:
+            del schema["properties"][path]
+            schema |= _object(schema["properties"])
     for path, minimum, maximum in shape.ranges:
         _entry(_at(schema, path)).update(minimum=minimum, maximum=maximum)
     return schema

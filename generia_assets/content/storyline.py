@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import cycle
 
 from generia_assets.content import axes, data_files, seeding, social
 from generia_assets.content.data_files import Length, PictureKind, PostForm
@@ -45,6 +46,14 @@ MADE_EARLIER = (
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedComment:
+    """A comment on a post. ``by``: place of its writer among the author's acquaintances, from 1; 0: the author."""
+
+    by: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One planned post.
 
@@ -70,7 +79,8 @@ class Slot:
     answered: int = 0
     later: int = 0
     ends: bool = False
-    """Whether it is the last of the posts that were ordered first, or replies to that one at once."""
+    """Whether it is the last of the posts that were ordered first."""
+    comments: tuple[PlannedComment, ...] = ()
 
     @property
     def tells_story(self) -> bool:
@@ -242,7 +252,8 @@ def _continued(
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
-                ends=line.ending <= t < posts,
+                ends=t == line.ending,
+                comments=() if reply_to else _comments(seed, line, ties, t, answered),
                 plainly=vignettes[place] > 0
                 or length.most < _FEW_WORDS
                 or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
@@ -266,6 +277,23 @@ def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRel
     if answered:
         named = [place for place in named if place == answered]
     return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""
+
+
+def _comments(
+    seed: int, line: Timeline, ties: Sequence[social.SeededRelation], t: int, answered: int
+) -> tuple[PlannedComment, ...]:
+    """The comments on the post at ``t``: by acquaintances who are there, then by those who join later. Who replies writes none."""
+    kinds, rng = data_files.post_kinds(), seeding.seeded_rng(seed, "comments", t)
+    places = [place for place in range(1, len(ties) + 1) if place != answered]
+    if not places:
+        return ()
+    friends = cycle(sorted(rng.sample(places, len(places)), key=lambda place: line.joined(ties[place - 1].index) > t))
+    writers = axes.balanced_sample(seed, "comments", kinds.comments, t)
+    ways = rng.sample(kinds.replies, len(writers))
+    return tuple(
+        PlannedComment(0, "answers") if writer == "author" else PlannedComment(next(friends), way)
+        for writer, way in zip(writers, ways, strict=True)
+    )
 
 
 def _answered_by(line: Timeline, ties: Sequence[social.SeededRelation], t: int) -> int:

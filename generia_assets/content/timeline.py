@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ from itertools import accumulate, islice
 from math import ceil
 
 from generia_assets.content import seeding, social
-from generia_assets.content.replies import LOOK_AHEAD, Replies
+from generia_assets.content.replies import Replies
 from generia_assets.content.shares import BATCH, Size, shares
 
 JOINING = 0.6
@@ -48,7 +47,7 @@ class Timeline:
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
     ending: int
-    """The ``t`` of the last of the posts that were ordered first and reply to none; -1 in a world without posts."""
+    """The ``t`` of the last of the posts that were ordered first; -1 in a world without posts. It replies to none."""
     places: Sequence[int]
     """The ``t`` of each slot, person by person, in the order of their posts."""
     former: Timeline | None = None
@@ -111,19 +110,16 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
     if before is not None:
         for author, target, time in zip(before.people, before.replies, before.times, strict=True):
             replies.add(author, target, time)
-    waiting = deque((index, order) for _, index, order in drawn)
-    while waiting:
-        author, target = replies.next([index for index, _ in islice(waiting, LOOK_AHEAD)])
-        place = next(place for place, (index, _) in enumerate(waiting) if index == author)
-        orders.append(waiting[place][1])
-        del waiting[place]
-        replies.add(author, target)
+    for _, author, order in drawn:
+        orders.append(order)
+        replies.add(author, replies.target(author))
     starts = (0, *accumulate(given))
     places = array("l", bytes(array("l").itemsize * posts))
     for t, (index, order) in enumerate(zip(replies.authors, orders, strict=True)):
         places[starts[index] + order] = t
-    ending = next((t for t in reversed(range(size.calendar_posts)) if replies.targets[t] < 0), -1)
-    return Timeline(replies.authors, orders, replies.targets, replies.times, replies.vignettes, starts, ending, places, before)
+    return Timeline(
+        replies.authors, orders, replies.targets, replies.times, replies.vignettes, starts, size.calendar_posts - 1, places, before
+    )
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:

@@ -75,6 +75,8 @@ class FeedPost(FrozenModel):
     in_reply_to: Excerpt | None = None
     replies: tuple[Excerpt, ...] = ()
     """The published posts that reply to it, in the order of the world."""
+    comments: tuple[Excerpt, ...] = ()
+    """What people say below it, as far as they are there. Their key is that of the post."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -218,11 +220,13 @@ _SHOWN = {"key", "content", "hashtags", "mood", "location", "moment", "time_of_d
 
 @dataclass(frozen=True)
 class PostContext:
-    """What is shown with some posts: linkable people by username, and by key the post that they reply to and their replies."""
+    """What is shown with some posts: linkable people by username, and by key the post that they reply to, their replies and who
+    comments on them."""
 
     people: Mapping[str, str]
     quotes: Mapping[str, Excerpt]
     replies: Mapping[str, tuple[Excerpt, ...]]
+    commenting: Mapping[str, PersonCard]
 
     @classmethod
     def of(cls, views: AssetViews, posts: Collection[Post | PostPublished], *, replied: Collection[str] = ()) -> PostContext:
@@ -231,6 +235,7 @@ class PostContext:
             keys_by_username(views, {name for post in posts for name in post.mentions}),
             _quotes(views, {post.key: (post.in_reply_to, post.quote) for post in posts if post.in_reply_to}),
             _replies(views, [*(post.key for post in posts), *replied]),
+            cards_by_key(views, {comment.character for post in posts for comment in post.comments}),
         )
 
     def fields(self, post: Post | PostPublished) -> dict[str, Any]:
@@ -240,6 +245,11 @@ class PostContext:
             "mentions": {name: self.people[name] for name in post.mentions if name in self.people},
             "in_reply_to": self.quotes.get(post.key),
             "replies": self.replies.get(post.key, ()),
+            "comments": tuple(
+                Excerpt(key=post.key, author=self.commenting[comment.character], content=comment.content)
+                for comment in post.comments
+                if comment.character in self.commenting
+            ),
         }
 
 

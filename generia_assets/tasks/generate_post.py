@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from generia_assets.content import ask_posts, banlist, languages
-from generia_assets.content.data_files import PictureKind
-from generia_assets.content.documents import Acquaintance, Character, Post, PostBrief, WorldDescription, WorldRequest
+from generia_assets.content.documents import Acquaintance, Character, Comment, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import PostDraft, in_language
 from generia_assets.content.names import resolve_mentions
 from generia_assets.content.pictures import AUTHOR, FRIEND, Shown, neutral_prompt, scene_with_people
+from generia_assets.content.storyline import Slot
 from generia_assets.content.text import hashtags
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import write_with_fallback
@@ -41,7 +41,7 @@ def post_of(
     brief: PostBrief,
     character: Character,
     acquaintances: Sequence[Acquaintance],
-    picture: PictureKind,
+    slot: Slot,
     replied_to: Post | None,
     softened: str,
 ) -> Post:
@@ -49,14 +49,21 @@ def post_of(
 
     Every mention in it exists; ``softened``: the reason of the refusal after which it was asked for again.
     """
-    content, found = resolve_mentions(draft.content, (other.username for other in acquaintances))
+    usernames = [other.username for other in acquaintances]
+    content, found = resolve_mentions(draft.content, usernames)
+    writers = [acquaintances[one.by - 1] if one.by else character for one in slot.comments]
+    comments = tuple(
+        Comment(character=writer.key, username=writer.username, content=resolve_mentions(text, (*usernames, character.username))[0])
+        for writer, text in zip(writers, draft.comments, strict=False)
+        if text
+    )
     # The request asks to name people of the idea with @; some texts use the display name. People that the text leaves out are not
     # mentioned.
     folded = content.casefold()
     by_name = [other.username for other in acquaintances if other.display_name.casefold() in folded]
     note = f" [asked for again in softer words: moderation had refused it ({softened})]" if softened else ""
-    friends = [other for other in acquaintances if picture.shows == "both" and other.username in brief.mentions]
-    shown = {character.key: Shown(who=AUTHOR, look=character.look)} if picture.shows != "nobody" else {}
+    friends = [other for other in acquaintances if slot.picture.shows == "both" and other.username in brief.mentions]
+    shown = {character.key: Shown(who=AUTHOR, look=character.look)} if slot.picture.shows != "nobody" else {}
     shown |= {friend.key: Shown(who=FRIEND, look=friend.look) for friend in friends}
     pictured = {key: one for key, one in shown.items() if one.look}
     return _written(
@@ -74,6 +81,7 @@ def post_of(
         time_of_day=draft.time_of_day,
         in_reply_to=brief.in_reply_to if replied_to else "",
         quote=replied_to.content if replied_to else "",
+        comments=comments,
     )
 
 
@@ -125,8 +133,8 @@ async def generate_post(
     except RefusedError as refusal:
         log.warning("%s was refused twice (%s); a placeholder replaces it", brief.key, refusal.reason)
         return deleted_post(brief, character, world, refusal.reason)
-    picture = ask_posts.line_of(request, world, character).slots[brief.order].picture
-    post = post_of(draft, brief, character, acquaintances, picture, replied_to, softened)
+    slot = ask_posts.line_of(request, world, character).slots[brief.order]
+    post = post_of(draft, brief, character, acquaintances, slot, replied_to, softened)
     worn = banlist.find_banned(post.content, world.user_preferences.language, wished=request.user_prompt)
     if worn:
         # Counted, not asked for again: a banned word in one post of many is not worth a call.

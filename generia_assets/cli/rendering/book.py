@@ -149,6 +149,11 @@ class Book:
         yield paragraphs(post["content"])
         if post["hashtags"]:
             yield " ".join(escaped("#" + str(tag).lstrip("#")) for tag in post["hashtags"])
+        if post["comments"]:
+            yield "\n".join(
+                f"* {self._names.get(one['character'], escaped(one['username']))}: {escaped(one['content'])}"
+                for one in post["comments"]
+            )
 
     def _name(self, post: str) -> str:
         character = author_of(post)

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter
 
-from generia_assets.content.documents import Character, Post, PostImage, Quality
+from generia_assets.content.documents import Character, Comment, Post, PostImage, Quality
 from generia_assets.content.text import clean, cut
 from generia_assets.durable.status import Stage, State
 from resources import tracing
@@ -164,6 +164,7 @@ class PostPublished(LiveEvent):
     after: int = Field(0, ge=0, description="how many events of the world's calendar have happened by then")
     in_reply_to: Line = Field("", description="key of the earlier post that it replies to, or ''")
     quote: Text = Field("", description="the text of that post, as it was when it was replied to, or ''")
+    comments: tuple[Comment, ...] = Field((), description="what others and the author say below it, in order")
 
 
 class Waiting(LiveEvent):
@@ -270,4 +271,5 @@ def post_published(character: Character, post: Post, published: PostImage, avata
         after=post.after,
         in_reply_to=post.in_reply_to,
         quote=post.quote,
+        comments=post.comments,
     )
