@@ -189,8 +189,8 @@ class PostKinds(_File):
     endings: tuple[Words, ...] = Field(min_length=1, description="what the last post can be")
     glimpses: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of replies")
     replies: tuple[Words, ...] = Field(min_length=_MOST_COMMENTS, description="ways to answer another person's post")
-    comments: tuple[Annotated[tuple[Literal["friend", "author"], ...], Field(max_length=_MOST_COMMENTS)], ...] = Field(
-        min_length=1, description="who comments on a post, in order"
+    comments: tuple[Annotated[tuple[Literal["friend", "author"], ...], Field(min_length=1, max_length=_MOST_COMMENTS)], ...] = (
+        Field(min_length=1, description="who comments on a post, in order")
     )
     arcs: tuple[Words, ...] = Field(min_length=1)
     beats: Beats

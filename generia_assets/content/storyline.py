@@ -288,12 +288,13 @@ def _comments(
     if not places:
         return ()
     friends = cycle(sorted(rng.sample(places, len(places)), key=lambda place: line.joined(ties[place - 1].index) > t))
-    writers = axes.balanced_sample(seed, "comments", kinds.comments, t)
-    ways = rng.sample(kinds.replies, len(writers))
-    return tuple(
-        PlannedComment(0, "answers") if writer == "author" else PlannedComment(next(friends), way)
-        for writer, way in zip(writers, ways, strict=True)
-    )
+    ways = rng.sample(kinds.replies, len(kinds.replies))
+    planned: list[PlannedComment] = []
+    for writer in axes.balanced_sample(seed, "comments", kinds.comments, t):
+        by = 0 if writer == "author" else next(friends)
+        if not planned or by != planned[-1].by:
+            planned.append(PlannedComment(by, ways.pop() if by else "answers"))
+    return tuple(planned)
 
 
 def _answered_by(line: Timeline, ties: Sequence[social.SeededRelation], t: int) -> int:
