@@ -170,7 +170,7 @@ def _one_for_loners(forms: tuple[PostForm, ...]) -> tuple[PostForm, ...]:
     return forms
 
 
-_MOST_COMMENTS = 4
+MOST_COMMENTS = 4
 """Comments on one post."""
 
 
@@ -188,9 +188,9 @@ class PostKinds(_File):
     wonders: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of vignettes")
     endings: tuple[Words, ...] = Field(min_length=1, description="what the last post can be")
     glimpses: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of replies")
-    replies: tuple[Words, ...] = Field(min_length=_MOST_COMMENTS, description="ways to answer another person's post")
-    comments: tuple[Annotated[tuple[Literal["friend", "author"], ...], Field(min_length=1, max_length=_MOST_COMMENTS)], ...] = (
-        Field(min_length=1, description="who comments on a post, in order")
+    replies: tuple[Words, ...] = Field(min_length=MOST_COMMENTS, description="ways to answer another person's post")
+    comments: tuple[Annotated[tuple[Literal["friend", "author"], ...], Field(min_length=1, max_length=MOST_COMMENTS)], ...] = Field(
+        min_length=1, description="who comments on a post, in order"
     )
     arcs: tuple[Words, ...] = Field(min_length=1)
     beats: Beats

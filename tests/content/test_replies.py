@@ -1,4 +1,4 @@
-"""Who replies to what: in threads in a small world, when the text of the post is written in a large one."""
+"""Who replies to what: soon in a small world, when the text of the post is written in a large one."""
 
 from collections import Counter
 
@@ -32,9 +32,8 @@ def test_replies_go_back_to_people_whom_the_author_may_name(people, posts):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_one_post_in_three_is_a_reply_where_somebody_is_there_to_reply_to(people, posts):
-    """About a third of the posts reply, in a small world up to half, fewer where each person has one post; none where nobody knows
-    anybody."""
+def test_one_post_in_five_is_a_reply_where_somebody_is_there_to_reply_to(people, posts):
+    """About one post in five replies, fewer where each person has one post; none where nobody knows anybody."""
     portions = []
     for seed, line in worlds_of(people, posts):
         replies = [t for t, answered in enumerate(line.replies) if answered >= 0]
@@ -45,51 +44,23 @@ def test_one_post_in_three_is_a_reply_where_somebody_is_there_to_reply_to(people
         if posts >= 150:
             assert sum(t < posts / 2 for t in replies) == pytest.approx(len(replies) / 2, abs=0.05 * posts)
     mean = sum(portions) / len(portions)
-    assert mean == 0 if people == 1 or posts < 3 else (0.14 if posts > people else 0.1) <= mean <= (0.5 if posts < 40 else 0.35)
+    assert mean == 0 if people == 1 or posts < 3 else 0.1 <= mean <= 0.3
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_the_first_posts_and_the_ending_reply_to_nobody(people, posts):
-    """So that a new reader understands the first ones, and the end is open. In a small world one reply may follow the ending."""
+    """So that a new reader understands the first ones, and the end is open."""
     for _, line in worlds_of(people, posts):
-        assert all(line.replies[t] < 0 for t in range(opening(posts) if posts >= 40 else min(1, posts)))
-        assert line.ending == posts - 1 or (posts < 40 and line.ending == line.replies[posts - 1] == posts - 2)
-        assert line.ending < 0 or line.replies[line.ending] < 0
-
-
-@pytest.mark.parametrize(("people", "posts"), [(4, 8), (5, 12)])
-def test_a_small_world_mostly_ends_with_a_reply_and_its_first_posters_come_back(people, posts):
-    """In two of three worlds somebody replies to the ending; in half of the threads of three or more their author comes back."""
-    ends, returns = [], []
-    for _, line in worlds_of(people, posts):
-        ends.append(line.ending < posts - 1)
-        begun = [chain(line, t)[-1] for t in range(posts)]
-        threads = [[t for t in range(posts) if begun[t] == first] for first in set(begun)]
-        returns += [line.people[thread[0]] in [line.people[t] for t in thread[1:]] for thread in threads if len(thread) > 2]
-    assert sum(ends) > len(ends) * 2 / 3
-    assert sum(returns) > len(returns) / 2
-
-
-@pytest.mark.parametrize(("people", "posts"), [(3, 6), (5, 12), (8, 39)])
-def test_the_replies_of_a_small_world_stand_in_threads(people, posts):
-    """A reply, its post and what is between them are one thread of four posts at most, all at the same time."""
-    for seed, line in worlds_of(people, posts):
-        threads = Counter(chain(line, t)[-1] for t in range(posts))
-        for t, answered in enumerate(line.replies):
-            if answered >= 0:
-                begun = chain(line, t)[-1]
-                assert all(chain(line, between)[-1] == begun for between in range(begun, t)), seed
-                assert line.times[t] == line.times[begun] == begun, seed
-        assert max(threads.values()) <= 4
+        assert all(line.replies[t] < 0 for t in (*range(opening(posts)), line.ending) if t >= 0)
+        assert line.ending == posts - 1
 
 
 @pytest.mark.parametrize(("people", "posts"), [(3, 6), (5, 12)])
-def test_in_a_small_world_many_people_are_answered(people, posts):
-    """Nobody gets a second thread before others had one, but for the ending; nobody's only post is a reply."""
+def test_in_a_small_world_nobodys_only_post_is_a_reply(people, posts):
+    """Each person has a post of their own, and a reply has the time of its post."""
     for _, line in worlds_of(people, posts):
-        begun = Counter(line.people[t] for t in set(line.replies) - {-1, line.ending} if line.replies[t] < 0)
-        assert max(begun.values(), default=0) <= 1 + sum(begun.values()) // people
-        assert all(line.count_of(line.people[t]) > 1 for t, answered in enumerate(line.replies) if answered >= 0)
+        for t, answered in enumerate(line.replies):
+            assert answered < 0 or (line.count_of(line.people[t]) > 1 and line.times[t] == line.times[answered])
 
 
 @pytest.mark.parametrize(("posts", "apart"), [(150, 16), (1000, 30)])

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from generia_assets.content import ask_posts, axes, data_files
+from generia_assets.content.data_files import MOST_COMMENTS
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
 from generia_assets.content.storyline import ARC_FROM, ENDING, REPLY, VIGNETTE, storyline, wishes_of
@@ -43,7 +44,7 @@ def test_a_post_is_of_a_form_that_it_has_words_and_company_for(people, posts):
                 assert slot.partner or not slot.form.needs_someone
                 assert slot.partner == 0 or (ties[slot.partner - 1].names and line.joined(ties[slot.partner - 1].index) <= slot.t)
                 assert (slot.form.name == REPLY) == bool(slot.reply_to) == (line.replies[slot.t] >= 0)
-                assert slot.ends == (slot.t >= line.ending) and (slot.form.name == ENDING) == (slot.t == line.ending)
+                assert slot.ends == (slot.t == line.ending) and (slot.form.name == ENDING) == (slot.t == line.ending)
                 assert (slot.form.name == VIGNETTE) == bool(line.vignettes[slot.t])
                 assert slot.form.name != VIGNETTE or not (slot.event or slot.partner)
                 if slot.reply_to:
@@ -64,6 +65,22 @@ def test_a_post_that_is_answered_names_who_answers_or_nobody(people, posts):
                 assert bool(slot.answered) == (slot.t in first)
                 assert not slot.answered or ties[slot.answered - 1].index == line.people[first[slot.t]]
                 assert not slot.answered or slot.reply_to or slot.partner in (0, slot.answered)
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_acquaintances_and_the_author_comment_on_posts(people, posts):
+    """A post that is no reply has comments, unless its author knows nobody but whom replies. An acquaintance begins; nobody writes
+    twice in a row, or comments and replies; two comments on one post differ in kind."""
+    for request, lines in worlds_of(people, posts):
+        for index, story in enumerate(lines):
+            friends = len(acquaintances(request.seed, people, index))
+            for slot in story.slots:
+                writers = [comment.by for comment in slot.comments]
+                assert bool(writers) == (not slot.reply_to and friends > bool(slot.answered))
+                assert not writers or (writers[0] > 0 and (not slot.answered or slot.answered not in writers))
+                assert all(one != other for one, other in pairwise(writers))
+                ways = [comment.how for comment in slot.comments if comment.by]
+                assert len(set(ways)) == len(ways) <= MOST_COMMENTS
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)

@@ -128,6 +128,20 @@ def test_a_thread_is_read_up_and_down(database: Any, media: Path) -> None:
     assert (post(views, first) or rewritten).replies == ()
 
 
+def test_comments_are_shown_as_far_as_their_writers_are_there(database: Any, media: Path) -> None:
+    """In their order, with the card of who writes; one by a person who is not written yet is left out."""
+    world = MadeUp(database, media, users=5, posts=30).make()
+    key = world.post_key(3)
+    views = AssetViews.of(database, world.world_id)
+    found = post(views, key)
+    assert found is not None
+    told = [(one.character, one.content) for one in world.post(key).comments]
+    assert [(one.author.key, one.content) for one in found.comments] == told and len(told) == 2
+    database["characters"].delete_one({"world_id": world.world_id, "key": told[0][0]})
+    found = post(views, key)
+    assert found is not None and [(one.author.key, one.content) for one in found.comments] == told[1:]
+
+
 def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> None:
     """When an asset is replaced in the middle of reading, the reading begins anew with the new one."""
     world = MadeUp(database, media, users=2, posts=4).make()

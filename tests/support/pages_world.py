@@ -250,6 +250,12 @@ class MadeUp:
             after=1 + index * 5 // max(self.posts, 1),
             in_reply_to=answered,
             quote=f"{self.word}, at first. {quote}" if index % 10 == 9 and answered else quote,
+            comments=(
+                d.Comment(character=character_key(other), username=f"person{other}", content=f"{self.word}, {SCRIPT}?"),
+                d.Comment(character=character_key(author), username=f"person{author}", content=self.word),
+            )
+            if index % 10 == 3
+            else (),
             wish=self.word,
             deleted_reason="refused" if key == DELETED_KEY else "",
         )

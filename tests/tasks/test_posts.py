@@ -1,5 +1,7 @@
 """Tasks of posts: ideas in batches, posts, their pictures and publication."""
 
+import re
+
 import pytest
 
 from generia_assets.content import ask_posts, axes
@@ -172,6 +174,31 @@ async def test_a_reply_is_told_what_it_answers_and_keeps_it():
     assert f"Names: @{other.username}" in item
     assert "the hill is closed" in item
     assert f"Form: {REPLY} — {slot.form.how}." in item.splitlines()
+
+
+async def test_comments_are_by_those_whom_the_plan_names():
+    """They are asked for in the plan's order, and a missing one moves no other; whom they mention exists."""
+    slot, author, known, brief = planned(lambda slot, _: len(slot.comments) > 2)
+    bench = a_bench(post_answer(comments=["No.", None, "ask @nobody", "one too many", "two too many"]))
+    post = await a_post(bench, brief, character=author, known=known)
+    writers = [known[comment.by - 1] if comment.by else author for comment in slot.comments]
+    assert [(one.character, one.content) for one in post.comments][:2] == [(writers[0].key, "No."), (writers[2].key, "ask nobody")]
+    assert [one.username for one in post.comments] == [one.username for number, one in enumerate(writers) if number != 1]
+    prompt = bench.text.prompts[0]
+    assert prompt.schema["properties"]["comments"]["minItems"] == len(slot.comments)
+    for number, (comment, writer) in enumerate(zip(slot.comments, writers, strict=True), start=1):
+        assert re.search(
+            rf"^{number}\. (@{writer.username} \(.+\):|the author) {re.escape(comment.how)}$", prompt.item, re.MULTILINE
+        )
+
+
+async def test_no_comments_are_asked_for_on_a_reply():
+    """Neither the request nor its schema speaks of them."""
+    _, author, known, brief = planned(lambda slot, _: slot.reply_to)
+    bench = a_bench(post_answer(comments=["uninvited"]))
+    assert (await a_post(bench, brief, character=author, known=known)).comments == ()
+    assert "comments" not in bench.text.prompts[0].schema["properties"]
+    assert "Comments:" not in bench.text.prompts[0].item
 
 
 @pytest.mark.parametrize("deleted", [True, False])
