@@ -134,6 +134,20 @@ def reply_to_a_stranger(worlds: Worlds) -> str:
     return f"{post.key} replies to {other.key}, whose author they do not know"
 
 
+def comment_of_a_stranger(worlds: Worlds) -> str:
+    known = {(one, other) for one, other, _ in ties(worlds)}
+    posts = in_order(worlds)
+    post, stranger = next(
+        (post, other)
+        for post in posts
+        for other in posts
+        if other.character != post.character and (post.character, other.character) not in known
+    )
+    comment = {"character": stranger.character, "username": stranger.username, "content": "Who are you?"}
+    change(worlds, "posts", post.key, {"comments": [comment]})
+    return f"{post.key} has a comment of {stranger.character}, whom its author does not know"
+
+
 def reply_that_names_nobody(worlds: Worlds) -> str:
     key = a_reply(worlds).key
     change(worlds, "posts", key, {"content": "Not on a Tuesday.", "mentions": []})
@@ -234,6 +248,7 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
     ("posts", "replies_fit", "ERROR", reply_to_nothing, POST),
     ("posts", "replies_fit", "ERROR", reply_to_what_comes_later, POST),
     ("posts", "replies_fit", "ERROR", reply_to_a_stranger, POST),
+    ("posts", "replies_fit", "ERROR", comment_of_a_stranger, POST),
     ("posts", "replies_fit", "WARN", reply_that_names_nobody, POST),
     ("posts", "replies_fit", "WARN", no_replies, "1 wrong"),
     ("posts", "no_later_event", "WARN", post_ahead_of_its_time, POST),

@@ -66,7 +66,7 @@ _STORY = TextLength(paragraphs=(2, 3), sentences=(2, 2))
 _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "^obvious$", FieldKind(Form.PHRASE, "obvious")),
     ("wish", "^idea$", FieldKind(Form.WISH)),
-    ("", "^comments$", FieldKind(Form.DECK, "retort", _ONE)),
+    ("", "^comments$", FieldKind(Form.DECK, "comment", _ONE)),
     ("", "^daily$", FieldKind(Form.DECK, "daily", _ONE)),
     ("", "^days$", FieldKind(Form.DAY)),
     ("calendar", "^moment$", FieldKind(Form.DAY)),

@@ -186,15 +186,20 @@ def timeline_kept(world: World, found: CheckFinding) -> None:
 @check(
     "posts",
     "posts",
-    description=f"A reply answers an acquaintance's earlier post, in a chain of {LONGEST_CHAIN} at most. A warning: it does "
-    f"not name whom it answers, or fewer than {_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
+    description=f"A reply answers an acquaintance's earlier post, in a chain of {LONGEST_CHAIN} at most. Who comments is an "
+    "acquaintance. A warning: a reply does not name whom it answers, or fewer than "
+    f"{_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
 )
 def replies_fit(world: World, found: CheckFinding) -> None:
     request = world.request
     people = {brief.key: (brief.username, brief.display_name.casefold()) for brief in world.all(CharacterBrief)}
-    places, replies, silent = dict[str, int](), dict[str, str](), set[str]()
+    places, replies, silent, comments = dict[str, int](), dict[str, str](), set[str](), 0
     for post in found.each(filter(dated, world.all(Post))):
         places[post.key] = post.t
+        comments += len(post.comments)
+        for stranger in {comment.character for comment in post.comments} - {post.character}:
+            if stranger not in acquaintances(request, post.character):
+                found.add(f"{post.key} has a comment of {stranger}, whom its author does not know", post.key)
         if post.in_reply_to and not post.deleted_reason:
             username, display_name = people.get(author_of(post.in_reply_to), ("", ""))
             named = username in post.mentions or f"@{username}" in post.content or display_name in post.content.casefold()
@@ -209,7 +214,12 @@ def replies_fit(world: World, found: CheckFinding) -> None:
             found.warn(f"{key} replies to {to} and does not name its author", key)
     share = len(replies) / max(1, found.looked_at)
     distances = [places[key] - places[to] for key, to in replies.items() if to in places]
-    found.figures |= {"replies": len(replies), "share_of_replies": round(share, 3), "distance": median(distances or [0])}
+    found.figures |= {
+        "comments": comments,
+        "replies": len(replies),
+        "share_of_replies": round(share, 3),
+        "distance": median(distances or [0]),
+    }
     found.remark = f"{len(replies)} replies" if found.looked_at else BEFORE_TIMELINE
     if found.looked_at >= _REPLIES_FROM and request.users_count > 1 and share < _LEAST_REPLIES:
         found.warn(f"{len(replies)} of {found.looked_at} posts reply to another one")
