@@ -168,7 +168,7 @@ class TaskType(StrEnum):
         unit=Unit.POST,
         upstream=(*_WORLD, "characters", "post_briefs"),
         stage="posts",
-        llm_calls=(LlmCall("post", 6_600, 400),),
+        llm_calls=(LlmCall("post", 6_800, 440),),
         description="The posts in full: text, what it replies to, mood, place, mentions, a prompt for the picture.",
         rerun="One in other words: job `rerun_post`.",
         content_files=(*_OF_POSTS, "prompts/post.j2", "prompts/picture.j2"),

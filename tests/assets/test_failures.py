@@ -125,7 +125,7 @@ def test_a_refused_sentence_fails_the_smallest_world_with_words_for_its_user(wor
 def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(worlds: Worlds) -> None:
     """Three calls and no failed task; everybody has a name and is written, and the check names them as what they are."""
     faults(worlds, prompt_blocked=1.0, block_reasons=["SAFETY"], only_matching=f"Invent {USERS} people of this world")
-    world_id, made = worlds.make("drawn")
+    world_id, made = worlds.make("drawn-people")
     assert made.success, made.failure
     status = worlds.status(world_id)
     assert (status.status, status.tasks_failed, status.users_created, status.posts_created) == (State.COMPLETED, 0, USERS, POSTS)
