@@ -78,8 +78,6 @@ class Slot:
     plainly: bool
     answered: int = 0
     later: int = 0
-    ends: bool = False
-    """Whether it is the last of the posts that were ordered first."""
     comments: tuple[PlannedComment, ...] = ()
 
     @property
@@ -252,7 +250,6 @@ def _continued(
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
-                ends=t == line.ending,
                 comments=() if reply_to else _comments(seed, line, ties, t, answered),
                 plainly=vignettes[place] > 0
                 or length.most < _FEW_WORDS
