@@ -97,7 +97,7 @@ def test_pictures_that_cannot_be_used_cost_no_post(worlds: Worlds, gemini_proces
             finish_reasons=["IMAGE_SAFETY"],
             stop_reasons=["NO_IMAGE"],
             only_matching='"IMAGE"',
-            seed=6,
+            seed=8,
         )
         world, made = worlds.make(users=3, posts=9)
     assert made.success, made.failure
