@@ -40,6 +40,8 @@ HEADINGS = ("trial", "people/posts", "calls", "damaged", "refused", "asked again
 COMPLAINT = "Your last answer could not be used."
 """How the part of a request begins that says what was wrong about the last answer (content/prompt.py)."""
 
+_SHORT = "\nLength: 2 to 8 words"
+"""Of a post whose language is not checked."""
 SPOILED = frozenset({"broken_json", "empty_answer", "empty_body", "wrong_language"})
 """Damage that makes an answer unusable, so that the next request must say what was wrong. A field of a wrong type need not: what
 nobody publishes is repaired (content/fields.py).
@@ -81,7 +83,7 @@ def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
     wrong = []
     for place, one in enumerate(all_asked):
         later = [other for other in all_asked[place + 1 :] if other.item == one.item]
-        harmless = one.outcome == "wrong_language" and one.for_painters
+        harmless = one.outcome == "wrong_language" and (one.for_painters or _SHORT in one.item[-1])
         anew = bool(one.complaint and later)  # the last answer of an attempt: the next attempt begins without complaints
         if one.outcome in SPOILED and not harmless and not anew and not any(other.complaint for other in later):
             wrong.append(f"{one.outcome}: not asked again with what was wrong: {one.item[-1][:60]!r}")

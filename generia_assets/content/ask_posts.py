@@ -14,7 +14,7 @@ from generia_assets.content.drafts import IdeasDraft, PostDraft
 from generia_assets.content.keys import character_index
 from generia_assets.content.prompt import Prompt, Shape, ask
 from generia_assets.content.similarity import Ideas
-from generia_assets.content.storyline import Storyline, storyline, wishes_of
+from generia_assets.content.storyline import PlannedComment, Storyline, storyline, wishes_of
 
 # Output tokens: of a batch, for each idea in it, of one post.
 _OUTPUT_BATCH = 2_048
@@ -83,6 +83,18 @@ def _person(request: WorldRequest, character_: Character, acquaintances: Sequenc
     }
 
 
+def _commenting(request: WorldRequest, comment: PlannedComment, acquaintances: Sequence[Acquaintance]) -> dict[str, Any]:
+    """What the request says of a comment: how it answers, and unless it is the author's, who writes it and in which manner."""
+    if not comment.by:
+        return {"how": comment.how, "friend": None}
+    friend = acquaintances[comment.by - 1]
+    return {
+        "how": comment.how,
+        "friend": friend,
+        "axes": axes.posting_axes(request.seed, character_index(friend.key), friend.selves),
+    }
+
+
 def post(
     request: WorldRequest,
     world: WorldDescription,
@@ -122,9 +134,6 @@ def post(
         softened=softened,
         former=former,
         planned=brief.idea != brief.of_plan,
-        comments=[(one.how, acquaintances[one.by - 1] if one.by else None) for one in slot.comments],
-        writing={
-            other.username: axes.posting_axes(request.seed, character_index(other.key), other.selves) for other in acquaintances
-        },
+        comments=[_commenting(request, one, acquaintances) for one in slot.comments],
         **_person(request, character_, acquaintances),
     )

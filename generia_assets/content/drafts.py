@@ -271,8 +271,8 @@ class PostDraft(Draft):
     image_style: ShortNote = ""
 
     def readable(self) -> dict[str, str]:
-        """A short post is not checked: it may be one foreign word or a number."""
-        return super().readable() if len(languages.own_words(self.content)) > SHORT_POST else {}
+        """A short text is not checked: it may be one foreign word or a number."""
+        return {name: text for name, text in super().readable().items() if len(languages.own_words(text)) > SHORT_POST}
 
 
 class PicturePromptDraft(Draft):

@@ -41,9 +41,9 @@ _BAN_TITLES = {
 class Shape:
     """What a request fixes about its answer; fields are named by dotted paths (``people.number``).
 
-    ``items``: least and most items of an array, which is not asked for if it has none. ``ranges``: minimum and maximum of a number
-    (or of an array's numbers). ``slots``: a field of the answer that maps names to values, and the names it must have; without
-    names it is not asked for.
+    ``items``: least and most items of an array; an array of the answer itself that has none is not asked for. ``ranges``: minimum and
+    maximum of a number (or of an array's numbers). ``slots``: a field of the answer that maps names to values, and the names it must
+    have; without names it is not asked for.
     """
 
     items: tuple[tuple[str, int, int], ...] = ()
@@ -83,6 +83,11 @@ def _at(schema: Schema, path: str) -> Schema:
     return node
 
 
+def _leave_out(schema: Schema, field: str) -> None:
+    del schema["properties"][field]
+    schema |= _object(schema["properties"])
+
+
 def _entry(node: Schema) -> Schema:
     """An entry of an array; of anything else the node itself."""
     entry: Schema = node.get("items", node)
@@ -99,14 +104,12 @@ def schema_of(draft: type[BaseModel], shape: Shape = AS_IT_IS) -> Schema:
             mapping = schema["properties"][name]
             mapping |= _object(dict.fromkeys(names, mapping.pop("additionalProperties")))
         else:
-            del schema["properties"][name]
-            schema |= _object(schema["properties"])
+            _leave_out(schema, name)
     for path, least, most in shape.items:
         if most:
             _at(schema, path).update(minItems=least, maxItems=most)
         else:
-            del schema["properties"][path]
-            schema |= _object(schema["properties"])
+            _leave_out(schema, path)
     for path, minimum, maximum in shape.ranges:
         _entry(_at(schema, path)).update(minimum=minimum, maximum=maximum)
     return schema

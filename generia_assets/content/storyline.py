@@ -24,7 +24,7 @@ _HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
 _EVENT_SHARE = 0.35
 """Share of the other posts that hang on the latest event."""
-_THREADS = 3
+_LATEST_EVENTS = 3
 """Events, the latest ones, that the posts of an extension hang on: the calendar has no later ones."""
 _PARTNER_SHARE = 0.45
 """Share of the posts that name a person, beside the replies."""
@@ -198,14 +198,16 @@ def _continued(
         afters,
         [vignette > 0 or line.replies[t] >= 0 or t == line.ending for t, vignette in zip(places, vignettes, strict=True)],
         () if is_later else hot_events(seed, posts, events),
-        latest_of=_THREADS if is_later else 1,
+        latest_of=_LATEST_EVENTS if is_later else 1,
     )
     forms, beats = _Forms(rng), dict[tuple[str, ...], list[str]]()
     slots: list[Slot] = []
     drawn_lengths: list[str] = []
     for place, t in enumerate(places):
         order = first + place
-        answered = _answered_by(line, ties, t)
+        answered = next(
+            (place for author in _repliers(line, t)[:1] for place, tie in enumerate(ties, start=1) if tie.index == author), 0
+        )
         partner, reply_to = (0, "") if vignettes[place] else _company(rng, line, ties, t, answered)
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
@@ -250,7 +252,7 @@ def _continued(
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
-                comments=() if reply_to else _comments(seed, line, ties, t, answered),
+                comments=() if reply_to else _comments(seed, line, ties, t),
                 plainly=vignettes[place] > 0
                 or length.most < _FEW_WORDS
                 or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
@@ -276,12 +278,11 @@ def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRel
     return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""
 
 
-def _comments(
-    seed: int, line: Timeline, ties: Sequence[social.SeededRelation], t: int, answered: int
-) -> tuple[PlannedComment, ...]:
+def _comments(seed: int, line: Timeline, ties: Sequence[social.SeededRelation], t: int) -> tuple[PlannedComment, ...]:
     """The comments on the post at ``t``: by acquaintances who are there, then by those who join later. Who replies writes none."""
     kinds, rng = data_files.post_kinds(), seeding.seeded_rng(seed, "comments", t)
-    places = [place for place in range(1, len(ties) + 1) if place != answered]
+    replying = _repliers(line, t)
+    places = [place for place, tie in enumerate(ties, start=1) if tie.index not in replying]
     if not places:
         return ()
     friends = cycle(sorted(rng.sample(places, len(places)), key=lambda place: line.joined(ties[place - 1].index) > t))
@@ -294,11 +295,9 @@ def _comments(
     return tuple(planned)
 
 
-def _answered_by(line: Timeline, ties: Sequence[social.SeededRelation], t: int) -> int:
-    """The person who replies first to the post at ``t``: their place among the acquaintances, from 1; 0 where nobody does."""
-    within = range(t + 1, min(len(line), t + LONGEST_WAIT + 1))
-    author = next((line.people[later] for later in within if line.replies[later] == t), -1)
-    return next((place for place, tie in enumerate(ties, start=1) if tie.index == author), 0)
+def _repliers(line: Timeline, t: int) -> list[int]:
+    """The people who reply to the post at ``t``, the first one first."""
+    return [line.people[later] for later in range(t + 1, min(len(line), t + LONGEST_WAIT + 1)) if line.replies[later] == t]
 
 
 def storyline(request: WorldRequest, world: WorldDescription, index: int, selves: int = 0) -> Storyline:

@@ -186,8 +186,8 @@ def timeline_kept(world: World, found: CheckFinding) -> None:
 @check(
     "posts",
     "posts",
-    description=f"A reply answers an acquaintance's earlier post, in a chain of {LONGEST_CHAIN} at most. Who comments is an "
-    "acquaintance. A warning: a reply does not name whom it answers, or fewer than "
+    description=f"A reply answers an acquaintance's earlier post, in a chain of {LONGEST_CHAIN} at most. Comments are by "
+    "acquaintances and the author. A warning: a reply does not name whom it answers, or fewer than "
     f"{_LEAST_REPLIES:.0%} of {_REPLIES_FROM} posts and more are replies.",
 )
 def replies_fit(world: World, found: CheckFinding) -> None:
@@ -197,7 +197,7 @@ def replies_fit(world: World, found: CheckFinding) -> None:
     for post in found.each(filter(dated, world.all(Post))):
         places[post.key] = post.t
         comments += len(post.comments)
-        for stranger in {comment.character for comment in post.comments} - {post.character}:
+        for stranger in sorted({comment.character for comment in post.comments} - {post.character}):
             if stranger not in acquaintances(request, post.character):
                 found.add(f"{post.key} has a comment of {stranger}, whom its author does not know", post.key)
         if post.in_reply_to and not post.deleted_reason:

@@ -138,7 +138,7 @@ def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None
 
 def _plain(value: object) -> str:
     if isinstance(value, dict):
-        return str(value.get("url") or "")
+        return str(value.get("url") or (f"@{value['username']}: {value['content']}" if "content" in value else ""))
     if isinstance(value, list | tuple):
-        return ", ".join(str(one) for one in value)
+        return ", ".join(map(_plain, value))
     return "" if value is None else str(value)
