@@ -41,9 +41,9 @@ _BAN_TITLES = {
 class Shape:
     """What a request fixes about its answer; fields are named by dotted paths (``people.number``).
 
-    ``items``: least and most items of an array; an array of the answer itself that has none is not asked for. ``ranges``: minimum and
-    maximum of a number (or of an array's numbers). ``slots``: a field of the answer that maps names to values, and the names it must
-    have; without names it is not asked for.
+    ``items``: least and most items of an array; an array of the answer itself that has none is not asked for. ``ranges``: minimum
+    and maximum of a number (or of an array's numbers). ``slots``: a field of the answer that maps names to values, and the names it
+    must have; without names it is not asked for.
     """
 
     items: tuple[tuple[str, int, int], ...] = ()
