@@ -22,7 +22,7 @@ from generia_assets.durable.collections import HISTORY, TASKS, WORLD_EVENTS
 from generia_assets.durable.orders.decisions import GENERATION_TAG
 from generia_assets.durable.status import Stage, State
 from tests.support.waiting import slowness, wait_for
-from tests.support.worlds_in_process import CONTENT_ASSETS, POSTS, PROMPT, USERS, Worlds
+from tests.support.worlds_in_process import POSTS, PROMPT, USERS, Worlds
 
 
 @pytest.fixture
@@ -93,23 +93,6 @@ def test_a_run_that_failed_in_the_middle_is_re_executed_in_its_generation_and_as
     assert before.keys() <= after.keys()
     assert_exact(worlds, world_id)
     assert told(worlds, world_id) == {**TOLD_ONCE, "parked": 1, "going_on parked": 1}
-
-
-def test_a_run_that_is_launched_for_a_completed_world_is_a_new_generation_and_replaces_everything(worlds: Worlds) -> None:
-    """A completed generation is never continued by a run without a past: new calls, new content, the former documents gone."""
-    world_id, first = worlds.make("made-anew")
-    assert first.success, first.failure
-    before, calls = worlds.snapshot(world_id), worlds.calls
-    second = worlds.run(world_id)
-    assert second.success, second.failure
-    after = worlds.snapshot(world_id)
-    assert worlds.status(world_id).generation == second.run_id
-    assert worlds.calls == 2 * calls
-    for name in CONTENT_ASSETS:
-        assert len(after[name]) == len(before[name])
-        stored = worlds.database[name].count_documents({"world_id": world_id})
-        assert stored == len(after[name])
-    assert {post.post_id for post in before["post_images"]}.isdisjoint({post.post_id for post in after["post_images"]})
 
 
 def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Worlds) -> None:
