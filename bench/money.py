@@ -2,7 +2,7 @@
 
 A hundred calls at once race for the last ones a world may make; a run is killed again and again; several runs of one world are
 started at one moment; a cap in dollars is reached, raised and kept; every fault of the emulator meets a fifth of all calls. The
-account is looked at hundreds of times a second meanwhile, and held against the emulator's own count at the end.
+account is looked at fifty times a second meanwhile, and held against the emulator's own count at the end.
 """
 
 from __future__ import annotations

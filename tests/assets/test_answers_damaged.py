@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +11,13 @@ from generia_assets.content.ask_world import _OUTPUT_WORLD
 from generia_assets.durable.calls.clients import MOST_OUTPUT
 from generia_assets.durable.collections import HISTORY
 from generia_assets.tasks.task_definition import Level
-from tests.support.worlds_in_process import Worlds, worlds_in_process
-
-COMPLAINT = "Your last answer could not be used."
+from tests.support.worlds_in_process import Worlds
 
 
 @pytest.fixture
-def worlds(mongodb_uri: str, broker: str, gemini: str, tmp_path: Path) -> Iterator[Worlds]:
-    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini) as worlds:
-        yield worlds
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    with the_worlds.undamaged():
+        yield the_worlds
 
 
 def asked(worlds: Worlds) -> list[dict[str, Any]]:
@@ -84,9 +81,10 @@ def test_hostile_errors_do_not_stop_the_writer(worlds: Worlds) -> None:
     """Halves of pairs, keys, waits without end, bytes that are no UTF-8: each is on record and can be read; the world completes."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(hostile_error=1, for_calls=2)
-    _, made = worlds.make(users=1, posts=1)
+    world_id, made = worlds.make(users=1, posts=1)
     assert made.success, made.failure
-    errors = [entry["error"] for entry in worlds.database[HISTORY].find({"outcome": {"$in": ["transient", "rate_limited"]}})]
+    wrong = {"world_id": world_id, "outcome": {"$in": ["transient", "rate_limited"]}}
+    errors = [entry["error"] for entry in worlds.database[HISTORY].find(wrong)]
     assert len(errors) == 2
     for error in errors:
         assert len(error) <= 2_000

@@ -158,17 +158,6 @@ def test_extended_again_by_people_only_and_by_posts_only(worlds: Worlds, extende
     require_good(worlds, world_id)
 
 
-def test_an_extended_world_is_made_again_as_a_whole(worlds: Worlds) -> None:
-    """The job for the whole world makes as many people and posts as the world has, in the same places."""
-    world_id = made_world(worlds, "whole")
-    assert extend(worlds, world_id, add_users=3, add_posts=6).success
-    before = {post.key: (post.t, post.in_reply_to) for post in worlds.documents("posts", world_id)}
-    made = worlds.run(world_id)
-    assert made.success, made.failure
-    assert {post.key: (post.t, post.in_reply_to) for post in worlds.documents("posts", world_id)} == before
-    require_good(worlds, world_id)
-
-
 def cut_off(worlds: Worlds, world_id: str, how: str) -> Made:
     """An extension that comes to its cap, which fails it, or to the model's daily quota, which suspends it."""
     cap = worlds.raw_status(world_id)["llm_cost_total"] * 1.2 if how == "cap" else None
@@ -181,9 +170,12 @@ def cut_off(worlds: Worlds, world_id: str, how: str) -> Made:
     return made
 
 
-@pytest.mark.parametrize("how", ["cap", "outage"])
-def test_an_extension_that_is_cut_off_leaves_the_world_and_goes_on(worlds: Worlds, how: str) -> None:
-    """Readers see the world as it was; another extension is refused; ``resume`` makes what is missing; nothing is paid twice."""
+@pytest.mark.parametrize(("how", "then"), [("cap", "outage"), ("outage", "cap")])
+def test_an_extension_that_is_cut_off_leaves_the_world_and_goes_on_or_is_given_up(worlds: Worlds, how: str, then: str) -> None:
+    """Readers see the world as it was; another extension is refused; ``resume`` makes what is missing; nothing is paid twice.
+
+    After ``stop --give-up`` the world is completed as it was, and another extension begins there.
+    """
     world_id = made_world(worlds, f"cut-off-by-{how}")
     before, visible, status = stored(worlds, world_id), worlds.snapshot(world_id), worlds.raw_status(world_id)
     made = cut_off(worlds, world_id, how)
@@ -204,17 +196,11 @@ def test_an_extension_that_is_cut_off_leaves_the_world_and_goes_on(worlds: World
     assert (worlds.status(world_id).users_created, worlds.status(world_id).posts_created) == (PEOPLE + 4, POSTS + 8)
     assert task_of(worlds, made)["status"] == "completed"
     require_good(worlds, world_id)
-
-
-@pytest.mark.parametrize("how", ["cap", "outage"])
-def test_an_extension_that_is_given_up_leaves_the_world(worlds: Worlds, how: str) -> None:
-    """After ``stop --give-up`` the world is completed as it was, and another extension begins there."""
-    world_id = made_world(worlds, f"given-up-after-{how}")
     before = stored(worlds, world_id)
-    cut_off(worlds, world_id, how)
+    cut_off(worlds, world_id, then)
     assert give_up(worlds.database, world_id)
-    now = worlds.status(world_id)
-    assert (now.status, now.unfinished, now.users_predicted) == (State.COMPLETED, None, PEOPLE)
+    given_up = worlds.status(world_id)
+    assert (given_up.status, given_up.unfinished, given_up.users_predicted) == (State.COMPLETED, None, PEOPLE + 4)
     assert stored(worlds, world_id) == before
     made = extend(worlds, world_id, add_posts=3, max_cost_usd=50.0)
     assert made.success, made.failure
@@ -235,7 +221,10 @@ def test_an_extension_too_large_is_refused_at_the_order(worlds: Worlds, extended
 
 @pytest.mark.case("P29")
 def test_the_smallest_worlds_are_extended(worlds: Worlds) -> None:
-    """Of one person with one post, and of one without posts: what is there stays, and everybody has the posts of the plan."""
+    """Of one person with one post, and of one without posts: what is there stays, and everybody has the posts of the plan.
+
+    Made again as a whole, the world has as many people and posts, in the same places.
+    """
     for posts in (1, 0):
         world_id, made = worlds.make(users=1, posts=posts)
         assert made.success, made.failure
@@ -250,3 +239,9 @@ def test_the_smallest_worlds_are_extended(worlds: Worlds) -> None:
             asked = worlds.database["api_requests_history"].find({"world_id": world_id, "request_type": "post_batch"})
             assert only in str(next(asked)["request_data"])
         require_good(worlds, world_id)
+        if posts:
+            places = {post.key: (post.t, post.in_reply_to) for post in worlds.documents("posts", world_id)}
+            made = worlds.run(world_id)
+            assert made.success, made.failure
+            assert {post.key: (post.t, post.in_reply_to) for post in worlds.documents("posts", world_id)} == places
+            require_good(worlds, world_id)

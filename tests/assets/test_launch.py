@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State
 from generia_assets.durable.tasks.control import prioritise
 from resources.gateway.api_gateway import ApiGateway
-from tests.support.worlds_in_process import PROMPT, Worlds
+from tests.support.command import Command
+from tests.support.worlds_in_process import CONTENT_ASSETS, PROMPT, Worlds
 
 
 def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
@@ -67,6 +69,7 @@ def test_a_worlds_priority_is_that_of_its_newest_form_and_weighs_its_calls(world
         ("negative-cap", {"prompt": PROMPT, "max_cost_usd": -1.0}, "parameters.max_cost_usd=-1.0"),
         ("negative-seed", {"prompt": PROMPT, "seed": -1}, "parameters.seed=-1"),
         ("wordless", {"prompt": "?! 123"}, "parameters.user_prompt='?! 123': has no words"),
+        ("control-characters", {"prompt": "\x00\x1b\x07\u202e"}, "has no words"),
         ("a world/../etc", {"prompt": PROMPT}, "name a world by letters, digits, - and _"),
         ("w" * 65, {"prompt": PROMPT}, "at most 64"),
     ],
@@ -84,19 +87,34 @@ def test_a_form_that_cannot_be_carried_out_says_why_and_leaves_no_trace(
     assert worlds.database[STATUS].find_one({"_id": world_id}) is None
 
 
-def test_an_existing_world_is_made_again_as_ordered_or_as_the_form_now_says(worlds: Worlds) -> None:
-    """Without a prompt the old order stands for new content; with one, prompt and counts are the new ones, exactly."""
+@pytest.mark.case("S11")
+def test_an_existing_world_is_made_again_as_ordered_or_as_the_form_now_says(worlds: Worlds, generia: Command) -> None:
+    """Without a prompt the old order stands for new content, by as many calls; with one, prompt and counts are the new ones.
+
+    Characters are changed in place, and nobody is there twice. What no document refers to any more is counted and shown.
+    """
+    began = worlds.calls
     world_id, first = worlds.make("again", users=2, posts=3)
-    before = worlds.snapshot(world_id)
+    before, calls = worlds.snapshot(world_id), worlds.calls - began
     second = worlds.run(world_id)
     assert second.success, second.failure
+    assert worlds.calls - began == 2 * calls
     after = worlds.snapshot(world_id)
     assert worlds.status(world_id).generation == second.run_id != first.run_id
     assert after["world_request"] == [
         before["world_request"][0].model_copy(update={"created_at": after["world_request"][0].created_at})
     ]
     assert [new.character_id for new in after["characters"]] == [old.character_id for old in before["characters"]]
-    assert (len(after["characters"]), len(after["posts"])) == (2, 3)
+    there = {row["_id"]: row["meta"] for row in worlds.platform["platform_characters"].find({"world_id": world_id})}
+    assert {key: meta["username"] for key, meta in there.items()} == {one.character_id: one.username for one in after["characters"]}
+    for name in CONTENT_ASSETS:
+        assert len(before[name]) == len(after[name]) == worlds.database[name].count_documents({"world_id": world_id})
+    former = {post.post_id for post in before["post_images"]}
+    assert former.isdisjoint({post.post_id for post in after["post_images"]})
+    assert worlds.status(world_id).superseded == {"media": 2 + 2 + 3, "post": 3}
+    shown = json.loads(generia.call("show", world_id, "superseded", "--type", "post", "--json")[1])
+    assert {row["answer"] for row in shown} == former
+    assert "show again superseded" in generia.call("status", world_id)[1]
     third = worlds.run(world_id, form={"prompt": "Ein Leuchtturm im Moor", "users": 1, "posts": 2})
     assert third.success, third.failure
     now, status = worlds.snapshot(world_id), worlds.status(world_id)
@@ -104,6 +122,7 @@ def test_an_existing_world_is_made_again_as_ordered_or_as_the_form_now_says(worl
     assert (len(now["characters"]), len(now["posts"]), len(now["post_images"])) == (1, 2, 2)
     assert (status.users_predicted, status.posts_predicted, status.users_created, status.posts_created) == (1, 2, 1, 2)
     assert status.parameters["users_count"] == 1
+    assert status.superseded == {"character": 1, "media": 2 * (2 + 2 + 3), "post": 6}
 
 
 def test_a_world_of_people_without_posts_is_a_world(worlds: Worlds) -> None:

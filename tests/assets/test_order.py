@@ -75,27 +75,11 @@ def requests(worlds: Worlds, world_id: str) -> Counter[str]:
     return Counter(repr(row["request_data"]) for row in rows)
 
 
-def test_a_world_is_published_in_the_order_of_its_timeline(worlds: Worlds) -> None:
-    """All posts in order; ideas, posts and pictures have the places, and a reply quotes the post that it answers."""
-    faults(worlds, jitter=0.3)
-    world_id, made = worlds.make("in-order", users=PEOPLE, posts=POSTS)
-    assert made.success, made.failure
-    order = out(worlds, world_id)
-    print("published:", order)
-    assert order == list(range(POSTS))
-    line, world = line_of(world_id), worlds.snapshot(world_id)
-    texts = {post.key: post.content for post in world["posts"]}
-    for asset in ("post_briefs", "posts", "post_images"):
-        assert {document.key: document.t for document in world[asset]} == {key_at(world_id, t): t for t in range(POSTS)}
-    replies = {post.t: post for post in world["posts"] if post.in_reply_to}
-    assert set(replies) == {t for t in range(POSTS) if line.replies[t] >= 0} != set()
-    for t, reply in replies.items():
-        assert (reply.in_reply_to, reply.quote) == (key_at(world_id, line.replies[t]), texts[reply.in_reply_to])
-    assert "first_post_at" in worlds.raw_status(world_id)
-
-
 def test_posts_that_are_let_go_are_published_in_order_and_painted_once(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for one waiting post and one task's place, all come out in order, without one picture or request more."""
+    """With room for one waiting post and one task's place, all come out in order, without one picture or request more.
+
+    Ideas, posts and pictures have the places of the timeline, and a reply quotes the post that it answers.
+    """
     monkeypatch.setattr(orchestrator, "PublicationOrder", lambda places, waiting: publication.PublicationOrder(places, waiting=1))
     monkeypatch.setattr(publication, "RESUMED", 2)
     narrow = Worlds(worlds.settings.model_copy(update={"task_concurrency": 3}), worlds.settings.mongodb_uri.get_secret_value(), "")
@@ -111,6 +95,15 @@ def test_posts_that_are_let_go_are_published_in_order_and_painted_once(worlds: W
         assert worlds.database[STEPS].count_documents({"world_id": world_id}) == 0
         assert {task["attempt_count"] for task in worlds.database[TASKS].find({"world_id": world_id})} == {1}
         assert set(requests(worlds, world_id).values()) == {1}
+        line, world = line_of(world_id), worlds.snapshot(world_id)
+        texts = {post.key: post.content for post in world["posts"]}
+        for asset in ("post_briefs", "posts", "post_images"):
+            assert {document.key: document.t for document in world[asset]} == {key_at(world_id, t): t for t in range(POSTS)}
+        replies = {post.t: post for post in world["posts"] if post.in_reply_to}
+        assert set(replies) == {t for t in range(POSTS) if line.replies[t] >= 0} != set()
+        for t, reply in replies.items():
+            assert (reply.in_reply_to, reply.quote) == (key_at(world_id, line.replies[t]), texts[reply.in_reply_to])
+        assert "first_post_at" in worlds.raw_status(world_id)
     finally:
         narrow.client.close()
         narrow.instance.dispose()
@@ -197,7 +190,7 @@ def test_a_post_that_fails_for_good_leaves_the_others_in_order_and_can_come_late
     assert out(worlds, world_id)[-1] == failed
 
 
-@pytest.mark.parametrize("after_calls", [7, 17, 28])
+@pytest.mark.parametrize("after_calls", [17, 28])
 def test_a_world_that_is_stopped_anywhere_goes_on_in_order_with_the_same_requests(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch, after_calls: int
 ) -> None:

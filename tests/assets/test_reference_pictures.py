@@ -35,7 +35,10 @@ def requests_of(gemini: str) -> list[Any]:
 
 
 def test_everybody_keeps_one_face(worlds: Worlds, gemini_process: str) -> None:
-    """Each picture of a post that shows somebody carries their avatar and says who that is; all pictures decode."""
+    """Each picture of a post that shows somebody carries their avatar and says who that is; all pictures decode.
+
+    The world's cost of pictures is the sum of its calls, and near the usual price of each; nothing stays reserved.
+    """
     world, made = worlds.make(users=3, posts=12)
     assert made.success, made.failure
     root = worlds.settings.media_dir.parent
@@ -61,6 +64,11 @@ def test_everybody_keeps_one_face(worlds: Worlds, gemini_process: str) -> None:
                     assert media.width / media.height == pytest.approx(slot.size[0] / slot.size[1], rel=0.1)
     named = ("world_pictures", "avatar_pictures", "post_pictures")
     assert [made.checks[name].passed for name in named] == [True] * 3
+    status = worlds.status(world)
+    calls = list(worlds.database[HISTORY].find({"world_id": world, "api_type": "image_generation"}))
+    assert status.image_cost_total == pytest.approx(sum(call["cost_usd"] for call in calls))
+    assert status.image_cost_total == pytest.approx(0.0338 * len(calls), rel=0.02)
+    assert worlds.raw_status(world)["cost_reserved_usd"] == pytest.approx(0)
 
 
 def test_a_neutral_picture_in_place_of_an_avatar_is_nobodys_face(worlds: Worlds, gemini_process: str) -> None:
@@ -74,17 +82,6 @@ def test_a_neutral_picture_in_place_of_an_avatar_is_nobodys_face(worlds: Worlds,
     assert [one.avatar.moderation for one in avatars] == ["refused by moderation: IMAGE_SAFETY"] * 2
     assert any(post.pictured for post in worlds.documents("posts", world))
     assert sent == []
-
-
-def test_pictures_are_paid_for_as_they_are_billed(worlds: Worlds) -> None:
-    """The world's cost of pictures is the sum of its calls, and near the usual price of each; nothing stays reserved."""
-    world, made = worlds.make(users=2, posts=4)
-    assert made.success, made.failure
-    status = worlds.status(world)
-    calls = list(worlds.database[HISTORY].find({"world_id": world, "api_type": "image_generation"}))
-    assert status.image_cost_total == pytest.approx(sum(call["cost_usd"] for call in calls))
-    assert status.image_cost_total == pytest.approx(0.0338 * len(calls), rel=0.02)
-    assert worlds.raw_status(world)["cost_reserved_usd"] == pytest.approx(0)
 
 
 def test_pictures_that_cannot_be_used_cost_no_post(worlds: Worlds, gemini_process: str) -> None:

@@ -31,24 +31,15 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
 
 
 @pytest.mark.case("P2")
-@pytest.mark.parametrize(
-    ("ordered", "named", "cap"),
-    [
-        pytest.param(0.5, None, 2.0, id="raised"),
-        pytest.param(5.0, None, 2.0, id="lowered"),
-        pytest.param(None, None, 2.0, id="set where the order has none"),
-        pytest.param(0.5, 0.75, 0.75, id="as the new order names it"),
-    ],
-)
-def test_a_worlds_cap_stays_as_a_person_has_set_it(worlds: Worlds, ordered: float | None, named: float | None, cap: float) -> None:
-    """A new generation keeps the world's cap, over all that the world has cost, unless its own form names one."""
-    first = {} if ordered is None else {"max_cost_usd": ordered}
-    world_id, made = worlds.make(f"capped-{ordered}-{named}".replace(".", "-"), users=1, posts=0, **first)
-    assert made.success, made.failure
-    worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"cost_limit_usd": 2.0}})  # generia resume --max-cost-usd 2
-    form = None if named is None else {"prompt": PROMPT, "users": 1, "posts": 0, "max_cost_usd": named}
-    assert worlds.run(world_id, form=form).success
-    assert worlds.status(world_id).cost_limit_usd == cap
+def test_a_worlds_cap_stays_as_a_person_has_set_it(worlds: Worlds) -> None:
+    """A new generation keeps the world's cap, which the order has not, or has higher or lower, unless its own form names one."""
+    form: dict[str, Any] = {"prompt": PROMPT, "users": 1, "posts": 0}
+    for ordered in (None, 5.0, 0.5):
+        assert worlds.run("capped", form=form | ({"max_cost_usd": ordered} if ordered else {})).success
+        assert worlds.status("capped").cost_limit_usd == ordered
+        worlds.database[STATUS].update_one({"_id": "capped"}, {"$set": {"cost_limit_usd": 2.0}})  # generia resume --max-cost-usd 2
+        assert worlds.run("capped").success
+        assert worlds.status("capped").cost_limit_usd == 2.0
 
 
 @pytest.mark.case("P1")

@@ -1,19 +1,16 @@
 """The kill harness in its small version: a few deaths of different kinds, each survived exactly."""
 
-import json
-import subprocess
-import sys
+from __future__ import annotations
 
 import pytest
+
+from bench import kills
+from tests.bench.conftest import Quickly
 
 
 @pytest.mark.dagster_process
 @pytest.mark.timeout(1250)
-def test_worlds_survive_deaths_of_every_part():
+def test_worlds_survive_deaths_of_every_part(alone: Quickly) -> None:
     """Whatever is killed in the middle of the work, the world ends complete by itself, with nothing missing and nothing twice."""
-    command = [sys.executable, "-m", "bench.kills", "--quick", "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=1200)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    figures = json.loads(ended.stdout.splitlines()[-1])
-    assert figures["ok"] is True
+    figures = alone(kills.harness)
     assert (figures["kills"], figures["missing"], figures["doubled"]) == (2, 0, 0)

@@ -1,19 +1,16 @@
 """Whole worlds at a receiver of OTLP: from the message through the sensor, the run and the platform's services to the event."""
 
-import json
-import subprocess
-import sys
+from __future__ import annotations
 
 import pytest
+
+from bench import one_trace
+from tests.bench.conftest import Quickly
 
 
 @pytest.mark.dagster_process
 @pytest.mark.timeout(1250)
-def test_a_world_is_one_trace_also_after_its_run_was_killed() -> None:
+def test_a_world_is_one_trace_also_after_its_run_was_killed(alone: Quickly) -> None:
     """Every span, every call of the platform and every event belongs to the trace of the order, with the right parents."""
-    command = [sys.executable, "-m", "bench.one_trace", "--quick", "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=1200)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    figures = json.loads(ended.stdout.splitlines()[-1])
-    assert figures["ok"] is True
+    figures = alone(one_trace.harness)
     assert min(figures["spans"], figures["spans_with_a_kill"]) >= 60

@@ -10,7 +10,10 @@ import pytest
 @pytest.mark.servers
 @pytest.mark.timeout(1250)
 def test_worlds_wait_out_whatever_goes_away():
-    """Through every outage and every demand to slow down no attempt is used up, and each world ends exact."""
+    """Through every outage and every demand to slow down no attempt is used up, and each world ends exact.
+
+    This harness runs as the command that people give.
+    """
     command = [sys.executable, "-m", "bench.outages", "--quick", "--json"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

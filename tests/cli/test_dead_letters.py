@@ -5,48 +5,40 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from generia_assets.cli.main import app
 from generia_assets.durable.figures import count_dead_letters
 from generia_assets.queries.fleet_work import dead_letter_counts
-from generia_assets.settings import settings
 from resources.kafka.dead_letters import last_letters, letter_at
 from resources.kafka.producer import Event
 from resources.kafka.resource import KafkaResource
-from resources.mongodb.connection import connect
+from resources.mongodb.connection import MongoResource, connect
 from sensors.dead_letters import InvalidMessage, send_dead_letters
-from tests.support.kafka_stand_in import kafka_resource, order
+from tests.support.kafka_stand_in import kafka_resource, order, told_of
+
+DeadLetters = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def kafka(
-    broker: str, mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> KafkaResource:
-    """Topics of the test's own, which the command line is told of by its settings."""
-    kafka = kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")
-    for name, value in {
-        "KAFKA_BOOTSTRAP_SERVERS": broker,
-        "KAFKA_API_VERSION": "2.3",
-        "KAFKA_TASKS_TOPIC": kafka.settings.kafka_tasks_topic,
-        "KAFKA_DEAD_LETTERS_TOPIC": kafka.settings.kafka_dead_letters_topic,
-        "MONGODB_URI": mongodb_uri,
-        "MONGODB_DATABASE": mongo_database_name,
-        "GENERIA_DATA_DIR": str(tmp_path),
-    }.items():
-        monkeypatch.setenv(name, value)
-    settings.cache_clear()
-    return kafka
+def kafka(broker: str) -> KafkaResource:
+    """Topics of the test's own."""
+    return kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")
 
 
-@pytest.fixture(autouse=True)
-def _forget_settings() -> object:
-    yield
-    settings.cache_clear()
+@pytest.fixture
+def mongo(mongodb_uri: str, mongo_database_name: str) -> MongoResource:
+    return MongoResource(uri=mongodb_uri, database=mongo_database_name)
+
+
+@pytest.fixture
+def generia(kafka: KafkaResource, mongo: MongoResource, tmp_path: Path) -> DeadLetters:
+    """``generia dead-letters``: exit status, standard output, standard error."""
+    return partial(told_of(kafka, mongo, tmp_path).call, "dead-letters")
 
 
 def bury(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_count='3': must be a number") -> None:
@@ -60,10 +52,6 @@ def bury(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_c
         ]
         arrived, problems = send_dead_letters(producer, letters, kafka.settings.kafka_dead_letters_topic)
     assert (len(arrived), problems) == (len(values), [])
-
-
-def generia(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["dead-letters", *arguments])
 
 
 def resent(kafka: KafkaResource) -> list[dict[str, Any]]:
@@ -80,20 +68,20 @@ def place_of(kafka: KafkaResource, value: bytes) -> str:
     )
 
 
-def test_the_list_shows_reason_origin_and_message_and_no_terminal_codes(kafka: KafkaResource):
+def test_the_list_shows_reason_origin_and_message_and_no_terminal_codes(kafka: KafkaResource, generia: DeadLetters):
     """Every letter is listed with its reason and where it came from; what a terminal would obey is left out."""
-    assert "no dead letters" in generia().output
+    assert "no dead letters" in "".join(generia()[1:])
     bury(kafka, b'{"a": "\x1b[2Jcleared"}', b"second")
-    shown = generia()
-    assert shown.exit_code == 0
-    assert f"{kafka.settings.kafka_tasks_topic}[1]@40" in shown.output
-    assert "parameters.users_count='3'" in shown.output
-    assert "\x1b" not in shown.output
-    told = [json.loads(line) for line in generia("--json", "--limit", "1").stdout.splitlines()]
+    exit_code, out, err = generia()
+    assert exit_code == 0
+    assert f"{kafka.settings.kafka_tasks_topic}[1]@40" in out
+    assert "parameters.users_count='3'" in out
+    assert "\x1b" not in out + err
+    told = [json.loads(line) for line in generia("--json", "--limit", "1")[1].splitlines()]
     assert [letter["message"] for letter in told] == ["second"]
 
 
-def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource):
+def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource, generia: DeadLetters):
     """With a limit the newest are listed, in order, whichever partition they lie in, and a cut is said; --json alone lists all."""
     values = [f"letter {number}" for number in range(25)]
     with kafka.producer() as producer:
@@ -104,29 +92,31 @@ def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource):
             event = Event(kafka.settings.kafka_dead_letters_topic, b"k%d" % number, value.encode(), (("reason", "broken"),))
             producer.send(event).wait(10)
     assert len({one.partition for one in last_letters(kafka.address, kafka.settings.kafka_dead_letters_topic, None)}) > 1
-    whole = generia("--json")
-    assert [json.loads(line)["message"] for line in whole.stdout.splitlines()] == values
-    assert whole.stderr == ""
-    some = generia("--json", "--limit", "9")
-    assert [json.loads(line)["message"] for line in some.stdout.splitlines()] == values[-9:]
-    assert "--limit" in some.stderr
-    assert "--limit 200" in generia().stdout
+    _, whole, err = generia("--json")
+    assert [json.loads(line)["message"] for line in whole.splitlines()] == values
+    assert err == ""
+    _, some, err = generia("--json", "--limit", "9")
+    assert [json.loads(line)["message"] for line in some.splitlines()] == values[-9:]
+    assert "--limit" in err
+    assert "--limit 200" in generia()[1]
 
 
 def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(
-    kafka: KafkaResource, mongodb_uri: str, mongo_database_name: str
+    kafka: KafkaResource, mongo: MongoResource, generia: DeadLetters
 ):
     """--edit changes what it names, takes out what has no value, and leaves the rest; the letter stays, and is resolved."""
     right = order()
     wrong = {**right, "priority": 1, "parameters": {**right["parameters"], "users_count": "3"}}  # type: ignore[dict-item]
     letter = json.dumps(wrong).encode()
     bury(kafka, letter)
-    with connect(mongodb_uri) as client:
-        count_dead_letters(client[mongo_database_name], [f"{kafka.settings.kafka_tasks_topic}[1]@40", "another"])
-        sent = generia("resend", place_of(kafka, letter), "--edit", "parameters.users_count=3", "--edit", "priority=", "--json")
-        assert dead_letter_counts(client[mongo_database_name]).unresolved == 1
-    assert sent.exit_code == 0, sent.output
-    said = json.loads(sent.stdout)
+    with connect(mongo.uri) as client:
+        count_dead_letters(client[mongo.database], [f"{kafka.settings.kafka_tasks_topic}[1]@40", "another"])
+        exit_code, out, err = generia(
+            "resend", place_of(kafka, letter), "--edit", "parameters.users_count=3", "--edit", "priority=", "--json"
+        )
+        assert dead_letter_counts(client[mongo.database]).unresolved == 1
+    assert exit_code == 0, err
+    said = json.loads(out)
     assert (said["topic"], said["message"]) == (kafka.settings.kafka_tasks_topic, right)
     assert resent(kafka) == [right]
     (message,) = last_letters(kafka.address, kafka.settings.kafka_tasks_topic, 10)
@@ -135,16 +125,16 @@ def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(
     assert place_of(kafka, letter)
 
 
-def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, tmp_path: Path):
+def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, generia: DeadLetters, tmp_path: Path):
     """What cannot be edited says so; the file's message is sent in its place."""
     bury(kafka, b"{broken")
     place, right, file = place_of(kafka, b"{broken"), order(), tmp_path / "mended.json"
-    refused = generia("resend", place, "--edit", "a=1")
-    assert refused.exit_code == 1
-    assert "is not JSON" in refused.output
-    assert "--file" in refused.output
+    exit_code, _, err = generia("resend", place, "--edit", "a=1")
+    assert exit_code == 1
+    assert "is not JSON" in err
+    assert "--file" in err
     file.write_text(json.dumps(right))
-    assert generia("resend", place, "--file", str(file)).exit_code == 0
+    assert generia("resend", place, "--file", str(file))[0] == 0
     assert resent(kafka) == [right]
 
 
@@ -158,40 +148,39 @@ def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, tmp
         (["0", "--file", "/nowhere/mended.json"], 2, "No such file"),
     ],
 )
-def test_what_cannot_be_sent_again_says_why(kafka: KafkaResource, arguments: list[str], status: int, told: str):
+def test_what_cannot_be_sent_again_says_why(
+    kafka: KafkaResource, generia: DeadLetters, arguments: list[str], status: int, told: str
+):
     """Wrong input ends with one line that names it, and nothing is sent."""
     for number in range(8):
         bury(kafka, b'{"number": %d}' % number)
     # The small broker makes topics with four partitions: which letter is where is not the test's business.
     places = {letter.place for letter in last_letters(kafka.address, kafka.settings.kafka_dead_letters_topic, 100)}
     arguments = [sorted(places)[0] if argument == "0" else argument for argument in arguments]
-    ended = generia("resend", *arguments)
-    assert ended.exit_code == status, ended.output
-    assert told in ended.output
+    exit_code, _, err = generia("resend", *arguments)
+    assert exit_code == status, err
+    assert told in err
     assert resent(kafka) == []
 
 
-def test_a_cut_letter_is_not_edited(kafka: KafkaResource):
+def test_a_cut_letter_is_not_edited(kafka: KafkaResource, generia: DeadLetters):
     """Of a giant only the beginning is among the dead letters, so that it is mended from the whole."""
     with kafka.producer() as producer:
         event = Event(
             kafka.settings.kafka_dead_letters_topic, b"k", b'{"a": 1}', (("reason", "too large"), ("cut", "8 of 9000000 bytes"))
         )
         producer.send(event).wait(5)
-    ended = generia("resend", place_of(kafka, b'{"a": 1}'), "--edit", "a=2")
-    assert ended.exit_code == 1
-    assert "only a part" in ended.output
+    exit_code, _, err = generia("resend", place_of(kafka, b'{"a": 1}'), "--edit", "a=2")
+    assert exit_code == 1
+    assert "only a part" in err
 
 
-def test_a_broker_that_is_away_is_one_line(mongodb_uri: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_broker_that_is_away_is_one_line(mongo: MongoResource, tmp_path: Path):
     """No traceback: the address, and how to start a broker."""
-    monkeypatch.setenv("MONGODB_URI", mongodb_uri)
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9")
-    settings.cache_clear()
-    ended = generia()
-    assert ended.exit_code == 1
-    assert "127.0.0.1:9" in ended.output
-    assert "make dev" in ended.output
+    exit_code, _, err = told_of(kafka_resource("127.0.0.1:9", "orders", api_version=""), mongo, tmp_path).call("dead-letters")
+    assert exit_code == 1
+    assert "127.0.0.1:9" in err
+    assert "make dev" in err
 
 
 def test_a_place_that_holds_nothing_is_none(kafka: KafkaResource):

@@ -289,17 +289,6 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
 @pytest.mark.parametrize(
     ("arguments", "status", "named"),
     [
-        (["status", "nowhere"], 2, "list"),
-        (["show", "nowhere"], 2, "list"),
-        (["stats", "nowhere"], 2, "list"),
-        (["history", "nowhere"], 2, "list"),
-        (["logs", "nowhere"], 2, "list"),
-        (["export", "nowhere"], 2, "list"),
-        (["rerun", "nowhere", "--post", "c0000-p0000"], 2, "list"),
-        (["trace", "nowhere", "c0000"], 2, "list"),
-        (["watch", "nowhere"], 2, "list"),
-        (["stop", "nowhere"], 2, "list"),
-        (["resume", "nowhere"], 2, "list"),
         (["trace", "nowhere"], 2, "c0000-p0000"),
         (["show", "WORLD", "people"], 2, "characters"),
         (["show", "WORLD", "posts", "--type", "x"], 2, "tasks"),
@@ -308,7 +297,6 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
         (["trace", "WORLD", "c0000", "--step", "post"], 2, "avatar"),
         (["rerun", "WORLD"], 2, "--part"),
         (["extend", "WORLD"], 2, "--users"),
-        (["extend", "nowhere", "--posts", "+1"], 2, "list"),
         (["extend", "WORLD", "--posts", "+1000000"], 2, "MAX_POSTS"),
         (["rerun", "WORLD", "--post", "c0000-p0099"], 2, "c0000"),
         (["rerun", "WORLD", "--character", "c0000-p0000"], 2, "person"),
@@ -323,7 +311,7 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
 def test_what_is_not_there_is_said_with_what_to_do(
     generia: Command, world: str, arguments: list[str], status: int, named: str
 ) -> None:
-    """An unknown world or item, and other bad input, is exit status 2; each message is short and names what would be right."""
+    """An unknown item, and other bad input, is exit status 2; each message is short and names what would be right."""
     exit_code, out, err = generia.call(*(world if word == "WORLD" else word for word in arguments))
     assert (exit_code, out) == (status, "")
     assert named in err

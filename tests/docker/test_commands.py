@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from emulators.lifecycle import free_port
+from emulators.lifecycle import accepts_connections, free_port
 from tests.docker.test_files import DOCKER, TOP, command_of, services
+from tests.support.waiting import wait_for
 
 STACK = services("docker-compose.yml")
 HEALTHY_S = 300.0
@@ -90,6 +91,7 @@ def test_what_the_containers_run_becomes_healthy(tmp_path, mongodb_uri):
     with ExitStack() as stack:
         code = stack.enter_context(image.running("code", command_of("runtime")))
         pages = stack.enter_context(image.running("pages", STACK["pages"]["command"]))
+        wait_for(lambda: accepts_connections(int(image.ports["4000"])) or code.poll() is not None, seconds=HEALTHY_S)
         image.healthy("code", code, ["python", "docker/health.py", "grpc", "127.0.0.1:4000"])
         image.healthy("pages", pages, checks["pages"])
         webserver = stack.enter_context(image.running("webserver", STACK["webserver"]["command"]))

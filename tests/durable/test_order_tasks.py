@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,23 +13,26 @@ from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.orders.order import Order, OrderError
 from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import State
-from generia_assets.durable.tasks.control import ResumeOptions, resume_world
+from generia_assets.durable.tasks.control import ResumeOptions, give_up, resume_world
 from sensors.requests import run_request
 from sensors.run_status import assets_of, order_again
 from tests.support.durable_world import order_of
-from tests.support.worlds_in_process import Made, Worlds, worlds_in_process
+from tests.support.worlds_in_process import Made, Worlds
+
+SETTINGS: dict[str, Any] = {"gemini_max_reasks": 0}
 
 
 @pytest.fixture
-def worlds(tmp_path: Path, mongodb_uri: str, broker: str, gemini: str) -> Iterator[Worlds]:
-    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, gemini_max_reasks=0) as worlds:
-        yield worlds
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    with the_worlds.undamaged():
+        yield the_worlds
 
 
-@pytest.fixture
-def world_id(worlds: Worlds) -> str:
-    """A small world, finished."""
-    world_id, made = worlds.make(users=2, posts=3)
+@pytest.fixture(scope="module")
+def world_id(the_worlds: Worlds) -> str:
+    """A small world, finished, as every test leaves it."""
+    with the_worlds.undamaged():
+        world_id, made = the_worlds.make(users=2, posts=3)
     assert made.success, made.failure
     return world_id
 
@@ -147,6 +149,7 @@ def test_an_order_never_overtakes_another_that_is_unfinished(worlds: Worlds, wor
     assert f"generia resume {world_id}" in carry_out(worlds, other).failure
     assert (told(worlds, first)[0], told(worlds, other)[0]) == ("in_progress", "failed")
     assert f"generia stop {world_id} --give-up" in the_task(worlds, other)["error"]
+    assert give_up(worlds.database, world_id)
 
 
 def test_an_order_whose_run_has_no_gemini_is_failed(worlds: Worlds, world_id: str) -> None:

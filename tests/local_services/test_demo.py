@@ -6,11 +6,13 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
 
+from emulators.gemini.client import EmulatorControl
 from resources.mongodb.connection import MongoDocument
 from tests.support.command import LOOPBACK, Command, interrupt
 from tests.support.waiting import slowness, wait_for
@@ -64,7 +66,9 @@ def test_what_is_set_is_used_and_an_interruption_ends_in_order(
         }
         | topics,
     )
-    demo = generia.start("demo", "--users", "1000", "--posts", "5000", "--max-cost-usd", "50")
+    with closing(EmulatorControl(gemini)) as control:
+        control.set_faults(hang=1.0, after_calls=6)  # so that the world is in the middle until the end
+    demo = generia.start("demo", "--users", "4", "--posts", "8", "--max-cost-usd", "50")
     try:
         statuses = mongo_client[name]["world_generation_status"]
         at_work = {"tasks_completed": {"$gt": 3}}

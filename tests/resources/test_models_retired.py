@@ -30,7 +30,7 @@ from resources.gemini.models import dearest, model_profiles, profile_of
 from resources.settings import GatewaySettings
 from tests.support.durable_world import durable_world
 from tests.support.waiting import until
-from tests.support.worlds_in_process import POSTS, USERS, Worlds, worlds_in_process
+from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 OLD, NEW, LATER = "gemini-2.5-flash", "gemini-3.5-flash-lite", "gemini-3.8-flash"
 BEFORE = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -67,10 +67,10 @@ def today(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
 
 def completed(worlds: Worlds) -> str:
     """Make a world that lacks nothing, and return its id."""
-    world_id, made = worlds.make()
+    world_id, made = worlds.make(users=1, posts=2)
     assert made.success, made.failure
     status = worlds.status(world_id)
-    assert (status.status, status.users_created, status.posts_created) == (State.COMPLETED, USERS, POSTS)
+    assert (status.status, status.users_created, status.posts_created) == (State.COMPLETED, 1, 2)
     return world_id
 
 

@@ -15,15 +15,22 @@ import pytest
 from confluent_kafka import Producer
 from pymongo import MongoClient
 from pymongo.database import Database
-from typer.testing import CliRunner
 
-from generia_assets.cli.main import app
 from generia_assets.durable.orders.intake import kept
-from generia_assets.settings import settings
 from local_services.broker import MockCluster
 from resources.mongodb.connection import MongoResource
 from sensors.dead_letters import send_kept
-from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send, sensor_settings
+from tests.support.kafka_stand_in import (
+    Ticks,
+    dead_letters,
+    headers,
+    kafka_resource,
+    order,
+    run_keys,
+    send,
+    sensor_settings,
+    told_of,
+)
 from tests.support.waiting import PATIENCE_S
 
 UNKNOWN_TOPIC, NOT_AUTHORIZED, NO_ERROR = 3, 29, 0
@@ -44,23 +51,11 @@ def ticks(instance: dg.DagsterInstance, broker: str, mongo: MongoResource) -> Ti
     return Ticks(instance, kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}"), mongo)
 
 
-def generia(ticks: Ticks, monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> str:
+def generia(ticks: Ticks, folder: Path, *arguments: str) -> str:
     """What a command prints that is told of the test's servers and topics."""
-    for name, value in {
-        "KAFKA_BOOTSTRAP_SERVERS": ticks.kafka.settings.kafka_bootstrap_servers,
-        "KAFKA_API_VERSION": "2.3",
-        "KAFKA_TASKS_TOPIC": ticks.kafka.settings.kafka_tasks_topic,
-        "KAFKA_DEAD_LETTERS_TOPIC": ticks.kafka.settings.kafka_dead_letters_topic,
-        "MONGODB_URI": ticks.mongo.uri,
-        "MONGODB_DATABASE": ticks.mongo.database,
-        "GENERIA_DATA_DIR": str(folder),
-    }.items():
-        monkeypatch.setenv(name, value)
-    settings.cache_clear()
-    ended = CliRunner().invoke(app, [*arguments])
-    settings.cache_clear()
-    assert not isinstance(ended.exception, Exception), ended.exception
-    return " ".join(ended.output.split())
+    _, out, err = told_of(ticks.kafka, ticks.mongo, folder).call(*arguments)
+    assert "Traceback" not in err
+    return " ".join((out + err).split())
 
 
 # --- K5, S9: the dead letters' topic cannot be written ----------------------------------------------------------------------
@@ -114,9 +109,9 @@ def test_a_topic_that_cannot_be_written_holds_up_nothing(
     assert time.monotonic() - began < 25  # a topic that left others waiting is not tried again
     assert "kept in MongoDB until topic" in skipped
     assert said in skipped
-    assert "dead letters" in (checked := generia(ticks, monkeypatch, tmp_path, "doctor"))
+    assert "dead letters" in (checked := generia(ticks, tmp_path, "doctor"))
     assert f"{broken + 1} are kept in MongoDB" in checked
-    listed = generia(ticks, monkeypatch, tmp_path, "dead-letters", "--limit", "2000")
+    listed = generia(ticks, tmp_path, "dead-letters", "--limit", "2000")
     assert f"broken {broken - 1} kept in MongoDB until its topic takes it" in listed
     assert max(len(bytes(one["value"])) for one in database["dead_letters"].find()) <= 64 * 1024
     let_fail(cluster, ticks.kafka.settings.kafka_dead_letters_topic, NO_ERROR)
@@ -128,9 +123,7 @@ def test_a_topic_that_cannot_be_written_holds_up_nothing(
 
 
 @pytest.mark.case("S9")
-def test_a_kept_letter_can_be_sent_again(
-    ticks: Ticks, database: Database[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_kept_letter_can_be_sent_again(ticks: Ticks, database: Database[dict[str, Any]], tmp_path: Path) -> None:
     """The list names its place, and `resend` takes it from there."""
     good = order()
     value = json.dumps({**good, "task_type": "make_coffee"}).encode()
@@ -138,9 +131,9 @@ def test_a_kept_letter_can_be_sent_again(
     database["dead_letters"].insert_one(
         {"_id": place, "at": datetime.now(UTC), "key": None, "value": value, "headers": {"reason": "task_type"}, "why": "no topic"}
     )
-    assert place in generia(ticks, monkeypatch, tmp_path, "dead-letters")
+    assert place in generia(ticks, tmp_path, "dead-letters")
     resent = ("dead-letters", "resend", place, "--edit", "task_type=init_world_creation")
-    assert "Sent to topic" in generia(ticks, monkeypatch, tmp_path, *resent)
+    assert "Sent to topic" in generia(ticks, tmp_path, *resent)
     assert run_keys(ticks.tick()) == [good["task_id"]]
 
 
@@ -157,17 +150,15 @@ def test_a_kept_letter_can_be_sent_again(
         pytest.param([], id="K6 none"),
     ],
 )
-def test_a_letter_with_any_headers_is_listed(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, letter_headers: list[Any]
-) -> None:
+def test_a_letter_with_any_headers_is_listed(ticks: Ticks, tmp_path: Path, letter_headers: list[Any]) -> None:
     """Whatever is in the topic is shown, without anything that a terminal obeys."""
     producer = Producer({"bootstrap.servers": ticks.kafka.settings.kafka_bootstrap_servers, "log_level": 0})
     producer.produce(ticks.kafka.settings.kafka_dead_letters_topic, b"a letter", headers=letter_headers)
     assert producer.flush(PATIENCE_S) == 0
-    listed = generia(ticks, monkeypatch, tmp_path, "dead-letters")
+    listed = generia(ticks, tmp_path, "dead-letters")
     assert "a letter" in listed
     assert "\x1b" not in listed
-    assert "a letter" in generia(ticks, monkeypatch, tmp_path, "dead-letters", "--json")
+    assert "a letter" in generia(ticks, tmp_path, "dead-letters", "--json")
 
 
 # --- K8: who waits is told --------------------------------------------------------------------------------------------------
@@ -209,16 +200,16 @@ def test_a_refused_order_of_a_new_world_says_failed(
 
 
 @pytest.mark.case("K8")
-def test_people_see_a_refused_world(ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_people_see_a_refused_world(ticks: Ticks, tmp_path: Path) -> None:
     """`list`, `status` and `watch` show it as failed, with the reason; `resume` says to mend the order."""
     broken = order(parameters={"user_prompt": "…", "users_count": 1, "posts_count": 0})
     send(ticks.kafka, broken)
     ticks.tick()
     world = str(broken["world_id"])
-    assert "failed" in generia(ticks, monkeypatch, tmp_path, "list")
-    assert "no words" in generia(ticks, monkeypatch, tmp_path, "status", world)
-    assert "failed" in generia(ticks, monkeypatch, tmp_path, "watch", world)
-    assert "its order was refused" in generia(ticks, monkeypatch, tmp_path, "resume", world)
+    assert "failed" in generia(ticks, tmp_path, "list")
+    assert "no words" in generia(ticks, tmp_path, "status", world)
+    assert "failed" in generia(ticks, tmp_path, "watch", world)
+    assert "its order was refused" in generia(ticks, tmp_path, "resume", world)
 
 
 @pytest.mark.case("K8")

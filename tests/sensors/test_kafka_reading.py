@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,10 @@ from confluent_kafka import Producer
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 from pymongo import MongoClient
-from typer.testing import CliRunner
 
-from generia_assets.cli.main import app
 from generia_assets.durable.status import HISTORY_LACKS, new_status
-from generia_assets.settings import settings
 from resources.mongodb.connection import MongoResource
+from tests.support.command import Command
 from tests.support.kafka_stand_in import (
     Ticks,
     batch,
@@ -34,6 +31,7 @@ from tests.support.kafka_stand_in import (
     send,
     send_batch,
     sensor_settings,
+    told_of,
     with_its_checksum,
 )
 from tests.support.waiting import PATIENCE_S
@@ -114,27 +112,12 @@ UNREADABLE = [
 
 
 @pytest.fixture
-def command(ticks: Ticks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CliRunner]:
-    """The command line, told of the test's servers and topics."""
-    for name, value in {
-        "KAFKA_BOOTSTRAP_SERVERS": ticks.kafka.settings.kafka_bootstrap_servers,
-        "KAFKA_API_VERSION": "2.3",
-        "KAFKA_TASKS_TOPIC": ticks.kafka.settings.kafka_tasks_topic,
-        "KAFKA_DEAD_LETTERS_TOPIC": ticks.kafka.settings.kafka_dead_letters_topic,
-        "MONGODB_URI": ticks.mongo.uri,
-        "MONGODB_DATABASE": ticks.mongo.database,
-        "GENERIA_DATA_DIR": str(tmp_path),
-    }.items():
-        monkeypatch.setenv(name, value)
-    settings.cache_clear()
-    yield CliRunner()
-    settings.cache_clear()
+def command(ticks: Ticks, tmp_path: Path) -> Command:
+    return told_of(ticks.kafka, ticks.mongo, tmp_path)
 
 
 @pytest.mark.parametrize("spoil", UNREADABLE)
-def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left_out(
-    ticks: Ticks, command: CliRunner, spoil
-) -> None:
+def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left_out(ticks: Ticks, command: Command, spoil) -> None:
     """Other partitions go on; the tick, doctor and the list say where and why; `skip` makes its bytes a dead letter."""
     before, behind, elsewhere, later = order(), order(), order(), order()
     send_batch(ticks.kafka, 1, bytes(batch(one_by_one(before))))
@@ -151,11 +134,11 @@ def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left
     assert f"offsets 1 to 2 in {ticks.kafka.settings.kafka_tasks_topic}[1] cannot be read" in said
     assert "generia dead-letters skip 1:1" in said
     assert ticks.offsets()["1"] == 1
-    assert "cannot be read" in command.invoke(app, ["dead-letters"]).output
-    assert "dead-letters skip 1:1" in " ".join(command.invoke(app, ["doctor"]).output.split())
-    assert command.invoke(app, ["dead-letters", "skip", "1:0"]).exit_code == 2
-    left_out = command.invoke(app, ["dead-letters", "skip", "1:1"])
-    assert left_out.exit_code == 0, left_out.output
+    assert "cannot be read" in "".join(command.call("dead-letters")[1:])
+    assert "dead-letters skip 1:1" in " ".join(command.call("doctor")[1].split())
+    assert command.call("dead-letters", "skip", "1:0")[0] == 2
+    exit_code, _, err = command.call("dead-letters", "skip", "1:1")
+    assert exit_code == 0, err
     send_batch(ticks.kafka, 3, something_else)
     assert run_keys(ticks.tick()) == []
     assert run_keys(ticks.tick()) == [behind["task_id"]]
@@ -164,7 +147,7 @@ def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left
     assert letter.value[21:].startswith(spoilt[21 : len(letter.value)])
     assert (headers(letter)["partition"], headers(letter)["offset"]) == ("1", "1")
     assert "offsets 1 to 2" in headers(letter)["reason"]
-    assert json.loads(command.invoke(app, ["dead-letters", "--json"]).stdout)["state"] == "sent"
+    assert json.loads(command.call("dead-letters", "--json")[1])["state"] == "sent"
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe\xfd", b"\xc3(\x00", b"key"], ids=lambda name: f"K2 header {name!r}")

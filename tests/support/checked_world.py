@@ -20,7 +20,7 @@ WORLD = "checked"
 def restored_after(worlds: Worlds) -> Iterator[Worlds]:
     """The world, whose documents, records and pictures are as they were when the test is over."""
     names = [kind.collection for kind in ASSETS.values()]
-    names += ["world_generation_status", "publications", "materializations", "api_requests_history"]
+    names += ["world_generation_status", "world_events", "publications", "materializations", "api_requests_history"]
     kept = {name: list(worlds.database[name].find()) for name in names}
     media = {path: path.read_bytes() for path in worlds.settings.media_dir.rglob("*") if path.is_file()}
     yield worlds

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -33,6 +34,7 @@ from resources.kafka.resource import KafkaResource
 from resources.kafka.settings import KafkaSettings
 from resources.mongodb.connection import MongoResource
 from sensors.kafka import build_kafka_sensor
+from tests.support.command import Command
 from tests.support.dagster_internals import (
     SensorExecutionData,
     a_run,
@@ -87,6 +89,17 @@ def topics(orders: str) -> dict[str, Any]:
 def kafka_address(bootstrap_servers: str, api_version: str = "2.3") -> KafkaAddress:
     """A broker without TLS and users; the small one needs its version as a setting."""
     return KafkaAddress(KafkaSettings(kafka_bootstrap_servers=bootstrap_servers, kafka_api_version=api_version))
+
+
+def told_of(kafka: KafkaResource, mongo: MongoResource, folder: Path) -> Command:
+    """The command, told of these servers and topics."""
+    addresses = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.settings.kafka_bootstrap_servers,
+        "KAFKA_API_VERSION": kafka.settings.kafka_api_version,
+        "KAFKA_TASKS_TOPIC": kafka.settings.kafka_tasks_topic,
+        "KAFKA_DEAD_LETTERS_TOPIC": kafka.settings.kafka_dead_letters_topic,
+    }
+    return Command(folder, {**addresses, "MONGODB_URI": mongo.uri, "MONGODB_DATABASE": mongo.database})
 
 
 def kafka_threads() -> set[threading.Thread]:

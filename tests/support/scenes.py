@@ -252,10 +252,14 @@ def launch_form(scene: Scene) -> Outcome:
 
 
 def materialize_all(scene: Scene) -> Outcome:
+    """Of a partition that was deleted, and is added again."""
+    scene.worlds.instance.delete_dynamic_partition("worlds", scene.world_id)
     return Outcome(scene.worlds.run(scene.world_id))
 
 
 def materialize_part(scene: Scene) -> Outcome:
+    """Of an asset that was wiped."""
+    scene.worlds.instance.wipe_assets([dg.AssetKey("world_images")])
     return Outcome(scene.worlds.run(scene.world_id, select=["world_images"]))
 
 
@@ -267,23 +271,14 @@ def backfill_all(scene: Scene) -> Outcome:
     return Outcome(scene.worlds.run(scene.world_id, tags={"dagster/backfill": "abcdefgh"}))
 
 
-def re_execute(strategy: ReexecutionStrategy, *, retry: bool = False) -> Way:
+def re_execute(strategy: ReexecutionStrategy) -> Way:
+    """With the tag of an automatic retry, which Dagster's daemon adds, and by which no run does anything else."""
+
     def way(scene: Scene) -> Outcome:
         assert scene.parent is not None
-        return Outcome(scene.worlds.re_execute(scene.parent, strategy, retry=retry))
+        return Outcome(scene.worlds.re_execute(scene.parent, strategy, retry=True))
 
     return way
-
-
-def partition_added_again(scene: Scene) -> Outcome:
-    scene.worlds.instance.delete_dynamic_partition("worlds", scene.world_id)
-    scene.worlds.instance.add_dynamic_partitions("worlds", [scene.world_id])
-    return materialize_all(scene)
-
-
-def asset_wiped(scene: Scene) -> Outcome:
-    scene.worlds.instance.wipe_assets([dg.AssetKey("world_images")])
-    return materialize_part(scene)
 
 
 WAYS: dict[str, Way] = {
@@ -292,13 +287,10 @@ WAYS: dict[str, Way] = {
     "`extend`": extend,
     "`resume`": resume,
     "launch form, another prompt": launch_form,
-    "materialize all nine": materialize_all,
-    "materialize a part": materialize_part,
+    "materialize all nine, also of a partition that was deleted and added again": materialize_all,
+    "materialize a part, also of a wiped asset": materialize_part,
     "backfill of a part": backfill_part,
     "backfill of all nine": backfill_all,
     "re-execute all": re_execute(ReexecutionStrategy.ALL_STEPS),
-    "re-execute from failure": re_execute(ReexecutionStrategy.FROM_FAILURE),
-    "automatic retry": re_execute(ReexecutionStrategy.FROM_FAILURE, retry=True),
-    "partition deleted, added again, materialize all nine": partition_added_again,
-    "asset wiped, materialized again": asset_wiped,
+    "re-execute from failure, also as the automatic retry": re_execute(ReexecutionStrategy.FROM_FAILURE),
 }

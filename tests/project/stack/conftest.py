@@ -8,6 +8,7 @@ import pytest
 
 from bench.stack import TestStack
 from resources.mongodb.connection import MongoDatabase
+from tests.support.command import Command
 
 SETTINGS = {"WORLD_LEASE_SECONDS": "6", "SLOT_LEASE_SECONDS": "6", "CODE_SERVER_STUCK_SECONDS": "3"}
 LATENCY_S = 0.5
@@ -25,3 +26,9 @@ def house() -> Iterator[TestStack]:
 def database(house: TestStack) -> Iterator[MongoDatabase]:
     with house.database() as database:
         yield database
+
+
+@pytest.fixture
+def generia(house: TestStack) -> Command:
+    """The command, told of the stack."""
+    return Command(house.folder, house.env)

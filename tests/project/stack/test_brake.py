@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -19,21 +15,19 @@ from generia_assets.durable.collections import FLEET, HISTORY, STATUS, WORLD_EVE
 from generia_assets.durable.leases.brake import BRAKE
 from resources.gateway.calls import CUT_OFF, UNSENT
 from resources.mongodb.connection import MongoDatabase
+from tests.support.command import Command
 from tests.support.waiting import slowness
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parents[3]
 NO_CALL_AFTER_S = 1.0
 wait_for = partial(stack.wait_for, seconds=180.0)
 
 
-def generia(house: TestStack, *arguments: str, dagster: bool = True) -> dict[str, object]:
-    argv = [str(Path(sys.executable).with_name("generia")), *arguments, "--yes", "--json"]
-    env = {**os.environ, **house.env, **({} if dagster else {"DAGSTER_HOME": ""})}
-    done = subprocess.run(argv, env=env, cwd=house.folder, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
+def told(generia: Command, *arguments: str) -> dict[str, object]:
+    exit_code, out, err = generia.call(*arguments, "--yes", "--json")
+    assert exit_code == 0, err
+    found: dict[str, object] = json.loads(out)
     return found
 
 
@@ -49,25 +43,28 @@ def is_completed(database: MongoDatabase, world: str) -> bool | None:
 
 
 @pytest.mark.case("P22")
-def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(house: TestStack, database: MongoDatabase) -> None:
+def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
+    house: TestStack, database: MongoDatabase, generia: Command
+) -> None:
     """No call begins a second after the brake, of worlds at work, queued, or ordered meanwhile; no answer is paid twice.
 
     Neither where the command reaches Dagster, nor where it does not.
     """
-    worlds = [house.order(users=3, posts=90) for _ in range(2)]
-    for world in worlds:
-        wait_for("work", partial(works, database, world))
+    house.gemini.set_faults(latency=2.0)  # no world is completed before the command is there
+    worlds = [house.order(users=3, posts=30)]
+    wait_for("work", partial(works, database, worlds[0]))
     worlds.append(house.order(users=1, posts=1))  # its run begins about now
     wait_for("its record", lambda: status_of(database, worlds[-1]))
-    for dagster in (True, False):
-        late, worlds = _brake(house, database, worlds, dagster=dagster)
-        assert generia(house, "resume", "--all")["resumed"] == len(worlds)
+    for command in (generia, Command(house.folder, {**house.env, "DAGSTER_HOME": ""})):
+        late, worlds = _brake(house, database, worlds, command)
+        assert told(generia, "resume", "--all")["resumed"] == len(worlds)
         worlds.append(late)
-        if dagster:
+        if command is generia:
             wait_for("calls", partial(_has_called, house, house.gemini.stats().calls))
             wait_for("the late order", partial(status_of, database, late))
-            worlds.append(house.order(users=3, posts=90))  # the first ones may be completed before the second brake
+            worlds.append(house.order(users=3, posts=30))  # the first ones may be completed before the second brake
             wait_for("work", partial(works, database, worlds[-1]))
+    house.gemini.reset()
     for record in database[STATUS].find():
         wait_for("the world", partial(is_completed, database, record["_id"]))
         found = exactness(house, database, record["_id"])
@@ -75,9 +72,9 @@ def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
     assert database[STATUS].count_documents({"no_calls_until": {"$ne": None}}) == 0
 
 
-def _brake(house: TestStack, database: MongoDatabase, worlds: list[str], *, dagster: bool) -> tuple[str, list[str]]:
+def _brake(house: TestStack, database: MongoDatabase, worlds: list[str], command: Command) -> tuple[str, list[str]]:
     """Stop everything; returns a world that is ordered meanwhile, and those of the worlds that were stopped."""
-    stopped = generia(house, "stop", "--all", dagster=dagster)
+    stopped = told(command, "stop", "--all")
     brake = database[FLEET].find_one({"_id": BRAKE})
     assert brake is not None
     before, worlds = worlds, [world for world in worlds if not is_completed(database, world)]

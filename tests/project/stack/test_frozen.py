@@ -33,6 +33,7 @@ from generia_assets.processes import Child, spawn
 from generia_assets.settings import settings
 from local_services.services import Ownership, Service, ServiceSet
 from resources.mongodb.connection import MongoDatabase
+from tests.support.command import Command
 from tests.support.kafka_stand_in import kafka_address
 from tests.support.waiting import slowness
 
@@ -47,12 +48,13 @@ PATIENCE_S = 180.0
 wait_for = partial(stack.wait_for, seconds=PATIENCE_S)
 
 
-def generia(house: TestStack, *arguments: str) -> tuple[int, str, float]:
-    """A command: exit status, all that it wrote, and seconds."""
+def stopped(generia: Command, world: str) -> float:
+    """Stop the world; how many seconds it took."""
     began = time.monotonic()
-    argv = [str(Path(sys.executable).with_name("generia")), *arguments]
-    done = subprocess.run(argv, env={**os.environ, **house.env}, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
-    return done.returncode, done.stdout + done.stderr, time.monotonic() - began
+    exit_code, out, err = generia.call("stop", world)
+    assert exit_code == 0, out + err
+    assert "Traceback" not in out + err
+    return time.monotonic() - began
 
 
 def at_work(house: TestStack, database: MongoDatabase, *, calls: int, users: int = 2, posts: int = 3) -> tuple[str, int]:
@@ -86,28 +88,27 @@ def test_a_run_that_cannot_end_holds_up_no_other(house: TestStack, database: Mon
     if not outcome.accepted:  # it had failed before it was terminated, and is repeated
         return
 
-    def stopped() -> bool | None:
+    def noted() -> bool | None:
         status = status_of(database, outcome.world)
         return (status is not None and status.parked is not None and status.parked.kind == "stopped") or None
 
-    wait_for("the note of the stop", stopped)
+    wait_for("the note of the stop", noted)
     with house.instance() as instance:
         assert len(instance.get_runs(dg.RunsFilter(tags={"dagster/partition": outcome.world}))) == 1
 
 
 @pytest.mark.case("P22")
-def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database: MongoDatabase) -> None:
+def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database: MongoDatabase, generia: Command) -> None:
     """`stop` holds the world's calls before anything else: by the emulator's record none begins afterwards."""
     world, _ = at_work(house, database, calls=12, users=8, posts=300)
     given = time.time()
     holds = [{"$match": {"documentKey._id": world, "updateDescription.updatedFields.no_calls_until": {"$type": "date"}}}]
     # Every change is seen: a look at the record may come too late, when the world has been stopped.
     with ThreadPoolExecutor(1) as beside, database[STATUS].watch(holds, max_await_time_ms=100) as changes:
-        stopping = beside.submit(generia, house, "stop", world)
+        stopping = beside.submit(stopped, generia, world)
         held = wait_for("the hold", changes.try_next)
         held_at = held["updateDescription"]["updatedFields"]["no_calls_until"].timestamp() - HOLD_SECONDS
-        exit_code, said, seconds = stopping.result()
-    assert exit_code == 0, said
+        seconds = stopping.result()
     assert (house.gemini.stats().last_call_at or 0.0) < held_at + 0.5 * slowness()  # what was reserved just before is still sent
     assert held_at - given < 2.0 * slowness()
     assert seconds < DAGSTER_WAITS_S
@@ -118,16 +119,13 @@ def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database
 
 
 @pytest.mark.case("S3")
-def test_a_frozen_world_is_stopped_and_resumed(house: TestStack, database: MongoDatabase) -> None:
+def test_a_frozen_world_is_stopped_and_resumed(house: TestStack, database: MongoDatabase, generia: Command) -> None:
     """`stop` takes the world from a process that stands still, `resume` gives it to another run; the old one ends when it wakes."""
     world, pid = at_work(house, database, calls=2)
     freeze(pid, house)
-    exit_code, said, seconds = generia(house, "stop", world)
-    assert exit_code == 0, said
-    assert "Traceback" not in said
-    assert seconds < DAGSTER_WAITS_S
+    assert stopped(generia, world) < DAGSTER_WAITS_S
     before = status_of(database, world)
-    assert generia(house, "resume", world)[0] == 0
+    assert generia.call("resume", world)[0] == 0
     wait_for("another run", lambda: len(run_processes(house)) == 2 or None)
     os.kill(pid, signal.SIGCONT)
     wait_for("the end of the old process", lambda: not alive(pid) or None)
