@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
@@ -43,7 +44,7 @@ def last_letters(address: KafkaAddress, topic: str, limit: int | None) -> list[D
     with _reading(address) as consumer:
         found: list[DeadLetter] = []
         # The last ones of each partition contain the last ones of the topic.
-        for partition, held in _bounds(consumer, topic).items():
+        for partition, held in _bounds(address, consumer, topic).items():
             start = held.earliest if limit is None else max(held.earliest, held.end - limit)
             found += _from(consumer, topic, partition, start, held.end)
     found.sort(key=lambda letter: letter.at)  # those of one partition, which may be of one moment, stay in order
@@ -53,7 +54,7 @@ def last_letters(address: KafkaAddress, topic: str, limit: int | None) -> list[D
 def letter_at(address: KafkaAddress, topic: str, partition: int, offset: int) -> DeadLetter | None:
     """The letter at this place, or None. Raises ``KafkaUnavailableError``."""
     with _reading(address) as consumer:
-        held = _bounds(consumer, topic).get(partition)
+        held = _bounds(address, consumer, topic).get(partition)
         if held is None or not held.earliest <= offset < held.end:
             return None
         found = next(_from(consumer, topic, partition, offset, held.end), None)
@@ -74,9 +75,14 @@ def _reading(address: KafkaAddress) -> Iterator[KafkaConsumer]:
         consumer.close(autocommit=False, timeout_ms=1000)
 
 
-def _bounds(consumer: KafkaConsumer, topic: str) -> dict[int, Bounds]:
-    partitions = consumer.partitions_for_topic(topic) if topic in consumer.topics() else None
-    return bounds_of(consumer, topic, sorted(partitions or ()))
+def _bounds(address: KafkaAddress, consumer: KafkaConsumer, topic: str) -> dict[int, Bounds]:
+    # A consumer waits for ever for the topics of a broker that is away.
+    cluster = address.connect(KafkaAdminClient)
+    try:
+        (described,) = cluster.describe_topics([topic])
+    finally:
+        cluster.close()
+    return bounds_of(consumer, topic, sorted(partition["partition_index"] for partition in described["partitions"]))
 
 
 def _from(consumer: KafkaConsumer, topic: str, partition: int, start: int, end: int) -> Iterator[DeadLetter]:

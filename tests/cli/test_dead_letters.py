@@ -175,9 +175,11 @@ def test_a_cut_letter_is_not_edited(kafka: KafkaResource, generia: DeadLetters):
     assert "only a part" in err
 
 
-def test_a_broker_that_is_away_is_one_line(mongo: MongoResource, tmp_path: Path):
-    """No traceback: the address, and how to start a broker."""
-    exit_code, _, err = told_of(kafka_resource("127.0.0.1:9", "orders", api_version=""), mongo, tmp_path).call("dead-letters")
+@pytest.mark.parametrize("version", ["", "2.3"])
+def test_a_broker_that_is_away_is_one_line(mongo: MongoResource, tmp_path: Path, version: str):
+    """No traceback, and no waiting for ever: the address, and how to start a broker."""
+    away = kafka_resource("127.0.0.1:9", "orders", api_version=version)
+    exit_code, _, err = told_of(away, mongo, tmp_path).call("dead-letters")
     assert exit_code == 1
     assert "127.0.0.1:9" in err
     assert "make dev" in err
