@@ -72,12 +72,15 @@ def test_acquaintances_and_the_author_comment_on_posts(people, posts):
     """A post that is no reply has comments, unless its author knows nobody but whom replies. An acquaintance begins; nobody writes
     twice in a row, or comments and replies; two comments on one post differ in kind."""
     for request, lines in worlds_of(people, posts):
+        line = timeline(request.seed, people, posts)
         for index, story in enumerate(lines):
-            friends = len(acquaintances(request.seed, people, index))
+            known = [tie.index for tie in acquaintances(request.seed, people, index)]
             for slot in story.slots:
                 writers = [comment.by for comment in slot.comments]
-                assert bool(writers) == (not slot.reply_to and friends > bool(slot.answered))
-                assert not writers or (writers[0] > 0 and (not slot.answered or slot.answered not in writers))
+                replying = {author for author, post in zip(line.people, line.replies, strict=True) if post == slot.t}
+                assert bool(writers) == (not slot.reply_to and not replying.issuperset(known))
+                assert replying.isdisjoint(known[writer - 1] for writer in writers if writer)
+                assert not writers or writers[0] > 0
                 assert all(one != other for one, other in pairwise(writers))
                 ways = [comment.how for comment in slot.comments if comment.by]
                 assert len(set(ways)) == len(ways) <= MOST_COMMENTS
