@@ -35,7 +35,6 @@ def build_resources(settings: Settings) -> dict[str, object]:
     document.
     """
     mongo = MongoResource(settings.mongodb_uri.get_secret_value(), settings.mongodb_database)
-    io_manager = mongo_io_manager(mongo, patience_seconds=settings.patience_seconds)
     return {
         "mongo": mongo,
         "kafka": KafkaResource(settings),
@@ -43,8 +42,7 @@ def build_resources(settings: Settings) -> dict[str, object]:
         "images": _limited(ImagesResource(settings, settings, settings), "IMAGE_CONCURRENCY"),
         "platform": _limited(PlatformResource(settings, settings), "PLATFORM_CONCURRENCY"),
         "generator": generator_resource(settings),
-        "mongo_io_manager": io_manager,
-        "documents": io_manager,
+        "mongo_io_manager": mongo_io_manager(mongo, patience_seconds=settings.patience_seconds),
     }
 
 

@@ -43,12 +43,12 @@ def world_content(
     context: dg.AssetExecutionContext,
     config: ContentConfig,
     generator: dg.ResourceParam[GeneratorResource],
-    documents: dg.ResourceParam[MongoIOManager],
+    mongo_io_manager: dg.ResourceParam[MongoIOManager],
     world_request: WorldRequest,
     world_description: WorldDescription,
 ) -> Iterator[dg.Output[DocumentStream[Document]]]:
     """Make what is selected, then stream each asset's documents to the io manager."""
-    world_id, store = context.partition_key, documents.store
+    world_id, store = context.partition_key, mongo_io_manager.store
     del config  # runs.py reads it in the run's configuration, since an earlier step may be the one that acquires the world
     assignment = assignment_of(context, generator)
     with ExitStack() as at_the_end, generator.world(context, assignment, last=is_final_step(context)) as worker:
