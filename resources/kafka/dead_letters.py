@@ -82,7 +82,8 @@ def _bounds(address: KafkaAddress, consumer: KafkaConsumer, topic: str) -> dict[
         (described,) = cluster.describe_topics([topic])
     finally:
         cluster.close()
-    return bounds_of(consumer, topic, sorted(partition["partition_index"] for partition in described["partitions"]))
+    partitions = [] if described["error_code"] else described["partitions"]  # the topic is not there, or not for this user
+    return bounds_of(consumer, topic, sorted(partition["partition_index"] for partition in partitions))
 
 
 def _from(consumer: KafkaConsumer, topic: str, partition: int, start: int, end: int) -> Iterator[DeadLetter]:
