@@ -111,7 +111,9 @@ class _Connections(KafkaConnectionManager):  # type: ignore[misc]
         if is_final(error):
             self.refusals[node_id] = self.reason = error
         elif not self.refusals and not isinstance(error, (KafkaTimeoutError, RequestTimedOutError)):
-            self.reason = error
+            # What a broker has answered says more than that the last try had no time left.
+            if self.reason is None or error.args[:1] != ("Connection timed out",):
+                self.reason = error
 
     async def _build_transport(self, node: object, timeout_at: float | None = None) -> KafkaTCPTransport:
         left_ms = None if timeout_at is None else max(1.0, 1000 * (timeout_at - time.monotonic()))

@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from kafka.errors import SaslAuthenticationFailedError
+from kafka.errors import KafkaConnectionError, SaslAuthenticationFailedError
 
 from resources.kafka.address import KafkaAddress, KafkaUnavailableError
 from resources.kafka.network import REFUSED_MS, Network
@@ -75,3 +75,14 @@ def test_a_client_can_use_the_password_and_nobody_can_print_it() -> None:
     assert "\0".join(["", password]) == f"\0{SECRET}"
     shown = f"{address.options()} {address!r} {address} {password} {password!r} {address.settings.model_dump_json()}"
     assert SECRET not in shown
+
+
+def test_an_answer_is_the_reason_and_not_that_the_last_try_had_no_time() -> None:
+    """Where the tries end while one connects, the error still says what the broker answered before."""
+    network = Network(bootstrap_servers="127.0.0.1:9")
+    try:
+        for said in ("Connection timed out", "the connection ended in TLS", "Connection timed out"):
+            network._manager._note("bootstrap", KafkaConnectionError(said))
+        assert "ended in TLS" in str(network.reason)
+    finally:
+        network.close()
