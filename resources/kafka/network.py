@@ -110,10 +110,12 @@ class _Connections(KafkaConnectionManager):  # type: ignore[misc]
     def _note(self, node_id: object, error: Exception) -> None:
         if is_final(error):
             self.refusals[node_id] = self.reason = error
-        elif not self.refusals and not isinstance(error, (KafkaTimeoutError, RequestTimedOutError)):
-            # What a broker has answered says more than that the last try had no time left.
-            if self.reason is None or error.args[:1] != ("Connection timed out",):
-                self.reason = error
+            return
+        out_of_time = isinstance(error, (KafkaTimeoutError, RequestTimedOutError))
+        # What a broker has answered says more than that the last try had no time left.
+        silent = self.reason is not None and error.args[:1] == ("Connection timed out",)
+        if not (self.refusals or out_of_time or silent):
+            self.reason = error
 
     async def _build_transport(self, node: object, timeout_at: float | None = None) -> KafkaTCPTransport:
         left_ms = None if timeout_at is None else max(1.0, 1000 * (timeout_at - time.monotonic()))
