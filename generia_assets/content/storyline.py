@@ -205,9 +205,8 @@ def _continued(
     drawn_lengths: list[str] = []
     for place, t in enumerate(places):
         order = first + place
-        answered = next(
-            (place for author in _repliers(line, t)[:1] for place, tie in enumerate(ties, start=1) if tie.index == author), 0
-        )
+        replying = _repliers(line, t)
+        answered = next((place for place, tie in enumerate(ties, start=1) if tie.index in replying[:1]), 0)
         partner, reply_to = (0, "") if vignettes[place] else _company(rng, line, ties, t, answered)
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
@@ -252,7 +251,7 @@ def _continued(
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
-                comments=() if reply_to else _comments(seed, line, ties, t),
+                comments=() if reply_to else _comments(seed, line, ties, t, replying),
                 plainly=vignettes[place] > 0
                 or length.most < _FEW_WORDS
                 or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
@@ -278,10 +277,11 @@ def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRel
     return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""
 
 
-def _comments(seed: int, line: Timeline, ties: Sequence[social.SeededRelation], t: int) -> tuple[PlannedComment, ...]:
+def _comments(
+    seed: int, line: Timeline, ties: Sequence[social.SeededRelation], t: int, replying: Sequence[int]
+) -> tuple[PlannedComment, ...]:
     """The comments on the post at ``t``: by acquaintances who are there, then by those who join later. Who replies writes none."""
     kinds, rng = data_files.post_kinds(), seeding.seeded_rng(seed, "comments", t)
-    replying = _repliers(line, t)
     places = [place for place, tie in enumerate(ties, start=1) if tie.index not in replying]
     if not places:
         return ()

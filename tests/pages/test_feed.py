@@ -135,11 +135,11 @@ def test_comments_are_shown_as_far_as_their_writers_are_there(database: Any, med
     views = AssetViews.of(database, world.world_id)
     found = post(views, key)
     assert found is not None
-    told = [(one.character, one.content) for one in world.post(key).comments]
-    assert [(one.author.key, one.content) for one in found.comments] == told and len(told) == 2
-    database["characters"].delete_one({"world_id": world.world_id, "key": told[0][0]})
+    written = [(one.character, one.content) for one in world.post(key).comments]
+    assert [(one.author.key, one.content) for one in found.comments] == written and len(written) == 2
+    database["characters"].delete_one({"world_id": world.world_id, "key": written[0][0]})
     found = post(views, key)
-    assert found is not None and [(one.author.key, one.content) for one in found.comments] == told[1:]
+    assert found is not None and [(one.author.key, one.content) for one in found.comments] == written[1:]
 
 
 def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> None:
