@@ -13,9 +13,10 @@ from generia_assets.content.documents import Acquaintance, Character, CharacterB
 from generia_assets.content.drafts import CharacterDraft, ConceptsDraft, RegeneratedCharacterDraft, RegeneratedConceptDraft
 from generia_assets.content.keys import character_index
 from generia_assets.content.names import CharacterIndex
+from generia_assets.content.plot import plot_posts
 from generia_assets.content.prompt import Prompt, Shape, ask
 from generia_assets.content.shares import shares
-from generia_assets.content.storyline import wishes_of
+from generia_assets.content.storyline import Slot, storyline, wishes_of
 from generia_assets.content.timeline import events_before, timeline
 
 # Output tokens: of a batch, for each person in it, of one person in full.
@@ -37,21 +38,48 @@ def ties_to_describe(
     request: WorldRequest, numbers: Sequence[int], first: int, known: Mapping[int, CharacterBrief]
 ) -> tuple[TieToDescribe, ...]:
     """The ties between the people asked for, and with those who exist (``known``, by index); each once."""
-    asked = {first + number - 1: f"number {number}" for number in numbers}
-
-    def whom(index: int) -> str:
-        return asked.get(index) or f"{known[index].display_name} (@{known[index].username})"
-
+    asked, whom = {first + number - 1 for number in numbers}, _called(numbers, first, known)
     return tuple(
         TieToDescribe(
             elder=min(index, tie.index),
             newer=max(index, tie.index),
-            says=f"{tie.sentence(whom(index), whom(tie.index))}. Between them: {tie.between}.",
+            says=f"{tie.sentence(whom[index], whom[tie.index])}. Between them: {tie.between}.",
         )
-        for index in asked
+        for index in sorted(asked)
         for tie in social.acquaintances(request.seed, request.users_count, index, request.size.former)
         if tie.index in known or (tie.index in asked and tie.index > index)
     )
+
+
+def _called(numbers: Sequence[int], first: int, known: Mapping[int, CharacterBrief]) -> dict[int, str]:
+    """What the request calls people, by index: those asked for by their numbers, those who exist by their names."""
+    names = {index: f"{brief.display_name} (@{brief.username})" for index, brief in known.items()}
+    return names | {first + number - 1: f"number {number}" for number in numbers}
+
+
+@dataclass(frozen=True)
+class StepToInvent:
+    """A step of the plot that is asked for: the index of who tells it, of whom their post names (-1: nobody), and the post."""
+
+    teller: int
+    named: int
+    slot: Slot
+
+    @property
+    def t(self) -> int:
+        return self.slot.t
+
+
+def steps_to_invent(request: WorldRequest, world: WorldDescription, first: int) -> tuple[StepToInvent, ...]:
+    """The steps of the plot of the batch that begins with the character with the index ``first``."""
+    line = timeline(request.seed, *request.size)
+    steps: list[StepToInvent] = []
+    for t in plot_posts(request.seed, request.size, first):
+        teller = line.people[t]
+        slot = storyline(request, world, teller).slots[line.orders[t]]
+        ties = social.acquaintances(request.seed, request.users_count, teller, request.size.former)
+        steps.append(StepToInvent(teller, ties[slot.partner - 1].index if slot.partner else -1, slot))
+    return tuple(steps)
 
 
 def happened_when_joining(request: WorldRequest, world: WorldDescription, index: int) -> int:
@@ -78,8 +106,11 @@ def character_batch(
     the user's sentence and what happened in the world and between people, for use after refusals.
     """
     existing = characters.count + len(made)
+    steps = () if mild else steps_to_invent(request, world, first)
+    joined = 0 if mild else happened_when_joining(request, world, first)
     given = shares(request.seed, *request.size)
-    ties = () if mild else ties_to_describe(request, numbers, first, by_index((*characters.latest, *made)))
+    known = by_index((*characters.latest, *made))
+    ties, whom = () if mild else ties_to_describe(request, numbers, first, known), _called(numbers, first, known)
     return ask(
         request,
         world,
@@ -89,10 +120,11 @@ def character_batch(
         Shape(
             items=(("people", len(numbers), len(numbers)),),
             ranges=(("people.number", min(numbers), max(numbers)),),
-            slots=(("ties", slots_of("tie", ties)),),
+            slots=(("ties", slots_of("tie", ties)), ("plot", slots_of("step", steps))),
         ),
         in_short=mild,
-        happened=0 if mild else happened_when_joining(request, world, first),
+        joined=joined,
+        happened=max((step.slot.after for step in steps), default=joined),
         wanted=[
             {
                 "number": index - first + 1,
@@ -103,6 +135,7 @@ def character_batch(
             for index in (first + number - 1 for number in numbers)
         ],
         ties=ties,
+        steps=[(step.slot, whom[step.teller], whom.get(step.named, "")) for step in steps],
         wishes=wishes_of(request, world),
         total=request.users_count,
         existing=existing,

@@ -14,7 +14,7 @@ from generia_assets.content.drafts import IdeasDraft, PostDraft
 from generia_assets.content.keys import character_index
 from generia_assets.content.prompt import Prompt, Shape, ask
 from generia_assets.content.similarity import Ideas
-from generia_assets.content.storyline import PlannedComment, Storyline, storyline, wishes_of
+from generia_assets.content.storyline import VIGNETTE, PlannedComment, Storyline, storyline, wishes_of
 
 # Output tokens: of a batch, for each idea in it, of one post.
 _OUTPUT_BATCH = 2_048
@@ -57,6 +57,7 @@ def post_batch(
         _OUTPUT_BATCH + _OUTPUT_IDEA * len(numbers),
         Shape(items=(("ideas", len(numbers), len(numbers)),), ranges=(("ideas.number", min(numbers), max(numbers)),)),
         wanted=list(zip(numbers, slots, strict=True)),
+        plot={step.t: step.what for step in character_.plot},
         wishes=wishes_of(request, world),
         happened=max(slot.after for slot in slots),
         total=character_.posts_count,
@@ -124,6 +125,8 @@ def post(
         Shape(items=(("hashtags", 0, 3), ("comments", len(slot.comments), len(slot.comments)))),
         brief=brief,
         slot=slot,
+        plot_before=[step.what for step in character_.plot if step.t < slot.t and slot.form.name != VIGNETTE],
+        step=next((step.what for step in character_.plot if step.t == slot.t), ""),
         wish=wishes_of(request, world)[slot.wish - 1],
         happened=slot.after,
         partner=partner,

@@ -166,6 +166,13 @@ class Acquaintance(FrozenModel):
     names: bool = Field(default=True, description="whether this character names the other in posts")
 
 
+class PlotStep(FrozenModel):
+    """A step of the plot of a batch's people."""
+
+    t: int = Field(ge=0, description="place in the order of the world of the post that tells it")
+    what: str = Field(description="what happens")
+
+
 class CharacterBrief(Document):
     """One character's concept (asset ``character_briefs``): 2-4 sentences, a name, and a share of the posts."""
 
@@ -179,6 +186,7 @@ class CharacterBrief(Document):
     trade: str = ""
     look: str = Field(default="", description="appearance in a few English words, for a painter")
     facts: dict[str, str] = Field(default={}, description="by another person's key (self_key): what happened between the two")
+    plot: tuple[PlotStep, ...] = Field(default=(), description="what happens among the people invented together; the same for all")
     axes: dict[str, str] = Field(default_factory=dict, description="the axes' values of this character")
     posts_count: int = Field(ge=0, description="posts of this person when this was made; an extension adds more of them")
     selves: int = Field(default=0, ge=0, description="how often this person was made again, as somebody else under the same name")
@@ -212,6 +220,7 @@ class Character(Document):
     daily_routine: str
     look: str = Field(description="the person's appearance in a few English words, the same in every picture of them")
     posts_count: int = Field(ge=0, description="as in the brief")
+    plot: tuple[PlotStep, ...] = Field(default=(), description="as in the brief")
     character_id: str = Field(description="the platform's id")
     moderation: str = Field(default="", description="how moderation changed this person, or ''")
     selves: int = Field(default=0, ge=0, description="as in the brief")

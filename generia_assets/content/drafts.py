@@ -167,10 +167,12 @@ class ConceptDraft(Draft):
 
 
 class ConceptsDraft(Draft):
-    """Answer to ``character_batch``. ``ties``: what happened between two people, by the names of the ties in the request."""
+    """Answer to ``character_batch``. ``ties``: what happened between two people, ``plot``: what happens among them all, by the
+    names of ties and steps in the request."""
 
     people: Entries[ConceptDraft]
     ties: Notes = {}
+    plot: Notes = {}
 
     def readable(self) -> dict[str, str]:
         return {f"concept of number {person.number}": person.concept for person in self.people}

@@ -16,6 +16,7 @@ from generia_assets.content import axes, data_files, seeding, social
 from generia_assets.content.data_files import Length, PictureKind, PostForm
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import character_key, post_key
+from generia_assets.content.plot import plot_posts
 from generia_assets.content.replies import LONGEST_WAIT
 from generia_assets.content.shares import Size
 from generia_assets.content.timeline import Timeline, events_before, hot_events, stretch, timeline
@@ -60,7 +61,8 @@ class Slot:
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
     ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts, from 1, the posts of
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
-    ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none.
+    ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none. ``tells_plot``: it tells a
+    step of the plot, and no event.
     """
 
     order: int
@@ -78,12 +80,13 @@ class Slot:
     plainly: bool
     answered: int = 0
     later: int = 0
+    tells_plot: bool = False
     comments: tuple[PlannedComment, ...] = ()
 
     @property
     def tells_story(self) -> bool:
         """Whether its stage of the person's story, ``beat``, shows in it."""
-        return self.length.most >= _FEW_WORDS and self.form.name not in (REPLY, VIGNETTE, ENDING)
+        return self.length.most >= _FEW_WORDS and not self.tells_plot and self.form.name not in (REPLY, VIGNETTE, ENDING)
 
     @property
     def long_after(self) -> bool:
@@ -126,7 +129,7 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
 def _events_of(
     rng: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int], *, latest_of: int = 1
 ) -> list[int]:
-    """The event each post refers to, 0 for none and for ``others``: replies, vignettes and the last post.
+    """The event each post refers to, 0 for none and for ``others``: replies, vignettes, steps of the plot and the last post.
 
     A person posts about a hot event once, in their first free post after it, the latest event first. Other posts refer to one of
     the ``latest_of`` latest events.
@@ -192,11 +195,15 @@ def _continued(
     times = [line.times[t] for t in places]
     afters = [events_before(seed, posts, events, time) for time in times]
     vignettes = [line.vignettes[t] for t in places]
+    plot = plot_posts(seed, size, index)
     # Events come from the world's seed: a regenerated person posts about the same ones.
     hanging = _events_of(
         seeding.seeded_rng(drawn_for, "events", index),
         afters,
-        [vignette > 0 or line.replies[t] >= 0 or t == line.ending for t, vignette in zip(places, vignettes, strict=True)],
+        [
+            vignette > 0 or line.replies[t] >= 0 or t == line.ending or t in plot
+            for t, vignette in zip(places, vignettes, strict=True)
+        ],
         () if is_later else hot_events(seed, posts, events),
         latest_of=_LATEST_EVENTS if is_later else 1,
     )
@@ -211,7 +218,8 @@ def _continued(
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
         if t == line.ending:
-            hanging[place], words = afters[place], axes.balanced_sample(seed, "ending lengths", kinds.ending_lengths, 0)
+            hanging[place] = 0 if t in plot else afters[place]
+            words = axes.balanced_sample(seed, "ending lengths", kinds.ending_lengths, 0)
         elif reply_to:
             words = axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t)
         elif vignettes[place]:
@@ -251,8 +259,10 @@ def _continued(
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
+                tells_plot=t in plot,
                 comments=() if reply_to else _comments(seed, line, ties, t, replying),
                 plainly=vignettes[place] > 0
+                or t in plot
                 or length.most < _FEW_WORDS
                 or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )

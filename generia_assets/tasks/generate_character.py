@@ -50,7 +50,7 @@ def character_of(draft: CharacterDraft, brief: CharacterBrief, acquaintances: Se
     )
 
 
-_FROM_BRIEF = ("key", "username", "display_name", "posts_count", "selves")
+_FROM_BRIEF = ("key", "username", "display_name", "posts_count", "selves", "plot")
 
 
 def _one_line(brief: CharacterBrief, world: WorldDescription) -> str:

@@ -14,7 +14,7 @@ from itertools import count
 
 from generia_assets.content import ask_people, banlist, languages, seeding
 from generia_assets.content.axes import character_axes, years
-from generia_assets.content.documents import Acquaintance, CharacterBrief, FrozenModel, WorldDescription, WorldRequest
+from generia_assets.content.documents import Acquaintance, CharacterBrief, FrozenModel, PlotStep, WorldDescription, WorldRequest
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, RegeneratedConceptDraft, in_language
 from generia_assets.content.fields import by_number
 from generia_assets.content.keys import character_index, character_key, self_key
@@ -222,8 +222,8 @@ async def generate_character_batch(
         made[number] = brief
         taken[1].add(brief)
 
-    def finished() -> CharacterBriefs:
-        briefs = [made[number].model_copy(update={"facts": facts[made[number].key]}) for number in sorted(made)]
+    def finished(plot: tuple[PlotStep, ...] = ()) -> CharacterBriefs:
+        briefs = [made[number].model_copy(update={"facts": facts[made[number].key], "plot": plot}) for number in sorted(made)]
         return _counted(briefs, request, language)
 
     for answer in range(MOST_ANSWERS):
@@ -231,6 +231,7 @@ async def generate_character_batch(
         mild = refusals >= MILD_AFTER
         known = ask_people.by_index((*characters.latest, *made.values()))
         ties = () if mild else ask_people.ties_to_describe(request, missing, parameters.first, known)
+        steps = () if mild else ask_people.steps_to_invent(request, world, parameters.first)
         prompt = ask_people.character_batch(
             request, world, first=parameters.first, numbers=missing, characters=characters, made=tuple(made.values()), mild=mild
         ).with_complaints(*complaints)
@@ -261,7 +262,9 @@ async def generate_character_batch(
                 elder = known[tie.elder]
                 facts[known[tie.newer].key][self_key(elder.key, elder.selves)] = draft.ties[slot]
         if len(made) == parameters.count:
-            return finished()
+            # Of this answer alone: an earlier one told of people who were sent back.
+            tellers = zip(ask_people.slots_of("step", steps), steps, strict=True)
+            return finished(tuple(PlotStep(t=step.t, what=draft.plot[slot]) for slot, step in tellers if slot in draft.plot))
         if unanswered := [number for number in missing if number not in answered]:
             complaints.append(complaint("missing", numbers=unanswered))
     raise InvalidAnswerError(
