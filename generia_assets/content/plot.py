@@ -1,0 +1,41 @@
+"""The plot: what happens among the people of a batch while they post, step by step.
+
+Here: which posts tell its steps, drawn from the seed before any person is invented. Not here: the steps, which the model invents
+together with the people (ask_people.py), and what else posts are about (storyline.py). People of an extension have no plot.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from generia_assets.content.shares import BATCH, Size
+from generia_assets.content.timeline import timeline
+
+MOST_STEPS = 5
+"""Steps of one plot."""
+_LEAST_STEPS = 2
+
+
+def plot_posts(seed: int, size: Size, index: int) -> Sequence[int]:
+    """The places ``t`` of the posts that tell the plot of this person's batch, in their order. None of them is a reply or a
+    vignette."""
+    while size.former is not None:
+        size = size.former
+    return _plots(seed, size).get(index // BATCH, ()) if index < size.people else ()
+
+
+@lru_cache(maxsize=8)
+def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
+    """The posts of each batch's plot: of those that can tell a step the first, the last, and some evenly between them."""
+    line = timeline(seed, *size)
+    able: defaultdict[int, list[int]] = defaultdict(list)
+    for t, (person, replied, vignette) in enumerate(zip(line.people, line.replies, line.vignettes, strict=True)):
+        if replied < 0 and not vignette:
+            able[person // BATCH].append(t)
+    return {
+        batch: [posts[place * (len(posts) - 1) // (steps - 1)] for place in range(steps)]
+        for batch, posts in able.items()
+        if (steps := min(len(posts), MOST_STEPS)) >= _LEAST_STEPS
+    }
