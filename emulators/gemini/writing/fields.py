@@ -71,7 +71,7 @@ _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "^days$", FieldKind(Form.DAY)),
     ("calendar", "^moment$", FieldKind(Form.DAY)),
     ("ideas", "^idea$", FieldKind(Form.IDEA)),
-    (r"\.ties$", r"^(tie|person)_\d+$", FieldKind(Form.FACT)),
+    (r"\.(ties|plot)$", r"^(tie|person|step)_\d+$", FieldKind(Form.FACT)),
     ("people|concept|^\\.$", "^kind$", FieldKind(Form.KIND)),
     ("", "^trade$", FieldKind(Form.PHRASE, "trade")),
     (r"relations\.person_\d+$", "^relationship_type$", FieldKind(Form.RELATION)),

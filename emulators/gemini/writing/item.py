@@ -25,7 +25,7 @@ _YEARS = re.compile(r"\(as grown up as a human of (\d+)\)")
 _KNOWN = re.compile(r"^\s*(?:person_)?(\d+)[.:] (.+?) \(@(\w+)\)(.*)$", re.MULTILINE)
 _NAMED = re.compile(r"^(.+?) \(@(\w+)\):", re.MULTILINE)
 _FACT = re.compile(r"What happened: (.*?)(?: As this person tells it:| Speaks like this:|$)")
-_TIE = re.compile(r"^tie_(\d+): (.*)$", re.MULTILINE)
+_TIE = re.compile(r"^(tie_\d+|step_\d+): (.*)$", re.MULTILINE)
 _WHOM = re.compile(r"number (\d+)|\(@(\w+)\)")
 
 
@@ -50,6 +50,8 @@ class PostOrder:
     most: int = 60
     answered: str = ""
     """The text it replies to, or ''. Of a planned reply nothing is told of it."""
+    step: str = ""
+    """The step of the plot that it tells, or ''."""
     is_reply: bool = False
     names: str = ""
     """Whom it names, as the text is to name them, or ''."""
@@ -126,7 +128,8 @@ class RequestedItem:
 
     @cached_property
     def ties(self) -> dict[str, tuple[str, ...]]:
-        """The two people of each tie asked for, by its number: a number of this list, or the display name of somebody known."""
+        """The two people of each tie and each step of the plot asked for, by its name: a number of this list, or the display name of
+        somebody known. Of a step it may be one."""
         names = {username: name for name, username in _NAMED.findall(self.block("people"))}
         return {
             tie: tuple(number or names.get(username, f"@{username}") for number, username in _WHOM.findall(says))[:2]
@@ -160,6 +163,7 @@ class RequestedItem:
             least=least,
             most=most,
             answered=self.block("answered"),
+            step=self.block("step"),
             is_reply=bool(self.block("answered")),
             names=" ".join(handles) or plain,
             heard=tuple(idea for _, _, idea in (line.partition(": ") for line in self.block("heard").splitlines()) if idea),

@@ -96,6 +96,8 @@ class Posts:
                 text.add("named", keep if most > _SHORTEST else 0, lead)
         if fault == "future_told":
             text.add("future")
+        if self._language.count_words(order.step) <= text.left - keep:
+            text.sentences += [order.step] * bool(order.step)
         told = text.add("wish") if wish else ""
         late = {told, order.wish.daily, text.add("event") if order.event else ""}
         if order.heard and not answers and rng.random() < _HEARD_SHARE:

@@ -275,7 +275,7 @@ class Walker:
                 author.given["years"] = str(self._told_years(spot))
                 return author.phrase("age")
             case Form.FACT:
-                return author.fact(self._two(number))
+                return author.fact(self._two(spot.name))
             case Form.RELATION:
                 known = asked.known.get(spot.parent.rpartition("_")[2])
                 return author.listed("relation_type", 0) if self._fault == "wrong_kin" else author.relation(known)
@@ -296,9 +296,10 @@ class Walker:
         asked = self._scene.asked
         if pair := asked.ties.get(tie):
             invented = {str(number): person.first_name for number, person in self._invented.items()}
-            one, other = (*(invented.get(whom, whom) for whom in pair), "", "")[:2]
-            return one, other
-        known = asked.known.get(tie)
+            told = [invented.get(whom, whom) for whom in pair]
+            others = [name for name in invented.values() if name not in told]
+            return told[0], (*told[1:], *others, "")[0]
+        known = asked.known.get(tie.rpartition("_")[2])
         return (asked.renamed or self._people.somebody().first_name), known.display_name if known else ""
 
 
