@@ -122,7 +122,7 @@ def character_batch(
             ranges=(("people.number", min(numbers), max(numbers)),),
             slots=(("ties", slots_of("tie", ties)), ("plot", slots_of("step", steps))),
         ),
-        in_short=mild,
+        told="world_in_short" if mild else "world",
         joined=joined,
         happened=max((step.slot.after for step in steps), default=joined),
         wanted=[
@@ -181,7 +181,7 @@ def regenerated_concept(
         _OUTPUT_BATCH + _OUTPUT_PERSON,
         Shape(slots=(("ties", slots_of("person", acquaintances)),)),
         template="regenerate_character",
-        in_short=mild,
+        told="world_in_short" if mild else "world",
         mild=mild,
         happened=0 if mild else happened_when_joining(request, world, index),
         former=former,

@@ -14,7 +14,7 @@ from generia_assets.content.drafts import IdeasDraft, PostDraft
 from generia_assets.content.keys import character_index
 from generia_assets.content.prompt import Prompt, Shape, ask
 from generia_assets.content.similarity import Ideas
-from generia_assets.content.storyline import VIGNETTE, PlannedComment, Storyline, storyline, wishes_of
+from generia_assets.content.storyline import VIGNETTE, Storyline, storyline, wishes_of
 
 # Output tokens: of a batch, for each idea in it, of one post.
 _OUTPUT_BATCH = 2_048
@@ -56,6 +56,7 @@ def post_batch(
         IdeasDraft,
         _OUTPUT_BATCH + _OUTPUT_IDEA * len(numbers),
         Shape(items=(("ideas", len(numbers), len(numbers)),), ranges=(("ideas.number", min(numbers), max(numbers)),)),
+        told="world_in_brief",
         wanted=list(zip(numbers, slots, strict=True)),
         plot={step.t: step.what for step in character_.plot},
         wishes=wishes_of(request, world),
@@ -75,24 +76,11 @@ def _person(request: WorldRequest, character_: Character, acquaintances: Sequenc
     index = character_index(character_.key)
     return {
         "character": character_,
-        "axes": axes.posting_axes(request.seed, index, character_.selves),
         "profile": axes.profile(request.seed, index, character_.selves),
         "acquaintances": acquaintances,
         "relations": {tie.username: tie.description for tie in character_.relationships},
         "described_by": {},
         "label": "",
-    }
-
-
-def _commenting(request: WorldRequest, comment: PlannedComment, acquaintances: Sequence[Acquaintance]) -> dict[str, Any]:
-    """What the request says of a comment: how it answers, and unless it is the author's, who writes it and in which manner."""
-    if not comment.by:
-        return {"how": comment.how, "friend": None}
-    friend = acquaintances[comment.by - 1]
-    return {
-        "how": comment.how,
-        "friend": friend,
-        "axes": axes.posting_axes(request.seed, character_index(friend.key), friend.selves),
     }
 
 
@@ -116,6 +104,7 @@ def post(
     """
     slot = line_of(request, world, character_).slots[brief.order]
     partner = acquaintances[slot.partner - 1] if slot.partner else None
+    known = replied_to.t + 1 if replied_to else slot.t  # a reply is written soon after its post
     return ask(
         request,
         world,
@@ -123,9 +112,10 @@ def post(
         PostDraft,
         _OUTPUT_POST,
         Shape(items=(("hashtags", 0, 3), ("comments", len(slot.comments), len(slot.comments)))),
+        told="world_in_brief",
         brief=brief,
         slot=slot,
-        plot_before=[step.what for step in character_.plot if step.t < slot.t and slot.form.name != VIGNETTE],
+        plot_before=[step.what for step in character_.plot if step.t < known and slot.form.name != VIGNETTE],
         step=next((step.what for step in character_.plot if step.t == slot.t), ""),
         wish=wishes_of(request, world)[slot.wish - 1],
         happened=slot.after,
@@ -137,6 +127,9 @@ def post(
         softened=softened,
         former=former,
         planned=brief.idea != brief.of_plan,
-        comments=[_commenting(request, one, acquaintances) for one in slot.comments],
+        comments=[acquaintances[place - 1] if place else None for place in slot.comments],
+        registers={
+            other.username: axes.register(request.seed, character_index(other.key), other.selves) for other in acquaintances
+        },
         **_person(request, character_, acquaintances),
     )

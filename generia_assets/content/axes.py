@@ -64,10 +64,9 @@ def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
     return {"age": age} | {axis.name: balanced_sample(drawn_from, axis.name, axis.values, index) for axis in data_files.axes().axes}
 
 
-def posting_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
-    """The values that every request for a post repeats: how this person writes, what drives them."""
-    chosen = character_axes(seed, index, selves)
-    return {axis.name: chosen[axis.name] for axis in data_files.axes().axes if axis.in_posts}
+def register(seed: int, index: int, selves: int = 0) -> str:
+    """How this person talks: what a request says of those who comment."""
+    return character_axes(seed, index, selves)["register"]
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,6 @@ class Axis(_File):
 
     name: Words
     values: tuple[Words, ...] = Field(min_length=2)
-    in_posts: bool = False
 
 
 def _in_order(years: tuple[int, int]) -> tuple[int, int]:
@@ -153,17 +152,6 @@ class PictureKind(_File):
     shows: Literal["nobody", "author", "both"] = "nobody"
 
 
-class Beats(_File):
-    """Functions of a post in a character's story, by its place in it."""
-
-    first: tuple[Words, ...] = Field(min_length=1)
-    early: tuple[Words, ...] = Field(min_length=1)
-    middle: tuple[Words, ...] = Field(min_length=1)
-    late: tuple[Words, ...] = Field(min_length=1)
-    last: tuple[Words, ...] = Field(min_length=1)
-    only: tuple[Words, ...] = Field(min_length=1)
-
-
 def _one_for_loners(forms: tuple[PostForm, ...]) -> tuple[PostForm, ...]:
     if all(form.needs_someone or form.least for form in forms):
         raise ValueError("at least one form must do without needs_someone and least: not everybody knows somebody or writes much")
@@ -182,18 +170,16 @@ class PostKinds(_File):
     talkers: tuple[Talker, ...] = Field(min_length=1)
     reply_lengths: tuple[Words, ...] = Field(min_length=1, description="how long replies are, by lengths.words")
     vignette_lengths: tuple[Words, ...] = Field(min_length=1, description="how long vignettes are, by lengths.words")
+    step_lengths: tuple[Words, ...] = Field(min_length=1, description="how long steps of the plot are, by lengths.words")
     ending_lengths: tuple[Words, ...] = Field(min_length=1, description="how long endings are, by lengths.words")
     pictures: tuple[PictureKind, ...] = Field(min_length=2)
     vignettes: tuple[Words, ...] = Field(min_length=2, description="what a post can be that is no part of any story")
     wonders: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of vignettes")
-    endings: tuple[Words, ...] = Field(min_length=1, description="what the last post can be")
     glimpses: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of replies")
-    replies: tuple[Words, ...] = Field(min_length=MOST_COMMENTS, description="ways to answer another person's post")
     comments: tuple[Annotated[tuple[Literal["friend", "author"], ...], Field(min_length=1, max_length=MOST_COMMENTS)], ...] = Field(
         min_length=1, description="who comments on a post, in order"
     )
     arcs: tuple[Words, ...] = Field(min_length=1)
-    beats: Beats
 
     @model_validator(mode="after")
     def _people_write_lengths_that_exist(self) -> Self:
@@ -201,6 +187,7 @@ class PostKinds(_File):
         given = {
             "reply_lengths": self.reply_lengths,
             "vignette_lengths": self.vignette_lengths,
+            "step_lengths": self.step_lengths,
             "ending_lengths": self.ending_lengths,
             "talkers": [words for talker in self.talkers for words in talker.lengths],
         }

@@ -261,7 +261,6 @@ class PostDraft(Draft):
     """Answer to ``post``."""
 
     shown = ("content", "comments")
-    obvious: Note = ""
     context: Note = ""
     content: Passage
     comments: Lines = []

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -177,9 +177,13 @@ def guessed_system(request: WorldRequest) -> str:
     return system(request.seed, request.user_prompt, guess.name if guess else "", guessed=guess is not None)
 
 
+Told = Literal["world", "world_in_brief", "world_in_short"]
+"""How much of the world a request has: all of it, for inventing people; what everybody sees, for posts; what moderation accepts."""
+
+
 @lru_cache(maxsize=64)
-def world_text(request: WorldRequest, world: WorldDescription) -> str:
-    """The world as it is in every request after its description, the user's sentence first.
+def world_text(request: WorldRequest, world: WorldDescription, told: Told = "world") -> str:
+    """The world as it is in every request of a kind after its description, by the template ``told``.
 
     Without its calendar: each request has as much of that as has happened by then.
     """
@@ -195,19 +199,13 @@ def world_text(request: WorldRequest, world: WorldDescription) -> str:
         "Languages spoken": more.language,
     }
     return render(
-        "world",
+        told,
         delimiter=PromptDelimiter.of(request.seed),
         user_prompt=request.user_prompt,
         world=world,
         wishes=wishes_of(request, world),
         details=[(title, text) for title, text in details.items() if text],
     )
-
-
-@lru_cache(maxsize=64)
-def world_in_short(request: WorldRequest, world: WorldDescription) -> str:
-    """The world without the user's sentence and without its events, for a request that moderation refused with them."""
-    return render("world_in_short", delimiter=PromptDelimiter.of(request.seed), world=world)
 
 
 def ask(
@@ -219,19 +217,19 @@ def ask(
     shape: Shape = AS_IT_IS,
     *,
     template: str = "",
-    in_short: bool = False,
+    told: Told = "world",
     **values: object,
 ) -> Prompt:
     """A request to the model about a described world.
 
-    ``template`` where it is not named like the request type; ``in_short``: see ``world_in_short``;
+    ``template`` where it is not named like the request type; ``told``: how much of the world;
     ``values`` go into the template, beside the world and its delimiter. The item begins with its instructions, the same for all
     requests of a type, and ends with its data.
     """
     return Prompt(
         request_type=request_type,
         system=system(request.seed, request.user_prompt, world.user_preferences.language),
-        world=world_in_short(request, world) if in_short else world_text(request, world),
+        world=world_text(request, world, told),
         item=render(template or request_type, delimiter=PromptDelimiter.of(request.seed), world=world, **values),
         schema=schema_of(draft, shape),
         max_output_tokens=max_output_tokens,

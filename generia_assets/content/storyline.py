@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import cycle
+from itertools import cycle, groupby
 
 from generia_assets.content import axes, data_files, seeding, social
 from generia_assets.content.data_files import Length, PictureKind, PostForm
@@ -29,29 +29,20 @@ _LATEST_EVENTS = 3
 """Events, the latest ones, that the posts of an extension hang on: the calendar has no later ones."""
 _PARTNER_SHARE = 0.45
 """Share of the posts that name a person, beside the replies."""
-ARC_FROM = 3
+ARC_FROM = 6
 """Posts from which on a person has an arc."""
-_SAID_PLAINLY = 2 / 3
-"""Share of the posts that say what they are about."""
 _LONGEST_OPENING = 55
 """Words of a world's first post, at most: a reader stays who understands it at once."""
-_FEW_WORDS = 40
-"""A post of fewer words has room for one thing: it is said plainly, and no stage of the story shows in it."""
-REPLY, VIGNETTE, ENDING = "reply", "vignette", "ending"
-"""The forms of a reply, of a post that is no part of any story, and of the last one (posts.yaml: replies, vignettes, endings)."""
+REPLY, VIGNETTE, STEP, ENDING = "reply", "vignette", "news", "ending"
+"""The forms of a reply, of a post that is no part of any story, of a step of the plot, and of the last post."""
+_ANSWERS = PostForm(name=REPLY, how="as one types it to somebody one knows")
+_STOPS = PostForm(name=ENDING, how="the evening before it is decided; one does not know yet how it goes")
+_TELLS = PostForm(name=STEP, how="what has just happened, told as they would tell it at the door")
 MADE_EARLIER = (
     "this world was made by an earlier version, which drew its plan otherwise; `generia rerun WORLD --part description` makes it "
     "again as ordered"
 )
 """The message where a stored world does not fit the plan of this version."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedComment:
-    """A comment on a post. ``by``: place of its writer among the author's acquaintances, from 1; 0: the author."""
-
-    by: int
-    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +52,7 @@ class Slot:
     ``event`` counts the calendar's events, ``partner`` the acquaintances and ``wish`` the world's wishes, all from 1; 0 is none.
     ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts, from 1, the posts of
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
+    ``comments``: who comments on it, in order, as places among the acquaintances; 0 is the author.
     ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none. ``tells_plot``: it tells a
     step of the plot, and no event.
     """
@@ -75,18 +67,11 @@ class Slot:
     reply_to: str
     form: PostForm
     length: Length
-    beat: str
     picture: PictureKind
-    plainly: bool
     answered: int = 0
     later: int = 0
     tells_plot: bool = False
-    comments: tuple[PlannedComment, ...] = ()
-
-    @property
-    def tells_story(self) -> bool:
-        """Whether its stage of the person's story, ``beat``, shows in it."""
-        return self.length.most >= _FEW_WORDS and not self.tells_plot and self.form.name not in (REPLY, VIGNETTE, ENDING)
+    comments: tuple[int, ...] = ()
 
     @property
     def long_after(self) -> bool:
@@ -103,18 +88,6 @@ class Storyline:
 
     arc: str
     slots: tuple[Slot, ...]
-
-
-def _stage(order: int, total: int) -> tuple[str, ...]:
-    beats = data_files.post_kinds().beats
-    if total == 1:
-        return beats.only
-    if order == 0:
-        return beats.first
-    if order == total - 1:
-        return beats.last
-    place = order / (total - 1)
-    return beats.early if place < 0.4 else beats.middle if place < 0.7 else beats.late
 
 
 def moment_of(world: WorldDescription, after: int, gone: float) -> str:
@@ -207,7 +180,7 @@ def _continued(
         () if is_later else hot_events(seed, posts, events),
         latest_of=_LATEST_EVENTS if is_later else 1,
     )
-    forms, beats = _Forms(rng), dict[tuple[str, ...], list[str]]()
+    forms = _Forms(rng)
     slots: list[Slot] = []
     drawn_lengths: list[str] = []
     for place, t in enumerate(places):
@@ -222,6 +195,8 @@ def _continued(
             words = axes.balanced_sample(seed, "ending lengths", kinds.ending_lengths, 0)
         elif reply_to:
             words = axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t)
+        elif t in plot:
+            words = axes.balanced_sample(seed, "step lengths", kinds.step_lengths, t)
         elif vignettes[place]:
             words = axes.balanced_sample(seed, "vignette lengths", kinds.vignette_lengths, vignettes[place] - 1)
         else:
@@ -229,10 +204,6 @@ def _continued(
         length = lengths[words]
         if not t and length.most > _LONGEST_OPENING:
             length = max((other for other in kinds.lengths if other.most <= _LONGEST_OPENING), key=lambda other: other.most)
-        stage = _stage(order, total) if not first else _stage(place + 1, len(places) + 1)
-        if not beats.get(stage):
-            # Not the one that the post before has.
-            beats[stage] = sorted(rng.sample(stage, len(stage)), key=lambda beat: bool(slots) and beat != slots[-1].beat)
         drawn = "wonders" if vignettes[place] else "glimpses" if reply_to else "pictures"
         picture = axes.balanced_sample(seed, drawn, getattr(kinds, drawn), t)
         if picture.shows == "both" and not partner:
@@ -249,22 +220,19 @@ def _continued(
                 reply_to=reply_to,
                 form=PostForm(name=VIGNETTE, how=axes.balanced_sample(seed, "moments", kinds.vignettes, vignettes[place] - 1))
                 if vignettes[place]
-                else PostForm(name=REPLY, how=axes.balanced_sample(seed, "replies", kinds.replies, t))
+                else _ANSWERS
                 if reply_to
-                else PostForm(name=ENDING, how=axes.balanced_sample(seed, "endings", kinds.endings, 0))
+                else _STOPS
                 if t == line.ending
+                else _TELLS
+                if t in plot
                 else forms.next(length, someone=partner > 0),
                 length=length,
-                beat=beats[stage].pop(),
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
                 tells_plot=t in plot,
                 comments=() if reply_to else _comments(seed, line, ties, t, replying),
-                plainly=vignettes[place] > 0
-                or t in plot
-                or length.most < _FEW_WORDS
-                or seeding.seeded_rng(seed, "plainly", t).random() < _SAID_PLAINLY,
             )
         )
     arc = before.arc or (axes.balanced_sample(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "")
@@ -287,22 +255,15 @@ def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRel
     return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""
 
 
-def _comments(
-    seed: int, line: Timeline, ties: Sequence[social.SeededRelation], t: int, replying: Sequence[int]
-) -> tuple[PlannedComment, ...]:
+def _comments(seed: int, line: Timeline, ties: Sequence[social.SeededRelation], t: int, replying: Sequence[int]) -> tuple[int, ...]:
     """The comments on the post at ``t``: by acquaintances who are there, then by those who join later. Who replies writes none."""
     kinds, rng = data_files.post_kinds(), seeding.seeded_rng(seed, "comments", t)
     places = [place for place, tie in enumerate(ties, start=1) if tie.index not in replying]
     if not places:
         return ()
     friends = cycle(sorted(rng.sample(places, len(places)), key=lambda place: line.joined(ties[place - 1].index) > t))
-    ways = rng.sample(kinds.replies, len(kinds.replies))
-    planned: list[PlannedComment] = []
-    for writer in axes.balanced_sample(seed, "comments", kinds.comments, t):
-        by = 0 if writer == "author" else next(friends)
-        if not planned or by != planned[-1].by:
-            planned.append(PlannedComment(by, ways.pop() if by else "answers"))
-    return tuple(planned)
+    writers = [0 if one == "author" else next(friends) for one in axes.balanced_sample(seed, "comments", kinds.comments, t)]
+    return tuple(writer for writer, _ in groupby(writers))
 
 
 def _repliers(line: Timeline, t: int) -> list[int]:

@@ -51,7 +51,7 @@ def post_of(
     """
     usernames = [other.username for other in acquaintances]
     content, found = resolve_mentions(draft.content, usernames)
-    writers = [acquaintances[one.by - 1] if one.by else character for one in slot.comments]
+    writers = [acquaintances[place - 1] if place else character for place in slot.comments]
     comments = tuple(
         Comment(character=writer.key, username=writer.username, content=resolve_mentions(text, (*usernames, character.username))[0])
         for writer, text in zip(writers, draft.comments, strict=False)
