@@ -128,8 +128,8 @@ class RequestedItem:
 
     @cached_property
     def ties(self) -> dict[str, tuple[str, ...]]:
-        """The two people of each tie and each step of the plot asked for, by its name: a number of this list, or the display name of
-        somebody known. Of a step it may be one."""
+        """The two people of each tie that is asked for, by its name: a number of this list, or the display name of somebody known.
+        Those of each step of the plot, too; they may be one."""
         names = {username: name for name, username in _NAMED.findall(self.block("people"))}
         return {
             tie: tuple(number or names.get(username, f"@{username}") for number, username in _WHOM.findall(says))[:2]

@@ -266,7 +266,7 @@ class Walker:
 
     def _about_somebody(self, form: Form, author: Author, spot: _Spot) -> str:
         """What somebody is, and what is between two people."""
-        asked, number = self._scene.asked, spot.name.rpartition("_")[2]
+        asked = self._scene.asked
         match form:
             case Form.KIND:
                 woman = author.person is not None and author.person.woman
