@@ -28,12 +28,16 @@ def plot_posts(seed: int, size: Size, index: int) -> Sequence[int]:
 
 @lru_cache(maxsize=8)
 def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
-    """The posts of each batch's plot: of those that can tell a step the first, the last, and some evenly between them."""
+    """The posts of each batch's plot: of those that can tell a step the first, the last, and some evenly between them.
+
+    No two of them are written at the same time: one step could hardly come of the other.
+    """
     line = timeline(seed, *size)
     able: defaultdict[int, list[int]] = defaultdict(list)
     for t, (person, replied, vignette) in enumerate(zip(line.people, line.replies, line.vignettes, strict=True)):
-        if replied < 0 and not vignette:
-            able[person // BATCH].append(t)
+        others = able[person // BATCH]
+        if replied < 0 and not vignette and not (others and line.times[others[-1]] == line.times[t]):
+            others.append(t)
     return {
         batch: [posts[place * (len(posts) - 1) // (steps - 1)] for place in range(steps)]
         for batch, posts in able.items()
