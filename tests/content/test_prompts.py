@@ -3,16 +3,17 @@
 import pytest
 
 from generia_assets.content import ask_people, ask_posts, ask_world, banlist
-from generia_assets.content.axes import character_axes, posting_axes
+from generia_assets.content.axes import character_axes
 from generia_assets.content.documents import Relationship
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.pictures import neutral_prompt, picture_prompt
+from generia_assets.content.plot import plot_posts
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.rendering import FOLDER, PromptDelimiter, complaint, environment
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.similarity import Ideas
 from generia_assets.content.social import acquaintances
-from generia_assets.content.storyline import REPLY, VIGNETTE, storyline, wishes_of
+from generia_assets.content.storyline import storyline, wishes_of
 from generia_assets.content.timeline import events_before, timeline
 from generia_assets.tasks.generate_character import character_of_concept
 from generia_assets.tasks.generate_post_batch import brief_of
@@ -42,11 +43,13 @@ def prompts_of(language: str, sentence: str) -> dict[str, Prompt]:
 
 @pytest.mark.parametrize(("language", "sentence"), WORLDS)
 def test_all_requests_of_a_world_begin_with_the_same_bytes(language, sentence):
-    """System instruction and world are byte-identical in every request after the description, and differ between worlds."""
-    prompts = prompts_of(language, sentence).values()
-    assert len({(prompt.system, prompt.world) for prompt in prompts}) == 1
-    other = prompts_of(*WORLDS[language == "English"])["images"]
-    assert other.world != next(iter(prompts)).world
+    """System instruction and world are byte-identical in all requests about posts, and in all others after the description, and
+    differ between worlds."""
+    made, others = prompts_of(language, sentence), prompts_of(*WORLDS[language == "English"])
+    for kinds in ({"ideas", "post"}, made.keys() - {"ideas", "post"}):
+        beginnings = [{(prompts[kind].system, prompts[kind].world) for kind in kinds} for prompts in (made, others)]
+        assert [len(found) for found in beginnings] == [1, 1]
+        assert beginnings[0] != beginnings[1]
 
 
 def all_requests(request, world):
@@ -59,8 +62,9 @@ def all_requests(request, world):
 
     for first in range(0, request.users_count, 10):
         numbers = range(1, min(10, request.users_count - first) + 1)
+        told = plot_posts(seed, request.size, first)
         yield (
-            happened(line.joined(first)),
+            max(happened(line.joined(first)), happened(told[-1]) if told else 0),
             ask_people.character_batch(request, world, first=first, numbers=numbers, characters=characters),
         )
         characters.add(*(a_brief(index, request) for index in people[first : first + 10]))
@@ -89,12 +93,13 @@ def all_requests(request, world):
 
 @pytest.mark.parametrize(("users", "posts"), [(1, 5), (3, 6), (5, 12), (25, 150)])
 def test_no_request_tells_of_what_has_not_happened(users, posts):
-    """Of the calendar each request is told what has happened by its time, and nothing later; all begin with the same bytes."""
+    """Of the calendar each request is told what has happened by its time, and nothing later. One that invents people is told
+    what happens until the last step of their plot. All of a kind begin with the same bytes."""
     for number in range(1 if posts > 100 else 5):
         request, world = a_request(users=users, posts=posts, seed=world_seed(f"later {number}")), a_world()
         prefixes = set()
         for happened, prompt in all_requests(request, world):
-            prefixes.add((prompt.system, prompt.world))
+            prefixes.add((prompt.system, prompt.world, prompt.request_type in ("post", "post_batch")))
             text = "\n".join((prompt.system, *prompt.parts))
             assert [event.name for event in world.calendar if event.name in text] == [
                 event.name for event in world.calendar[:happened]
@@ -102,7 +107,7 @@ def test_no_request_tells_of_what_has_not_happened(users, posts):
             assert [event.what_happens for event in world.calendar if event.what_happens in text] == [
                 event.what_happens for event in world.calendar[:happened]
             ]
-        assert len(prefixes) == 1
+        assert len(prefixes) == 2
 
 
 def test_requests_of_one_type_go_on_with_the_same_instructions():
@@ -133,11 +138,13 @@ def test_the_system_instruction_states_the_language(language, sentence):
 
 @pytest.mark.parametrize(("language", "sentence"), WORLDS)
 def test_every_request_carries_the_user_and_the_world(language, sentence):
-    """The user's sentence, each wish with what it does, the description, the customs of naming and the style are always told."""
+    """The user's sentence, each wish with what it does, and the style are always told; the whole description, the customs of naming
+    and the central idea are not told for posts."""
     world = a_world(language)
-    for prompt in prompts_of(language, sentence).values():
-        for text in (sentence, world.description, world.naming.rules, world.theme, world.visual_style):
-            assert text in prompt.world
+    whole = (world.description, world.naming.rules, world.theme)
+    for kind, prompt in prompts_of(language, sentence).items():
+        assert all(text in prompt.world for text in (sentence, world.description_short, world.visual_style))
+        assert [text in prompt.world for text in whole] == [kind not in ("ideas", "post")] * 3
         for wish in world.wishes:
             assert f"- {wish.idea} ({wish.daily})" in prompt.world or f"- {wish.idea}\n" in prompt.world
 
@@ -218,14 +225,13 @@ def test_a_person_of_thousands_of_posts_keeps_their_requests_short():
 
 @pytest.mark.parametrize("softened", ["", "SAFETY"])
 def test_of_a_person_told_by_the_concept_alone_no_empty_line_is_told(softened):
-    """What moderation left out is left out of the requests for posts, too, and the way this person writes comes from the draw."""
+    """What moderation left out is left out of the requests for posts, too."""
     request, world = a_request(), a_world()
     person = character_of_concept(a_brief(3, request), world, "SAFETY")
     known = acquaintances_of(3, request, world)
     prompt = ask_posts.post_batch(request, world, person, known, first=0, numbers=[1], earlier=Ideas(), softened=softened)
     told = prompt.item.partition("<person")[2].partition("</person")[0].splitlines()[1:]
     assert all(line and not line.endswith(":") for line in map(str.strip, told[:-1]) if "all of it true" not in line)
-    assert f"voice: {posting_axes(request.seed, 3)['voice']}" in prompt.item
 
 
 def test_a_character_is_asked_with_draw_and_both_sides_of_every_relation():
@@ -242,7 +248,7 @@ def test_a_character_is_asked_with_draw_and_both_sides_of_every_relation():
 
 
 def test_ideas_are_asked_with_a_plan_that_develops():
-    """The request carries form, length, event, company and place in the story of each post, and how many are to come."""
+    """The request carries form, length, event and company of each post, and how many are to come."""
     request, world = a_request(users=5, posts=100), a_world()
     index = next(index for index in range(5) if a_brief(index, request).posts_count > 14 and acquaintances(request.seed, 5, index))
     character, known = a_character(index, request), acquaintances_of(index, request, world)
@@ -255,14 +261,12 @@ def test_ideas_are_asked_with_a_plan_that_develops():
     for number, slot in zip(numbers, line.slots[10:], strict=False):
         begin = f"Number {number} (post {slot.order + 1} of {total}; {slot.moment}): {slot.form.name} — "
         (told,) = (text for text in item.splitlines() if text.startswith(begin))
-        assert (slot.beat in told) == (slot.length.most >= 40 and slot.form.name not in (REPLY, VIGNETTE))
         assert told.endswith(f" Wish: {wishes[slot.wish - 1]}")
         assert (f"“{world.calendar[slot.event - 1].name}”" in told) == (slot.event > 0)
         assert not slot.partner or f"@{known[slot.partner - 1].username}" in told
     assert all(post.idea in item for post in earlier)
     assert f"10 are planned already, {total - 10 - len(numbers)} come later" in item
     assert all(f"@{other.username}" in item for other in known)
-    assert all(f"{axis}: {value}" in item for axis, value in posting_axes(request.seed, index).items())
 
 
 def test_a_post_is_asked_with_voice_form_wish_and_what_came_before():
@@ -282,8 +286,8 @@ def test_a_post_is_asked_with_voice_form_wish_and_what_came_before():
     assert [order for order in range(6) if ideas[order].idea in item] == [1, 2, 3, 4]
 
 
-def test_posts_lean_on_the_life_that_was_written():
-    """Ideas and posts are told the whole life story, and of every acquaintance what this very person says of them."""
+def test_posts_are_asked_for_without_what_a_stranger_cannot_know():
+    """Ideas and posts are told neither the life story nor what people say of each other, and of the world what everybody sees."""
     request, world = a_request(), a_world()
     known = acquaintances_of(3, request, world)
     ties = [Relationship(username=other.username, relationship_type="kin", description=f"Owes me {other.key}.") for other in known]
@@ -292,10 +296,9 @@ def test_posts_lean_on_the_life_that_was_written():
     idea = a_post_brief(0, character)
     batch = ask_posts.post_batch(request, world, character, known, first=0, numbers=[1], earlier=Ideas()).item
     for item in (batch, ask_posts.post(request, world, character, idea, known, ()).item):
-        assert story in item
+        assert not any(part in item for part in story.split("\n\n"))
         assert all(f"(@{other.username}): {other.kind}, " in item for other in known)
-        assert all(f"As this person tells it: Owes me {other.key}." in item for other in known)
-    assert story not in ask_posts.post(request, world, character, idea, known, (), softened="SAFETY").item
+        assert not any(tie.description in item for tie in ties)
 
 
 def test_a_softer_request_keeps_the_idea():
@@ -379,5 +382,5 @@ def test_all_templates_parse():
     assert names == {
         *("system", "world", "world_description", "world_images", "character_batch", "character", "post_batch", "post"),
         *("_person", "_calendar", "_acquaintances", "refine_picture", "picture", "complaints", "regenerate_character"),
-        "world_in_short",
+        *("world_in_brief", "world_in_short"),
     }

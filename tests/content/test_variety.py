@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from generia_assets.content import data_files
-from generia_assets.content.axes import SITUATIONS, character_axes, posting_axes, profile, years
+from generia_assets.content.axes import SITUATIONS, character_axes, profile, register, years
 from generia_assets.content.keys import character_index
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
@@ -53,10 +53,11 @@ def test_axes_do_not_travel_together():
     assert len(pairs) > 50
 
 
-def test_what_is_told_with_every_post_is_part_of_the_draw():
-    """The posting axes are the character's own."""
-    assert posting_axes(SEEDS[0], 3).items() <= character_axes(SEEDS[0], 3).items()
-    assert "voice" in posting_axes(SEEDS[0], 3)
+def test_how_somebody_talks_is_part_of_the_draw():
+    """What a request says of those who comment is the value of their own axis, also of somebody made again."""
+    assert [register(SEEDS[0], 3, selves) for selves in (0, 1)] == [
+        character_axes(SEEDS[0], 3, selves)["register"] for selves in (0, 1)
+    ]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -1,0 +1,79 @@
+"""The plot: which posts tell its steps, and what requests say of it."""
+
+from itertools import pairwise
+
+import pytest
+
+from generia_assets.content import ask_people, ask_posts
+from generia_assets.content.documents import PlotStep
+from generia_assets.content.names import CharacterIndex
+from generia_assets.content.plot import MOST_STEPS, plot_posts
+from generia_assets.content.seeding import world_seed
+from generia_assets.content.shares import BATCH, Size
+from generia_assets.content.storyline import VIGNETTE, storyline
+from generia_assets.content.timeline import timeline
+from tests.support.worlds import a_character, a_post_brief, a_request, a_world, acquaintances_of
+
+SIZES = [(1, 0), (1, 5), (3, 6), (5, 12), (10, 10), (25, 150), (100, 1000)]
+WORLD = a_world()
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_the_posts_of_a_plot_are_its_peoples_own_in_order_and_at_different_times(people, posts):
+    """None of them is a reply or a vignette, the batch's first and last such posts are among them, and there are 2 to 5 or none."""
+    for number in range(20 if posts < 100 else 3):
+        seed = world_seed(f"plot {number}")
+        line = timeline(seed, people, posts)
+        for first in range(0, people, BATCH):
+            told = plot_posts(seed, Size(people, posts), first)
+            assert all(plot_posts(seed, Size(people, posts), other) == told for other in range(first, min(people, first + BATCH)))
+            able = [
+                t
+                for t in range(posts)
+                if first <= line.people[t] < first + BATCH and line.replies[t] < 0 and not line.vignettes[t]
+            ]
+            assert len(told) <= MOST_STEPS
+            assert set(told) <= set(able)
+            assert all(line.times[one] < line.times[other] for one, other in pairwise(told))
+            assert not told or (told[0] == able[0] and line.times[told[-1]] == line.times[able[-1]])
+            assert len(told) > 1 or len({line.times[t] for t in able}) <= 1
+
+
+def test_an_extension_has_no_plot_and_changes_none():
+    """The posts that tell the plot of the people who were there stay; those who are new have none."""
+    former = Size(12, 40)
+    for first in (0, 10, 20):
+        told = plot_posts(3, Size(30, 90, former), first)
+        assert list(told) == (list(plot_posts(3, former, first)) if first < 12 else [])
+    assert not plot_posts(3, Size(30, 90, former), 12)
+
+
+def test_each_step_is_asked_for_once_with_who_tells_it():
+    """The request for a batch has a field for each step, and says when, by whom and in how many words it is told."""
+    request = a_request(users=5, posts=12)
+    prompt = ask_people.character_batch(request, WORLD, first=0, numbers=range(1, 6), characters=CharacterIndex())
+    steps = ask_people.steps_to_invent(request, WORLD, 0)
+    assert [step.t for step in steps] == list(plot_posts(request.seed, request.size, 0))
+    assert list(prompt.schema["properties"]["plot"]["properties"]) == [f"step_{place}" for place in range(1, len(steps) + 1)]
+    for place, step in enumerate(steps, start=1):
+        (line,) = (line for line in prompt.item.splitlines() if line.startswith(f"step_{place}: "))
+        assert f"step_{place}: {step.slot.moment}, told by number {step.teller + 1}" in line
+        assert f"in {step.slot.length.words}." in line
+
+
+def test_a_post_is_told_the_plot_so_far_and_no_later_step():
+    """A post that tells a step has that one and those before; a vignette has none; a reply knows what its post knew."""
+    request = a_request(users=5, posts=12)
+    line, told = timeline(request.seed, 5, 12), plot_posts(request.seed, request.size, 0)
+    plot = tuple(PlotStep(t=t, what=f"Step {t} of the cart.") for t in told)
+    for index in range(5):
+        character = a_character(index, request).model_copy(update={"plot": plot})
+        known = acquaintances_of(index, request, WORLD)
+        for slot in storyline(request, WORLD, index).slots:
+            answered = a_post_brief(0, character).model_copy(update={"t": line.replies[slot.t]}) if slot.reply_to else None
+            brief = a_post_brief(slot.order, character)
+            item = ask_posts.post(request, WORLD, character, brief, known, (), replied_to=answered and a_post_of(answered)).item
+            until = slot.t if answered is None else line.replies[slot.t]
+            expected = [] if slot.form.name == VIGNETTE else [step.what for step in plot if step.t <= until]
+            assert [step.what for step in plot if step.what in item] == expected
+            assert ("This is what happens now." in item) == slot.tells_plot == (slot.t in told)
