@@ -5,9 +5,10 @@ from itertools import pairwise
 import pytest
 
 from generia_assets.content import ask_people, ask_posts
-from generia_assets.content.documents import PlotStep
+from generia_assets.content.documents import PlotStep, Post
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.plot import MOST_STEPS, plot_posts
+from generia_assets.content.samples import sample
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH, Size
 from generia_assets.content.storyline import VIGNETTE, storyline
@@ -28,9 +29,7 @@ def test_the_posts_of_a_plot_are_its_peoples_own_in_order_and_at_different_times
             told = plot_posts(seed, Size(people, posts), first)
             assert all(plot_posts(seed, Size(people, posts), other) == told for other in range(first, min(people, first + BATCH)))
             able = [
-                t
-                for t in range(posts)
-                if first <= line.people[t] < first + BATCH and line.replies[t] < 0 and not line.vignettes[t]
+                t for t in range(posts) if first <= line.people[t] < first + BATCH and line.replies[t] < 0 and not line.vignettes[t]
             ]
             assert len(told) <= MOST_STEPS
             assert set(told) <= set(able)
@@ -70,10 +69,10 @@ def test_a_post_is_told_the_plot_so_far_and_no_later_step():
         character = a_character(index, request).model_copy(update={"plot": plot})
         known = acquaintances_of(index, request, WORLD)
         for slot in storyline(request, WORLD, index).slots:
-            answered = a_post_brief(0, character).model_copy(update={"t": line.replies[slot.t]}) if slot.reply_to else None
+            answered = sample(Post, t=line.replies[slot.t]) if slot.reply_to else None
             brief = a_post_brief(slot.order, character)
-            item = ask_posts.post(request, WORLD, character, brief, known, (), replied_to=answered and a_post_of(answered)).item
-            until = slot.t if answered is None else line.replies[slot.t]
+            item = ask_posts.post(request, WORLD, character, brief, known, (), replied_to=answered).item
+            until = slot.t if answered is None else answered.t
             expected = [] if slot.form.name == VIGNETTE else [step.what for step in plot if step.t <= until]
             assert [step.what for step in plot if step.what in item] == expected
             assert ("This is what happens now." in item) == slot.tells_plot == (slot.t in told)

@@ -55,9 +55,8 @@ def test_axes_do_not_travel_together():
 
 def test_how_somebody_talks_is_part_of_the_draw():
     """What a request says of those who comment is the value of their own axis, also of somebody made again."""
-    assert [register(SEEDS[0], 3, selves) for selves in (0, 1)] == [
-        character_axes(SEEDS[0], 3, selves)["register"] for selves in (0, 1)
-    ]
+    for selves in (0, 1):
+        assert character_axes(SEEDS[0], 3, selves)["register"].startswith(f"{register(SEEDS[0], 3, selves)}:")
 
 
 @pytest.mark.parametrize("seed", SEEDS)
