@@ -174,6 +174,7 @@ class PostKinds(_File):
     ending_lengths: tuple[Words, ...] = Field(min_length=1, description="how long endings are, by lengths.words")
     pictures: tuple[PictureKind, ...] = Field(min_length=2)
     vignettes: tuple[Words, ...] = Field(min_length=2, description="what a post can be that is no part of any story")
+    remarks: tuple[Words, ...] = Field(min_length=2, description="what a vignette of few words can be")
     wonders: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of vignettes")
     glimpses: tuple[PictureKind, ...] = Field(min_length=2, description="pictures of replies")
     comments: tuple[Annotated[tuple[Literal["friend", "author"], ...], Field(min_length=1, max_length=MOST_COMMENTS)], ...] = Field(

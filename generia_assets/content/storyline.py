@@ -31,8 +31,10 @@ _PARTNER_SHARE = 0.45
 """Share of the posts that name a person, beside the replies."""
 ARC_FROM = 6
 """Posts from which on a person has an arc."""
-_LONGEST_OPENING = 55
+_LONGEST_OPENING = 35
 """Words of a world's first post, at most: a reader stays who understands it at once."""
+_FEW_WORDS = 12
+"""Words up to which a vignette is a remark in passing."""
 REPLY, VIGNETTE, STEP, ENDING = "reply", "vignette", "news", "ending"
 """The forms of a reply, of a post that is no part of any story, of a step of the plot, and of the last post."""
 _ANSWERS = PostForm(name=REPLY, how="as one types it to somebody one knows")
@@ -72,6 +74,11 @@ class Slot:
     later: int = 0
     tells_plot: bool = False
     comments: tuple[int, ...] = ()
+
+    @property
+    def in_passing(self) -> bool:
+        """Whether it is a vignette of few words."""
+        return self.form.name == VIGNETTE and self.length.most <= _FEW_WORDS
 
     @property
     def long_after(self) -> bool:
@@ -218,7 +225,7 @@ def _continued(
                 wish=axes.balanced_sample(seed, "wishes", range(1, wishes + 1), t) if wishes else 0,
                 partner=partner,
                 reply_to=reply_to,
-                form=PostForm(name=VIGNETTE, how=axes.balanced_sample(seed, "moments", kinds.vignettes, vignettes[place] - 1))
+                form=_vignette(seed, vignettes[place] - 1, length)
                 if vignettes[place]
                 else _ANSWERS
                 if reply_to
@@ -237,6 +244,13 @@ def _continued(
         )
     arc = before.arc or (axes.balanced_sample(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "")
     return Storyline(arc, (*before.slots, *slots))
+
+
+def _vignette(seed: int, number: int, length: Length) -> PostForm:
+    """What the vignette with this number is: of few words, a remark in passing."""
+    kinds = data_files.post_kinds()
+    values = kinds.remarks if length.most <= _FEW_WORDS else kinds.vignettes
+    return PostForm(name=VIGNETTE, how=axes.balanced_sample(seed, "moments", values, number))
 
 
 def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int, answered: int) -> tuple[int, str]:
