@@ -106,11 +106,13 @@ def character_batch(
     the user's sentence and what happened in the world and between people, for use after refusals.
     """
     existing = characters.count + len(made)
-    steps = () if mild else steps_to_invent(request, world, first)
     joined = 0 if mild else happened_when_joining(request, world, first)
     given = shares(request.seed, *request.size)
     known = by_index((*characters.latest, *made))
     ties, whom = () if mild else ties_to_describe(request, numbers, first, known), _called(numbers, first, known)
+    steps = () if mild else steps_to_invent(request, world, first)
+    if not all(step.teller in whom for step in steps):
+        steps = ()
     return ask(
         request,
         world,

@@ -97,7 +97,8 @@ def _of_a_world(full: bool) -> Iterator[Callable[[], object]]:
 
 def _of_people(full: bool) -> Iterator[Callable[[], object]]:
     index = 7 if full else 0
-    request, world, known = _request(full), _world(full), _known(full, index)
+    # As it was ordered: people of an extension have no plot.
+    request, world, known = _request(full).model_copy(update={"former_sizes": ()}), _world(full), _known(full, index)
     briefs = [_brief(index) for index in range(6)] if full else []
     numbers = range(1, 11) if full else [1]
     described_by = [sample(Character, username=known[0].username)] if full else []

@@ -181,15 +181,13 @@ async def test_comments_are_by_those_whom_the_plan_names():
     slot, author, known, brief = planned(lambda slot, _: len(slot.comments) > 2)
     bench = a_bench(post_answer(comments=["No.", None, "ask @nobody", "one too many", "two too many"]))
     post = await a_post(bench, brief, character=author, known=known)
-    writers = [known[comment.by - 1] if comment.by else author for comment in slot.comments]
+    writers = [known[place - 1] if place else author for place in slot.comments]
     assert [(one.character, one.content) for one in post.comments][:2] == [(writers[0].key, "No."), (writers[2].key, "ask nobody")]
     assert [one.username for one in post.comments] == [one.username for number, one in enumerate(writers) if number != 1]
     prompt = bench.text.prompts[0]
     assert prompt.schema["properties"]["comments"]["minItems"] == len(slot.comments)
-    for number, (comment, writer) in enumerate(zip(slot.comments, writers, strict=True), start=1):
-        assert re.search(
-            rf"^{number}\. (@{writer.username} \(.+\):|the author) {re.escape(comment.how)}$", prompt.item, re.MULTILINE
-        )
+    for number, writer in enumerate(writers, start=1):
+        assert re.search(rf"^{number}\. (@{writer.username} \(.+\)|the author answers)$", prompt.item, re.MULTILINE)
 
 
 async def test_no_comments_are_asked_for_on_a_reply():
