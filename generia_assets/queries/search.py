@@ -24,6 +24,8 @@ MOST_FOUND = 10_000
 """Posts that a search finds, the first in the order that the reader chose."""
 COUNTED_POSTS = 10_000
 """Posts whose hashtags are counted."""
+_SEARCHED = ("content", "comments.content", "hashtags", "location")
+"""The fields of a post in which a search looks for words."""
 _TERM = re.compile(r'"([^"]*)"|“([^”]*)”|(\S+)')
 _ACCENTS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670"
 """Marks that people leave out: accents, Hebrew points, Arabic vowels. (In other scripts a mark makes another word.)"""
@@ -47,8 +49,7 @@ class PostQuery:
             wanted["key"] = {"$gt": f"{self.person}-", "$lt": f"{self.person}-\uffff"}
         parts = [_with_tag(self.tag)] if self.tag else []
         for term in terms(self.text):
-            words = [{"content": pattern(term)}, {"hashtags": pattern(term)}, {"location": pattern(term)}]
-            parts.append(_with_tag(term) if term.startswith("#") else {"$or": words})
+            parts.append(_with_tag(term) if term.startswith("#") else {"$or": [{field: pattern(term)} for field in _SEARCHED]})
         return wanted | ({"$and": parts} if parts else {})
 
 
