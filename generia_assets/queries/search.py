@@ -48,8 +48,7 @@ class PostQuery:
         if self.person:
             wanted["key"] = {"$gt": f"{self.person}-", "$lt": f"{self.person}-\uffff"}
         parts = [_with_tag(self.tag)] if self.tag else []
-        for term in terms(self.text):
-            parts.append(_with_tag(term) if term.startswith("#") else {"$or": [{field: pattern(term)} for field in _SEARCHED]})
+        parts += [_with_tag(term) if term.startswith("#") else _in_any(_SEARCHED, term) for term in terms(self.text)]
         return wanted | ({"$and": parts} if parts else {})
 
 
@@ -67,7 +66,7 @@ def pattern(term: str, *, whole: bool = False) -> MongoDocument:
 
 def text_in(fields: Sequence[str], text: str) -> MongoDocument:
     """A condition for documents that have each term of the text in one of these fields; none for a text without terms."""
-    parts = [{"$or": [{field: pattern(term)} for field in fields]} for term in terms(text)]
+    parts = [_in_any(fields, term) for term in terms(text)]
     return {"$and": parts} if parts else {}
 
 
@@ -89,6 +88,10 @@ def popular_hashtags(views: AssetViews, most: int) -> list[tuple[str, int]]:
         counts.update(tags.keys())
         written |= tags
     return [(written[tag], count) for tag, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:most]]
+
+
+def _in_any(fields: Sequence[str], term: str) -> MongoDocument:
+    return {"$or": [{field: pattern(term)} for field in fields]}
 
 
 def _with_tag(tag: str) -> MongoDocument:

@@ -135,8 +135,9 @@ async def generate_post(
         return deleted_post(brief, character, world, refusal.reason)
     slot = ask_posts.line_of(request, world, character).slots[brief.order]
     post = post_of(draft, brief, character, acquaintances, slot, replied_to, softened)
-    worn = banlist.find_banned(post.content, world.user_preferences.language, wished=request.user_prompt)
+    language, wished = world.user_preferences.language, request.user_prompt
+    worn = tuple(dict.fromkeys(entry for text in post.texts for entry in banlist.find_banned(text, language, wished=wished)))
     if worn:
         # Counted, not asked for again: a banned word in one post of many is not worth a call.
         log.info("%s contains entries of the ban list: %s", post.key, ", ".join(worn))
-    return post.model_copy(update={"worn": tuple(worn)})
+    return post.model_copy(update={"worn": worn})

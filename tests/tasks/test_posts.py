@@ -238,6 +238,8 @@ async def test_what_a_post_trips_over_is_written_down():
     bench = a_bench(post_answer(content="And yet the lighthouse whispers to the bees"))
     assert (await a_post(bench)).worn == ("and yet", "lighthouse", "whisper*")
     assert len(bench.text.prompts) == 1
+    said = a_bench(post_answer(content="And yet", comments=["A tapestry.", "Lovely, and yet dull."]))
+    assert (await a_post(said)).worn == ("and yet", "tapestry")
     wished = a_bench(post_answer(content="The lighthouse whispers"))
     assert (await a_post(wished, request=a_request("A lighthouse town"))).worn == ("whisper*",)
 
