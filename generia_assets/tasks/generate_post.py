@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -36,6 +37,12 @@ def _written(brief: PostBrief, character: Character, *, content: str, image_prom
     )
 
 
+def _without_speaker(text: str, writer: Acquaintance | Character) -> str:
+    """The comment without a name in front (``@mira: ``): some answers begin with the writer's, or with a wrong one."""
+    names = "|".join(map(re.escape, (writer.username, writer.display_name)))
+    return re.sub(rf"^(?:@\S+?|{names})\s*(?::(?!\S)|：)\s*", "", text, flags=re.IGNORECASE)
+
+
 def post_of(
     draft: PostDraft,
     brief: PostBrief,
@@ -53,9 +60,9 @@ def post_of(
     content, found = resolve_mentions(draft.content, usernames)
     writers = [acquaintances[one.by - 1] if one.by else character for one in slot.comments]
     comments = tuple(
-        Comment(character=writer.key, username=writer.username, content=resolve_mentions(text, (*usernames, character.username))[0])
+        Comment(character=writer.key, username=writer.username, content=resolve_mentions(said, (*usernames, character.username))[0])
         for writer, text in zip(writers, draft.comments, strict=False)
-        if text
+        if (said := _without_speaker(text, writer))
     )
     # The request asks to name people of the idea with @; some texts use the display name. People that the text leaves out are not
     # mentioned.
