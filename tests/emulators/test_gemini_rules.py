@@ -250,7 +250,7 @@ def test_hostile_text_is_json_whose_text_nobody_can_use(seed: int):
 
 def test_bad_comments_are_those_of_a_post():
     """In every kind they are others than were written, and the rest of the answer is as it was."""
-    value: JsonValue = {"content": "No rope left.", "comments": ["Again?", "So sorry."]}
+    value: dict[str, JsonValue] = {"content": "No rope left.", "comments": ["Again?", "So sorry."]}
     seen = set()
     for seed in range(50):
         bad = spoiled_value(value, "bad_comments", random.Random(seed))
