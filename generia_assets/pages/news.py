@@ -52,10 +52,11 @@ def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: S
     replied = sorted({post.in_reply_to for post in posts if post.in_reply_to})
     context = PostContext.of(views, posts, replied=replied)
     unpainted: dict[str, PersonCard] = {}
+    stale = not over(status) and not views["posts"].prefix  # while a world is made again, its stored posts are the former ones
     written = [event.key for _, event in events if isinstance(event, CharacterCreated)]
-    messages = [  # before the posts of these events, which come with all comments
+    messages = [
         as_message("commented", {"key": post.key, "html": pages.fragment("commented", post=post)})
-        for post in commented_by(views, written)
+        for post in commented_by(views, [] if stale else written)
     ]
     messages += [_message_about(number, event, pages, context, unpainted) for number, event in events]
     for key in replied:

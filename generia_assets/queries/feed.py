@@ -144,11 +144,9 @@ def posts_by_key(views: AssetViews, keys: Collection[str]) -> list[FeedPost]:
 
 
 def commented_by(views: AssetViews, people: Collection[str]) -> list[FeedPost]:
-    """The published posts on which these people comment, who were just written; none if the world is made again and knew them."""
-    view = views["posts"]
-    if not people or not view.prefix:
-        return []
-    return posts_by_key(views, [post.key for post in view.find(Post, {"comments.character": {"$in": list(people)}})])
+    """The published posts on which these people comment."""
+    found = views["posts"].find(Post, {"comments.character": {"$in": list(people)}}) if people else ()
+    return posts_by_key(views, [post.key for post in found])
 
 
 def threads(views: AssetViews, posts: Iterable[FeedPost]) -> dict[str, Thread]:

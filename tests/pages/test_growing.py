@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from generia_assets.content.documents import Comment
-from generia_assets.durable.collections import TASKS
+from generia_assets.durable.collections import STATUS, TASKS, WORLD_EVENTS
 from generia_assets.durable.events.events import Completed, Waiting, character_created, post_published
-from generia_assets.durable.status import State
+from generia_assets.durable.status import State, status_of
+from generia_assets.pages.news import news_of
 from generia_assets.queries.people import PEOPLE_PAGE
 from tests.support.pages_site import Site, a_page, a_site, serving
 from tests.support.pages_world import SCRIPT, MadeUp
@@ -126,6 +127,16 @@ def test_a_comment_appears_when_its_writer_is_there(browser: Browser, site: Site
             texts = [f"{world.character(int(one.username[-1])).display_name} {one.content}" for one in comments]
             expect(page.locator(f"[data-key={key}] .answers .said > :last-child")).to_have_text(texts)
         assert page.title() != "owned"
+
+
+@pytest.mark.parametrize(("state", "told"), [(State.COMPLETED, 1), (State.IN_PROGRESS, 0)])
+def test_old_comments_are_not_told_again(site: Site, state: State, told: int) -> None:
+    """While a world is made again, its stored posts are the former ones; whoever gets a finished world's news gets its comments."""
+    world = site.world(users=5, posts=10).make(state)
+    world.tell(character_created(world.character(4)))
+    status = status_of(site.database[STATUS].find_one({"_id": world.world_id}))
+    news = news_of(site.database, status, 0, list(site.database[WORLD_EVENTS].find({"world_id": world.world_id})))
+    assert sum(b"event: commented" in message for message in news.messages) == told
 
 
 def test_a_page_with_the_oldest_first_grows_at_its_end(browser: Browser, site: Site) -> None:
