@@ -27,7 +27,7 @@ from generia_assets.durable.tasks.control import ResumeOptions
 FAMILIES = {
     "unreadable": ("truncated_json", "fenced_json", "broken_json"),
     "empty": ("empty_answer", "empty_body", "html"),
-    "wrong": ("wrong_types", "wrong_language"),
+    "wrong": ("wrong_types", "wrong_language", "bad_comments"),
     "miscounted": ("too_few", "too_many", "repeated_names"),
     "hostile": ("hostile_text", "split_text"),
     "by chance": ("looped", "stopped", "continued", "odd_shape", "odd_usage"),

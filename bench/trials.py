@@ -105,8 +105,9 @@ def _readable(document: Document) -> Iterator[str]:
             yield document.concept
         case Character():
             yield from (document.bio, document.background_story)
-        case Post() if len(languages.own_words(document.content)) > SHORT_POST:
-            yield document.content
+        case Post():
+            texts = (document.content, "\n".join(document.texts[1:]))
+            yield from (text for text in texts if len(languages.own_words(text)) > SHORT_POST)
 
 
 def _twice(briefs: Iterator[CharacterBrief]) -> Iterator[str]:

@@ -69,6 +69,7 @@ FaultName = Literal[
     "same_length",
     "same_phrases",
     "wrong_kin",
+    "bad_comments",
     "text_only",
     "two_pictures",
     "cut_picture",
@@ -84,7 +85,7 @@ _OF_TEXTS: frozenset[FaultName] = frozenset(
     {
         "truncated_json", "broken_json", "fenced_json", "too_few", "too_many", "repeated_names", "wrong_types", "wrong_language",
         "hostile_text", "looped", "continued", "wish_ignored", "future_told", "same_opening", "reply_ignored", "same_length",
-        "same_phrases", "wrong_kin",
+        "same_phrases", "wrong_kin", "bad_comments",
     }
 )  # fmt: skip
 """Faults inside an answer that meet only requests for pictures, or only those for texts."""
@@ -210,6 +211,11 @@ class Faults(BaseModel):
         default=0.0,
         description="ages in figures that contradict the drawn ones (a grown-up is 7, a child is 70), kinds of both at once, and "
         "relations that call everybody their mother",
+    )
+    bad_comments: Rate = Field(
+        default=0.0,
+        description="too many comments on a post, empty or long ones, by and to people who do not exist, in another language, or "
+        "no list of them",
     )
     text_only: Rate = Field(default=0.0, description="a text, where a picture was asked for")
     two_pictures: Rate = Field(default=0.0, description="two pictures, where one was asked for; both are billed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable, Sequence
 
 from pydantic import JsonValue
 
@@ -33,6 +34,15 @@ def looped(text: str, room: int) -> str:
 
 HOSTILE = ("\x00", "\x1b[2J\x07", "\ud83d", "\u202e\u2066", "\ufeff\u200b")
 """What a text may hold and nobody can use: NUL, a terminal's orders, half of a pair, turned writing, nothing that can be seen."""
+BAD_COMMENTS: tuple[Callable[[Sequence[str]], JsonValue], ...] = (
+    lambda said: [*said, *said, "One too many."],
+    lambda said: [" \n" for _ in said],
+    lambda said: [one * 50 for one in said],
+    lambda said: [f"@nobody_here: {one} Ask @nobody_here." for one in said],
+    lambda said: ["ფუტკრები ისევ საათში გადავიდნენ" for _ in said],
+    ", ".join,
+)
+"""What may become of the comments on a post: too many, empty, long, by and to nobody, in another language, no list."""
 LONG = 1_000_000
 """Characters of the longest text."""
 
@@ -47,10 +57,12 @@ def spoiled_text(text: str, fault: FaultName | None, rng: random.Random) -> str:
 
 
 def spoiled_value(value: JsonValue, fault: FaultName | None, rng: random.Random) -> JsonValue:
-    """The value with one field of a wrong type, or with hostile text in every field, if that is the fault."""
+    """The value with one field of a wrong type, hostile text in every field, or bad comments, if that is the fault."""
     if fault == "hostile_text":
         kind = rng.randrange(len(HOSTILE) + 1)
         return _one_long(value, rng) if kind == len(HOSTILE) else _with_hostile(value, HOSTILE[kind])
+    if fault == "bad_comments" and isinstance(value, dict) and isinstance(comments := value.get("comments"), list):
+        return {**value, "comments": rng.choice(BAD_COMMENTS)([str(one) for one in comments])}
     return _mistyped(value, rng) if fault == "wrong_types" else value
 
 

@@ -161,7 +161,8 @@ def _sample_of(document: Document) -> str:
         case PostBrief():
             return f"**@{shown(document.username)}**, {shown(document.moment)}: {shown(document.idea)}"
         case Post():
-            return f"**@{shown(document.username)}**, {shown(document.moment)}\n\n{shown(document.content)}"
+            said = "".join(f"\n\n@{shown(one.username)}: {shown(one.content)}" for one in document.comments)
+            return f"**@{shown(document.username)}**, {shown(document.moment)}\n\n{shown(document.content)}{said}"
         case CharacterAvatar():
             return f"@{shown(document.username)}: {shown(document.avatar.prompt)}"
         case PostImage():

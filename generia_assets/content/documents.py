@@ -303,8 +303,13 @@ class Post(Document):
     quote: str = Field(default="", description="the text of the post it replies to, as it was when this was written")
     comments: tuple[Comment, ...] = Field(default=(), description="of acquaintances and the author, in order")
     wish: str = Field(default="", description="as in PostBrief")
-    worn: tuple[str, ...] = Field(default=(), description="entries of the ban list that the text trips over, for counting")
+    worn: tuple[str, ...] = Field(default=(), description="entries of the ban list that it or a comment trips over, for counting")
     deleted_reason: str = Field(default="", description="why this is a placeholder for refused content, or ''")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What readers read: its own text, then its comments."""
+        return (self.content, *(comment.content for comment in self.comments))
 
 
 class PostImage(Document):

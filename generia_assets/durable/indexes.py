@@ -41,8 +41,11 @@ INDEXES: dict[str, list[IndexModel]] = {
         _index("world_id", "generation", "type", "key"),
         # people and checks ask for what failed; the metrics count types by this alone, and time those that ended last
         _index("world_id", "status", "type", "-updated_at"),
-        # the pages of a growing world ask which posts reply to those that they show
-        _index("world_id", "generation", "result.in_reply_to", partialFilterExpression={"result.in_reply_to": {"$gt": ""}}),
+        # the pages of a growing world ask which posts reply to those that they show, and on which somebody comments
+        *(
+            _index("world_id", "generation", field, partialFilterExpression={field: {"$gt": ""}})
+            for field in ("result.in_reply_to", "result.comments.character")
+        ),
         # the watchdog asks for the few orders that no run has started
         _index("type", "accepted_at", partialFilterExpression={"status": "pending", "accepted_at": {"$exists": True}}),
     ],

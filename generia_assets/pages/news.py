@@ -19,7 +19,7 @@ from generia_assets.durable.status import WorldStatus
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.render import WorldPages
 from generia_assets.queries.asset_views import AssetViews
-from generia_assets.queries.feed import FeedPost, PostContext
+from generia_assets.queries.feed import FeedPost, PostContext, commented_by
 from generia_assets.queries.people import PersonCard
 from generia_assets.queries.records import read_events
 from generia_assets.queries.worlds import over, view_of, world
@@ -52,7 +52,13 @@ def news_of(database: MongoDatabase, status: WorldStatus, after: int, records: S
     replied = sorted({post.in_reply_to for post in posts if post.in_reply_to})
     context = PostContext.of(views, posts, replied=replied)
     unpainted: dict[str, PersonCard] = {}
-    messages = [_message_about(number, event, pages, context, unpainted) for number, event in events]
+    stale = not over(status) and not views["posts"].prefix  # while a world is made again, its stored posts are the former ones
+    written = [event.key for _, event in events if isinstance(event, CharacterCreated)]
+    messages = [
+        as_message("commented", {"key": post.key, "html": pages.fragment("commented", post=post)})
+        for post in commented_by(views, [] if stale else written)
+    ]
+    messages += [_message_about(number, event, pages, context, unpainted) for number, event in events]
     for key in replied:
         html = pages.fragment("replied", key=key, replies=context.replies.get(key, ()))
         messages.append(as_message("replied", {"key": key, "html": html}))

@@ -143,6 +143,12 @@ def posts_by_key(views: AssetViews, keys: Collection[str]) -> list[FeedPost]:
     return _posts(views, [found[key] for key in sorted(found)])
 
 
+def commented_by(views: AssetViews, people: Collection[str]) -> list[FeedPost]:
+    """The published posts on which these people comment."""
+    found = views["posts"].find(Post, {"comments.character": {"$in": list(people)}}) if people else ()
+    return posts_by_key(views, [post.key for post in found])
+
+
 def threads(views: AssetViews, posts: Iterable[FeedPost]) -> dict[str, Thread]:
     """The threads of these posts, by key. A few queries for all of them: threads are short (content/timeline.py)."""
     known = {one.key: one for one in posts}

@@ -24,6 +24,8 @@ MOST_FOUND = 10_000
 """Posts that a search finds, the first in the order that the reader chose."""
 COUNTED_POSTS = 10_000
 """Posts whose hashtags are counted."""
+_SEARCHED = ("content", "comments.content", "hashtags", "location")
+"""The fields of a post in which a search looks for words."""
 _TERM = re.compile(r'"([^"]*)"|“([^”]*)”|(\S+)')
 _ACCENTS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670"
 """Marks that people leave out: accents, Hebrew points, Arabic vowels. (In other scripts a mark makes another word.)"""
@@ -46,9 +48,7 @@ class PostQuery:
         if self.person:
             wanted["key"] = {"$gt": f"{self.person}-", "$lt": f"{self.person}-\uffff"}
         parts = [_with_tag(self.tag)] if self.tag else []
-        for term in terms(self.text):
-            words = [{"content": pattern(term)}, {"hashtags": pattern(term)}, {"location": pattern(term)}]
-            parts.append(_with_tag(term) if term.startswith("#") else {"$or": words})
+        parts += [_with_tag(term) if term.startswith("#") else _in_any(_SEARCHED, term) for term in terms(self.text)]
         return wanted | ({"$and": parts} if parts else {})
 
 
@@ -66,7 +66,7 @@ def pattern(term: str, *, whole: bool = False) -> MongoDocument:
 
 def text_in(fields: Sequence[str], text: str) -> MongoDocument:
     """A condition for documents that have each term of the text in one of these fields; none for a text without terms."""
-    parts = [{"$or": [{field: pattern(term)} for field in fields]} for term in terms(text)]
+    parts = [_in_any(fields, term) for term in terms(text)]
     return {"$and": parts} if parts else {}
 
 
@@ -88,6 +88,10 @@ def popular_hashtags(views: AssetViews, most: int) -> list[tuple[str, int]]:
         counts.update(tags.keys())
         written |= tags
     return [(written[tag], count) for tag, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:most]]
+
+
+def _in_any(fields: Sequence[str], term: str) -> MongoDocument:
+    return {"$or": [{field: pattern(term)} for field in fields]}
 
 
 def _with_tag(tag: str) -> MongoDocument:

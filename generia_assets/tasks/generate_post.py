@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -36,6 +37,12 @@ def _written(brief: PostBrief, character: Character, *, content: str, image_prom
     )
 
 
+def _without_speaker(text: str, writer: Acquaintance | Character) -> str:
+    """The comment without a name in front (``@mira: ``): some answers begin with the writer's, or with a wrong one."""
+    names = "|".join(map(re.escape, (writer.username, writer.display_name)))
+    return re.sub(rf"^(?:@\S+?|{names})\s*(?::(?!\S)|：)\s*", "", text, flags=re.IGNORECASE)
+
+
 def post_of(
     draft: PostDraft,
     brief: PostBrief,
@@ -53,9 +60,9 @@ def post_of(
     content, found = resolve_mentions(draft.content, usernames)
     writers = [acquaintances[place - 1] if place else character for place in slot.comments]
     comments = tuple(
-        Comment(character=writer.key, username=writer.username, content=resolve_mentions(text, (*usernames, character.username))[0])
+        Comment(character=writer.key, username=writer.username, content=resolve_mentions(said, (*usernames, character.username))[0])
         for writer, text in zip(writers, draft.comments, strict=False)
-        if text
+        if (said := _without_speaker(text, writer))
     )
     # The request asks to name people of the idea with @; some texts use the display name. People that the text leaves out are not
     # mentioned.
@@ -135,8 +142,9 @@ async def generate_post(
         return deleted_post(brief, character, world, refusal.reason)
     slot = ask_posts.line_of(request, world, character).slots[brief.order]
     post = post_of(draft, brief, character, acquaintances, slot, replied_to, softened)
-    worn = banlist.find_banned(post.content, world.user_preferences.language, wished=request.user_prompt)
+    language, wished = world.user_preferences.language, request.user_prompt
+    worn = tuple(dict.fromkeys(entry for text in post.texts for entry in banlist.find_banned(text, language, wished=wished)))
     if worn:
         # Counted, not asked for again: a banned word in one post of many is not worth a call.
         log.info("%s contains entries of the ban list: %s", post.key, ", ".join(worn))
-    return post.model_copy(update={"worn": tuple(worn)})
+    return post.model_copy(update={"worn": worn})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from generia_assets.content.ask_world import _OUTPUT_WORLD
+from generia_assets.content.keys import character_index
+from generia_assets.content.storyline import storyline
 from generia_assets.durable.calls.clients import MOST_OUTPUT
 from generia_assets.durable.collections import HISTORY
 from generia_assets.tasks.task_definition import Level
@@ -73,6 +76,25 @@ def test_a_fence_costs_no_call(worlds: Worlds) -> None:
     assert made.success, made.failure
     assert worlds.calls == calls
     assert worlds.gemini.stats().by_outcome == {"fenced_json": calls}
+
+
+@pytest.mark.case("A27")
+def test_bad_comments_damage_no_post(worlds: Worlds) -> None:
+    """However a model comments, the world is whole: no post has more comments than the plan, and each is short, in the world's
+    language, and by and to nobody who does not exist."""
+    assert worlds.gemini is not None
+    worlds.gemini.set_faults(bad_comments=1)
+    world_id, made = worlds.make(users=4, posts=16)
+    assert made.success, made.failure
+    posts = worlds.documents("posts", world_id)
+    assert len(posts) == 16
+    request, world = worlds.documents("world_request", world_id)[0], worlds.documents("world_description", world_id)[0]
+    for post in posts:
+        slot = storyline(request, world, character_index(post.character)).slots[post.order]
+        assert len(post.comments) <= len(slot.comments)
+        for comment in post.comments:
+            assert 0 < len(comment.content) <= 200
+            assert not re.search("^nobody|@nobody|[ა-ჰ]", comment.content)
 
 
 @pytest.mark.case("A14")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from generia_assets.catalog import ASSETS
 from generia_assets.queries.fleet_work import check_figures
-from tests.support.checked_world import WORLD, asked, asked_in_a_run, change, first
+from tests.support.checked_world import WORLD, asked, asked_in_a_run, change, comment_on, first
 from tests.support.content_faults import FAULTS as CONTENT_FAULTS
 from tests.support.worlds_in_process import Worlds
 
@@ -59,6 +59,30 @@ def mention_of_nobody(worlds: Worlds) -> str:
     post = first(worlds, "posts")
     change(worlds, "posts", post.key, {"content": f"{post.content} Ask @somebody.else."})
     return f"{post.key} mentions @somebody.else"
+
+
+def comment_that_mentions_nobody(worlds: Worlds) -> str:
+    post = first(worlds, "posts")
+    comment_on(worlds, post, "Ask @somebody.else.")
+    return f"{post.key} mentions @somebody.else"
+
+
+def comment_by_nobody(worlds: Worlds) -> str:
+    post = first(worlds, "posts")
+    comment_on(worlds, post, "Who am I?", username="nobody_at_all")
+    return f"{post.key} mentions @nobody_at_all"
+
+
+def comments_in_russian(worlds: Worlds) -> str:
+    post = first(worlds, "posts")
+    comment_on(worlds, post, "Пчёлы опять переехали в часы, и сторож молчит.")
+    return f"the text of the comments on {post.key} is not written in English"
+
+
+def comments_in_spanish(worlds: Worlds) -> str:
+    for post in worlds.documents("posts", WORLD):
+        comment_on(worlds, post, "La vecina dice que el tranvía no llega.")
+    return "seems to be in Spanish, not in English"
 
 
 def in_russian(asset: str, field: str) -> Callable[[Worlds], str]:
@@ -156,8 +180,12 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
     ("posts", "exact_posts", "ERROR", lambda w: drop(w, "posts") and f"{POSTS - 1} of {POSTS}", "Materialize posts"),
     ("posts", "distinct_posts", "WARN", lambda w: copy(w, "posts", "content"), "job rerun_post with post: c00"),
     ("posts", "mentions_exist", "ERROR", mention_of_nobody, "job rerun_post with post: c00"),
+    ("posts", "mentions_exist", "ERROR", comment_that_mentions_nobody, "job rerun_post with post: c00"),
+    ("posts", "mentions_exist", "ERROR", comment_by_nobody, "job rerun_post with post: c00"),
     ("posts", "posts_in_language", "ERROR", in_russian("posts", "content"), "job rerun_post with post: c00"),
     ("posts", "posts_in_language", "ERROR", all_in_spanish, "job rerun_post with post: c00"),
+    ("posts", "posts_in_language", "ERROR", comments_in_russian, "job rerun_post with post: c00"),
+    ("posts", "posts_in_language", "ERROR", comments_in_spanish, "job rerun_post with post: c00"),
     ("posts", "no_placeholder", "WARN", placeholder, "job rerun_post with post: c00"),
     ("post_images", "exact_publications", "ERROR", one_id_twice, "of"),
     ("post_images", "every_post_published", "ERROR", unpublished, "materialize post_images with keys: [c00"),
@@ -189,6 +217,13 @@ def test_a_planted_fault_is_found_named_and_told_how_to_be_mended(
     assert found.severity.value == severity
     assert wrong in found.description
     assert again in found.description
+
+
+def test_comments_of_a_few_words_may_be_in_any_language(restored: Worlds) -> None:
+    """They are no evidence, whatever they are written in and however many posts have them."""
+    for post in restored.documents("posts", WORLD):
+        comment_on(restored, post, "¡Sí, el tranvía! Да.")
+    assert asked(restored, "posts", "posts_in_language").passed
 
 
 def test_a_check_that_is_asked_by_itself_in_a_run_answers_alone(restored: Worlds) -> None:

@@ -23,7 +23,8 @@ from generia_assets.assets.description import (
     previews,
     sample,
 )
-from generia_assets.content.documents import Media, PostImage, WorldImages
+from generia_assets.content.documents import Comment, Media, Post, PostImage, WorldImages
+from generia_assets.content.samples import sample as filled
 from tests.support.worlds import a_brief, a_character, a_request, a_world
 
 HOSTILE = (
@@ -80,6 +81,14 @@ def test_a_sample_is_the_first_documents_that_have_something_to_say() -> None:
     assert "Wicket 4" not in told
     assert sample([]).value == "(nothing)"
     assert a_world().name in str(sample([a_world()]).value)
+
+
+def test_a_post_is_shown_with_its_comments() -> None:
+    """Below its text, each with who says it, as inert as the text."""
+    post = filled(Post)
+    said = [Comment(character="c0001", username="bo_b", content="<b>No.</b>"), post.comments[0]]
+    told = str(sample([post.model_copy(update={"comments": tuple(said)})]).value)
+    assert told.split("\n\n")[2:] == [f"@{escape_markdown(one.username)}: {escape_markdown(one.content)}" for one in said]
 
 
 def media(path: Path, home: Path) -> Media:

@@ -16,7 +16,7 @@ from emulators.gemini.api.schema import checked_schema
 from emulators.gemini.api.wire import GenerationConfig, ThinkingConfig, parse
 from emulators.gemini.faults import Faults, draw
 from emulators.gemini.quotas import Quotas
-from emulators.gemini.spoil import HOSTILE, spoiled_text, spoiled_value, truncated
+from emulators.gemini.spoil import BAD_COMMENTS, HOSTILE, spoiled_text, spoiled_value, truncated
 from emulators.gemini.usage import PrefixCache, Usage, thinking_tokens, tokens
 
 FLASH, LITE = MODELS["gemini-2.5-flash"], MODELS["gemini-3.5-flash-lite"]
@@ -246,6 +246,18 @@ def test_hostile_text_is_json_whose_text_nobody_can_use(seed: int):
     name = hostile["name"]
     assert isinstance(name, str)
     assert len(name) == 1_000_000 or any(mark in name for mark in HOSTILE)
+
+
+def test_bad_comments_are_those_of_a_post():
+    """In every kind they are others than were written, and the rest of the answer is as it was."""
+    value: dict[str, JsonValue] = {"content": "No rope left.", "comments": ["Again?", "So sorry."]}
+    seen = set()
+    for seed in range(50):
+        bad = spoiled_value(value, "bad_comments", random.Random(seed))
+        assert isinstance(bad, dict) and {**bad, "comments": value["comments"]} == value != bad
+        seen.add(json.dumps(bad["comments"]))
+    assert len(seen) == len(BAD_COMMENTS)
+    assert spoiled_value({"content": "No."}, "bad_comments", random.Random(0)) == {"content": "No."}
 
 
 @pytest.mark.parametrize("tier", ["flex", "priority"])

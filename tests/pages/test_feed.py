@@ -13,7 +13,7 @@ from generia_assets.catalog import ASSETS
 from generia_assets.content.documents import PostImage
 from generia_assets.durable.collections import TASKS
 from generia_assets.queries.asset_views import AssetViews, consistent_read
-from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, post, posts_by_key, threads
+from generia_assets.queries.feed import FeedOrder, FeedPage, commented_by, feed_page, post, posts_by_key, threads
 from resources.mongodb.document_store import DocumentStream
 from tests.support.pages_world import MadeUp
 
@@ -137,6 +137,7 @@ def test_comments_are_shown_as_far_as_their_writers_are_there(database: Any, med
     assert found is not None
     written = [(one.character, one.content) for one in world.post(key).comments]
     assert [(one.author.key, one.content) for one in found.comments] == written and len(written) == 2
+    assert [one.key for one in commented_by(views, [written[0][0]])] == [world.post_key(index) for index in (3, 13, 23)]
     database["characters"].delete_one({"world_id": world.world_id, "key": written[0][0]})
     found = post(views, key)
     assert found is not None and [(one.author.key, one.content) for one in found.comments] == written[1:]

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from generia_assets.durable.collections import TASKS
+from generia_assets.content.documents import Comment
+from generia_assets.durable.collections import STATUS, TASKS, WORLD_EVENTS
 from generia_assets.durable.events.events import Completed, Waiting, character_created, post_published
-from generia_assets.durable.status import State
+from generia_assets.durable.status import State, status_of
+from generia_assets.pages.news import news_of
 from generia_assets.queries.people import PEOPLE_PAGE
 from tests.support.pages_site import Site, a_page, a_site, serving
 from tests.support.pages_world import SCRIPT, MadeUp
@@ -94,6 +96,47 @@ def test_a_reply_is_counted_before_ones_eyes(browser: Browser, site: Site) -> No
             )
             expect(page.locator(f"[data-key={world.post_key(answered)}] .replies")).to_contain_text("1 reply")
         expect(page.locator(f"[data-key={world.post_key(5)}] .replies")).to_contain_text("0 replies")
+
+
+def test_a_comment_appears_when_its_writer_is_there(browser: Browser, site: Site) -> None:
+    """Without a reload a comment by somebody who is not written yet comes to its place among the others, on posts that are shown
+    and on posts that wait while somebody reads."""
+    world = site.world(users=5, posts=10)
+    documents, late = dict(world.documents()), world.character(4)
+    said = [Comment(character=late.key, username=late.username, content=f"Number {number} {SCRIPT}") for number in range(4)]
+    by_author = world.post(world.post_key(3)).comments[1]
+    of = {world.post_key(2): said[:1], world.post_key(8): said[1:2], world.post_key(3): [said[2], by_author, said[3]]}
+    documents["posts"] = [one.model_copy(update={"comments": tuple(of.get(one.key, ()))}) for one in documents["posts"]]
+    world.begin(documents)
+    not_yet = [{"type": "generate_character", "key": late.key}, {"type": "generate_post_image", "key": world.post_key(8)}]
+    tasks, of_world = world.database[TASKS], {"world_id": world.world_id}
+    tasks.update_many({**of_world, "$or": not_yet}, {"$set": {"status": "pending"}})
+    with a_page(browser) as page:
+        page.goto(site.page_of(world))
+        page.locator(f"[data-key={world.post_key(2)}]").scroll_into_view_if_needed()
+        expect(page.locator(".answers .said")).to_have_count(1)
+        tasks.update_one({**of_world, **not_yet[1]}, {"$set": {"status": "completed"}})
+        post = next(one for one in documents["posts"] if one.key == world.post_key(8))
+        world.tell(post_published(world.character(3), post, world.published(post.key, 8), None))
+        expect(page.locator(".news")).to_have_text("New posts: 1")
+        tasks.update_one({**of_world, **not_yet[0]}, {"$set": {"status": "completed"}})
+        world.tell(character_created(late))
+        expect(page.locator(".answers .said")).to_have_count(4)
+        page.locator(".news a").click()
+        for key, comments in of.items():
+            texts = [f"{world.character(int(one.username[-1])).display_name} {one.content}" for one in comments]
+            expect(page.locator(f"[data-key={key}] .answers .said > :last-child")).to_have_text(texts)
+        assert page.title() != "owned"
+
+
+@pytest.mark.parametrize(("state", "told"), [(State.COMPLETED, 1), (State.IN_PROGRESS, 0)])
+def test_old_comments_are_not_told_again(site: Site, state: State, told: int) -> None:
+    """While a world is made again, its stored posts are the former ones; whoever gets a finished world's news gets its comments."""
+    world = site.world(users=5, posts=10).make(state)
+    world.tell(character_created(world.character(4)))
+    status = status_of(site.database[STATUS].find_one({"_id": world.world_id}))
+    news = news_of(site.database, status, 0, list(site.database[WORLD_EVENTS].find({"world_id": world.world_id})))
+    assert sum(b"event: commented" in message for message in news.messages) == told
 
 
 def test_a_page_with_the_oldest_first_grows_at_its_end(browser: Browser, site: Site) -> None:

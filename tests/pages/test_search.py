@@ -79,6 +79,8 @@ def keys_in(html: str) -> list[str]:
         pytest.param("#TIDE", [6, 7], id="P35 a hashtag"),
         pytest.param("#tid", [], id="P35 part of a hashtag"),
         pytest.param("whale \0 tide", [7], id="P35 a control character"),
+        pytest.param("tortoise", [3], id="P35 a comment"),
+        pytest.param("tortoise الأمير", [3], id="P35 a comment and its post"),
         pytest.param("elephant", [], id="P35 nothing"),
     ],
 )
@@ -130,10 +132,17 @@ def test_a_person_is_named_by_username_or_name(site: Site) -> None:
     assert 'data-character="c0007"' in get(address + urlencode({"q": "person 7"})).text
 
 
+def test_a_search_shows_the_comment_that_it_found(site: Site, world: MadeUp) -> None:
+    """Whoever looks for a word of a comment gets its post with its comments."""
+    html = get(site.page_of(world, "/search?q=tortoise")).text
+    assert keys_in(html) == [world.post_key(3)]
+    assert html.count('<li class="said">') == len(world.post(world.post_key(3)).comments) == 2
+
+
 def test_a_search_that_finds_nothing_names_what_it_reads(site: Site, world: MadeUp) -> None:
     """A word of a profile alone is not found, and the page says where it looked; a search that finds posts does not."""
     asked = {word: get(site.page_of(world, f"/search?q={word}")).text for word in ("trade", "whale")}
-    assert [word for word, html in asked.items() if "Posts and names are searched, not profiles" in html] == ["trade"]
+    assert [word for word, html in asked.items() if "Posts, comments and names are searched, not profiles" in html] == ["trade"]
 
 
 def test_a_hashtag_has_a_page_whatever_its_letters(site: Site, world: MadeUp) -> None:

@@ -77,7 +77,7 @@ def test_the_live_feed_tells_what_the_generator_told(world: str, site: str) -> N
             elif name == "data" and "key" in (data := json.loads(value)):
                 keys.append(data["key"])
     assert (told["person"], told["post"], told["end"]) == (USERS, POSTS, 1)
-    assert len(keys) == len(set(keys)) + told["portrait"] + told["replied"]
+    assert len(keys) == len(set(keys)) + told["portrait"] + told["replied"] + told["commented"]
     assert numbers == list(range(1, len(numbers) + 1))
     again = requests.get(f"{site}/{world}/live", headers={"Last-Event-ID": str(numbers[-1])}, timeout=60)
     assert again.status_code == 204

@@ -56,6 +56,12 @@ def change(worlds: Worlds, asset: str, key: str, values: dict[str, Any]) -> None
     assert changed.modified_count == 1
 
 
+def comment_on(worlds: Worlds, post: Any, content: str, **by: str) -> None:
+    """Let this be the only comment on a post, by its author if nobody else is named."""
+    comment = {"character": post.character, "username": post.username, "content": content}
+    change(worlds, "posts", post.key, {"comments": [comment | by]})
+
+
 def first(worlds: Worlds, asset: str, place: int = 0) -> Any:
     """One of the asset's documents, in order of their keys."""
     return worlds.documents(asset, WORLD)[place]

@@ -8,7 +8,7 @@ from typing import Any
 from generia_assets.catalog import ASSETS
 from generia_assets.content import social
 from generia_assets.content.keys import character_key
-from tests.support.checked_world import WORLD, change, first
+from tests.support.checked_world import WORLD, change, comment_on, first
 from tests.support.worlds_in_process import Worlds
 
 PEOPLE, POSTS = 6, 24
@@ -143,8 +143,7 @@ def comment_of_a_stranger(worlds: Worlds) -> str:
         for other in posts
         if other.character != post.character and (post.character, other.character) not in known
     )
-    comment = {"character": stranger.character, "username": stranger.username, "content": "Who are you?"}
-    change(worlds, "posts", post.key, {"comments": [comment]})
+    comment_on(worlds, post, "Who are you?", character=stranger.character, username=stranger.username)
     return f"{post.key} has a comment of {stranger.character}, whom its author does not know"
 
 
@@ -163,6 +162,12 @@ def post_ahead_of_its_time(worlds: Worlds) -> str:
     event, key = last_event(worlds), in_order(worlds)[0].key
     change(worlds, "posts", key, {"content": f"Slept through {event.upper()}!"})
     return f"{key} names “{event}”"
+
+
+def comment_ahead_of_its_time(worlds: Worlds) -> str:
+    event, post = last_event(worlds), in_order(worlds)[0]
+    comment_on(worlds, post, f"Slept through {event}!")
+    return f"{post.key} names “{event}”"
 
 
 def idea_ahead_of_its_time(worlds: Worlds) -> str:
@@ -252,6 +257,7 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
     ("posts", "replies_fit", "WARN", reply_that_names_nobody, POST),
     ("posts", "replies_fit", "WARN", no_replies, "1 wrong"),
     ("posts", "no_later_event", "WARN", post_ahead_of_its_time, POST),
+    ("posts", "no_later_event", "WARN", comment_ahead_of_its_time, POST),
     ("posts", "no_later_event", "WARN", idea_ahead_of_its_time, POST),
     ("characters", "ties_agree", "ERROR", relation_with_a_stranger, PERSON),
     ("characters", "ties_agree", "WARN", relation_of_one_side, PERSON),

@@ -190,6 +190,16 @@ async def test_comments_are_by_those_whom_the_plan_names():
         assert re.search(rf"^{number}\. (@{writer.username} \(.+\)|the author answers)$", prompt.item, re.MULTILINE)
 
 
+async def test_a_comment_has_no_name_in_front():
+    """Neither that of who writes it nor a wrong one; whom it addresses stays, and a name alone is no comment."""
+    slot, author, known, brief = planned(lambda slot, _: len(slot.comments) > 3)
+    first, second, *_ = [known[comment.by - 1] if comment.by else author for comment in slot.comments]
+    other = known[0].username
+    said = [f"@{first.username.upper()}: No: never.", f"{second.display_name} : so sorry", f"@{other} :)", "@nobody:"]
+    post = await a_post(a_bench(post_answer(comments=said)), brief, character=author, known=known)
+    assert [one.content for one in post.comments] == ["No: never.", "so sorry", f"@{other} :)"]
+
+
 async def test_no_comments_are_asked_for_on_a_reply():
     """Neither the request nor its schema speaks of them."""
     _, author, known, brief = planned(lambda slot, _: slot.reply_to)
@@ -236,6 +246,8 @@ async def test_what_a_post_trips_over_is_written_down():
     bench = a_bench(post_answer(content="And yet the lighthouse whispers to the bees"))
     assert (await a_post(bench)).worn == ("and yet", "lighthouse", "whisper*")
     assert len(bench.text.prompts) == 1
+    said = a_bench(post_answer(content="And yet", comments=["A tapestry.", "Lovely, and yet dull."]))
+    assert (await a_post(said)).worn == ("and yet", "tapestry")
     wished = a_bench(post_answer(content="The lighthouse whispers"))
     assert (await a_post(wished, request=a_request("A lighthouse town"))).worn == ("whisper*",)
 

@@ -37,12 +37,12 @@ def relations_exist(world: World, found: CheckFinding) -> None:
 
 @check("posts", "posts, all mentioning people who exist")
 def mentions_exist(world: World, found: CheckFinding) -> None:
-    """Every @ in a post, and every mention recorded with it, names a person of this world."""
+    """Every @ in a post and in a comment, every mention recorded with it, and who comments is a person of this world."""
     people = _people(world)
     known = by_fold(people)
     for post in found.each(world.all(Post)):
-        written = (post.content[start + 1 : end] for start, end, _ in mentions_in(post.content, known))
-        named = dict.fromkeys((*post.mentions, *written))
+        written = (text[start + 1 : end] for text in post.texts for start, end, _ in mentions_in(text, known))
+        named = dict.fromkeys((*post.mentions, *written, *(comment.username for comment in post.comments)))
         for unknown in [name for name in named if name not in people]:
             found.add(f"{post.key} mentions @{unknown}, who does not exist", post.key)
 

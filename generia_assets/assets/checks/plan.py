@@ -246,12 +246,12 @@ def _wrong(reply: str, places: dict[str, int], replies: dict[str, str], known: C
 
 @check("posts", "ideas and posts, none ahead of its time")
 def no_later_event(world: World, found: CheckFinding) -> None:
-    """No post and no idea of one names an event of the calendar that has not happened by then, unless the world's description tells
+    """No post, comment or idea names an event of the calendar that has not happened by then, unless the world's description tells
     of it, too. Names of one word are not looked for: a text may hold them by chance.
     """
     later = LaterEvents(world.description)
     briefs = ((brief, "the idea of ", brief.idea) for brief in world.all(PostBrief))
-    posts = ((post, "", post.content) for post in world.all(Post))
+    posts = ((post, "", "\n".join(post.texts)) for post in world.all(Post))
     for what in (briefs, posts):
         for document, of, text in what:
             if dated(document):

@@ -35,22 +35,26 @@ def distinct_posts(world: World, found: CheckFinding) -> None:
     _distinct(found, ((post.key, post.content) for post in compared), world.count(Post))
 
 
-def _in_language(world: World, found: CheckFinding, texts: Iterable[tuple[str, str]]) -> None:
-    """Texts in another script, and, where most of them look like another language of the same script, all that do."""
+def _in_language(world: World, found: CheckFinding, texts: Iterable[tuple[str, str]], of: str = "") -> None:
+    """Texts in another script, and, where most of them look like another language of the same script, all that do.
+
+    ``of``: what a text is of its item; '' for the item itself.
+    """
     language = world.description.user_preferences.language
     script, known = languages.checked_script(language), languages.find(language)
-    found.figures["language"], others = language, list[tuple[str, str]]()
-    for key, whole in found.each(texts):
+    found.figures["language"], others, count = language, list[tuple[str, str]](), 0
+    for key, whole in texts:
+        count += 1
         text = languages.own_words(whole)
         if script is None or len(text) <= SHORT_POST:
             continue
         if wrong := languages.wrong_letters(text, script):
-            found.add(f"{key} is not written in {language}: it has {wrong}", key)
+            found.add(f"{of}{key} is not written in {language}: it has {wrong}", key)
         elif known is not None and (seems := languages.guess(text)) is not None and seems != known:
             others.append((key, seems.name))
-    if 2 * len(others) > found.looked_at:
+    if 2 * len(others) > count:
         for key, seems_name in others:
-            found.add(f"{key} seems to be in {seems_name}, not in {language}", key)
+            found.add(f"{of}{key} seems to be in {seems_name}, not in {language}", key)
 
 
 @check("world_description", "description in the language asked for")
@@ -59,7 +63,7 @@ def description_in_language(world: World, found: CheckFinding) -> None:
     it may have asked for that.
     """
     description, request = world.description, world.request
-    _in_language(world, found, [(description.key, description.description)])
+    _in_language(world, found, found.each([(description.key, description.description)]))
     language = description.user_preferences.language
     if not request.language and (seems := languages.asked_in_another(language, request.user_prompt)):
         found.warn(
@@ -72,14 +76,16 @@ def description_in_language(world: World, found: CheckFinding) -> None:
 @check("characters", "people in the language asked for")
 def people_in_language(world: World, found: CheckFinding) -> None:
     """All people are described in the world's language."""
-    texts = ((person.key, f"{person.bio}\n{person.background_story}") for person in world.all(Character))
+    texts = ((person.key, f"{person.bio}\n{person.background_story}") for person in found.each(world.all(Character)))
     _in_language(world, found, texts)
 
 
 @check("posts", "posts in the language asked for")
 def posts_in_language(world: World, found: CheckFinding) -> None:
-    """Every post is in the world's language; a post of a few words may be in any."""
-    _in_language(world, found, ((post.key, post.content) for post in world.all(Post)))
+    """Every post and the comments on it are in the world's language; a few words may be in any."""
+    _in_language(world, found, ((post.key, post.content) for post in found.each(world.all(Post))))
+    comments = ((post.key, "\n".join(post.texts[1:])) for post in world.all(Post) if post.comments)
+    _in_language(world, found, comments, "the text of the comments on ")
 
 
 @check("characters", "people, all described in full")

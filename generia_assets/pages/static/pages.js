@@ -35,7 +35,12 @@
       if (!known && !oldestFirst && reading()) return hold(key, post);
       if (arrived(posts, known, post, nextTo(post)) && (scrollY <= AT_THE_TOP || !followed)) letGo();   // never what is read
     });
-    on("replied", ({ key, html }) => (shownPost(key) ?? held.get(key))?.querySelector(".actions")?.replaceWith(made(html)));
+    on("replied", ({ key, html }) => actionsOf(key)?.replaceWith(made(html)));
+    on("commented", ({ key, html }) => {
+      const actions = actionsOf(key);
+      actions?.parentElement.querySelector(".answers")?.remove();
+      actions?.before(made(html));
+    });
     on("person", ({ key, html }) => {
       const known = people?.querySelector(`[data-character="${CSS.escape(key)}"]`);
       if (!people || !arrived(people, known, made(html), people.firstElementChild)) return;
@@ -72,6 +77,7 @@
   }
 
   const atTheTop = () => [...posts.children].find((post) => post.getBoundingClientRect().bottom > 0);
+  const actionsOf = (key) => (shownPost(key) ?? held.get(key))?.querySelector(".actions");
   const shownPost = (key) => posts.querySelector(`[data-key="${CSS.escape(key)}"]`);
 
   // The shown post before which this one belongs, in the order that the reader chose; undefined: behind all.
