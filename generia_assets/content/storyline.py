@@ -39,7 +39,7 @@ REPLY, VIGNETTE, STEP, ENDING = "reply", "vignette", "news", "ending"
 """The forms of a reply, of a post that is no part of any story, of a step of the plot, and of the last post."""
 _ANSWERS = PostForm(name=REPLY, how="as one types it to somebody one knows")
 _STOPS = PostForm(name=ENDING, how="stops just before it is decided; one does not know yet how it goes")
-_TELLS = PostForm(name=STEP, how="what has just happened, told as they would tell it at the door")
+_TELLS = PostForm(name=STEP, how="what has just happened, or is still going on, as one calls it in at the door")
 MADE_EARLIER = (
     "this world was made by an earlier version, which drew its plan otherwise; `generia rerun WORLD --part description` makes it "
     "again as ordered"
