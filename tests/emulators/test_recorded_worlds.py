@@ -50,5 +50,5 @@ def test_a_recorded_post_has_the_length_it_was_asked_for(name: str, tmp_path: Pa
 def test_the_page_of_a_world_shows_the_templates_as_they_are(tmp_path: Path) -> None:
     """docs/a-world.md is what ``make world-page`` writes."""
     page = tmp_path / "a-world.md"
-    prompts("lull", f"--as-page={page}")
+    prompts("nodding", f"--as-page={page}")
     assert page.read_text("utf-8") == (ROOT / "docs/a-world.md").read_text("utf-8"), "run `make world-page`"
