@@ -18,9 +18,9 @@ from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE,
 
 _EVERY_REQUEST = ("prompts/system.j2", "data/languages.yaml", "data/banlist/*.yaml")
 _OF_A_WORLD = (*_EVERY_REQUEST, "prompts/world.j2")
-_OF_PEOPLE = (*_OF_A_WORLD, "prompts/_calendar.j2", *(f"data/{name}.yaml" for name in ("axes", "people", "posts", "relations")))
-_OF_A_PERSON = (*_OF_PEOPLE, "prompts/_acquaintances.j2")
-_OF_POSTS = (*_OF_A_PERSON, "prompts/_person.j2")
+_DRAWN = ("prompts/_calendar.j2", *(f"data/{name}.yaml" for name in ("axes", "people", "posts", "relations")))
+_OF_PEOPLE = (*_OF_A_WORLD, *_DRAWN)
+_OF_POSTS = (*_EVERY_REQUEST, *(f"prompts/{name}.j2" for name in ("world_in_brief", "_acquaintances", "_person")), *_DRAWN)
 _OF_A_PICTURE = (*_OF_A_WORLD, "prompts/picture.j2", "prompts/refine_picture.j2")
 _WORLD = ("world_request", "world_description")
 
@@ -123,7 +123,7 @@ class TaskType(StrEnum):
         llm_calls=(LlmCall("character", 5_300, 1_600),),
         description="Everyone in full: life, looks, voice, secret, relations; known to the platform.",
         rerun="One person as somebody else: job `rerun_character`.",
-        content_files=(*_OF_A_PERSON, "prompts/character.j2", "prompts/complaints.j2"),
+        content_files=(*_OF_PEOPLE, *(f"prompts/{name}.j2" for name in ("_acquaintances", "character", "complaints"))),
         step="character",
         shown=("display_name", "username", "bio", "personality", "speaking_style", "moderation"),
         begin="person",

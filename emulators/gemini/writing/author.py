@@ -318,7 +318,7 @@ class Author:
             times = 1 + zlib.crc32(name.encode()) % _WAYS
             turns = times * (_GOLDEN * self._order.order + _ROOT * self._place)
             # Somebody made anew has another profile, so begins a little further on.
-            profile = zlib.crc32(asked.block("person").partition("\n")[0].encode()) % _WAYS
+            profile = zlib.crc32(asked.block("person").encode()) % _WAYS
             block, start = 0, (int(turns % 1 * len(items)) + profile) % len(items)
         dealt = random.Random(f"{self._scene.seed}:{name}:{block}").sample(items, len(items))
         return dealt[start:] + dealt[:start]
