@@ -177,9 +177,11 @@ def _print(asked: list[DryRequest], unread: list[str], code: str, *, json: bool)
 _TOP = """# A world in prompts and answers
 
 *{sentence}*, {users} people, {posts} posts, seed {seed}. This page has all requests to the language model and all answers,
-in the order of work. Every request begins with the same instructions; from the second request on, the world follows. This page
-shows both once. It shows the first request of each type whole, and only the differences of the others. A long line that is already
-on the page is cut ([as above]). `make world-page` writes this page; [prompts.md](prompts.md) says how to change the prompts."""
+in the order of work. Every request begins with the same instructions; from the second request on, the world follows, in brief where
+posts are asked for. This page shows each of these once. It shows the first request of each type whole, and only the differences of
+the others. A long line that is already on the page is cut ([as above]). `make world-page` writes this page;
+[prompts.md](prompts.md) says how to change the prompts."""
+_ABOUT_POSTS = ("post_batch", "post")
 _LONG, _BEGINNING = 160, 60
 """Characters of a line that is shown once, and of what is shown of it afterwards."""
 
@@ -191,7 +193,8 @@ def written_page(request: WorldRequest, asked: list[DryRequest]) -> str:
     lines: set[str] = set()
     for one in asked:
         prompt = one.prompt
-        for title, text in (("The beginning of every request", prompt.system), ("The world in requests", prompt.world)):
+        world = "The world in requests about posts" if prompt.request_type in _ABOUT_POSTS else "The world in requests"
+        for title, text in (("The beginning of every request", prompt.system), (world, prompt.world)):
             if text and title not in shown:
                 shown[title] = text
                 page.append(f"## {title}\n\n{_block(text)}")
