@@ -128,12 +128,12 @@ FULL = Scenario(workers=3, runs=4, worlds=60, users=5, posts=12, steps=STEPS)
 QUICK = Scenario(
     workers=2,
     runs=2,
-    worlds=4,
+    worlds=3,
     users=2,
     posts=4,
     steps=(
-        (0.0, "4 worlds are ordered", lambda trial: trial.order(1)),
-        (0.3, "kill -9 of worker 1", lambda trial: trial.stack.kill(worker(1))),
+        (0.0, "3 worlds are ordered", lambda trial: trial.order(1)),
+        (0.5, "kill -9 of worker 1", lambda trial: trial.stack.kill(worker(1))),
     ),
 )
 

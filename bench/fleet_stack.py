@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from bench.killing import processes
+from bench.killing import children
 from bench.stack import ROOT, TestStack
 from generia_assets.processes import Child, start
 
@@ -93,10 +92,7 @@ def worker(number: int) -> str:
 
 
 def tree(part: Child) -> Sequence[int]:
-    children: defaultdict[int, list[int]] = defaultdict(list)
-    for pid, parent in processes():
-        children[parent].append(pid)
     found = [part.pid]
     for pid in found:
-        found.extend(children[pid])
+        found.extend(children(pid))
     return found

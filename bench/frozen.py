@@ -113,7 +113,9 @@ class Tries:
         terminated = time.monotonic() - began
         other = self._stack.order(users=2, posts=3)
         try:
-            wait_for("another run", partial(self._has_run, other, dg.DagsterRunStatus.STARTED), seconds=LIFE_SECONDS)
+            with self._stack.instance() as instance:  # to open it takes longer than to ask
+                of_it = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={"dagster/partition": other})
+                wait_for("another run", lambda: instance.get_runs(of_it, limit=1) or None, seconds=LIFE_SECONDS)
             started: float | None = time.monotonic() - began
         except TooLateError:
             started = None
@@ -150,11 +152,6 @@ class Tries:
     def _works(self, world: str) -> bool | None:
         status = status_of(self._database, world)
         return (status is not None and status.api_calls_made_LLM > 1 and len(run_processes(self._stack)) == 1) or None
-
-    def _has_run(self, world: str, *statuses: dg.DagsterRunStatus) -> bool | None:
-        with self._stack.instance() as instance:
-            tags = {"dagster/partition": world}
-            return bool(instance.get_runs(dg.RunsFilter(statuses=list(statuses), tags=tags), limit=1)) or None
 
     def _terminate_while(self, world: str, happens: Callable[[], None]) -> tuple[float, bool]:
         """Terminate the world's run right after this; when that was, and whether Dagster took it."""

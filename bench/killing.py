@@ -77,10 +77,7 @@ class Supervisor:
 
 def run_processes(stack: TestStack) -> list[int]:
     """The processes of runs: children of the process from which the code server forks them."""
-    parents = dict(processes())
-    server = stack.parts[CODE_SERVER].pid
-    forkers = {pid for pid, parent in parents.items() if parent == server}
-    return [pid for pid, parent in parents.items() if parent in forkers]
+    return [pid for forker in children(stack.parts[CODE_SERVER].pid) for pid in children(forker)]
 
 
 def alive(pid: int) -> bool:
@@ -113,11 +110,13 @@ def _send(pids: Sequence[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def processes() -> Iterator[tuple[int, int]]:
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with suppress(OSError):  # it has ended meanwhile
-                yield int(folder.name), int(stat_of(int(folder.name))[1])
+def children(pid: int) -> list[int]:
+    """The processes that a process has started: none if it has ended. The kernel lists them by the thread that started them."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended meanwhile
+            found += map(int, listed.read_text().split())
+    return found
 
 
 def stat_of(pid: int) -> list[str]:

@@ -176,19 +176,22 @@ def _death(dice: random.Random, kill: Kill) -> Death:
 
 
 def harness(options: Options, console: Console) -> Report:
-    outcomes: list[Outcome] = []
     with TestStack(settings=SETTINGS, seed=options.seed) as stack:
         stack.start_servers(latency=LATENCY_SECONDS)
         if options.platform == "grpc":
             stack.start_platform(latency=PLATFORM_LATENCY_SECONDS)
         stack.start_dagster()
-        with stack.database() as database:
-            kills = Harness(stack, database, console, BESIDE_TESTS_SECONDS if options.quick else RECOVERY_SECONDS)
-            try:
-                outcomes.extend(kills.meet(death) for death in deaths(options))
-            finally:
-                kills.clean_up()
-    return _report(outcomes)
+        return met(stack, options, console)
+
+
+def met(stack: TestStack, options: Options, console: Console) -> Report:
+    """Let worlds of this stack meet the deaths."""
+    with stack.database() as database:
+        kills = Harness(stack, database, console, BESIDE_TESTS_SECONDS if options.quick else RECOVERY_SECONDS)
+        try:
+            return _report([kills.meet(death) for death in deaths(options)])
+        finally:
+            kills.clean_up()
 
 
 def _report(outcomes: Sequence[Outcome]) -> Report:

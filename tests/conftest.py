@@ -57,7 +57,7 @@ LONGEST = (
     "project/stack/test_frozen.py",
     "durable/test_ways_and_states.py",
     "local_services/test_demo.py",
-    "bench/test_kills.py",
+    "project/stack/test_kills.py",
     "fleet/test_deploy.py",
     "assets/test_runs_unusual.py",
     "bench/test_messages.py",

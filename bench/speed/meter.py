@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.killing import CODE_SERVER, processes, run_processes, stat_of
+from bench.killing import CODE_SERVER, children, run_processes, stat_of
 from bench.stack import TestStack
 from resources.mongodb.connection import MongoDatabase
 
@@ -66,20 +66,14 @@ class Meter:
         return Spent(seconds, {kind: number for kind, number in commands.items() if number > 0}, self._peak_kb / 1024)
 
     def _cpu_now(self) -> dict[str, float]:
-        parents = dict(processes())
-        children: defaultdict[int, list[int]] = defaultdict(list)
-        for pid, parent in parents.items():
-            children[parent].append(pid)
-
         def of_tree(pid: int) -> float:
-            return _cpu(pid, _UTIME) + _cpu(pid, _CHILDREN) + sum(map(of_tree, children[pid]))
+            return _cpu(pid, _UTIME) + _cpu(pid, _CHILDREN) + sum(map(of_tree, children(pid)))
 
         found = {name: of_tree(part.pid) for name, part in self._stack.parts.items() if name != CODE_SERVER}
         server = self._stack.parts[CODE_SERVER].pid
-        forkers = children[server]
+        forkers = children(server)
         found[CODE_SERVER] = sum(_cpu(pid, _UTIME) for pid in (server, *forkers))
-        runs = [run for pid in forkers for run in children[pid]]
-        found[RUN] = sum(_cpu(pid, _CHILDREN) for pid in forkers) + sum(map(of_tree, runs))
+        found[RUN] = sum(_cpu(pid, _CHILDREN) for pid in forkers) + sum(map(of_tree, run_processes(self._stack)))
         return found
 
     def _commands_now(self) -> Counter[str]:

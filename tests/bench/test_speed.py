@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from bench.content import the_request
 from bench.speed import bounds
+from bench.speed.__main__ import main
 from bench.speed.cases import CASES, Case, Line, Measured
 from bench.speed.results import Entry, earlier, entry, keep, summary, tables
 from bench.speed.session import Costs
@@ -132,12 +132,13 @@ def test_each_case_has_its_own_name() -> None:
 
 @pytest.mark.timeout(1250)
 @pytest.mark.dagster_process
-def test_the_tiny_form_measures_everything() -> None:
+@pytest.mark.usefixtures("alone")
+def test_the_tiny_form_measures_everything(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A small world is made through Kafka and the code server, and every figure of the tables is there."""
-    command = [sys.executable, "-m", "bench.speed", "--quick", "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    (case,) = json.loads(ended.stdout.splitlines()[-1])["cases"].values()
+    monkeypatch.setattr(sys, "argv", ["bench.speed", "--quick", "--json"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    (case,) = json.loads(capsys.readouterr().out.splitlines()[-1])["cases"].values()
     assert all(value["median"] > 0 and value["bound"] > 0 for value in case["values"])
     costs = case["costs"]
     assert set(costs["cpu_ms"]) == {"run", "mongod", "broker", "gemini", "code server", "daemon"}

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import new_status
-from tests.support.command import Command, on_a_terminal
+from tests.support.command import AND, Command, on_a_terminal
 
 WORLD = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10"
 PROMPT = "[bold]\x1b[2J\x9b31m город 🦋"
@@ -63,35 +63,31 @@ def test_a_terminal_that_cannot_draw_gets_plain_lines(generia: Command, environm
     assert "completed: people 1/1" in text
 
 
-NARROW = [
-    *(["watch", WORLD], ["list"], ["status", WORLD], ["stats", WORLD], ["show", WORLD], ["show", WORLD, "status"]),
-    *(["quote"], ["quote", "--compare"], ["check"]),
-]
+NARROW = ("watch", WORLD, AND, "list", AND, "status", WORLD, AND, "stats", WORLD, AND, "show", WORLD, AND, "show", WORLD, "status")
+QUOTES = ("quote", AND, "quote", "--compare", AND, "check")
 
 
-@pytest.mark.parametrize("command", NARROW, ids=" ".join)
-def test_everything_fits_a_narrow_window(generia: Command, command: list[str]) -> None:
+def test_everything_fits_a_narrow_window(generia: Command) -> None:
     """In a window of 40 columns no line is longer, so that the terminal breaks none in the middle of a word."""
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_a_terminal(generia, *command, columns=40, NO_COLOR="1")).replace("\r", "\n")
-    assert [line for line in text.splitlines() if cell_len(line) > 40] == []
+    text = on_a_terminal(generia, *NARROW, AND, *QUOTES, columns=40, NO_COLOR="1")
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n").splitlines()
+    assert [line for line in lines if cell_len(line) > 40] == []
 
 
-@pytest.mark.parametrize("command", [["watch", WORLD], ["list"], ["status", WORLD], ["show", WORLD, "status"]])
-def test_a_pipe_gets_no_control_codes(generia: Command, command: list[str]) -> None:
+def test_a_pipe_gets_no_control_codes(generia: Command) -> None:
     """Into a pipe goes the text alone, even where the environment describes a terminal full of colours."""
     generia.settings |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "CI": ""}
-    exit_code, out, err = generia.run(*command)
+    exit_code, out, err = generia.run("watch", WORLD, AND, "list", AND, "status", WORLD, AND, "show", WORLD, "status")
     assert exit_code == 0, err
     assert not OBEYED.search(out + err)
-    assert "[bold]" in out
+    assert ["[bold]" in text for text in out.split(AND)] == [True] * 4
 
 
 def test_what_a_console_has_no_signs_for_is_escaped(generia: Command) -> None:
     """Without Cyrillic letters in its encoding a console gets escapes for them; as JSON the result is the same as everywhere."""
     generia.settings["PYTHONIOENCODING"] = "latin-1:strict"
-    exit_code, out, err = generia.run("status", WORLD)
+    exit_code, out, err = generia.run("status", WORLD, AND, "status", WORLD, "--json")
     assert (exit_code, err) == (0, "")
-    assert "\\u0433\\u043e\\u0440\\u043e\\u0434" in out
-    exit_code, out, err = generia.run("status", WORLD, "--json")
-    assert (exit_code, err) == (0, "")
-    assert json.loads(out)["name"] == PROMPT
+    text, as_json = out.split(AND)
+    assert "\\u0433\\u043e\\u0440\\u043e\\u0434" in text
+    assert json.loads(as_json)["name"] == PROMPT

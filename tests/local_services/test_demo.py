@@ -142,7 +142,7 @@ def test_a_world_is_ordered_watched_and_looked_at(generia: Command) -> None:
 
 def test_a_world_is_stopped_and_goes_on(generia: Command) -> None:
     """`stop` ends the run and keeps what exists; `resume` goes on within seconds and makes exactly what was ordered."""
-    world = send(generia, "--users", "8", "--posts", "40", "--prompt", "a lake that answers letters")
+    world = send(generia, "--users", "3", "--posts", "20", "--prompt", "a lake that answers letters")
 
     def works() -> bool:
         _, out, _ = generia.call("status", world, "--json")
@@ -158,7 +158,7 @@ def test_a_world_is_stopped_and_goes_on(generia: Command) -> None:
     exit_code, out, err = generia.call("watch", world)
     assert exit_code == 0, err + out
     finished = json.loads(generia.call("status", world, "--json")[1])
-    assert (finished["users_created"], finished["posts_created"]) == (8, 40)
+    assert (finished["users_created"], finished["posts_created"]) == (3, 20)
     assert finished["tasks_completed"] >= stopped["tasks_completed"]
     assert finished["generation"] == stopped["generation"]
 

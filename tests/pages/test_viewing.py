@@ -332,10 +332,9 @@ def test_files_show_pictures_in_the_dialog_too(browser: Browser, site: Site, wor
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_what_opens_over_a_page_has_no_barriers(
-    browser: Browser, site: Site, world: MadeUp, crowd: MadeUp, width: int, scheme: Scheme
-) -> None:
+def test_what_opens_over_a_page_has_no_barriers(browser: Browser, site: Site, crowd: MadeUp, width: int, scheme: Scheme) -> None:
     """axe finds nothing serious in the picture's dialog, the list of keys, and the relations of one of a hundred people."""
+    world = site.world(users=2, posts=3).make()
     with a_page(browser, width=width, scheme=scheme) as page:
         for path, opened in (("", "a.picture"), ("/people", "[data-node=c0050]"), ("", None)):
             page.goto(site.page_of(crowd if path else world, path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -27,15 +26,19 @@ from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
 from tests.support.dagster_internals import a_run as a_queued_run
 from tests.support.durable_world import order_of
 from tests.support.kafka_stand_in import kafka_resource
-from tests.support.worlds_in_process import Worlds, worlds_in_process
+from tests.support.worlds_in_process import Worlds
 
 LONG_AGO = timedelta(hours=1)
+LAST_JANUARY, YEAR_2999 = datetime(2026, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def worlds(tmp_path: Path, mongodb_uri: str, broker: str) -> Iterator[Worlds]:
-    with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini="") as worlds:
-        yield worlds
+def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
+    """The module's, without a world, an order or a run of an earlier test."""
+    yield the_worlds
+    for name in the_worlds.database.list_collection_names():
+        the_worlds.database[name].delete_many({})
+    the_worlds.instance.wipe()
 
 
 def a_world(worlds: Worlds, world_id: str, *, ago: timedelta = LONG_AGO, **values: Any) -> None:
@@ -75,114 +78,91 @@ def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
     return requests
 
 
-@pytest.mark.parametrize(
-    ("values", "tags"),
-    [
-        ({"status": "in_progress", "generation": "g1", "owner": owner("dead")}, {GENERATION_TAG: "g1"}),
-        ({"status": "in_progress", "generation": "g1", "owner": owner(None)}, {GENERATION_TAG: "g1"}),
-        (
-            {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
-            {GENERATION_TAG: "g1"},
-        ),
-        (
-            {"status": "in_progress", "generation": "g1", "parked": {"kind": "resumed", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
-            {GENERATION_TAG: "g1"},
-        ),
-        ({"status": "pending"}, {GENERATION_TAG: PRESENT_GENERATION}),
-    ],
-    ids=["owner silent", "nobody's", "outage over", "resumed", "never begun"],
-)
-def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(
-    worlds: Worlds, values: dict[str, Any], tags: dict[str, str]
-) -> None:
+def parked(kind: str, *, since: datetime = LAST_JANUARY, **values: Any) -> dict[str, Any]:
+    return {"parked": {"kind": kind, "since": since, **values}}
+
+
+BEGUN: dict[str, Any] = {"status": "in_progress", "generation": "g1"}
+ABANDONED: dict[str, dict[str, Any]] = {
+    "owner silent": {**BEGUN, "owner": owner("dead")},
+    "nobody's": {**BEGUN, "owner": owner(None)},
+    "outage over": {**BEGUN, **parked("outage")},
+    "resumed": {**BEGUN, **parked("resumed")},
+    "never begun": {"status": "pending"},
+}
+
+
+def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(worlds: Worlds) -> None:
     """Tick after tick asks for the same one run, which continues what was begun; a second run needs the first to have ended."""
-    a_world(worlds, "w1", **values)
-    first, second = tick(worlds)["w1"], tick(worlds)["w1"]
-    assert first.run_key == second.run_key
-    assert first.run_key is not None
-    assert {name: value for name, value in first.tags.items() if name == GENERATION_TAG} == tags
-    assert len(first.tags) <= 3
-    a_run(worlds, "w1", dg.DagsterRunStatus.STARTING)
+    for world_id, values in ABANDONED.items():
+        a_world(worlds, world_id, **values)
+    first, second = tick(worlds), tick(worlds)
+    assert set(first) == set(ABANDONED)
+    assert {world_id: one.run_key for world_id, one in first.items()} == {world_id: one.run_key for world_id, one in second.items()}
+    assert None not in {one.run_key for one in first.values()}
+    generations = {world_id: one.tags.get(GENERATION_TAG) for world_id, one in first.items()}
+    assert generations == dict.fromkeys(ABANDONED, "g1") | {"never begun": PRESENT_GENERATION}
+    assert max(len(one.tags) for one in first.values()) <= 3
+    for world_id in ABANDONED:
+        a_run(worlds, world_id, dg.DagsterRunStatus.STARTING)
     assert tick(worlds) == {}
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"status": "completed", "generation": "g1"},
-        {"status": "failed", "generation": "g1"},
-        {"status": "in_progress", "generation": "g1", "parked": {"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
-        {"status": "pending", "parked": {"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
-        {"status": "failed", "generation": "g1", "parked": {"kind": "budget", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
-        {"status": "in_progress", "generation": "g1", "owner": owner("alive", expired=-24 * LONG_AGO)},
-        {"status": "in_progress", "generation": "g1", "owner": owner("dead"), "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
-        {"status": "pending", "updated_at": datetime(2999, 1, 1, tzinfo=UTC)},
-        {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2999, 1, 1, tzinfo=UTC)}},
-        {
-            "status": "in_progress",
-            "generation": "g1",
-            "parked": {"kind": "outage", "since": datetime(2026, 1, 1, tzinfo=UTC), "until": datetime(2999, 1, 1, tzinfo=UTC)},
-        },
-    ],
-    ids=[
-        "completed",
-        "failed",
-        "stopped",
-        "stopped order",
-        "budget",
-        "owned",
-        "just silent",
-        "just ordered",
-        "outage lasts",
-        "the day's quota is used up",
-    ],
-)
-def test_a_world_that_waits_for_a_person_or_is_being_worked_on_is_left_alone(worlds: Worlds, values: dict[str, Any]) -> None:
+LEFT_ALONE: dict[str, dict[str, Any]] = {
+    "completed": {"status": "completed", "generation": "g1"},
+    "failed": {"status": "failed", "generation": "g1"},
+    "stopped": {**BEGUN, **parked("stopped")},
+    "stopped order": {"status": "pending", **parked("stopped")},
+    "budget": {"status": "failed", "generation": "g1", **parked("budget")},
+    "owned": {**BEGUN, "owner": owner("alive", expired=-24 * LONG_AGO)},
+    "just silent": {**BEGUN, "owner": owner("dead"), "updated_at": YEAR_2999},
+    "just ordered": {"status": "pending", "updated_at": YEAR_2999},
+    "outage lasts": {**BEGUN, **parked("outage", since=YEAR_2999)},
+    "the day's quota is used up": {**BEGUN, **parked("outage", until=YEAR_2999)},
+}
+
+
+def test_a_world_that_waits_for_a_person_or_is_being_worked_on_is_left_alone(worlds: Worlds) -> None:
     """Stopped, out of budget, failed, finished, alive, or silent for a moment only: no run is asked for."""
-    a_world(worlds, "w1", **values)
+    for world_id, values in LEFT_ALONE.items():
+        a_world(worlds, world_id, **values)
     assert tick(worlds) == {}
 
 
-@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds, status: dg.DagsterRunStatus) -> None:
+def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds) -> None:
     """However long a run waits before it begins, the world has one."""
-    a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
-    a_world(worlds, "w2", status="in_progress", generation="g2", owner=owner("dead"))
-    a_run(worlds, "w1", status)
-    a_run(worlds, "w1", dg.DagsterRunStatus.CANCELED)  # a newer one that somebody thought better of
-    assert set(tick(worlds)) == {"w2"}
+    for status in (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
+        a_world(worlds, status.value, **BEGUN, owner=owner("dead"))
+        a_run(worlds, status.value, status)
+        a_run(worlds, status.value, dg.DagsterRunStatus.CANCELED)  # a newer one that somebody thought better of
+    a_world(worlds, "w1", **BEGUN, owner=owner("dead"))
+    assert set(tick(worlds)) == {"w1"}
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"status": "pending"},
-        {"status": "in_progress", "generation": "g1", "owner": owner("dead")},
-        {"status": "in_progress", "generation": "g1", "resumable": True},
-        {"status": "in_progress", "generation": "g1", "parked": {"kind": "outage", "since": datetime(2026, 1, 1, tzinfo=UTC)}},
-    ],
-    ids=[
-        "while its first run was queued",
-        "after its process died",
-        "while it was to be taken up",
-        "while it was to be tried again",
-    ],
-)
-def test_a_world_whose_run_was_terminated_in_dagster_is_stopped_and_goes_on_when_resumed(
-    worlds: Worlds, values: dict[str, Any]
-) -> None:
+TERMINATED: dict[str, dict[str, Any]] = {
+    "while its first run was queued": {"status": "pending"},
+    "after its process died": {**BEGUN, "owner": owner("dead")},
+    "while it was to be taken up": {**BEGUN, "resumable": True},
+    "while it was to be tried again": {**BEGUN, **parked("outage")},
+}
+
+
+def test_a_world_whose_run_was_terminated_in_dagster_is_stopped_and_goes_on_when_resumed(worlds: Worlds) -> None:
     """Where the run could not say so itself the watchdog notes the stop, once, and orders nothing until a person resumes it."""
-    a_world(worlds, "w1", **values)
-    a_run(worlds, "w1", dg.DagsterRunStatus.CANCELED)
+    for world_id, values in TERMINATED.items():
+        a_world(worlds, world_id, **values)
+        a_run(worlds, world_id, dg.DagsterRunStatus.CANCELED)
     for _ in range(2):
         assert tick(worlds) == {}
-        status = worlds.status("w1")
-        assert status.parked is not None
-        assert status.parked.kind == "stopped"
-        assert status.owner.run_id is None
-    assert worlds.database["world_events"].count_documents({"world_id": "w1", "event.event_type": "cancelled"}) == 1
-    resume_world(worlds.database, "w1", ResumeOptions())
-    assert set(tick(worlds)) == {"w1"}
+        for world_id in TERMINATED:
+            status = worlds.status(world_id)
+            assert status.parked is not None
+            assert status.parked.kind == "stopped"
+            assert status.owner.run_id is None
+    for world_id in TERMINATED:
+        assert worlds.database["world_events"].count_documents({"world_id": world_id, "event.event_type": "cancelled"}) == 1
+        resume_world(worlds.database, world_id, ResumeOptions())
+    assert set(tick(worlds)) == set(TERMINATED)
 
 
 def test_a_long_queue_hides_no_abandoned_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +171,7 @@ def test_a_long_queue_hides_no_abandoned_world(worlds: Worlds, monkeypatch: pyte
     for number in range(3):
         a_world(worlds, f"queued-{number}", status="pending")
         a_run(worlds, f"queued-{number}", dg.DagsterRunStatus.NOT_STARTED)
-    a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
+    a_world(worlds, "w1", **BEGUN, owner=owner("dead"))
     assert set(tick(worlds)) == {"w1"}
 
 
@@ -208,7 +188,7 @@ def test_a_world_whose_owner_dagster_gave_up_is_ordered_again_though_its_process
         )
     )
     for world_id, run_id in (("w1", gone), ("w2", stopped), ("w3", alive)):
-        a_world(worlds, world_id, ago=-LONG_AGO, status="in_progress", generation="g1", owner=owner(run_id, expired=-LONG_AGO))
+        a_world(worlds, world_id, ago=-LONG_AGO, **BEGUN, owner=owner(run_id, expired=-LONG_AGO))
     assert tick(worlds) == {}
     monkeypatch.setattr("sensors.run_status.ORPHAN_GRACE_SECONDS", -60.0)
     assert set(tick(worlds)) == {"w1"}
@@ -218,7 +198,7 @@ def test_a_world_whose_owner_dagster_gave_up_is_ordered_again_though_its_process
 
 def test_a_world_whose_next_run_died_too_is_ordered_once_more(worlds: Worlds) -> None:
     """Each run that left the world unfinished is followed by one more."""
-    a_world(worlds, "w1", status="in_progress", generation="g1", owner=owner("dead"))
+    a_world(worlds, "w1", **BEGUN, owner=owner("dead"))
     keys = []
     for _ in range(3):
         keys.append(tick(worlds)["w1"].run_key)
@@ -241,17 +221,20 @@ def test_a_run_that_failed_before_it_could_begin_is_followed_by_another_after_a_
     assert tick(worlds)["w1"].run_key != first
 
 
-@pytest.mark.parametrize("status", ["completed", "failed"])
-def test_an_order_for_a_finished_world_whose_run_never_came_is_asked_for_again(worlds: Worlds, status: str) -> None:
+def test_an_order_for_a_finished_world_whose_run_never_came_is_asked_for_again(worlds: Worlds) -> None:
     """Tick after tick asks for the same one run, which is the order's own: its assets, its items, its task."""
-    a_world(worlds, "w1", status=status, generation="g1")
-    order = a_part_order(worlds, "w1", "c0000-p0000")
-    first, second = tick(worlds)["w1"], tick(worlds)["w1"]
-    assert first.run_key == second.run_key
-    assert [key.path[-1] for key in first.asset_selection or []] == ["posts", "post_images"]
-    assert first.tags[TASK_TAG] == order
-    assert GENERATION_TAG not in first.tags
-    a_run(worlds, "w1", dg.DagsterRunStatus.STARTING, order=order)
+    orders = {}
+    for status in ("completed", "failed"):
+        a_world(worlds, status, status=status, generation="g1")
+        orders[status] = a_part_order(worlds, status, "c0000-p0000")
+    first, second = tick(worlds), tick(worlds)
+    assert set(first) == set(second) == set(orders)
+    for world_id, order in orders.items():
+        assert first[world_id].run_key == second[world_id].run_key
+        assert [key.path[-1] for key in first[world_id].asset_selection or []] == ["posts", "post_images"]
+        assert first[world_id].tags[TASK_TAG] == order
+        assert GENERATION_TAG not in first[world_id].tags
+        a_run(worlds, world_id, dg.DagsterRunStatus.STARTING, order=order)
     assert tick(worlds) == {}
 
 
@@ -259,7 +242,7 @@ def test_an_order_is_left_alone_while_there_is_hope_for_it(worlds: Worlds) -> No
     """Just recorded, behind another run, its own run just ended, its world unfinished, or taken up: nothing is asked for."""
     for world_id in ("new", "busy", "ended", "taken"):
         a_world(worlds, world_id, status="completed", generation="g1")
-    a_world(worlds, "stopped", status="in_progress", parked={"kind": "stopped", "since": datetime(2026, 1, 1, tzinfo=UTC)})
+    a_world(worlds, "stopped", status="in_progress", **parked("stopped"))
     a_part_order(worlds, "new", ago=timedelta(seconds=1))
     a_part_order(worlds, "busy")
     a_run(worlds, "busy", dg.DagsterRunStatus.STARTED)
@@ -315,7 +298,7 @@ def test_orders_that_nobody_took_up_are_found_by_an_index(worlds: Worlds) -> Non
     a_world(worlds, "w1", status="completed", generation="g1")
     for _ in range(3):
         a_part_order(worlds, "w1")
-    done = {"type": "generate_post", "world_id": "w1", "accepted_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    done = {"type": "generate_post", "world_id": "w1", "accepted_at": LAST_JANUARY}
     worlds.database[TASKS].insert_many([{**done, "_id": f"done-{number}", "status": "completed"} for number in range(50)])
     explained = worlds.database.command("explain", {"find": TASKS, "filter": waiting_orders([])}, verbosity="executionStats")
     assert (explained["executionStats"]["nReturned"], explained["executionStats"]["totalDocsExamined"]) == (3, 3)
@@ -341,7 +324,7 @@ def test_the_queue_and_the_next_run_follow_the_priority_of_the_world(worlds: Wor
     runs = {name: queued(worlds, name) for name in ("raised", "as-before", "back-to-0", "nobody's")}
     worlds.instance.add_run_tags(runs["back-to-0"], {PRIORITY_TAG: "7"})
     for world_id, priority in (("raised", 10), ("as-before", 0), ("back-to-0", 0), ("again", -4)):
-        a_world(worlds, world_id, status="in_progress", generation="g1", owner=owner("dead"), priority=priority)
+        a_world(worlds, world_id, **BEGUN, owner=owner("dead"), priority=priority)
     assert tick(worlds)["again"].tags[PRIORITY_TAG] == "-4"
     tags = {name: worlds.instance.get_run_by_id(run_id).tags.get(PRIORITY_TAG) for name, run_id in runs.items()}  # type: ignore[union-attr]
     assert tags == {"raised": "10", "as-before": None, "back-to-0": "0", "nobody's": None}
@@ -349,13 +332,13 @@ def test_the_queue_and_the_next_run_follow_the_priority_of_the_world(worlds: Wor
 
 def test_deferred_worlds_get_their_runs_when_there_is_room_by_priority_then_age(worlds: Worlds) -> None:
     """While the queue is full only worlds above 0 are ordered, and those that were begun; then all, without a minute's grace."""
-    worlds.settings = worlds.settings.model_copy(update={"sensor_max_queued_runs": 1})
     a_world(worlds, "old", ago=timedelta(seconds=2), deferred=True)
     a_world(worlds, "young", ago=timedelta(seconds=1), deferred=True)
     a_world(worlds, "raised", ago=timedelta(0), deferred=True, priority=1)
-    a_world(worlds, "begun", status="in_progress", generation="g1", owner=owner("dead"))
+    a_world(worlds, "begun", **BEGUN, owner=owner("dead"))
     a_world(worlds, "on its way", ago=timedelta(0))
     first, _ = (queued(worlds, f"queued-{number}") for number in range(2))
-    assert list(tick(worlds)) == ["begun", "raised"]
-    worlds.instance.delete_run(first)
-    assert list(tick(worlds)) == ["begun", "raised", "old", "young"]
+    with worlds.changed_settings(sensor_max_queued_runs=1):
+        assert list(tick(worlds)) == ["begun", "raised"]
+        worlds.instance.delete_run(first)
+        assert list(tick(worlds)) == ["begun", "raised", "old", "young"]

@@ -28,6 +28,19 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
 """127.0.0.1, and the same as an IPv6 address, as /proc/net/tcp writes them."""
 LISTENING = "0A"
 """The kernel's word for a socket that listens, in /proc/net/tcp."""
+AND = ";;"
+"""Between two commands that one process runs one after the other, and between what they write."""
+PROGRAM = f"""
+import sys
+from generia_assets.cli.main import app
+arguments = sys.argv[1:]
+while {AND!r} in arguments:
+    end = arguments.index({AND!r})
+    app(arguments[:end], prog_name="generia", standalone_mode=False)
+    print({AND!r})
+    arguments = arguments[end + 1 :]
+app(arguments, prog_name="generia")
+"""
 ADDRESSES = ("MONGODB_URI", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_API_VERSION", "GEMINI_API_KEY", "GEMINI_BASE_URL", "DAGSTER_HOME")
 
 
@@ -44,7 +57,7 @@ class Command:
         environment = {name: value for name, value in os.environ.items() if name not in (*ADDRESSES, "PYTHONDONTWRITEBYTECODE")}
         environment |= {MARK: self.mark, "GENERIA_DATA_DIR": str(self.folder), "CI": "true"} | self.settings
         return subprocess.Popen(
-            [sys.executable, "-c", "from generia_assets.cli.main import app; app(prog_name='generia')", *arguments],
+            [sys.executable, "-c", PROGRAM, *arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -119,7 +132,7 @@ def on_a_terminal(generia: Command, *arguments: str, columns: int = 120, **envir
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     inherited = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "COLUMNS", "FORCE_COLOR")}
     settings = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "GENERIA_DATA_DIR": str(generia.folder)} | generia.settings
-    command = [sys.executable, "-m", "generia_assets.cli", *arguments]
+    command = [sys.executable, "-c", PROGRAM, *arguments]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=inherited | settings | environment) as process:
         os.close(theirs)
         written = b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 
+import dagster as dg
 import pytest
 
 from bench import stack
@@ -51,7 +52,7 @@ def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
     Neither where the command reaches Dagster, nor where it does not.
     """
     house.gemini.set_faults(latency=2.0)  # no world is completed before the command is there
-    worlds = [house.order(users=3, posts=30)]
+    worlds = [house.order(users=3, posts=12)]
     wait_for("work", partial(works, database, worlds[0]))
     worlds.append(house.order(users=1, posts=1))  # its run begins about now
     wait_for("its record", lambda: status_of(database, worlds[-1]))
@@ -62,7 +63,7 @@ def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
         if command is generia:
             wait_for("calls", partial(_has_called, house, house.gemini.stats().calls))
             wait_for("the late order", partial(status_of, database, late))
-            worlds.append(house.order(users=3, posts=30))  # the first ones may be completed before the second brake
+            worlds.append(house.order(users=3, posts=12))  # the first ones may be completed before the second brake
             wait_for("work", partial(works, database, worlds[-1]))
     house.gemini.reset()
     for record in database[STATUS].find():
@@ -82,7 +83,8 @@ def _brake(house: TestStack, database: MongoDatabase, worlds: list[str], command
     assert stopped["worlds"] in range(len(worlds), len(before) + 1)  # one that had made its last call is completed all the same
     assert stopped["taken_from"] == []
     late = house.order(users=1, posts=1)
-    wait_for("a tick that leaves the order in Kafka", partial(_tick_says_stopped, house, brake["since"].timestamp()))
+    with house.instance() as instance:
+        wait_for("a tick that leaves the order in Kafka", partial(_tick_says_stopped, instance, brake["since"].timestamp()))
     wait_for("the end of all runs", lambda: not run_processes(house) or None)
     assert (house.gemini.stats().last_call_at or 0.0) < brake["since"].timestamp() + NO_CALL_AFTER_S * slowness()
     assert status_of(database, late) is None
@@ -101,11 +103,10 @@ def _has_called(house: TestStack, before: int) -> bool | None:
     return house.gemini.stats().calls > before or None
 
 
-def _tick_says_stopped(house: TestStack, since: float) -> bool | None:
-    with house.instance() as instance:
-        for state in instance.all_instigator_state():
-            if state.instigator_name == "kafka_orders":
-                ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, after=since, limit=20)
-                if any(tick.skip_reason and "everything is stopped" in tick.skip_reason for tick in ticks):
-                    return True
+def _tick_says_stopped(instance: dg.DagsterInstance, since: float) -> bool | None:
+    for state in instance.all_instigator_state():
+        if state.instigator_name == "kafka_orders":
+            ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, after=since, limit=20)
+            if any(tick.skip_reason and "everything is stopped" in tick.skip_reason for tick in ticks):
+                return True
     return None
