@@ -4,7 +4,7 @@ Here: ``WatchedRunLauncher`` and ``PromptRunCoordinator`` for dagster.yaml, and 
 termination. Not here: runs on many machines (fleet/launcher.py). Dagster's default launcher terminates a run through the code
 server, which waits for the run's process under the lock that every start needs: a process that is frozen or just killed then blocks
 all worlds. This launcher does not wait: ``terminate`` writes ``CANCELING`` into Dagster's storage, and the run, which reads its own
-status twice a second, interrupts itself. A run that Dagster has marked failed while its process still lives interrupts itself in
+status each second, interrupts itself. A run that Dagster has marked failed while its process still lives interrupts itself in
 the same way.
 
 The default launcher has no health check either: a run that died together with its code server would stay STARTED. This launcher
@@ -59,7 +59,7 @@ certain.
 CHECK_TIMEOUT_SECONDS = 5.0
 SAME_ROUND_SECONDS = 1.0
 """Runs that are checked within this time share one answer of their code server, unless a run is not in it."""
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 1.0
 """How often a run reads its own status, and so how soon it notices a termination."""
 RUNS_FOR_ONE_AHEAD = 5
 """For so many runs at once (``max_concurrent_runs``) there is one place more, for runs of a priority above 0; at least one."""
