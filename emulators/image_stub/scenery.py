@@ -243,14 +243,11 @@ def paint_scene(size: tuple[int, int], palette: Palette, prompt: str, rng: rando
     colors = (palette.near, palette.middle, palette.haze, palette.sky_top, palette.sky_middle, palette.sky_foot, palette.light)
     tones = (Image.frombytes("L", reduced, zlib.decompress(one, _WITHOUT_CHECKSUM)) for one in packed)
     first, second = (colored(one, ramp(*colors)) for one in tones)
-    image, people = Image.blend(first, second, 0.5), people_in(prompt, rng)
-    if people or land.flowers:
-        sketch = Sketch(image.resize(size, Image.Resampling.NEAREST), rng)
-        sketch.fill(land.flowers, palette.accent)
-        sketch.fill(land.hearts, palette.light)
-        paint_people(sketch, palette, people)
-        image = sketch.reduced()
-    return image
+    sketch = Sketch(first, rng, second)
+    sketch.fill(land.flowers, palette.accent)
+    sketch.fill(land.hearts, palette.light)
+    paint_people(sketch, palette, people_in(prompt, rng))
+    return Image.blend(first, second, 0.5)
 
 
 @lru_cache(maxsize=96)

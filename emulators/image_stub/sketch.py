@@ -116,7 +116,8 @@ class ToneMap:
 class Sketch:
     """A coloured picture in the making."""
 
-    def __init__(self, image: Image.Image, rng: random.Random) -> None:
+    def __init__(self, image: Image.Image, rng: random.Random, *moved: Image.Image) -> None:
+        """``moved``: the same picture half a pixel further right and down, into which outlines are painted, too."""
         self.image = image
         self.rng = rng
         self.zoom = 1.0
@@ -124,7 +125,7 @@ class Sketch:
         self.focus: Point = (0.5, 0.5)
         self.frame = (0.0, 0.0, float(image.width), float(image.height))
         """The part of the picture that outlines are shares of: left, top, width, height in pixels."""
-        self._opaque, self._glazing = ImageDraw.Draw(image), ImageDraw.Draw(image, "RGBA")
+        self._surfaces = [(n / 2, ImageDraw.Draw(one), ImageDraw.Draw(one, "RGBA")) for n, one in enumerate((image, *moved))]
 
     @classmethod
     def aura(cls, size: tuple[int, int], rng: random.Random, center: Point, radius: float, colors: bytes) -> Sketch:
@@ -147,9 +148,12 @@ class Sketch:
 
     def fill(self, outlines: Iterable[Outline], color: Color, *, opacity: float = 1.0) -> None:
         """Paint outlines."""
-        draw, ink = (self._opaque, color) if opacity == 1.0 else (self._glazing, (*color, round(255 * opacity)))
+        ink = color if opacity == 1.0 else (*color, round(255 * opacity))
         for outline in outlines:
-            draw.polygon(self._pixels(outline), fill=ink)
+            pixels = self._pixels(outline)
+            for shift, opaque, glazing in self._surfaces:
+                draw = opaque if opacity == 1.0 else glazing
+                draw.polygon([(x + shift, y + shift) for x, y in pixels] if shift else pixels, fill=ink)
 
     @contextmanager
     def within(self, outline: Outline) -> Iterator[None]:
