@@ -125,7 +125,7 @@ def mark_stopped(database: MongoDatabase, world_id: str, *, taken_from: str | No
         "$or": [*unowned(now), {"owner.run_id": taken_from}],
     }
     values = stopped_values() | RELEASED
-    return change_with_event(database, running, values, Cancelled(reason="stopped", message=STOPPED_MESSAGE))
+    return change_with_event(database, running, values, Cancelled(reason="stopped", message=STOPPED_MESSAGE)) > 0
 
 
 def resume_world(database: MongoDatabase, world_id: str, options: ResumeOptions) -> int:
