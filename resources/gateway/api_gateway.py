@@ -198,7 +198,7 @@ class ApiGateway:
     async def _reserve_ahead(self, reservation: Reservation, policy: ApiPolicy, place: Place) -> None:
         """Reserve when the call is one of the next, and wait for its slot; but not for long, and not in an outage."""
         await place.near()
-        if place.has_slot or place.last_wait > AHEAD_SECONDS or policy.breaker.state is not BreakerState.CLOSED:
+        if place.has_slot or policy.limiter.queue.last_wait > AHEAD_SECONDS or policy.breaker.state is not BreakerState.CLOSED:
             return
         await reservation.make()
         try:
