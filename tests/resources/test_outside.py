@@ -250,7 +250,7 @@ async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation
     assert slots.queue.in_use == 0
 
 
-@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
+@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent")])
 async def test_without_a_reservation_there_is_no_call(outside, slots, account, error):
     """What ``reserve`` refuses is never sent, never settled and raised as it is."""
     account.refuses = error

@@ -40,7 +40,6 @@ from generia_assets.durable.leases.commits import Commits
 from resources.cancellation import raise_if_cancelled
 from resources.gateway.calls import CUT_OFF, UNSENT, Api, Call, CallOutcome
 from resources.gateway.outcomes import (
-    COST_LIMIT,
     BudgetExhaustedError,
     LeaseLostError,
     LostCallAllowanceError,
@@ -54,7 +53,7 @@ ValueT = TypeVar("ValueT")
 CALLS_MADE = {Api.LLM: "api_calls_made_LLM", Api.IMAGE: "api_calls_made_images"}
 CALL_LIMIT = {Api.LLM: "api_call_limits_LLM", Api.IMAGE: "api_call_limits_images"}
 COST_TOTAL = {Api.LLM: "llm_cost_total", Api.IMAGE: "image_cost_total"}
-_CAP = Bound((*COST_TOTAL.values(), "cost_reserved_usd"), COST_LIMIT)
+_CAP = Bound((*COST_TOTAL.values(), "cost_reserved_usd"), "cost_limit_usd")
 _BOUNDS = {api: (Bound((made,), CALL_LIMIT[api]), _CAP) for api, made in CALLS_MADE.items()}
 
 MOST_LOST = 300
@@ -235,15 +234,13 @@ class BudgetLedger:
         if status[made] >= status[limit] and not in_flight:
             raise BudgetExhaustedError(
                 f"{made} has reached {limit} = {status[limit]}; the generation is cancelled and what exists stays. To go on: "
-                f"generia resume {world_id} --more-calls N",
-                limit=limit,
+                f"generia resume {world_id} --more-calls N"
             )
         cap, spent = status.get("cost_limit_usd"), float(status["llm_cost_total"] + status["image_cost_total"])
         if cap is not None and spent + call.worst_case_usd > cap:
             raise BudgetExhaustedError(
                 f"the next call may cost up to ${call.worst_case_usd:.4f}, and ${spent:.4f} of the cap of ${cap:.4f} are spent; "
-                f"the generation is cancelled and what exists stays. To go on: generia resume {world_id} --max-cost-usd X",
-                limit=COST_LIMIT,
+                f"the generation is cancelled and what exists stays. To go on: generia resume {world_id} --max-cost-usd X"
             )
 
     async def _reserved(self, attempt_id: str, call: Call[ValueT], reservation: Change) -> bool:
