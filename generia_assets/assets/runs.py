@@ -2,7 +2,7 @@
 
 Here: reading a run's selection, form and tags. Values that do not fit the world are refused before the world is changed
 (``dg.Failure`` with the field, the value and what to do). Not here: the forms' fields and jobs (jobs.py), the tags that people see
-(run_tags.py), and the items that a key selects (durable/tasks/items.py).
+(run_tags.py), and the items that a key selects (durable/orders/workload.py).
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.backfills import refuse_unconfirmed
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.jobs import MADE_BY, RERUN_CHARACTER, RERUN_PART, RERUN_POST
+from generia_assets.assets.jobs import MADE_BY, RERUN_CHARACTER, RERUN_PART, RERUN_POST, ContentConfig
 from generia_assets.assets.materialized import WorldDocuments, refuse_another_plan
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, with_downstream
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
@@ -41,29 +40,19 @@ from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore
 
 
-class _Form(BaseModel):
-    """``jobs.ContentConfig`` as it stands in a run's configuration."""
-
-    character: str | None = None
-    post: str | None = None
-    part: str | None = None
-    with_what_follows: bool | None = None
-    keys: tuple[str, ...] | None = None
-
-
-def form_of(run_config: Mapping[str, Any]) -> _Form:
+def form_of(run: dg.DagsterRun) -> ContentConfig:
     """The launch form's fields about content; without a form all are None."""
-    return _Form.model_validate(run_config.get("ops", {}).get("world_content", {}).get("config", {}))
+    config: Mapping[str, Any] = run.run_config
+    return ContentConfig(**config.get("ops", {}).get("world_content", {}).get("config", {}))
 
 
 def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
     """The assets this run makes, in the order of the work: those it targets, restricted to the part that its form names."""
     selection = context.run.asset_selection
     targeted = {key.path[-1] for key in selection} if selection else set(MADE_BY.get(context.run.job_name, ASSETS))
-    part = form_of(context.run.run_config).part
-    if part:
-        alone = form_of(context.run.run_config).with_what_follows is False
-        named = (part,) if alone else with_downstream(part)
+    form = form_of(context.run)
+    if form.part:
+        named = (form.part.value,) if form.with_what_follows is False else with_downstream(form.part.value)
         targeted &= {*named, "world_request", "world_description"}
     return [name for name in ASSETS if name in targeted]
 
@@ -124,15 +113,15 @@ def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple
 
     Raises ``OrderError`` for a form that its job cannot execute.
     """
-    form, world_id, job = form_of(context.run.run_config), context.partition_key, context.run.job_name
+    form, world_id, job = form_of(context.run), context.partition_key, context.run.job_name
     if job == RERUN_CHARACTER and not form.character:
         raise OrderError("character: empty; name one person of this world, by key (c0007) or @username")
     if job == RERUN_POST and not form.post:
         raise OrderError("post: empty; name one post of this world, by key (c0007-p0003) or by the platform's id of it")
     if job == RERUN_PART and not form.part:
         raise OrderError(f"part: empty; name one of {', '.join(CONTENT)}")
-    if form.part and form.part not in selected_assets(context):
-        raise OrderError(f"part={form.part!r}: this run does not select that asset; use job {RERUN_PART}, or select it")
+    if form.part and form.part.value not in selected_assets(context):
+        raise OrderError(f"part={form.part.value!r}: this run does not select that asset; use job {RERUN_PART}, or select it")
     documents, named = WorldDocuments(DocumentStore(database), world_id), list[str]()
     if form.character:
         named.append(character_named(documents.stream(CharacterBrief), form.character))
