@@ -21,7 +21,7 @@ from generia_assets.catalog import ASSETS, CONTENT, TaskType, with_downstream
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
 from generia_assets.content.keys import EXTENSION, WORLD_KEY
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
-from generia_assets.durable.orders.decisions import TASK_TAG, RunIdentity, RunScope
+from generia_assets.durable.orders.decisions import TASK_TAG, Assignment
 from generia_assets.durable.orders.order import (
     ExtensionParameters,
     OrderError,
@@ -33,7 +33,6 @@ from generia_assets.durable.orders.order import (
     parse_stored,
 )
 from generia_assets.durable.orders.workload import Workload, character_named, post_named, workload
-from generia_assets.durable.tasks.session import Assignment
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
@@ -102,9 +101,14 @@ def assignment_of(
 
     return Assignment(
         world_id=world_id,
-        run=RunIdentity(run.run_id, tuple(_ancestors(context)), run.tags, run_tags.ordered_by(run)),
-        wanted=RunScope(frozenset(makes), keys, ordered),
+        run_id=run.run_id,
+        makes=frozenset(makes),
         workload=new_workload,
+        ancestors=tuple(_ancestors(context)),
+        tags=run.tags,
+        ordered_by=run_tags.ordered_by(run),
+        keys=keys,
+        parameters=ordered,
     )
 
 

@@ -121,7 +121,7 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         return
     message = str(cause) if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
     if isinstance(cause, TaskFailedError) and worker.session is not None:
-        world_id = worker.session.assignment.world_id
+        world_id = worker.session.generation.world_id
         message = f"{message.rstrip('.')}. To try again what failed: generia resume {world_id} --retry-failed"
     if isinstance(cause, LeaseLostError):
         raise dg.Failure(str(cause), allow_retries=False) from cause
