@@ -238,38 +238,20 @@ EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
 
 def character_created(character: Character) -> CharacterCreated:
-    return CharacterCreated(
-        key=character.key,
-        character_id=character.character_id,
-        username=character.username,
-        display_name=character.display_name,
-        bio=character.bio,
-    )
+    return CharacterCreated.model_validate(dict(character))
 
 
 def post_published(character: Character, post: Post, published: PostImage, avatar_url: str | None) -> PostPublished:
-    """The event of a post that now exists. ``avatar_url`` None: the character's picture is not there yet."""
-    return PostPublished(
-        key=post.key,
-        post_id=published.post_id,
-        character_id=character.character_id,
-        character_key=character.key,
-        username=character.username,
-        display_name=character.display_name,
-        avatar_url=avatar_url,
-        content=post.content,
-        hashtags=post.hashtags,
-        mentions=post.mentions,
-        mood=post.mood,
-        location=post.location,
-        moment=post.moment,
-        time_of_day=post.time_of_day,
-        image_url=published.image.url,
-        published_at=published.published_at,
-        deleted=bool(post.deleted_reason),
-        t=post.t,
-        after=post.after,
-        in_reply_to=post.in_reply_to,
-        quote=post.quote,
-        comments=post.comments,
-    )
+    """The event of a post that now exists, with the document's fields. ``avatar_url`` None: the picture is not there yet."""
+    about = {
+        "post_id": published.post_id,
+        "image_url": published.image.url,
+        "published_at": published.published_at,
+        "character_id": character.character_id,
+        "character_key": character.key,
+        "username": character.username,
+        "display_name": character.display_name,
+        "avatar_url": avatar_url,
+        "deleted": bool(post.deleted_reason),
+    }
+    return PostPublished.model_validate(dict(post) | about)
