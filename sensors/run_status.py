@@ -243,11 +243,7 @@ def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool
 
 def was_stopped(instance: dg.DagsterInstance, world: WorldStatus, last: dg.RunRecord | None) -> bool:
     """Whether somebody terminated the world's run, which could not say so: it was still queued, or its process was dead."""
-    if (
-        last is None
-        or last.dagster_run.status in ACTIVE
-        or (world.parked is not None and world.parked.kind == SuspendReason.RESUMED.value)
-    ):
+    if last is None or last.dagster_run.status in ACTIVE or world.is_suspended(SuspendReason.RESUMED):
         return False
     return was_terminated(instance, last.dagster_run)
 
@@ -263,7 +259,7 @@ def assets_of(database: MongoDatabase, world: WorldStatus) -> tuple[str, ...]:
 def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[str] = ()) -> dg.RunRequest:
     """The run that takes the world up: it continues the world's generation. One after each run that left it unfinished."""
     after = last.dagster_run.run_id if last is not None else "no run"
-    by_hand = world.parked is not None and world.parked.kind == SuspendReason.RESUMED.value
+    by_hand = world.is_suspended(SuspendReason.RESUMED)
     by_form = last is None and world.ordered_by == f"job {NEW_WORLD}"
     origin = run_tags.Origin.CLI if by_hand else run_tags.Origin.UI if by_form else run_tags.Origin.WATCHDOG
     return dg.RunRequest(

@@ -199,6 +199,9 @@ class WorldStatus(BaseModel):
         expires_at = self.owner.expires_at
         return self.owner.run_id is not None and expires_at is not None and expires_at > datetime.now(UTC)
 
+    def is_suspended(self, *reasons: SuspendReason) -> bool:
+        return self.parked is not None and self.parked.kind in reasons
+
     @property
     def done(self) -> bool:
         """True when the platform stops asking."""

@@ -241,5 +241,4 @@ def unfinished(status: WorldStatus) -> str:
 
 def goes_on_by_itself(status: WorldStatus) -> bool:
     """Whether an unfinished world needs no person: it is at work, waits for an outage to end, or was resumed."""
-    waits = status.parked is not None and status.parked.kind in (SuspendReason.STOPPED.value, SuspendReason.BUDGET.value)
-    return not status.done and not waits
+    return not status.done and not status.is_suspended(SuspendReason.STOPPED, SuspendReason.BUDGET)

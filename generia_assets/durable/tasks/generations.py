@@ -154,7 +154,7 @@ async def begin(
 
 
 def _stood_still(status: WorldStatus) -> StoodStill:
-    if status.parked is not None and status.parked.kind == SuspendReason.OUTAGE:
+    if status.is_suspended(SuspendReason.OUTAGE):
         return "parked"
     return "resume" if status.parked is not None or status.done else "interruption"
 
