@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from generia_assets.content.documents import FrozenModel
 from generia_assets.content.pictures import Shown
 from generia_assets.durable.calls.task_calls import TaskCalls
 from resources.cancellation import to_its_end
@@ -33,10 +32,8 @@ REFERENCES = 100
 """Reference pictures in memory, up to 300 KB each."""
 
 
-class PendingPicture(BaseModel):
+class PendingPicture(FrozenModel):
     """A picture whose bytes are in a file. ``name``: of the file; ``size``: in bytes; width and height in pixels."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     size: int
