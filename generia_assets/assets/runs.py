@@ -63,8 +63,7 @@ def keep_partition(context: dg.AssetExecutionContext) -> None:
 
 def is_final_step(context: dg.AssetExecutionContext) -> bool:
     """Whether this step is the run's last one that works on the world."""
-    names = {key.path[-1] for key in context.selected_asset_keys}
-    return selected_assets(context)[-1] in names
+    return selected_assets(context)[-1] in assets_of_step(context)
 
 
 def assignment_of(
@@ -174,6 +173,7 @@ def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:
         parent = run.parent_run_id if run is not None else None
 
 
-def selected_types(context: dg.AssetExecutionContext) -> frozenset[TaskType]:
-    made = set(selected_assets(context))
-    return frozenset(ASSETS[key.path[-1]].task_type for key in context.selected_asset_keys if key.path[-1] in made)
+def assets_of_step(context: dg.AssetExecutionContext) -> list[str]:
+    """Those of the run's assets that this step makes, in the order of the work."""
+    mine = {key.path[-1] for key in context.selected_asset_keys}
+    return [name for name in selected_assets(context) if name in mine]
