@@ -20,6 +20,7 @@ import dagster as dg
 from pymongo.errors import PyMongoError
 
 from generia_assets.content.text import plural
+from generia_assets.dagster_internals import UnresolvedAssetJobDefinition
 from generia_assets.durable.figures import OrdersRead, record_orders_read
 from generia_assets.durable.leases.brake import engaged_since
 from generia_assets.durable.orders.intake import RefusedOrder, installed_at, record_refusal
@@ -118,7 +119,7 @@ def _about(meaning: Order | RefusedOrder) -> dict[str, str]:
     return {name: str(value) for name, value in named.items() if value is not None}
 
 
-def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
+def build_kafka_sensor(job: dg.JobDefinition | UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
     """The sensor ``kafka_orders``, which runs this job: all nine assets, partitioned by world."""
 
     @dg.sensor(
