@@ -7,7 +7,7 @@ Here: reading a run's selection, form and tags. Values that do not fit the world
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -67,17 +67,21 @@ def is_final_step(context: dg.AssetExecutionContext) -> bool:
 
 
 def assignment_of(
-    context: dg.AssetExecutionContext, generator: GeneratorResource, *, parameters: WorldParameters | None = None
+    context: dg.AssetExecutionContext,
+    generator: GeneratorResource,
+    given: Callable[[MongoDatabase], WorldParameters | None] = lambda database: None,
 ) -> Assignment:
     """This run's work on its world: the same for each of its steps, because the first one acquires the world.
 
-    Raises ``dg.Failure`` for a form that names something missing; nothing has changed then.
+    ``given``: reads the new order of the run's form, if it has one. Raises ``dg.Failure`` for an order that cannot be carried out
+    and for a form that names something missing; nothing has changed then.
     """
     world_id, run = context.partition_key, context.run
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
 
     def look_up(database: MongoDatabase) -> tuple[tuple[str, ...], WorldParameters | None, OrderError | None]:
         refuse_unconfirmed(context, database, generator.settings, makes)
+        parameters = given(database)
         run_tags.complete(context, database)
         keys = keys_of(context, database)
         try:
