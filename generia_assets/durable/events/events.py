@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter
 
@@ -55,7 +55,7 @@ class Standing(BaseModel):
 
 
 class LiveEvent(BaseModel):
-    """What every event has. One without a number has not happened yet: ``numbered`` gives it its place in the world's order."""
+    """What every event has. One without a number has not happened yet: ``in_its_place`` (outbox.py) gives it its number."""
 
     model_config = _EVENT
 
@@ -81,12 +81,6 @@ class LiveEvent(BaseModel):
     def traceparent(self) -> str:
         """The trace context in which it happened, or ''. It is sent as a header."""
         return self._traceparent
-
-    def numbered(self, world_id: str, generation: str | None, seq: int, standing: Standing, *, run_id: str | None = None) -> Self:
-        """The event at its place. ``standing`` goes into those events that tell it."""
-        known = {name: getattr(standing, name) for name in Standing.model_fields if name in type(self).model_fields}
-        place = {"world_id": world_id, "generation": generation, "run_id": run_id, "seq": seq}
-        return self.model_copy(update={**known, **place})
 
 
 class WorldCreated(LiveEvent):

@@ -52,10 +52,12 @@ def outbox(events: Sequence[LiveEvent], record: MongoDocument, traceparent: str 
 
 
 def in_its_place(event: EventT, record: MongoDocument, number: int) -> EventT:
-    """The event with this number of its world, and what the status record says about the world at that moment."""
+    """The event with this number of its world; if it tells where the world stands, as the status record says at that moment."""
     standing = Standing.model_validate({**record, "cost_usd": record["llm_cost_total"] + record["image_cost_total"]})
+    told = {name: value for name, value in standing if name in type(event).model_fields}
     run_id = (record.get("owner") or {}).get("run_id")
-    return event.numbered(record["_id"], record.get("generation"), number, standing, run_id=run_id)
+    place = {"world_id": record["_id"], "generation": record.get("generation"), "run_id": run_id, "seq": number}
+    return event.model_copy(update=told | place)
 
 
 def change_with_event(database: MongoDatabase, matching: MongoDocument, values: MongoDocument, event: LiveEvent) -> int:
