@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from generia_assets.content.documents import Character, Comment, Post, PostImage, Quality
 from generia_assets.content.text import clean, cut
@@ -75,12 +75,8 @@ class LiveEvent(BaseModel):
         "event may come twice: skip numbers that were seen",
     )
     at: datetime = Field(default_factory=lambda: datetime.now(UTC), description="when it happened, UTC")
-    _traceparent: str = PrivateAttr(default_factory=tracing.traceparent)
-
-    @property
-    def traceparent(self) -> str:
-        """The trace context in which it happened, or ''. It is sent as a header."""
-        return self._traceparent
+    traceparent: str = Field(default_factory=tracing.traceparent, exclude=True)
+    """The trace context in which it happened, or ''. It is sent as a header."""
 
 
 class WorldCreated(LiveEvent):
