@@ -164,33 +164,21 @@ class Check:
 
         ``of``: the materialization that is checked.
         """
-        result = self.ask(world)
-        if not result.passed:
-            severity = result.severity.value.lower()
+        found = self._consistent(world)
+        if found.wrong:
+            severity = found.severity.value.lower()
             failed = FailedCheck(world_id=world.id, check=self.name, severity=severity, at=datetime.now(UTC))
             record_failed_check(world.database, failed)
+        counted: dict[str, float | str] = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
         return dg.AssetCheckEvaluation(
             asset_key=self.key.asset_key,
-            check_name=self.name,
-            passed=result.passed,
-            severity=result.severity,
-            description=result.description,
-            metadata=result.metadata,
-            target_materialization_data=of,
-            partition=world.id,
-        )
-
-    def ask(self, world: World) -> dg.AssetCheckResult:
-        """The result alone, which counts nothing."""
-        found = self._consistent(world)
-        counted: dict[str, float | str] = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
-        return dg.AssetCheckResult(
-            asset_key=dg.AssetKey(self.asset),
             check_name=self.name,
             passed=not found.wrong,
             severity=found.severity,
             description=found.description or self._described(found),
             metadata={**counted, **found.figures},
+            target_materialization_data=of,
+            partition=world.id,
         )
 
     def _described(self, found: CheckFinding) -> str:
