@@ -59,16 +59,8 @@ class PendingPictures:
 
         Raises ``FatalCallError`` when the disk refuses.
         """
-        picture = PendingPicture(
-            name=f"{key}.{EXTENSIONS[image.mime]}",
-            size=len(image.data),
-            sha256=hashlib.sha256(image.data).hexdigest(),
-            mime=image.mime,
-            width=image.width,
-            height=image.height,
-            cost_usd=image.cost_usd,
-            provider_id=image.provider_id,
-        )
+        name, sha256 = f"{key}.{EXTENSIONS[image.mime]}", hashlib.sha256(image.data).hexdigest()
+        picture = PendingPicture.model_validate({**vars(image), "name": name, "size": len(image.data), "sha256": sha256})
         await to_its_end(asyncio.to_thread(write_whole, self.path(picture), image.data))
         return picture
 
