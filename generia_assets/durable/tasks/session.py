@@ -82,8 +82,7 @@ class WorldSession:
             await self.commits.flush()
             return result
         finally:
-            if not working.done():
-                await cancel_and_wait(working)
+            await cancel_and_wait(working)
 
     async def finishing(self) -> None:
         if not self.generation.finished:  # else they are written again, and the world's last event has been sent
