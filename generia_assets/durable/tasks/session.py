@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -30,8 +29,6 @@ from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import LeaseLostError
 from resources.mongodb.connection import AsyncMongoDatabase
-
-logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
