@@ -199,7 +199,7 @@ class CallLedger(Protocol):
         """
         ...
 
-    async def confirm(self, attempt_id: str, call: Call[object]) -> None:
+    async def confirm(self, attempt_id: str) -> None:
         """Make sure, immediately before the attempt is sent, that it may be: this run owns the world, and nobody holds its calls.
 
         Raises:
@@ -247,7 +247,7 @@ class Reservation:
             CallError: What ``CallLedger.reserve`` and ``confirm`` raise.
         """
         attempt_id = await self.make()
-        await self._ledger.confirm(attempt_id, self._call)
+        await self._ledger.confirm(attempt_id)
         self._attempt_id = None
         return attempt_id
 

@@ -84,10 +84,10 @@ async def test_a_platform_call_is_not_sent_by_a_run_that_lost_its_world(world: D
     run = await world.run()
     former = account(run)
     attempt = await former.reserve(a_call(Api.PLATFORM))
-    await former.confirm(attempt, a_call(Api.PLATFORM))
+    await former.confirm(attempt)
     await world.run("later")
     with pytest.raises(LeaseLostError):
-        await former.confirm(attempt, a_call(Api.PLATFORM))
+        await former.confirm(attempt)
 
 
 async def test_the_dollar_cap_is_never_passed_reservations_included(world: DurableWorld) -> None:

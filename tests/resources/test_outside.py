@@ -239,7 +239,7 @@ async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slot
 async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation_back(outside, slots, account):
     """The last look before sending ends the call: it is not made, costs nothing, and is given back to the limit of calls."""
 
-    async def confirm(attempt_id, call):
+    async def confirm(attempt_id):
         raise LeaseLostError("lost")
 
     account.confirm = confirm

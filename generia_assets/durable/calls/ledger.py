@@ -117,7 +117,7 @@ class BudgetLedger:
             await self._count(attempt_id, call)
         return attempt_id
 
-    async def confirm(self, attempt_id: str, call: Call[object]) -> None:
+    async def confirm(self, attempt_id: str) -> None:
         """See ``CallLedger``. A write of the last moment shows it (``Commits.owned_recently``); else the status record is read."""
         token = self._commits.token
         if (rest := token.sends_from - time.monotonic()) > 0:

@@ -144,7 +144,7 @@ async def choose(database: AsyncMongoDatabase, run: Assignment) -> Choice:
     status = world_to_work_on(found)
     generations = database[GENERATIONS]
     current = await generations.find_one({"_id": status.unfinished or status.generation, "world_id": run.world_id})
-    made = how_far(status, current)
+    made = how_far(current)
     own, asks = await _own(database, run), _new(run, status, current)
     if own is not None and current is not None and own["_id"] == current["_id"] and made is not Made.NOTHING:
         asks = Asks.AGAIN if run.ancestors or GENERATION_TAG not in run.tags else Asks.GO_ON
@@ -162,7 +162,7 @@ async def choose(database: AsyncMongoDatabase, run: Assignment) -> Choice:
     return Choice(decision, made, found | (current.get("left") or {}), current)
 
 
-def how_far(status: WorldStatus, current: MongoDocument | None) -> Made:
+def how_far(current: MongoDocument | None) -> Made:
     """How far the world is made; ``current`` is the record of its unfinished generation, or else of its present one."""
     if current is None or current["status"] == GIVEN_UP:
         return Made.NOTHING

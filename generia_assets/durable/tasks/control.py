@@ -215,7 +215,7 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
         )
     record = database[GENERATIONS].find_one({"_id": status.unfinished or status.generation}, session=session) or {}
     never_begun = not record and not status.done
-    if not never_begun and how_far(status, record or None) not in (Made.UNFINISHED, Made.RERUN_UNFINISHED):
+    if not never_begun and how_far(record or None) not in (Made.UNFINISHED, Made.RERUN_UNFINISHED):
         raise GiveUpError(f"world {world_id} has nothing unfinished that could be given up")
     message, before, now = "a person gave it up unfinished", record.get("before"), datetime.now(UTC)
     if before is not None:
