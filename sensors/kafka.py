@@ -32,7 +32,7 @@ from resources.kafka.reader import Fetched, KafkaRecord, TopicLog
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import DlqResult, InvalidMessage, pass_skipped, place, send_to_dlq
-from sensors.messages import Skipped, read_message
+from sensors.messages import read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, lag, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import QUEUED, partition_request, requested_now, run_requests
 
@@ -93,7 +93,7 @@ def handle(
             break
         try:
             meaning = read_message(message.value)
-            if isinstance(meaning, Skipped):
+            if meaning is None:
                 handled.done.append(message)
                 continue
             with message.span(_about(meaning)) as span:
