@@ -61,7 +61,7 @@ class _Free:
     async def reserve(self, call: Call[ValueT]) -> str:
         return call.task_id
 
-    async def confirm(self, attempt_id: str, call: Call[ValueT]) -> None:
+    async def confirm(self, attempt_id: str) -> None:
         pass
 
     def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from generia_assets.assets.checks import CHECKS
+from generia_assets.assets.checks import world_checks
 from generia_assets.assets.content import world_content
 from generia_assets.assets.definition import with_source_links
 from generia_assets.assets.external import external_assets
@@ -58,7 +58,7 @@ def build_defs(settings: Settings) -> dg.Definitions:
             *(with_source_links(one, settings.source_url) for one in (world_request, world_description, world_content)),
             *external_assets(settings),
         ],
-        asset_checks=CHECKS,
+        asset_checks=[world_checks],
         jobs=[*JOBS, build_new_world(settings)],
         sensors=[
             build_kafka_sensor(world_job, settings),

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pymongo.errors import PyMongoError
 
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.figures import count_dead_letters
 from generia_assets.durable.orders.intake import (
     LONGEST_REASON,
@@ -52,10 +53,8 @@ class InvalidMessage:
     reason: str
 
 
-class DeadLetterHeaders(BaseModel):
+class DeadLetterHeaders(FrozenModel):
     """The headers of a dead letter; the value and the key are the original's."""
-
-    model_config = ConfigDict(frozen=True)
 
     reason: str = Field(max_length=LONGEST_REASON, description="what is wrong with the message, and what is allowed; one line")
     topic: str = Field(description="where the original lies")

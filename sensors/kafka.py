@@ -20,6 +20,7 @@ import dagster as dg
 from pymongo.errors import PyMongoError
 
 from generia_assets.content.text import plural
+from generia_assets.dagster_internals import UnresolvedAssetJobDefinition
 from generia_assets.durable.figures import OrdersRead, record_orders_read
 from generia_assets.durable.leases.brake import engaged_since
 from generia_assets.durable.orders.intake import RefusedOrder, installed_at, record_refusal
@@ -31,7 +32,7 @@ from resources.kafka.reader import Fetched, KafkaRecord, TopicLog
 from resources.kafka.resource import KafkaResource, ReaderBusyError
 from resources.mongodb.connection import MongoDatabase, MongoResource, MongoUnavailableError
 from sensors.dead_letters import DlqResult, InvalidMessage, pass_skipped, place, send_to_dlq
-from sensors.messages import Skipped, read_message
+from sensors.messages import read_message
 from sensors.offsets import Cursor, first_offsets, for_this_log, lag, next_offsets, parse_cursor, starting_offsets
 from sensors.requests import QUEUED, partition_request, requested_now, run_requests
 
@@ -92,7 +93,7 @@ def handle(
             break
         try:
             meaning = read_message(message.value)
-            if isinstance(meaning, Skipped):
+            if meaning is None:
                 handled.done.append(message)
                 continue
             with message.span(_about(meaning)) as span:
@@ -118,7 +119,7 @@ def _about(meaning: Order | RefusedOrder) -> dict[str, str]:
     return {name: str(value) for name, value in named.items() if value is not None}
 
 
-def build_kafka_sensor(job: dg.JobDefinition | dg.UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
+def build_kafka_sensor(job: dg.JobDefinition | UnresolvedAssetJobDefinition, settings: Settings) -> dg.SensorDefinition:
     """The sensor ``kafka_orders``, which runs this job: all nine assets, partitioned by world."""
 
     @dg.sensor(
@@ -149,11 +150,12 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         if reading is None:
             _record_tick(context, database, {}, queued)
             return dg.SensorResult(skip_reason=f"topic {kafka.settings.kafka_tasks_topic} does not exist yet")
-        if reading.fetched.messages and (since := _stopped_since(database)) is not None:
+        log, cursor, fetched = reading
+        if fetched.messages and (since := _stopped_since(database)) is not None:
             at = f"{since:%Y-%m-%d %H:%M} UTC"
             return dg.SensorResult(skip_reason=f"everything is stopped since {at}: orders wait in Kafka; generia resume --all")
         handled = handle(
-            reading.fetched.messages,
+            fetched.messages,
             lambda order: record_order(database(), order, **limits, service_tier=settings.service_tier),
             lambda refusal: record_refusal(database(), refusal) if refusal.world_id is not None else None,
             deadline=started + HANDLING_S,
@@ -165,10 +167,10 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
             return dg.SensorResult(skip_reason=str(error))
         result = send_to_dlq(kafka, handled.broken, database)
         done = [*handled.done, *(broken.message for broken in result.done)]
-        offsets = next_offsets(reading.fetched.reached, reading.fetched.messages, done)
-        waiting = pass_skipped(kafka, database, reading.fetched.unreadable, offsets)
-        cursor = reading.cursor.moved(offsets)
-        _record_tick(context, database, lag(cursor, reading.log), queued)
+        offsets = next_offsets(fetched.reached, fetched.messages, done)
+        waiting = pass_skipped(kafka, database, fetched.unreadable, offsets)
+        cursor = cursor.moved(offsets)
+        _record_tick(context, database, lag(cursor, log), queued)
     for warning in (*result.problems, *waiting, *filter(None, [handled.stopped])):
         context.log.warning(warning)
     for broken in result.done:
@@ -184,7 +186,7 @@ def _tick(context: dg.SensorEvaluationContext, mongo: MongoResource, kafka: Kafk
         deferred = len(handled.orders) - len(now)
         wait = f"{plural(deferred, 'order')} {'waits' if deferred == 1 else 'wait'}"
         note = f"{wait} for room in the queue (SENSOR_MAX_QUEUED_RUNS={settings.sensor_max_queued_runs})"
-        summary = "; ".join([_summary(reading, handled, result), *([note] if deferred else []), *waiting])
+        summary = "; ".join([_summary(log, fetched, handled, result), *([note] if deferred else []), *waiting])
         logger.debug("%s", summary)
         return dg.SensorResult(skip_reason=summary, cursor=cursor.model_dump_json())
     return dg.SensorResult(
@@ -213,20 +215,13 @@ def _stopped_since(database: TickDatabase) -> datetime | None:
         return None
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a tick has read, and the cursor that it began with."""
-
-    log: TopicLog
-    cursor: Cursor
-    fetched: Fetched
-
-
 def _read(
     context: dg.SensorEvaluationContext, kafka: KafkaResource, database: TickDatabase, settings: Settings, *, deadline: float
-) -> Reading | None:
-    """Read on from the cursor; None: there is no such topic. Raises ``KafkaUnavailableError``, ``ReaderBusyError``, and what
-    MongoDB raises at a first start."""
+) -> tuple[TopicLog, Cursor, Fetched] | None:
+    """Read on from the cursor. Returns the topic, the cursor for it, and what was read; None: there is no such topic.
+
+    Raises ``KafkaUnavailableError``, ``ReaderBusyError``, and what MongoDB raises at a first start.
+    """
     cursor, notes = parse_cursor(context.cursor, kafka.settings.kafka_tasks_topic)
     with kafka.tasks() as reader:
         log = reader.await_topic(deadline)
@@ -241,13 +236,12 @@ def _read(
         for note in (*notes, *anew, *begun, *corrections):
             context.log.warning(note)
         fetched = reader.read(starts, deadline=deadline, max_messages=settings.sensor_max_records)
-    return Reading(log, cursor, fetched)
+    return log, cursor, fetched
 
 
-def _summary(reading: Reading, handled: Handled, result: DlqResult) -> str:
-    messages = reading.fetched.messages
-    if not messages:
-        return f"no message in {reading.log.topic}"
+def _summary(log: TopicLog, fetched: Fetched, handled: Handled, result: DlqResult) -> str:
+    if not fetched.messages:
+        return f"no message in {log.topic}"
     counts = (
         (len(handled.done) - len(handled.orders), "not for us"),
         (len(handled.orders), "finished before"),
@@ -255,4 +249,4 @@ def _summary(reading: Reading, handled: Handled, result: DlqResult) -> str:
         (len(handled.broken) - len(result.sent), f"broken: {result.problems[-1]}" if result.problems else ""),
     )
     said = "; ".join(f"{count} {what}" for count, what in counts if count)
-    return f"{len(messages)} messages: {'; '.join(filter(None, (said, handled.stopped)))}"
+    return f"{len(fetched.messages)} messages: {'; '.join(filter(None, (said, handled.stopped)))}"

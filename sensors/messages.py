@@ -11,7 +11,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 import pydantic_core
@@ -36,13 +35,6 @@ LARGEST_MESSAGE_BYTES = 1024 * 1024
 
 T = TypeVar("T")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A record that is right and not for us."""
-
-    reason: str
 
 
 def _uuid(text: str) -> str:
@@ -84,8 +76,8 @@ class TaskCreated(BaseModel):
     world_id: WorldId
 
 
-def read_message(value: bytes | None) -> Order | Skipped | RefusedOrder:
-    """What a record with this value means. Never raises.
+def read_message(value: bytes | None) -> Order | RefusedOrder | None:
+    """What a record with this value means; None: it is right and not for us. Never raises.
 
     Its key, headers and time are the transport's and say nothing about the order.
     """
@@ -109,12 +101,12 @@ def _leniently(value: bytes | None) -> MongoDocument:
     return content if isinstance(content, dict) else {}
 
 
-def _meaning(content: MongoDocument) -> Order | Skipped:
+def _meaning(content: MongoDocument) -> Order | None:
     event_type = content.get("event_type")
     if not isinstance(event_type, str):
         raise OrderError(f"event_type={shortened(event_type)}: must be a text, such as {TASK_CREATED!r}")
     if event_type != TASK_CREATED:
-        return Skipped(f"event_type {shortened(event_type)} is not for the generator")
+        return None
     task = parse_fields(TaskCreated, content)
     parameters = None if task.parameters is None else parse_parameters(task.task_type, task.parameters)
     return Order(task.world_id, parameters, task.task_type, task.task_id)

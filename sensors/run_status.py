@@ -77,14 +77,8 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 on_their_way = worlds_with_runs(context.instance)
                 full = context.instance.get_runs_count(QUEUED) > settings.sensor_max_queued_runs
                 lease, retry = settings.world_lease_seconds, settings.outage_retry_seconds
-                found = {
-                    world.world_id: world
-                    for world in (
-                        *abandoned(database, lease, retry, on_their_way, queue_is_full=full),
-                        *orphaned(database, context.instance),
-                    )
-                }
-                assets = {world_id: assets_of(database, world) for world_id, world in found.items()}
+                left = abandoned(database, lease, retry, on_their_way, queue_is_full=full)
+                found = {world.world_id: world for world in (*left, *orphaned(database, context.instance))}
                 last_runs = [(world, _last_run(context.instance, world_id)) for world_id, world in found.items()]
                 stopped = [world.world_id for world, last in last_runs if was_stopped(context.instance, world, last)]
                 for world_id in stopped:
@@ -94,8 +88,9 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 parts = [] if full else list(reordered(database, context.instance, on_their_way))
                 if engaged_since(database) is not None:
                     again, parts = [], []
+                requests = [*(order_again(world, last, assets_of(database, world)) for world, last in again), *parts]
                 observed, cursor = observe(database, settings, context.cursor)
-                if not again and not parts:  # worlds first: Kafka may keep this tick waiting
+                if not requests:  # worlds first: Kafka may keep this tick waiting
                     notes = _caught_up(context, database, kafka, settings)
                     reason = f"every unfinished world is being worked on{notes}"
                     return dg.SensorResult(skip_reason=reason, asset_events=observed, cursor=cursor)
@@ -104,7 +99,6 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
         for world, last in again:
             after = last.dagster_run.run_id if last is not None else "no run"
             logger.info("world %s is ordered again, after %s: nobody works on it", world.world_id, after)
-        requests = [*(order_again(world, last, assets[world.world_id]) for world, last in again), *parts]
         return dg.SensorResult(
             run_requests=requests,
             dynamic_partitions_requests=[partition_request(one.partition_key for one in requests)],
@@ -243,11 +237,7 @@ def is_due(world: WorldStatus, last: dg.RunRecord | None, now: datetime) -> bool
 
 def was_stopped(instance: dg.DagsterInstance, world: WorldStatus, last: dg.RunRecord | None) -> bool:
     """Whether somebody terminated the world's run, which could not say so: it was still queued, or its process was dead."""
-    if (
-        last is None
-        or last.dagster_run.status in ACTIVE
-        or (world.parked is not None and world.parked.kind == SuspendReason.RESUMED.value)
-    ):
+    if last is None or last.dagster_run.status in ACTIVE or world.is_suspended(SuspendReason.RESUMED):
         return False
     return was_terminated(instance, last.dagster_run)
 
@@ -263,7 +253,7 @@ def assets_of(database: MongoDatabase, world: WorldStatus) -> tuple[str, ...]:
 def order_again(world: WorldStatus, last: dg.RunRecord | None, assets: Sequence[str] = ()) -> dg.RunRequest:
     """The run that takes the world up: it continues the world's generation. One after each run that left it unfinished."""
     after = last.dagster_run.run_id if last is not None else "no run"
-    by_hand = world.parked is not None and world.parked.kind == SuspendReason.RESUMED.value
+    by_hand = world.is_suspended(SuspendReason.RESUMED)
     by_form = last is None and world.ordered_by == f"job {NEW_WORLD}"
     origin = run_tags.Origin.CLI if by_hand else run_tags.Origin.UI if by_form else run_tags.Origin.WATCHDOG
     return dg.RunRequest(

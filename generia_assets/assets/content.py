@@ -19,7 +19,7 @@ from generia_assets.assets.jobs import RERUN_PART, ContentConfig
 from generia_assets.assets.materialized import Materialized, WorldDocuments, merged_with_present, task_results
 from generia_assets.assets.orchestrator import WorldOrchestrator
 from generia_assets.assets.run_log import log_people
-from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, selected_assets, selected_types
+from generia_assets.assets.runs import assets_of_step, assignment_of, is_final_step, keep_partition, selected_assets
 from generia_assets.assets.selection import Selection, WorldRun
 from generia_assets.assets.worker import Worker
 from generia_assets.catalog import ASSETS, CONTENT
@@ -48,7 +48,7 @@ def world_content(
     world_description: WorldDescription,
 ) -> Iterator[dg.Output[DocumentStream[Document]]]:
     """Make what is selected, then stream each asset's documents to the io manager."""
-    world_id, store = context.partition_key, mongo_io_manager.store
+    world_id, store, names = context.partition_key, mongo_io_manager.store, assets_of_step(context)
     del config  # runs.py reads it in the run's configuration, since an earlier step may be the one that acquires the world
     assignment = assignment_of(context, generator)
     with ExitStack() as at_the_end, generator.world(context, assignment, last=is_final_step(context)) as worker:
@@ -56,7 +56,8 @@ def world_content(
 
         async def make(session: WorldSession) -> None:
             keys = session.generation.keys
-            selection = Selection(selected_types(context), frozenset(keys), Extension.among(keys, world_request))
+            types = frozenset(ASSETS[name].task_type for name in names)
+            selection = Selection(types, frozenset(keys), Extension.among(keys, world_request))
             materialized = Materialized(WorldDocuments(store, world_id))
             run = WorldRun(
                 session.runner,
@@ -72,10 +73,8 @@ def world_content(
 
         worker.run(make)
         keep_partition(context)
-        selected = {key.path[-1] for key in context.selected_asset_keys}
-        for name in selected_assets(context):
-            if name in selected:
-                yield _output(name, world_id, world_description.name, worker, store, generator)
+        for name in names:
+            yield _output(name, world_id, world_description.name, worker, store, generator)
         if worker.acquired.generation.keys:
             recounted = store.retry_on_outage(lambda: _recounted(store, world_id))
             worker.record(lambda session: session.commits.commit(recounted))

@@ -36,11 +36,11 @@ from generia_assets.dagster_internals import PARTITION_NAME_TAG, plan_again
 from generia_assets.durable.calls.publications import require_same_platform
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.indexes import ensure_indexes, indexes_of, once_an_hour
-from generia_assets.durable.orders.decisions import GENERATION_TAG, RefusedRunError
+from generia_assets.durable.orders.decisions import GENERATION_TAG, Assignment, RefusedRunError
 from generia_assets.durable.status import State, status_of
 from generia_assets.durable.tasks.control import mark_generation_lost, mark_start_failed, mark_waiting
 from generia_assets.durable.tasks.opening import open_session
-from generia_assets.durable.tasks.session import Assignment, WorldSession
+from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.logging_setup import levelled_lines, log_context
 from generia_assets.queries.completeness import check_made
 from generia_assets.settings import Settings
@@ -164,7 +164,7 @@ class GeneratorResource:
             try:
                 record_failure(worker, error, stopped_by_person=is_being_stopped(context.instance, context.run.run_id))
             finally:
-                self.report_outcome(context, assignment.wanted.makes)
+                self.report_outcome(context, assignment.makes)
             raise
         if last:
             self._report_published(context)
@@ -203,10 +203,10 @@ class GeneratorResource:
         with self.mongo.connection() as database:
             return question(database)
 
-    async def _opened(self, instance: dg.DagsterInstance, assignment: Assignment) -> WorldSession:
+    async def _opened(self, instance: dg.DagsterInstance, run: Assignment) -> WorldSession:
         if self._session is not None:
             return self._session
-        world_id, run, settings = assignment.world_id, assignment.run, self.settings
+        world_id, settings = run.world_id, self.settings
         async with AsyncExitStack() as stack:
             client = connect_async(self.mongo.uri)
             stack.push_async_callback(client.close)
@@ -227,7 +227,7 @@ class GeneratorResource:
                     client,
                     database,
                     providers,
-                    assignment,
+                    run,
                     settings,
                     run_is_over=lambda run_id: (found := instance.get_run_by_id(run_id)) is not None and found.is_finished,
                     connect_events=self._kafka.progress,
@@ -273,7 +273,7 @@ def _finish(session: WorldSession, database: MongoDatabase) -> dict[str, int]:
 
     Raises ``NotWholeError``; nothing has changed then.
     """
-    world_id, generation, store = session.assignment.world_id, session.generation, DocumentStore(database)
+    world_id, generation, store = session.generation.world_id, session.generation, DocumentStore(database)
     world = status_of(database[STATUS].find_one({"_id": world_id}))
     check_made(database, world, generation.tasks, generation.keys)
     store.publish(world_id, session.commits.token.epoch)

@@ -2,27 +2,26 @@
 
 Here: reading a run's selection, form and tags. Values that do not fit the world are refused before the world is changed
 (``dg.Failure`` with the field, the value and what to do). Not here: the forms' fields and jobs (jobs.py), the tags that people see
-(run_tags.py), and the items that a key selects (durable/tasks/items.py).
+(run_tags.py), and the items that a key selects (durable/orders/workload.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel
 
 from generia_assets.assets import run_tags
 from generia_assets.assets.backfills import refuse_unconfirmed
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.assets.jobs import MADE_BY, RERUN_CHARACTER, RERUN_PART, RERUN_POST
+from generia_assets.assets.jobs import MADE_BY, RERUN_CHARACTER, RERUN_PART, RERUN_POST, ContentConfig
 from generia_assets.assets.materialized import WorldDocuments, refuse_another_plan
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, with_downstream
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
 from generia_assets.content.keys import EXTENSION, WORLD_KEY
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
-from generia_assets.durable.orders.decisions import TASK_TAG, RunIdentity, RunScope
+from generia_assets.durable.orders.decisions import TASK_TAG, Assignment
 from generia_assets.durable.orders.order import (
     ExtensionParameters,
     OrderError,
@@ -34,36 +33,25 @@ from generia_assets.durable.orders.order import (
     parse_stored,
 )
 from generia_assets.durable.orders.workload import Workload, character_named, post_named, workload
-from generia_assets.durable.tasks.session import Assignment
 from generia_assets.partitions import worlds
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore
 
 
-class _Form(BaseModel):
-    """``jobs.ContentConfig`` as it stands in a run's configuration."""
-
-    character: str | None = None
-    post: str | None = None
-    part: str | None = None
-    with_what_follows: bool | None = None
-    keys: tuple[str, ...] | None = None
-
-
-def form_of(run_config: Mapping[str, Any]) -> _Form:
+def form_of(run: dg.DagsterRun) -> ContentConfig:
     """The launch form's fields about content; without a form all are None."""
-    return _Form.model_validate(run_config.get("ops", {}).get("world_content", {}).get("config", {}))
+    config: Mapping[str, Any] = run.run_config
+    return ContentConfig(**config.get("ops", {}).get("world_content", {}).get("config", {}))
 
 
 def selected_assets(context: dg.AssetExecutionContext) -> list[str]:
     """The assets this run makes, in the order of the work: those it targets, restricted to the part that its form names."""
     selection = context.run.asset_selection
     targeted = {key.path[-1] for key in selection} if selection else set(MADE_BY.get(context.run.job_name, ASSETS))
-    part = form_of(context.run.run_config).part
-    if part:
-        alone = form_of(context.run.run_config).with_what_follows is False
-        named = (part,) if alone else with_downstream(part)
+    form = form_of(context.run)
+    if form.part:
+        named = (form.part.value,) if form.with_what_follows is False else with_downstream(form.part.value)
         targeted &= {*named, "world_request", "world_description"}
     return [name for name in ASSETS if name in targeted]
 
@@ -75,22 +63,25 @@ def keep_partition(context: dg.AssetExecutionContext) -> None:
 
 def is_final_step(context: dg.AssetExecutionContext) -> bool:
     """Whether this step is the run's last one that works on the world."""
-    names = {key.path[-1] for key in context.selected_asset_keys}
-    return selected_assets(context)[-1] in names
+    return selected_assets(context)[-1] in assets_of_step(context)
 
 
 def assignment_of(
-    context: dg.AssetExecutionContext, generator: GeneratorResource, *, parameters: WorldParameters | None = None
+    context: dg.AssetExecutionContext,
+    generator: GeneratorResource,
+    given: Callable[[MongoDatabase], WorldParameters | None] = lambda database: None,
 ) -> Assignment:
     """This run's work on its world: the same for each of its steps, because the first one acquires the world.
 
-    Raises ``dg.Failure`` for a form that names something missing; nothing has changed then.
+    ``given``: reads the new order of the run's form, if it has one. Raises ``dg.Failure`` for an order that cannot be carried out
+    and for a form that names something missing; nothing has changed then.
     """
     world_id, run = context.partition_key, context.run
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
 
     def look_up(database: MongoDatabase) -> tuple[tuple[str, ...], WorldParameters | None, OrderError | None]:
         refuse_unconfirmed(context, database, generator.settings, makes)
+        parameters = given(database)
         run_tags.complete(context, database)
         keys = keys_of(context, database)
         try:
@@ -113,9 +104,14 @@ def assignment_of(
 
     return Assignment(
         world_id=world_id,
-        run=RunIdentity(run.run_id, tuple(_ancestors(context)), run.tags, run_tags.ordered_by(run)),
-        wanted=RunScope(frozenset(makes), keys, ordered),
+        run_id=run.run_id,
+        makes=frozenset(makes),
         workload=new_workload,
+        ancestors=tuple(_ancestors(context)),
+        tags=run.tags,
+        ordered_by=run_tags.ordered_by(run),
+        keys=keys,
+        parameters=ordered,
     )
 
 
@@ -124,15 +120,15 @@ def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple
 
     Raises ``OrderError`` for a form that its job cannot execute.
     """
-    form, world_id, job = form_of(context.run.run_config), context.partition_key, context.run.job_name
+    form, world_id, job = form_of(context.run), context.partition_key, context.run.job_name
     if job == RERUN_CHARACTER and not form.character:
         raise OrderError("character: empty; name one person of this world, by key (c0007) or @username")
     if job == RERUN_POST and not form.post:
         raise OrderError("post: empty; name one post of this world, by key (c0007-p0003) or by the platform's id of it")
     if job == RERUN_PART and not form.part:
         raise OrderError(f"part: empty; name one of {', '.join(CONTENT)}")
-    if form.part and form.part not in selected_assets(context):
-        raise OrderError(f"part={form.part!r}: this run does not select that asset; use job {RERUN_PART}, or select it")
+    if form.part and form.part.value not in selected_assets(context):
+        raise OrderError(f"part={form.part.value!r}: this run does not select that asset; use job {RERUN_PART}, or select it")
     documents, named = WorldDocuments(DocumentStore(database), world_id), list[str]()
     if form.character:
         named.append(character_named(documents.stream(CharacterBrief), form.character))
@@ -181,6 +177,7 @@ def _ancestors(context: dg.AssetExecutionContext) -> Iterator[str]:
         parent = run.parent_run_id if run is not None else None
 
 
-def selected_types(context: dg.AssetExecutionContext) -> frozenset[TaskType]:
-    made = set(selected_assets(context))
-    return frozenset(ASSETS[key.path[-1]].task_type for key in context.selected_asset_keys if key.path[-1] in made)
+def assets_of_step(context: dg.AssetExecutionContext) -> list[str]:
+    """Those of the run's assets that this step makes, in the order of the work."""
+    mine = {key.path[-1] for key in context.selected_asset_keys}
+    return [name for name in selected_assets(context) if name in mine]

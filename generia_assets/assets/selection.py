@@ -47,7 +47,7 @@ class Selection:
     """The selected task types, and of these only the items named in ``keys`` (none named: all).
 
     A character's key selects everything of that character. Concepts are made ten at a time by their batch's key, or one by the
-    person's key, who is then regenerated under the same name (durable/tasks/items.py).
+    person's key, who is then regenerated under the same name (durable/orders/workload.py).
     """
 
     types: frozenset[TaskType]

@@ -7,7 +7,7 @@ exceptions into the world's state and into Dagster's ``Failure``, whose descript
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -121,7 +121,7 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         return
     message = str(cause) if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
     if isinstance(cause, TaskFailedError) and worker.session is not None:
-        world_id = worker.session.assignment.world_id
+        world_id = worker.session.generation.world_id
         message = f"{message.rstrip('.')}. To try again what failed: generia resume {world_id} --retry-failed"
     if isinstance(cause, LeaseLostError):
         raise dg.Failure(str(cause), allow_retries=False) from cause
@@ -158,14 +158,5 @@ def root_cause(error: BaseException) -> BaseException:
     """The most important error of a task group: one that stops the whole world comes before one of an item."""
     if not isinstance(error, BaseExceptionGroup):
         return error
-    leaves = list(_leaves(error))
     order = (LeaseLostError, BudgetExhaustedError, FatalCallError, OutageTimeoutError)
-    return next((leaf for kind in order for leaf in leaves if isinstance(leaf, kind)), leaves[0])
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
+    return root_cause(next(filter(None, map(error.subgroup, order)), error).exceptions[0])

@@ -6,19 +6,19 @@ A person gives a new order in the launch form; the order of a message was record
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 from anyio import to_thread
 
 from generia_assets.assets import run_tags
-from generia_assets.assets.backfills import refuse_unconfirmed
 from generia_assets.assets.definition import definition_of
 from generia_assets.assets.description import banned_terms, figures, results_of
 from generia_assets.assets.external import ORDERS_TOPIC
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import WorldRequestConfig
 from generia_assets.assets.materialized import WorldDocuments
-from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition, selected_assets
+from generia_assets.assets.runs import assignment_of, is_final_step, keep_partition
 from generia_assets.catalog import ASSETS
 from generia_assets.content import banlist
 from generia_assets.content.documents import WorldDescription, WorldRequest
@@ -34,6 +34,7 @@ from generia_assets.settings import settings
 from generia_assets.tasks.generate_world_description import generate_world_description
 from generia_assets.tasks.init_world_creation import InitWorldParameters, init_world_creation
 from generia_assets.tasks.task_definition import TaskParameters
+from resources.gemini.tiers import ServiceTier
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.document_store import DocumentStore, DocumentStream
 
@@ -43,15 +44,8 @@ def world_request(
     context: dg.AssetExecutionContext, config: WorldRequestConfig, generator: dg.ResourceParam[GeneratorResource]
 ) -> Iterator[dg.Output[DocumentStream[WorldRequest]]]:
     """Check the order and record it; a message's order is read from MongoDB."""
-    world_id, makes = context.partition_key, [ASSETS[name].task_type for name in selected_assets(context)]
-    try:
-        with generator.mongo.connection() as database:
-            refuse_unconfirmed(context, database, generator.settings, makes)
-        given = _order(world_id, config, generator)
-    except OrderError as error:
-        generator.report_outcome(context, makes)
-        raise dg.Failure(str(error), allow_retries=False) from None
-    assignment = assignment_of(context, generator, parameters=given)
+    world_id = context.partition_key
+    assignment = assignment_of(context, generator, partial(_order, world_id, config, generator.settings.service_tier))
     with generator.world(context, assignment, last=is_final_step(context)) as worker:
 
         def described(database: MongoDatabase) -> WorldDescription:
@@ -86,18 +80,16 @@ def require_world_id(field: str, world_id: str) -> None:
         raise OrderError(f"{field}={world_id!r}: name a world by letters, digits, - and _, at most 64")
 
 
-def _order(world_id: str, config: WorldRequestConfig, generator: GeneratorResource) -> WorldParameters | None:
-    """The new parameters, if the launch form has any; a world without an order is recorded with them. Raises
-    ``OrderError``."""
+def _order(world_id: str, config: WorldRequestConfig, service_tier: ServiceTier, database: MongoDatabase) -> WorldParameters | None:
+    """The new parameters, if the launch form has any; a world without an order is recorded with them. Raises ``OrderError``."""
     require_world_id("partition", world_id)
     given, limits = config.parameters(), {"max_users": settings().max_users, "max_posts": settings().max_posts}
-    with generator.mongo.connection() as database:
-        known = database[STATUS].find_one({"_id": world_id}, {"refused": 1})
-        if known is None or known.get("refused"):  # then the run belongs to a message, and the world was never ordered
-            if given is None:
-                raise OrderError(f"world {world_id} was never ordered: give prompt, users and posts in the launch form")
-            record_order(database, Order(world_id, given), **limits, service_tier=generator.settings.service_tier)
-            return None
+    known = database[STATUS].find_one({"_id": world_id}, {"refused": 1})
+    if known is None or known.get("refused"):  # then the run belongs to a message, and the world was never ordered
+        if given is None:
+            raise OrderError(f"world {world_id} was never ordered: give prompt, users and posts in the launch form")
+        record_order(database, Order(world_id, given), **limits, service_tier=service_tier)
+        return None
     if given is not None:
         given.require_within(**limits)
     return given

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from pydantic import NonNegativeInt
 
+from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import FLEET
 from resources.mongodb.connection import MongoDatabase
 from resources.mongodb.stored import Moment
@@ -21,11 +22,7 @@ MOST_OPEN_LETTERS = 1_000
 MOST_FAILED_CHECKS = 10
 
 
-class _Figures(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class OrdersRead(_Figures):
+class OrdersRead(FrozenModel):
     """The last tick of the sensor ``kafka_orders``.
 
     Attributes:
@@ -41,24 +38,24 @@ class OrdersRead(_Figures):
     oldest_queued_at: Moment | None
 
 
-class OpenLetter(_Figures):
+class OpenLetter(FrozenModel):
     """A dead letter that was not sent again. ``place``: where the original lies."""
 
     place: str
     at: Moment
 
 
-class DeadLetterFigures(_Figures):
+class DeadLetterFigures(FrozenModel):
     """Dead letters since the installation, and the last ``MOST_OPEN_LETTERS`` of those that were not sent again.
 
     One whose tick died before its end is counted twice.
     """
 
     total: int = 0
-    open: list[OpenLetter] = []
+    open: tuple[OpenLetter, ...] = ()
 
 
-class FailedCheck(_Figures):
+class FailedCheck(FrozenModel):
     """An asset check that failed. ``severity``: error or warn."""
 
     world_id: str
@@ -67,12 +64,12 @@ class FailedCheck(_Figures):
     at: Moment
 
 
-class CheckFigures(_Figures):
+class CheckFigures(FrozenModel):
     """Failed checks since the installation by severity, and the last ``MOST_FAILED_CHECKS`` errors."""
 
     error: int = 0
     warn: int = 0
-    errors: list[FailedCheck] = []
+    errors: tuple[FailedCheck, ...] = ()
 
 
 def record_orders_read(database: MongoDatabase, tick: OrdersRead) -> None:

@@ -73,7 +73,7 @@ class SuspendReason(StrEnum):
     STOPPED = "stopped"
     BUDGET = "budget"
     RESUMED = "resumed"
-    """A person let it go on (resuming.py); the watchdog has not ordered it yet."""
+    """A person let it go on (tasks/control.py); the watchdog has not ordered it yet."""
 
 
 class Suspension(BaseModel):
@@ -160,11 +160,11 @@ class WorldStatus(BaseModel):
     failures: list[Failure] = []
     generation: str | None = None
     unfinished: str | None = None
-    """Of a completed world: the generation that was to make something of it again, and was left unfinished (fallback.py)."""
+    """Of a completed world: the generation that was to make something of it again, and was left unfinished (generations.py)."""
     ordered_by: str = ""
     """Who ordered what was made last: a message's task, or the job or button of a person."""
     superseded: dict[str, int] = {}
-    """How much the platform still has of what the world no longer consists of, by kind (publications.py)."""
+    """How much the platform still has of what the world no longer consists of, by kind (assets/materialized.py)."""
     owner: Owner = Owner()
     cost_reserved_usd: FiniteFloat = 0.0
     cost_limit_usd: FiniteFloat | None = None
@@ -198,6 +198,9 @@ class WorldStatus(BaseModel):
     def owned(self) -> bool:
         expires_at = self.owner.expires_at
         return self.owner.run_id is not None and expires_at is not None and expires_at > datetime.now(UTC)
+
+    def is_suspended(self, *reasons: SuspendReason) -> bool:
+        return self.parked is not None and self.parked.kind in reasons
 
     @property
     def done(self) -> bool:

@@ -68,7 +68,7 @@ class WorldView(FrozenModel):
     def state(self) -> WorldState:
         if self.status.done:
             return WorldState(self.status.status.value)
-        return WorldState.STOPPED if stopped(self.status) else WorldState.IN_PROGRESS
+        return WorldState.STOPPED if self.status.is_suspended(SuspendReason.STOPPED) else WorldState.IN_PROGRESS
 
     @property
     def growing(self) -> bool:
@@ -123,11 +123,7 @@ class WorldsPage(FrozenModel):
 
 def over(status: WorldStatus) -> bool:
     """Whether nothing more comes: finished, stopped by a person, or history. (A world suspended by an outage resumes by itself.)"""
-    return status.done or stopped(status) or status.history
-
-
-def stopped(status: WorldStatus) -> bool:
-    return status.parked is not None and status.parked.kind == SuspendReason.STOPPED.value
+    return status.done or status.is_suspended(SuspendReason.STOPPED) or status.history
 
 
 def ids_of(database: MongoDatabase, query: MongoDocument) -> list[str]:

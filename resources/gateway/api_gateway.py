@@ -76,7 +76,7 @@ class ApiPolicy:
         if self.flex is not None:
             yield self.flex
 
-    def of(self, call: Call[ValueT]) -> ApiPolicy:
+    def of(self, call: Call[object]) -> ApiPolicy:
         return self.flex if self.flex is not None and call.fallback is not None else self
 
     @asynccontextmanager
@@ -198,7 +198,7 @@ class ApiGateway:
     async def _reserve_ahead(self, reservation: Reservation, policy: ApiPolicy, place: Place) -> None:
         """Reserve when the call is one of the next, and wait for its slot; but not for long, and not in an outage."""
         await place.near()
-        if place.has_slot or place.last_wait > AHEAD_SECONDS or policy.breaker.state is not BreakerState.CLOSED:
+        if place.has_slot or policy.limiter.queue.last_wait > AHEAD_SECONDS or policy.breaker.state is not BreakerState.CLOSED:
             return
         await reservation.make()
         try:
@@ -277,7 +277,7 @@ def _late(api: Api, started: float, watch: CallWatch | None) -> CallTimeoutError
     return CallTimeoutError(none, late=True)
 
 
-def _failed(error: CallError, call: Call[ValueT]) -> CallOutcome:
+def _failed(error: CallError, call: Call[object]) -> CallOutcome:
     in_doubt = isinstance(error, TransientError) and error.in_doubt
     cost_usd = call.worst_case_usd if in_doubt else error.cost_usd
     return CallOutcome(error.outcome, cost_usd, error=str(error), carried_out=error.carried_out)
@@ -291,5 +291,5 @@ def _outage_after_answers(error: CallError, tally: Tally, *, answered_before: bo
     return error
 
 
-def _poisonous(call: Call[ValueT], last: CallError) -> RequestFailedError:
+def _poisonous(call: Call[object], last: CallError) -> RequestFailedError:
     return RequestFailedError(f"{call.api} answers other calls, and failed this one each time; the last time: {last}")

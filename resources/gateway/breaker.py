@@ -50,16 +50,12 @@ class Breaker:
         self._settings = settings
         self._on_change = on_change
         self._window: deque[bool] = deque(maxlen=max(settings.breaker_window_calls, settings.breaker_minimum_calls))
-        self._state = BreakerState.CLOSED
+        self.state = BreakerState.CLOSED
         self._era = 0  # counts changes of the state
         self._failed_probes = 0
         self._probe_at = 0.0
         self._probing = False
         self._last_failure: TransientError | None = None
-
-    @property
-    def state(self) -> BreakerState:
-        return self._state
 
     @contextmanager
     def attempt(self, *, counts: bool = True) -> Iterator[None]:
@@ -68,7 +64,7 @@ class Breaker:
         ``counts`` is False if the call itself may be the cause of a failure.
         """
         self._let_through()
-        era, self._probing = self._era, self._state is BreakerState.HALF_OPEN
+        era, self._probing = self._era, self.state is BreakerState.HALF_OPEN
         try:
             yield
             self._learn(era, None)
@@ -85,11 +81,11 @@ class Breaker:
                 self._probing = False
 
     def _let_through(self) -> None:
-        wait = self._probe_at - time.monotonic() if self._state is BreakerState.OPEN else 0.0
+        wait = self._probe_at - time.monotonic() if self.state is BreakerState.OPEN else 0.0
         if self._probing or wait > 0:
             shortest = min(SHORTEST_WAIT_SECONDS, self._settings.breaker_open_seconds)
             raise BreakerOpenError(self._name, max(wait, shortest), self._last_failure)
-        if self._state is BreakerState.OPEN:
+        if self.state is BreakerState.OPEN:
             self._change(BreakerState.HALF_OPEN)
 
     def _learn(self, era: int, failure: TransientError | None) -> None:
@@ -97,7 +93,7 @@ class Breaker:
         if era != self._era:
             return
         self._last_failure = failure or self._last_failure
-        if self._state is BreakerState.HALF_OPEN:
+        if self.state is BreakerState.HALF_OPEN:
             self._failed_probes = self._failed_probes + 1 if failure else 0
             self._change(BreakerState.OPEN if failure else BreakerState.CLOSED)
             return
@@ -107,8 +103,8 @@ class Breaker:
             self._change(BreakerState.OPEN)
 
     def _change(self, state: BreakerState) -> None:
-        logger.warning("breaker %s: %s -> %s", self._name, self._state.value, state.value)
-        self._state = state
+        logger.warning("breaker %s: %s -> %s", self._name, self.state.value, state.value)
+        self.state = state
         self._era += 1
         self._probing = False
         self._window.clear()

@@ -41,11 +41,6 @@ class Place:
         self._queue.in_use -= self.has_slot
         self._queue.changed()
 
-    @property
-    def last_wait(self) -> float:
-        """Seconds that the call before waited for its slot when it was near."""
-        return self._queue.last_wait
-
     async def near(self) -> None:
         if not self.is_near:
             await self._wait(self._queue.far)

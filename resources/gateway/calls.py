@@ -19,7 +19,6 @@ from typing import Generic, Protocol, TypeVar
 from resources.gateway.outcomes import CallError
 from resources.tracing import Span, SpanKind
 
-ValueT = TypeVar("ValueT")
 ValueT_co = TypeVar("ValueT_co", covariant=True)
 
 GEMINI_PROVIDER = "gcp.gemini"
@@ -187,7 +186,7 @@ UNSENT = CallOutcome(CUT_OFF, 0.0, error="the run stopped before the call was se
 class CallLedger(Protocol):
     """A world's budget and its record of requests."""
 
-    async def reserve(self, call: Call[ValueT]) -> str:
+    async def reserve(self, call: Call[object]) -> str:
         """Count the attempt and its worst case, atomically.
 
         Returns:
@@ -200,7 +199,7 @@ class CallLedger(Protocol):
         """
         ...
 
-    async def confirm(self, attempt_id: str, call: Call[ValueT]) -> None:
+    async def confirm(self, attempt_id: str) -> None:
         """Make sure, immediately before the attempt is sent, that it may be: this run owns the world, and nobody holds its calls.
 
         Raises:
@@ -208,7 +207,7 @@ class CallLedger(Protocol):
         """
         ...
 
-    def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
+    def finalize(self, attempt_id: str, call: Call[object], outcome: CallOutcome) -> None:
         """Record how the attempt ended and replace its worst case by its cost. Called once for each attempt, whatever happened."""
         ...
 
@@ -248,7 +247,7 @@ class Reservation:
             CallError: What ``CallLedger.reserve`` and ``confirm`` raise.
         """
         attempt_id = await self.make()
-        await self._ledger.confirm(attempt_id, self._call)
+        await self._ledger.confirm(attempt_id)
         self._attempt_id = None
         return attempt_id
 

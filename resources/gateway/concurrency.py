@@ -16,7 +16,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 
 from pymongo import ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
@@ -43,18 +42,14 @@ HOLD_SECONDS = 15.0
 """Time for which a ceiling that was found (one call more was answered 429) stays before one more is tried."""
 
 
-@dataclass(frozen=True)
-class LimiterView:
-    """The state of one process: slots it may use, slots in use, calls that wait here, and the fleet's present ceiling."""
-
-    share: int
-    in_use: int
-    waiting: int
-    ceiling: int
-
-
 class ConcurrencyLimiter:
-    """The limiter of one API, as one process sees it. Create it on the event loop; ``aclose`` gives all slots back."""
+    """The limiter of one API, as one process sees it. Create it on the event loop; ``aclose`` gives all slots back.
+
+    Attributes:
+        queue: The calls of this process.
+        ceiling: Calls at once over all processes, as the fleet's document last said.
+        weight: Of this process beside the others (slot_shares.weight_of).
+    """
 
     def __init__(
         self,
@@ -79,11 +74,11 @@ class ConcurrencyLimiter:
         self._hold_seconds = hold_seconds
         self._renew_seconds = min(RENEW_SECONDS, lease_seconds / 3)
         self._holder = holder or uuid.uuid4().hex
-        self._queue = CallQueue(self._may_call, self._on_change)
+        self.queue = CallQueue(self._may_call, self._on_change)
         self._held = 0  # counted as ours in the fleet's document: more than we may use until the calls above that end
         self._requested = 0
-        self._ceiling = limit
-        self.weight = 1.0  # of this process beside the others (slot_shares.weight_of)
+        self.ceiling = limit
+        self.weight = 1.0
         self._short = 0.0  # weights of the processes that want more than they have
         self._others_short = False
         self._leased_until = 0.0
@@ -94,10 +89,6 @@ class ConcurrencyLimiter:
         self._successes = 0
         self._changed = asyncio.Event()
         self._renewer: asyncio.Task[None] | None = None
-
-    @property
-    def view(self) -> LimiterView:
-        return LimiterView(self._queue.may_use, self._queue.in_use, self._queue.waiting, self._ceiling)
 
     @asynccontextmanager
     async def slot(self, priority: int) -> AsyncIterator[None]:
@@ -111,7 +102,7 @@ class ConcurrencyLimiter:
         if self._renewer is None or self._renewer.done():
             self._renewer = asyncio.create_task(self._renew(), name=self._id)
             self._renewer.add_done_callback(self._renewer_ended)
-        return self._queue.place(priority)
+        return self.queue.place(priority)
 
     def limited(self, *, started_at: float, retry_after: float | None) -> None:
         """The provider answered 429: lower the fleet's ceiling, unless the call was in flight at the last lowering.
@@ -119,8 +110,8 @@ class ConcurrencyLimiter:
         ``started_at``: when it was sent (``time.monotonic``). ``retry_after``: seconds in which no process of the fleet calls.
         """
         # Until the fleet's document is read again: one more call than those in flight here would get a 429, too.
-        others = self._queue.in_use - 1
-        self._queue.may_use = max(1, min(self._queue.may_use, others))
+        others = self.queue.in_use - 1
+        self.queue.may_use = max(1, min(self.queue.may_use, others))
         if others > 0:
             self._fits = min(self._fits, others)
         until = time.monotonic() + (retry_after or 0.0)
@@ -131,7 +122,7 @@ class ConcurrencyLimiter:
 
     def succeeded(self) -> None:
         """A call succeeded: enough of them, in the whole fleet, raise a lowered ceiling."""
-        if self._ceiling < self._limit:
+        if self.ceiling < self._limit:
             self._successes += 1
             if self._successes >= SUCCESSES_PER_INCREASE:
                 self._changed.set()
@@ -147,14 +138,14 @@ class ConcurrencyLimiter:
 
     @property
     def _wanted(self) -> int:
-        return min(self._limit, self._queue.calls)
+        return min(self._limit, self.queue.calls)
 
     def _may_call(self) -> bool:
         return self._paused_until <= time.monotonic() < self._leased_until
 
     def _on_change(self) -> None:
         """Ask the fleet for slots that calls here wait for, or give back what others wait for."""
-        queue, wanted = self._queue, self._wanted
+        queue, wanted = self.queue, self._wanted
         surplus = max(queue.in_use, min(queue.may_use, wanted)) < self._held
         if wanted > max(self._requested, queue.may_use) or (surplus and self._others_short):
             self._changed.set()
@@ -169,7 +160,7 @@ class ConcurrencyLimiter:
                 logger.warning("%s: cannot reach MongoDB (%s); waiting", self._id, type(error).__name__)
                 await asyncio.sleep(OUTAGE_SECONDS)
                 continue
-            self._queue.advance()
+            self.queue.advance()
             asked_at = time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._rest()):
@@ -178,11 +169,11 @@ class ConcurrencyLimiter:
 
     def _rest(self) -> float | None:
         """Seconds until the next request if nothing changes; None: none is needed."""
-        if self._requested == 0 and not self._queue.waiting:
+        if self._requested == 0 and not self.queue.waiting:
             return None
         # A process that fills its slots learns soon that another one wants some.
-        rest = self._renew_seconds / 2 if self._queue.waiting and not self._others_short else self._renew_seconds
-        if self._queue.waiting and self._queue.may_use < min(self._ceiling, self._wanted):
+        rest = self._renew_seconds / 2 if self.queue.waiting and not self._others_short else self._renew_seconds
+        if self.queue.waiting and self.queue.may_use < min(self.ceiling, self._wanted):
             rest = min(rest, CONTENDED_SECONDS * max(1.0, self._short / self.weight))
         pause = self._paused_until - time.monotonic()
         return min(rest, pause) if pause > 0 else rest
@@ -192,7 +183,7 @@ class ConcurrencyLimiter:
         refused_call, pause_to_report = self._refused_call, self._pause_to_report
         succeeded, self._successes = self._successes, 0
         # Slots that were used a moment ago are kept for the next call, unless another process needs them.
-        queue = self._queue
+        queue = self.queue
         wants = self._wanted if self._others_short else max(self._wanted, min(queue.may_use, queue.most_in_use))
         queue.most_in_use = queue.in_use
         # Until the update returns no slot beyond these is given out: another process may get it meanwhile. What nobody else is
@@ -228,9 +219,9 @@ class ConcurrencyLimiter:
         short = shares.short_of_slots()
         mine = shares.of(self._holder)
         refused_meanwhile = self._refused_call is not None
-        self._queue.may_use = min(mine.may_use, self._fits) if refused_meanwhile else mine.may_use
+        self.queue.may_use = min(mine.may_use, self._fits) if refused_meanwhile else mine.may_use
         self._held = mine.share
-        self._ceiling = shares.effective
+        self.ceiling = shares.effective
         self._short = sum(short.values())
         self._others_short = any(holder != self._holder for holder in short)
         self._leased_until = asked_at + self._lease_seconds
@@ -240,7 +231,7 @@ class ConcurrencyLimiter:
     def _renewer_ended(self, renewer: asyncio.Task[None]) -> None:
         """The renewer ends when it is cancelled, or by a bug: then every call that waits gets the error."""
         if not renewer.cancelled() and (error := renewer.exception()) is not None:
-            self._queue.fail(error)
+            self.queue.fail(error)
 
 
 def _milliseconds(seconds: float) -> int:

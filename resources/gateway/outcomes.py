@@ -9,8 +9,6 @@ import math
 
 from resources.redaction import kept
 
-COST_LIMIT = "cost_limit_usd"
-"""``BudgetExhaustedError.limit`` of the cap in dollars."""
 LONGEST_RETRY_AFTER = 86_400.0
 """Seconds; no provider's demand to wait counts for more than a day."""
 
@@ -188,13 +186,9 @@ class OutageTimeoutError(CallError):
 
 
 class BudgetExhaustedError(CallError):
-    """The world's limit of calls or dollars is reached. ``limit`` names it. No call was made."""
+    """The world's limit of calls or dollars is reached. The message names it. No call was made."""
 
     outcome = "budget_exhausted"
-
-    def __init__(self, message: str, *, limit: str) -> None:
-        super().__init__(message)
-        self.limit = limit
 
 
 class LeaseLostError(CallError):

@@ -71,26 +71,22 @@ class Suspicion:
         self._limited = limited
         self._attempts = 0
         self._counted = 0
-        self._alone = False
+        self.needs_control = False
+        """Whether there was no other call to compare with when its latest attempt failed."""
         self._first = self._last = (0, 0, 0)
 
     @property
     def exists(self) -> bool:
         return self._counted > 0
 
-    @property
-    def needs_control(self) -> bool:
-        """Whether there was no other call to compare with when its latest attempt failed."""
-        return self._alone
-
     def failed(self) -> None:
         """An attempt of this call has failed, and the tally has counted it."""
         now = self._now()
         if self._attempts == 0:
-            self._first, self._alone = now, self._tally.in_flight == 0
+            self._first, self.needs_control = now, self._tally.in_flight == 0
         else:
             self._counted += now[0] > self._last[0]
-            self._alone = now[1] == self._last[1]
+            self.needs_control = now[1] == self._last[1]
         self._attempts += 1
         self._last = now
 

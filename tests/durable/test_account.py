@@ -61,7 +61,7 @@ async def test_of_a_hundred_calls_at_once_exactly_as_many_are_let_through_as_the
     answers = await asyncio.gather(*reserving, return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, BaseException)]
     assert len(refused) == 60
-    assert all(isinstance(error, BudgetExhaustedError) and error.limit == f"api_call_limits_{field}" for error in refused)
+    assert all(isinstance(error, BudgetExhaustedError) and f"api_call_limits_{field} = 40" in str(error) for error in refused)
     assert world.status[f"api_calls_made_{field}"] == 40
 
 
@@ -84,10 +84,10 @@ async def test_a_platform_call_is_not_sent_by_a_run_that_lost_its_world(world: D
     run = await world.run()
     former = account(run)
     attempt = await former.reserve(a_call(Api.PLATFORM))
-    await former.confirm(attempt, a_call(Api.PLATFORM))
+    await former.confirm(attempt)
     await world.run("later")
     with pytest.raises(LeaseLostError):
-        await former.confirm(attempt, a_call(Api.PLATFORM))
+        await former.confirm(attempt)
 
 
 async def test_the_dollar_cap_is_never_passed_reservations_included(world: DurableWorld) -> None:
@@ -137,9 +137,8 @@ async def test_a_call_that_waits_is_refused_when_the_one_in_the_air_was_dear(wor
     first = await mine.reserve(call)
     second = asyncio.create_task(mine.reserve(call))
     mine.finalize(first, call, an_end(0.6))
-    with pytest.raises(BudgetExhaustedError, match="cap of") as refused:
+    with pytest.raises(BudgetExhaustedError, match="cap of"):
         await asyncio.wait_for(second, PATIENCE_S)
-    assert refused.value.limit == "cost_limit_usd"
     assert world.status["api_calls_made_LLM"] == 1
 
 

@@ -18,15 +18,17 @@ from generia_assets.durable.events.events import (
     Failed,
     LiveEvent,
     PostPublished,
-    Standing,
     character_created,
     post_published,
 )
+from generia_assets.durable.events.outbox import in_its_place
 from generia_assets.durable.orders.order import Order
+from generia_assets.durable.status import new_status
 from generia_assets.schemas import DIRECTORY, schemas, text
 from sensors.messages import read_message
 from tests.support.worlds import a_character, a_request
 
+RECORD = new_status("w1", {}, users=1, posts=1) | {"generation": "g1", "owner": {"run_id": "r1"}, "name": "not told"}
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "events.md"
 EXAMPLES: list[dict[str, Any]] = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", DOCUMENTED.read_text(encoding="utf-8"), re.DOTALL)
@@ -97,7 +99,7 @@ def published(**changes: Any) -> PostPublished:
 
 
 def sent(event: LiveEvent) -> str:
-    return json.dumps(event.numbered("w", "g", 1, Standing()).model_dump(mode="json"), ensure_ascii=False)
+    return json.dumps(in_its_place(event, RECORD, 1).model_dump(mode="json"), ensure_ascii=False)
 
 
 def test_texts_are_inert_and_bounded_however_they_were_made() -> None:
@@ -120,7 +122,7 @@ def test_a_placeholder_says_that_its_content_was_deleted() -> None:
 def test_an_event_gets_its_place_and_keeps_what_it_says() -> None:
     """Numbering changes the head only."""
     event = character_created(AUTHOR)
-    placed = event.numbered("w1", "g1", 7, Standing(name="not told"), run_id="r1")
+    placed = in_its_place(event, RECORD, 7)
     assert (placed.world_id, placed.generation, placed.run_id, placed.seq) == ("w1", "g1", "r1", 7)
     head = {"world_id", "generation", "run_id", "seq"}
     assert placed.model_dump(exclude=head) == event.model_dump(exclude=head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -15,11 +16,10 @@ from generia_assets.durable.orders.decisions import (
     GENERATION_TAG,
     PRESENT_GENERATION,
     WHOLE_WORLD,
+    Assignment,
     Choice,
     Decision,
     RefusedRunError,
-    RunIdentity,
-    RunScope,
     choose,
 )
 from generia_assets.durable.status import Stage, State
@@ -41,8 +41,10 @@ def a_generation(world: DurableWorld, name: str, *runs: str, status: State = Sta
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"generation": name, "status": status.value}})
 
 
-async def chosen(world: DurableWorld, run: RunIdentity) -> Choice:
-    return await choose(world.database, world.world_id, run, RunScope(WHOLE_WORLD))
+async def chosen(world: DurableWorld, run_id: str, ancestors: tuple[str, ...] = (), tag: str = "") -> Choice:
+    tags = {GENERATION_TAG: tag} if tag else {}
+    run = Assignment(world.world_id, run_id, WHOLE_WORLD, lambda parameters: pytest.fail("not asked"), ancestors, tags)
+    return await choose(world.database, run)
 
 
 def going_on(choice: Choice) -> tuple[Decision, str | None]:
@@ -51,10 +53,10 @@ def going_on(choice: Choice) -> tuple[Decision, str | None]:
 
 async def test_a_run_goes_on_with_the_generation_of_the_run_it_re_executes(world: DurableWorld) -> None:
     """What the parent did not finish is continued, and by a run without a past that asks for the same; the first begins anew."""
-    assert going_on(await chosen(world, RunIdentity("first"))) == (Decision.START, None)
+    assert going_on(await chosen(world, "first")) == (Decision.START, None)
     a_generation(world, "first", "parent")
-    assert going_on(await chosen(world, RunIdentity("child", ("parent",)))) == (Decision.CONTINUE, "first")
-    assert going_on(await chosen(world, RunIdentity("somebody"))) == (Decision.CONTINUE, "first")
+    assert going_on(await chosen(world, "child", ("parent",))) == (Decision.CONTINUE, "first")
+    assert going_on(await chosen(world, "somebody")) == (Decision.CONTINUE, "first")
 
 
 async def test_a_parent_that_died_before_it_began_does_not_hide_the_generation_behind_it(world: DurableWorld) -> None:
@@ -62,29 +64,29 @@ async def test_a_parent_that_died_before_it_began_does_not_hide_the_generation_b
     a_generation(world, "older", "great-grandparent", status=State.COMPLETED)
     a_generation(world, "newer", "grandparent")
     family = ("parent", "grandparent", "great-grandparent")
-    assert going_on(await chosen(world, RunIdentity("child", family))) == (Decision.CONTINUE, "newer")
+    assert going_on(await chosen(world, "child", family)) == (Decision.CONTINUE, "newer")
 
 
 async def test_a_re_execution_makes_nothing_anew_of_a_completed_world(world: DurableWorld) -> None:
     """What the parent's generation has is stored again; of one that another has followed nothing is."""
     a_generation(world, "former", "old", status=State.COMPLETED)
     a_generation(world, "done", "parent", status=State.COMPLETED)
-    assert going_on(await chosen(world, RunIdentity("retry", ("parent",)))) == (Decision.STORE, "done")
+    assert going_on(await chosen(world, "retry", ("parent",))) == (Decision.STORE, "done")
     with pytest.raises(RefusedRunError, match="the generation of the run that is re-executed is over"):
-        await chosen(world, RunIdentity("late", ("old",)))
-    assert going_on(await chosen(world, RunIdentity("launched"))) == (Decision.START, None)
+        await chosen(world, "late", ("old",))
+    assert going_on(await chosen(world, "launched")) == (Decision.START, None)
 
 
 async def test_an_order_for_the_present_generation_never_begins_a_second_one(world: DurableWorld) -> None:
     """Whoever orders a world because nobody seemed to work on it continues what is there, or begins where nothing is."""
-    present = RunIdentity("ordered", tags={GENERATION_TAG: PRESENT_GENERATION})
-    assert going_on(await chosen(world, present)) == (Decision.START, None)
+    present = partial(chosen, world, "ordered", tag=PRESENT_GENERATION)
+    assert going_on(await present()) == (Decision.START, None)
     a_generation(world, "former", "run-0", status=State.COMPLETED, age=60)
     a_generation(world, "latest", "run-1")
-    assert going_on(await chosen(world, present)) == (Decision.CONTINUE, "latest")
+    assert going_on(await present()) == (Decision.CONTINUE, "latest")
     world.see[GENERATIONS].update_one({"_id": "latest"}, {"$set": {"status": State.COMPLETED.value}})
     with pytest.raises(RefusedRunError, match="no unfinished generation"):
-        await chosen(world, present)
+        await present()
 
 
 async def test_a_stage_that_ends_and_all_stages_fit_into_one_transaction(world: DurableWorld) -> None:

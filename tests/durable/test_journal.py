@@ -346,7 +346,7 @@ async def test_no_call_is_sent_before_what_it_follows_from_is_durable(world: Dur
             if api is Api.PLATFORM:
                 await self.task.claimed()
             attempt = await ledger.reserve(call)
-            await ledger.confirm(attempt, call)
+            await ledger.confirm(attempt)
             look()
             ledger.finalize(attempt, call, CallOutcome("ok", 0.0))
 

@@ -19,7 +19,6 @@ from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.ownership import LeaseHeldError, release_lease, renew_lease
 from generia_assets.durable.tasks.control import mark_stopped, prioritise
 from resources.cancellation import cancel_and_wait
-from resources.gateway.calls import Answer, Api, Call
 from resources.gateway.outcomes import LeaseLostError
 from tests.support.durable_world import DurableWorld, durable_world
 from tests.support.waiting import PATIENCE_S, until
@@ -162,10 +161,6 @@ async def test_the_former_owners_heartbeat_says_that_the_world_is_lost(world: Du
         await asyncio.wait_for(heart, PATIENCE_S)
 
 
-async def _nothing() -> Answer[None]:
-    raise AssertionError("nothing is sent here")
-
-
 @pytest.mark.parametrize("how", ["Dagster says that it is over", "a person has stopped it"])
 async def test_the_next_owner_sends_nothing_as_long_as_the_former_one_may(
     world: DurableWorld, how: str, monkeypatch: pytest.MonkeyPatch
@@ -174,16 +169,15 @@ async def test_the_next_owner_sends_nothing_as_long_as_the_former_one_may(
     monkeypatch.setattr(commits, "RECENT_SECONDS", 3.0)
     monkeypatch.setattr(ownership, "TAKEOVER_SECONDS", 3.25)
     former = await world.run("former")
-    call = Call(Api.PLATFORM, "create_post", "task-1", 0, {}, _nothing)
     old = BudgetLedger(world.database, former.commits, former.generation)
     await former.commits.commit(Change())
     if how == "a person has stopped it":
         assert mark_stopped(world.see, world.world_id, taken_from="former")
     later = await world.run("later")
-    await old.confirm("attempt", call)  # it cannot know yet
-    await BudgetLedger(world.database, later.commits, later.generation).confirm("attempt", call)
+    await old.confirm("attempt")  # it cannot know yet
+    await BudgetLedger(world.database, later.commits, later.generation).confirm("attempt")
     with pytest.raises(LeaseLostError):
-        await old.confirm("attempt", call)
+        await old.confirm("attempt")
 
 
 async def test_a_world_that_was_released_is_not_waited_for(world: DurableWorld) -> None:

@@ -12,11 +12,10 @@ from generia_assets.durable.calls.pictures import PendingPictures
 from generia_assets.durable.collections import WORLD_EVENTS
 from generia_assets.durable.events import relay
 from generia_assets.durable.leases.ownership import renew_lease
-from generia_assets.durable.orders.decisions import RunIdentity, RunScope
 from generia_assets.durable.orders.order import parse_world
 from generia_assets.durable.status import SuspendReason
 from generia_assets.durable.tasks.generations import Generation
-from generia_assets.durable.tasks.session import Assignment, WorldSession
+from generia_assets.durable.tasks.session import WorldSession
 from resources import tracing
 from resources.gateway.outcomes import LeaseLostError
 from tests.support.durable_world import PARAMETERS, DurableWorld, Outside, durable_world
@@ -38,7 +37,6 @@ async def a_session(world: DurableWorld, folder: Path) -> WorldSession:
     heart = asyncio.create_task(renew_lease(world.database, run.fence, lease_seconds=0.3, on_priority=lambda priority: None))
     return WorldSession(
         world.database,
-        Assignment(world.world_id, RunIdentity("run-1"), RunScope(frozenset()), lambda parameters: pytest.fail("not asked")),
         Generation(run.generation, world.world_id, False, {}, (), {}),
         parse_world(PARAMETERS),
         run.commits,

@@ -165,7 +165,7 @@ async def test_every_failed_probe_doubles_the_open_time_up_to_the_longest(breake
         InvalidAnswerError("not JSON"),
         ModelMissingError("404"),
         FatalCallError("400"),
-        BudgetExhaustedError("spent", limit="cost_limit_usd"),
+        BudgetExhaustedError("spent"),
         ValueError("a mistake of ours"),
     ],
     ids=lambda error: type(error).__name__,
@@ -192,7 +192,7 @@ async def test_a_probe_that_never_reached_the_api_proves_nothing(breaker, api, c
             await probe
     else:
         with pytest.raises(BudgetExhaustedError):
-            await call(breaker, raising(BudgetExhaustedError("spent", limit="cost_limit_usd")))
+            await call(breaker, raising(BudgetExhaustedError("spent")))
     assert breaker.state is BreakerState.HALF_OPEN
     with pytest.raises(TransientError, match="503"):
         await call(breaker, api)

@@ -52,18 +52,18 @@ async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
     in_use = []
 
     async def reserve(call, reserve=account.reserve):
-        in_use.append(slots.view.in_use)
+        in_use.append(slots.queue.in_use)
         return await reserve(call)
 
     def finalize(attempt_id, call, settlement, finalize=account.finalize):
-        in_use.append(slots.view.in_use)
+        in_use.append(slots.queue.in_use)
         finalize(attempt_id, call, settlement)
 
     account.reserve, account.finalize = reserve, finalize
     assert await outside.call(call(OK, events=account.events), account) == "value"
     assert account.events == ["reserve", "confirm", "send", "finalize", "answered"]
     assert in_use == [0, 1]
-    assert slots.view.in_use == 0
+    assert slots.queue.in_use == 0
 
 
 async def test_every_attempt_is_reserved_and_settled(outside, account):
@@ -194,7 +194,7 @@ async def test_waiting_in_the_queue_is_no_outage(slots, breaker, account, monkey
         return OK
 
     busy = [asyncio.create_task(impatient.call(call(slow), RecordingAccount())) for _ in range(4)]
-    await until(lambda: slots.view.in_use == 4)
+    await until(lambda: slots.queue.in_use == 4)
     assert await impatient.call(call(TransientError("503"), OK), account) == "value"
     await asyncio.gather(*busy)
 
@@ -208,7 +208,7 @@ async def test_a_reset_beyond_patience_parks_at_once(outside, slots, account, en
     assert await outside.call(call(OK), RecordingAccount()) == "value"
     assert time.monotonic() - began < 30
     assert len(account.settlements) == 1
-    assert slots.view.ceiling == 4
+    assert slots.ceiling == 4
 
 
 async def test_a_time_out_is_in_doubt(outside, account):
@@ -224,14 +224,14 @@ async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slot
     tasks = [asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())) for _ in range(3)]
     if when == "in the queue":
         tasks.append(asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())))
-        await until(lambda: slots.view.in_use == 4)
+        await until(lambda: slots.queue.in_use == 4)
     stopped = asyncio.create_task(outside.call(call(asyncio.Event().wait), account))
-    await until(lambda: (account.events == ["reserve", "confirm"]) if when == "in flight" else slots.view.waiting == 1)
+    await until(lambda: (account.events == ["reserve", "confirm"]) if when == "in flight" else slots.queue.waiting == 1)
     for task in (stopped, *tasks):
         task.cancel()
     await asyncio.gather(stopped, *tasks, return_exceptions=True)
     assert stopped.cancelled()
-    assert (slots.view.in_use, slots.view.waiting) == (0, 0)
+    assert (slots.queue.in_use, slots.queue.waiting) == (0, 0)
     assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("cut_off", WORST if when == "in flight" else 0.0)]
     assert account.settlements[0].carried_out == (when == "in flight")
 
@@ -239,7 +239,7 @@ async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slot
 async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation_back(outside, slots, account):
     """The last look before sending ends the call: it is not made, costs nothing, and is given back to the limit of calls."""
 
-    async def confirm(attempt_id, call):
+    async def confirm(attempt_id):
         raise LeaseLostError("lost")
 
     account.confirm = confirm
@@ -247,10 +247,10 @@ async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation
         await outside.call(call(OK, events=account.events), account)
     assert account.events == ["reserve", "finalize"]
     assert (account.settlements[0].carried_out, account.settlements[0].cost_usd) == (False, 0.0)
-    assert slots.view.in_use == 0
+    assert slots.queue.in_use == 0
 
 
-@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent", limit="cost_limit_usd")])
+@pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent")])
 async def test_without_a_reservation_there_is_no_call(outside, slots, account, error):
     """What ``reserve`` refuses is never sent, never settled and raised as it is."""
     account.refuses = error
@@ -258,4 +258,4 @@ async def test_without_a_reservation_there_is_no_call(outside, slots, account, e
         await outside.call(call(OK, events=account.events), account)
     assert raised.value is error
     assert account.events == ["reserve"]
-    assert slots.view.in_use == 0
+    assert slots.queue.in_use == 0

@@ -19,7 +19,7 @@ async def in_line(outside, slots, account):
         return OK
 
     before = [asyncio.create_task(outside.call(call(slow), RecordingAccount())) for _ in range(4)]
-    await until(lambda: slots.view.in_use == 4)
+    await until(lambda: slots.queue.in_use == 4)
     waiting = asyncio.create_task(outside.call(call(OK, events=account.events), account))
     await until(lambda: account.events[:1] == ["reserve"])
 
@@ -57,7 +57,7 @@ async def test_while_calls_wait_long_for_their_slots_none_reserves_ahead(outside
 
     class Behind(RecordingAccount):
         async def reserve(self, call):
-            waited.append(slots.view.waiting)
+            waited.append(slots.queue.waiting)
             return await super().reserve(call)
 
     last = asyncio.create_task(outside.call(call(OK), Behind()))

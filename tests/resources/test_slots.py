@@ -95,7 +95,7 @@ async def test_of_those_who_wait_the_lowest_priority_comes_first_then_the_longes
     async with asyncio.TaskGroup() as group:
         for priority, name in [(2, "late"), (1, "second"), (1, "third"), (0, "first")]:
             group.create_task(caller(priority, name))
-        await until(lambda: slots.view.waiting == 4)
+        await until(lambda: slots.queue.waiting == 4)
         await first.aclose()
     assert order == ["first", "second", "third", "late"]
 
@@ -105,7 +105,7 @@ async def test_whoever_stops_waiting_leaves_his_place_and_no_slot_behind(make):
     slots = make(limit=2)
     held = await take(slots, 2)
     waiting = [asyncio.create_task(take(slots)) for _ in range(6)]
-    await until(lambda: slots.view.waiting == 6)
+    await until(lambda: slots.queue.waiting == 6)
     for task in waiting[:3]:
         task.cancel()
     turns = held.pop_all()
@@ -113,7 +113,7 @@ async def test_whoever_stops_waiting_leaves_his_place_and_no_slot_behind(make):
     for task in waiting[3:]:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert (slots.view.in_use, slots.view.waiting) == (0, 0)
+    assert (slots.queue.in_use, slots.queue.waiting) == (0, 0)
     both = await asyncio.wait_for(take(slots, 2), timeout=PATIENCE_S)
     await both.aclose()
 
@@ -123,9 +123,9 @@ async def test_a_second_process_gets_its_half_of_a_busy_firsts_slots(make):
     gauge = Gauge()
     first, second = make("a"), make("b")
     async with backlog(first, 20, gauge=gauge):
-        await until(lambda: first.view.in_use == 8)
+        await until(lambda: first.queue.in_use == 8)
         async with backlog(second, 20, gauge=gauge):
-            await until(lambda: second.view.share == 4 and first.view.in_use == 4)
+            await until(lambda: second.queue.may_use == 4 and first.queue.in_use == 4)
     assert gauge.most == 8
 
 
@@ -224,7 +224,7 @@ async def test_what_a_process_gives_back_it_does_not_hand_out_before_the_fleet_h
     giving, wanting = make("giving", limit=limit, collection=late), make("wanting", limit=limit)
     held = [await take(giving) for _ in range(limit)]
     waiting = [asyncio.create_task(take(wanting)) for _ in range(limit)]
-    await until(lambda: wanting.view.waiting == limit)
+    await until(lambda: wanting.queue.waiting == limit)
     late.asked.clear()
     await late.asked.wait()  # it has heard that others are short
     late.asked.clear()
@@ -233,9 +233,9 @@ async def test_what_a_process_gives_back_it_does_not_hand_out_before_the_fleet_h
         await one.aclose()
     await late.asked.wait()
     more = [asyncio.create_task(take(giving)) for _ in range(limit)]
-    await until(lambda: giving.view.waiting + giving.view.in_use == limit + 1)
-    await until(lambda: wanting.view.in_use > 0)
-    assert giving.view.in_use + wanting.view.in_use <= limit
+    await until(lambda: giving.queue.waiting + giving.queue.in_use == limit + 1)
+    await until(lambda: wanting.queue.in_use > 0)
+    assert giving.queue.in_use + wanting.queue.in_use <= limit
     late.through.set()
     for task in (*waiting, *more):
         task.cancel()

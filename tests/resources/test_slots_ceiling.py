@@ -24,10 +24,10 @@ async def test_a_refused_call_s_slot_is_not_handed_to_the_next_one(slots):
     """Until the fleet has answered, a process that was refused keeps to the calls that were let through beside the refused one."""
     gauge = Gauge()
     async with backlog(slots, 40, seconds=0.3, gauge=gauge):
-        await until(lambda: slots.view.in_use == 16)
+        await until(lambda: slots.queue.in_use == 16)
         for _ in range(4):
             slots.limited(started_at=time.monotonic(), retry_after=None)
-        assert slots.view.share == 15  # the others are in flight still; each that is refused takes its own place along
+        assert slots.queue.may_use == 15  # the others are in flight still; each that is refused takes its own place along
 
 
 async def lifted(slots):
@@ -39,24 +39,24 @@ async def lifted(slots):
 async def test_a_refusal_that_answers_a_lift_only_takes_it_back_and_is_remembered(slots):
     """The ceiling that one more call was refused at is found: it is kept, not cut by a quarter, and not tried again at once."""
     async with backlog(slots, 40):
-        await until(lambda: slots.view.in_use == 16)
+        await until(lambda: slots.queue.in_use == 16)
         slots.limited(started_at=time.monotonic(), retry_after=None)
-        await until(lambda: slots.view.ceiling == 12)
+        await until(lambda: slots.ceiling == 12)
         await lifted(slots)
-        await until(lambda: slots.view.ceiling == 13)
+        await until(lambda: slots.ceiling == 13)
         slots.limited(started_at=time.monotonic(), retry_after=None)
-        await until(lambda: slots.view.ceiling == 12)
+        await until(lambda: slots.ceiling == 12)
         await lifted(slots)
-        assert slots.view.ceiling == 12
+        assert slots.ceiling == 12
 
 
 async def test_a_refusal_without_a_lift_before_it_still_cuts_by_a_quarter(slots):
     """When the provider allows less than before, the ceiling comes down as fast as ever."""
     async with backlog(slots, 40):
-        await until(lambda: slots.view.in_use == 16)
+        await until(lambda: slots.queue.in_use == 16)
         for ceiling in (12, 9):
             slots.limited(started_at=time.monotonic(), retry_after=None)
-            await until(lambda: slots.view.ceiling == ceiling)  # noqa: B023
+            await until(lambda: slots.ceiling == ceiling)  # noqa: B023
 
 
 class Provider:
@@ -89,7 +89,7 @@ async def test_a_burst_of_refusals_finds_the_ceiling_at_once(slots):
     """Of sixteen calls at once eight are refused, and none of those that come after them: eight stay in flight."""
     provider = Provider(slots, allowed=8)
     await asyncio.gather(*(provider.call() for _ in range(24)))
-    assert (provider.refused, slots.view.ceiling) == (8, 8)
+    assert (provider.refused, slots.ceiling) == (8, 8)
 
 
 @pytest.mark.case("A25")
@@ -98,7 +98,7 @@ async def test_refusals_of_calls_that_were_in_flight_together_leave_half_at_leas
     provider = Provider(slots, allowed=0, again_after=3600)
     calls = [asyncio.create_task(provider.call()) for _ in range(16)]
     await until(lambda: provider.refused == 16 and slots._refused_call is None)
-    assert slots.view.ceiling == 8
+    assert slots.ceiling == 8
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)

@@ -52,7 +52,7 @@ async def test_random_load_never_passes_the_limit_and_leaves_nothing_behind(mong
                 await asyncio.sleep(dice.uniform(0.05, 0.8))
                 await callers.stop()
                 await asyncio.sleep(dice.uniform(0, 0.4))
-            assert (slots.view.in_use, slots.view.waiting) == (0, 0)
+            assert (slots.queue.in_use, slots.queue.waiting) == (0, 0)
             await slots.aclose()
 
         async with asyncio.TaskGroup() as group:

@@ -42,20 +42,20 @@ async def test_a_burst_of_refusals_lowers_the_ceiling_once_for_the_whole_fleet(m
     together = min(await one_call(first), await one_call(second))
     for slots in (first, second) * 5:
         slots.limited(started_at=together, retry_after=None)
-    await until(lambda: first.view.ceiling == 12)
+    await until(lambda: first.ceiling == 12)
     await one_call(second)
-    await until(lambda: second.view.ceiling == 12)
+    await until(lambda: second.ceiling == 12)
     first.limited(started_at=await one_call(first), retry_after=None)
-    await until(lambda: first.view.ceiling == 9)
+    await until(lambda: first.ceiling == 9)
 
 
 async def test_a_lowered_ceiling_is_kept_even_with_a_backlog(make):
     """A busy process comes down to the lowered ceiling: it fills no slot above it again."""
     slots, gauge = make("a"), Gauge()
     async with backlog(slots, 40, gauge=gauge) as callers:
-        await until(lambda: slots.view.in_use == 16)
+        await until(lambda: slots.queue.in_use == 16)
         slots.limited(started_at=time.monotonic(), retry_after=None)
-        await until(lambda: slots.view.ceiling == 12 and slots.view.in_use == 12)
+        await until(lambda: slots.ceiling == 12 and slots.queue.in_use == 12)
         gauge.most, before = 0, callers.calls
         await until(lambda: callers.calls >= before + 120)
     assert gauge.most == 12
@@ -66,7 +66,7 @@ async def test_the_ceiling_never_falls_below_one(make, fleet):
     slots, other = make("a", limit=1), make("b", limit=1)
     for _ in range(3):
         slots.limited(started_at=await one_call(slots), retry_after=0.1)
-        await until(lambda: slots.view.in_use == 0)
+        await until(lambda: slots.queue.in_use == 0)
         await asyncio.wait_for(one_call(slots), timeout=PATIENCE_S)
         await asyncio.wait_for(one_call(other), timeout=PATIENCE_S)
 
@@ -75,17 +75,17 @@ async def test_twenty_five_successes_lift_a_lowered_ceiling_by_one_up_to_the_lim
     """The ceiling climbs back one by one and stops at the limit."""
     slots = make("a", limit=4)
     slots.limited(started_at=await one_call(slots), retry_after=None)
-    await until(lambda: slots.view.ceiling == 3)
+    await until(lambda: slots.ceiling == 3)
     for _ in range(SUCCESSES_PER_INCREASE - 1):
         slots.succeeded()
     await asyncio.sleep(0.1)
-    assert slots.view.ceiling == 3
+    assert slots.ceiling == 3
     slots.succeeded()
-    await until(lambda: slots.view.ceiling == 4)
+    await until(lambda: slots.ceiling == 4)
     for _ in range(SUCCESSES_PER_INCREASE):
         slots.succeeded()
     await asyncio.sleep(0.1)
-    assert slots.view.ceiling == 4
+    assert slots.ceiling == 4
 
 
 async def test_a_demanded_wait_holds_for_the_other_processes_too(make):
@@ -93,6 +93,6 @@ async def test_a_demanded_wait_holds_for_the_other_processes_too(make):
     first, second = make("a"), make("b")
     demanded_at = await one_call(first)
     first.limited(started_at=demanded_at, retry_after=1.0)
-    await until(lambda: first.view.ceiling == 12)
+    await until(lambda: first.ceiling == 12)
     for called_at in await asyncio.gather(one_call(first), one_call(second)):
         assert 0.95 <= called_at - demanded_at < 1.5

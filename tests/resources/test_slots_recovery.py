@@ -45,14 +45,14 @@ async def fallen(fleet: Any) -> None:
     for _ in range(10):  # 0.75 to the tenth of 15 is less than one
         slots.limited(started_at=await one_call(slots), retry_after=None)
         await until(lambda: slots._refused_call is None)
-    assert slots.view.ceiling == 1
+    assert slots.ceiling == 1
     await slots.aclose()
 
 
 async def ceiling_after(slots: ConcurrencyLimiter) -> int:
     """The fleet's ceiling as a process sees it that asks now."""
     await one_call(slots)
-    return slots.view.ceiling
+    return slots.ceiling
 
 
 async def test_the_successes_of_small_worlds_add_up(fleet: Any) -> None:
@@ -76,8 +76,8 @@ async def test_time_without_a_refusal_heals(fleet: Any) -> None:
     slots._renew_seconds = 0.05
     began = time.monotonic()
     async with backlog(slots, 8, seconds=0.5):  # a few calls, far from 25 to a step
-        await until(lambda: slots.view.in_use > 0)  # the fleet has answered
-        await until(lambda: slots.view.ceiling == 6)
+        await until(lambda: slots.queue.in_use > 0)  # the fleet has answered
+        await until(lambda: slots.ceiling == 6)
     assert time.monotonic() - began >= 4 * 0.2
     await slots.aclose()
 
@@ -88,9 +88,9 @@ async def test_time_without_calls_says_nothing(fleet: Any) -> None:
     slots._renew_seconds = 0.05
     slots.limited(started_at=await one_call(slots), retry_after=60.0)
     async with backlog(slots, 30):
-        await until(lambda: slots.view.ceiling == 11)
+        await until(lambda: slots.ceiling == 11)
         await asyncio.sleep(0.6)
-        assert (slots.view.in_use, slots.view.ceiling) == (0, 11)
+        assert (slots.queue.in_use, slots.ceiling) == (0, 11)
     await slots.aclose()
 
 

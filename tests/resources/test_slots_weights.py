@@ -45,9 +45,9 @@ async def test_two_steps_of_priority_are_twice_the_slots(make: Make) -> None:
     gauge = Gauge()
     low, high = make("low"), make("high", priority=4)
     async with backlog(low, 20, gauge=gauge):
-        await until(lambda: low.view.in_use == 10)
+        await until(lambda: low.queue.in_use == 10)
         async with backlog(high, 20, gauge=gauge):
-            await until(lambda: (low.view.in_use, high.view.in_use) == (2, 8))
+            await until(lambda: (low.queue.in_use, high.queue.in_use) == (2, 8))
     assert gauge.most == 10
 
 
@@ -55,7 +55,7 @@ async def test_what_a_higher_priority_does_not_want_the_others_use(make: Make) -
     """A process at 10 that wants two slots has two; two at 0 with backlogs have four each of the other eight."""
     high, low, other = make("high", priority=10), make("low"), make("other")
     async with backlog(low, 20), backlog(other, 20), backlog(high, 2):
-        await until(lambda: (high.view.in_use, low.view.in_use, other.view.in_use) == (2, 4, 4))
+        await until(lambda: (high.queue.in_use, low.queue.in_use, other.queue.in_use) == (2, 4, 4))
 
 
 @pytest.mark.usefixtures("quick")
@@ -90,6 +90,6 @@ async def test_a_process_at_work_takes_another_priority_at_once(make: Make) -> N
         {Api.LLM: ApiPolicy(changed, Breaker("llm", GatewaySettings(), lambda state, seconds: None))}, patience_seconds=1
     )
     async with backlog(low, 20), backlog(changed, 20):
-        await until(lambda: (low.view.in_use, changed.view.in_use) == (5, 5))
+        await until(lambda: (low.queue.in_use, changed.queue.in_use) == (5, 5))
         gateway.weigh(4)
-        await until(lambda: (low.view.in_use, changed.view.in_use) == (2, 8))
+        await until(lambda: (low.queue.in_use, changed.queue.in_use) == (2, 8))

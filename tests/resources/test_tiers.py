@@ -246,8 +246,8 @@ async def test_shed_calls_lower_no_ceiling_and_open_no_breaker_of_the_others(way
     assert way.policy.breaker.state is BreakerState.CLOSED
     assert (way.policy.tally.failed, way.flex.breaker.state) == (0, BreakerState.CLOSED)
     await way.gateway.call(a_call("fine"), way.account)
-    assert way.policy.limiter.view.ceiling == 6
-    await until(lambda: way.flex.limiter.view.ceiling < 4)
+    assert way.policy.limiter.ceiling == 6
+    await until(lambda: way.flex.limiter.ceiling < 4)
 
 
 async def test_time_outs_at_flex_open_the_breaker_of_flex_alone(way: Way) -> None:
@@ -266,7 +266,7 @@ async def test_calls_at_once_hold_over_all_tiers_and_some_stay_free_of_slow_ones
     go = asyncio.Event()
 
     async def slow() -> Answer[str]:
-        running.append(way.policy.limiter.view.in_use)
+        running.append(way.policy.limiter.queue.in_use)
         await go.wait()
         return Answer("slow", {})
 
@@ -279,7 +279,7 @@ async def test_calls_at_once_hold_over_all_tiers_and_some_stay_free_of_slow_ones
     quick_calls = [Call(Api.LLM, "post", "task", 9, {}, quick) for _ in range(8)]
     assert await asyncio.wait_for(asyncio.gather(*(way.gateway.call(call, way.account) for call in quick_calls)), PATIENCE_S)
     assert len(running) == 4
-    assert way.policy.limiter.view.in_use == 4
+    assert way.policy.limiter.queue.in_use == 4
     go.set()
     await under_way
     assert max(running) <= 6

@@ -19,7 +19,7 @@ from generia_assets.durable.events.progress import StageTracker
 from generia_assets.durable.leases.changes import FencingToken
 from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.leases.ownership import acquire_lease
-from generia_assets.durable.orders.order import Order, parse_part, parse_world
+from generia_assets.durable.orders.order import Order, parse_parameters
 from generia_assets.durable.orders.records import RecordedOrder, record_order
 from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.runner import TaskRunner
@@ -35,7 +35,7 @@ def order_of(task_id: str, task_type: TaskType, world_id: str, parameters: dict[
     """An order with these parameters, parsed as at the door. Raises ``OrderError``."""
     if parameters is None:
         return Order(world_id, None, task_type, task_id)
-    parsed = parse_world(parameters) if task_type is TaskType.INIT_WORLD_CREATION else parse_part(task_type, parameters)
+    parsed = parse_parameters(task_type, parameters)
     return Order(world_id, parsed, task_type, task_id)
 
 

@@ -26,7 +26,7 @@ class RecordingAccount:
             raise self.refuses
         return f"attempt {self.events.count('reserve')}"
 
-    async def confirm(self, attempt_id, call):
+    async def confirm(self, attempt_id):
         self.events.append("confirm")
 
     def finalize(self, attempt_id, call, settlement):

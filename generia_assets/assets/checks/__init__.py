@@ -41,6 +41,3 @@ def evaluations(instance: dg.DagsterInstance, world: World, checks: Iterable[Che
     newest = cache(partial(newest_materialization, instance, partition=world.id))
     for one in checks:
         yield one.evaluate(world, newest(one.asset))
-
-
-CHECKS = [world_checks]

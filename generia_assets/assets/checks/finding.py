@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import dagster as dg
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from generia_assets.assets.jobs import RERUN_CHARACTER, RERUN_POST
 from generia_assets.assets.materialized import WorldDocuments
@@ -18,7 +19,7 @@ from generia_assets.durable.figures import FailedCheck, record_failed_check
 from generia_assets.durable.status import WorldStatus, status_of
 from generia_assets.partitions import worlds
 from resources.mongodb.connection import MongoDatabase
-from resources.mongodb.document_store import DocumentStore, MaterializationReplacedError
+from resources.mongodb.document_store import TRIES, DocumentStore, MaterializationReplacedError
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 ItemT = TypeVar("ItemT")
@@ -28,8 +29,6 @@ SHOWN = 5
 """Problems that a check names; it counts all of them."""
 KEPT = 500
 """Documents of an asset that are kept for the checks that follow; of larger assets each check reads a stream."""
-TRIES = 5
-"""Times a check starts again when the asset is replaced while it is read."""
 _PAGE = 2_000
 """Publications looked up at once."""
 
@@ -165,33 +164,21 @@ class Check:
 
         ``of``: the materialization that is checked.
         """
-        result = self.ask(world)
-        if not result.passed:
-            severity = result.severity.value.lower()
+        found = self._consistent(world)
+        if found.wrong:
+            severity = found.severity.value.lower()
             failed = FailedCheck(world_id=world.id, check=self.name, severity=severity, at=datetime.now(UTC))
             record_failed_check(world.database, failed)
+        counted: dict[str, float | str] = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
         return dg.AssetCheckEvaluation(
             asset_key=self.key.asset_key,
-            check_name=self.name,
-            passed=result.passed,
-            severity=result.severity,
-            description=result.description,
-            metadata=result.metadata,
-            target_materialization_data=of,
-            partition=world.id,
-        )
-
-    def ask(self, world: World) -> dg.AssetCheckResult:
-        """The result alone, which counts nothing."""
-        found = self._consistent(world)
-        counted: dict[str, float | str] = {} if found.description else {"looked_at": found.looked_at, "wrong": found.wrong}
-        return dg.AssetCheckResult(
-            asset_key=dg.AssetKey(self.asset),
             check_name=self.name,
             passed=not found.wrong,
             severity=found.severity,
             description=found.description or self._described(found),
             metadata={**counted, **found.figures},
+            target_materialization_data=of,
+            partition=world.id,
         )
 
     def _described(self, found: CheckFinding) -> str:
@@ -201,17 +188,11 @@ class Check:
         again = f" {_again(self.asset, found.keys)}." if found.keys else ""
         return f"{found.wrong} wrong: {'; '.join(found.named)}{more}.{again}"
 
+    @retry(retry=retry_if_exception_type(MaterializationReplacedError), stop=stop_after_attempt(TRIES), reraise=True)
     def _consistent(self, world: World) -> CheckFinding:
         """The finding in documents that were not replaced while they were read."""
-        for left in reversed(range(TRIES)):
-            found = CheckFinding()
-            try:
-                self.question(world, found)
-            except MaterializationReplacedError:
-                if not left:
-                    raise
-            else:
-                break
+        found = CheckFinding()
+        self.question(world, found)
         return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from pymongo import InsertOne, UpdateOne
 
@@ -15,10 +14,8 @@ from resources.redaction import kept, kept_data
 
 logger = logging.getLogger(__name__)
 
-ValueT = TypeVar("ValueT")
 
-
-def in_flight_note(run_id: str, generation: str, call: Call[ValueT]) -> MongoDocument:
+def in_flight_note(run_id: str, generation: str, call: Call[object]) -> MongoDocument:
     """The attempt in the status record while it is in flight: enough to record it as cut off if its run dies."""
     return {
         "api_type": call.api.value,
@@ -33,7 +30,7 @@ def in_flight_note(run_id: str, generation: str, call: Call[ValueT]) -> MongoDoc
 
 
 def request_record(
-    token: FencingToken, generation: str, attempt_id: str, call: Call[ValueT], outcome: CallOutcome
+    token: FencingToken, generation: str, attempt_id: str, call: Call[object], outcome: CallOutcome
 ) -> InsertOne[MongoDocument]:
     """The attempt as the collection of requests has it."""
     document = {
@@ -70,7 +67,7 @@ def cut_off_record(world_id: str, attempt_id: str, note: MongoDocument) -> Updat
     return UpdateOne({"_id": attempt_id}, {"$setOnInsert": document}, upsert=True)
 
 
-def log_attempt(attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
+def log_attempt(attempt_id: str, call: Call[object], outcome: CallOutcome) -> None:
     """Log how the attempt ended, at DEBUG. Neither prompt nor answer is in the line: they are in the record."""
     if not logger.isEnabledFor(logging.DEBUG):
         return

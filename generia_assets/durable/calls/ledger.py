@@ -30,7 +30,6 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from math import ceil
-from typing import TypeVar
 
 from generia_assets.durable.calls.history import cut_off_record, in_flight_note, log_attempt, request_record
 from generia_assets.durable.collections import HISTORY, STATUS
@@ -40,7 +39,6 @@ from generia_assets.durable.leases.commits import Commits
 from resources.cancellation import raise_if_cancelled
 from resources.gateway.calls import CUT_OFF, UNSENT, Api, Call, CallOutcome
 from resources.gateway.outcomes import (
-    COST_LIMIT,
     BudgetExhaustedError,
     LeaseLostError,
     LostCallAllowanceError,
@@ -49,12 +47,10 @@ from resources.gateway.outcomes import (
 )
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
-ValueT = TypeVar("ValueT")
-
 CALLS_MADE = {Api.LLM: "api_calls_made_LLM", Api.IMAGE: "api_calls_made_images"}
 CALL_LIMIT = {Api.LLM: "api_call_limits_LLM", Api.IMAGE: "api_call_limits_images"}
 COST_TOTAL = {Api.LLM: "llm_cost_total", Api.IMAGE: "image_cost_total"}
-_CAP = Bound((*COST_TOTAL.values(), "cost_reserved_usd"), COST_LIMIT)
+_CAP = Bound((*COST_TOTAL.values(), "cost_reserved_usd"), "cost_limit_usd")
 _BOUNDS = {api: (Bound((made,), CALL_LIMIT[api]), _CAP) for api, made in CALLS_MADE.items()}
 
 MOST_LOST = 300
@@ -105,7 +101,7 @@ class BudgetLedger:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._all_answered.wait(), seconds)
 
-    async def reserve(self, call: Call[ValueT]) -> str:
+    async def reserve(self, call: Call[object]) -> str:
         """See ``CallLedger``; the attempt's id is the ``_id`` of its record.
 
         Calls of the platform cost nothing and have no limit: what they create is guarded by its publication and by ``confirm``.
@@ -121,7 +117,7 @@ class BudgetLedger:
             await self._count(attempt_id, call)
         return attempt_id
 
-    async def confirm(self, attempt_id: str, call: Call[ValueT]) -> None:
+    async def confirm(self, attempt_id: str) -> None:
         """See ``CallLedger``. A write of the last moment shows it (``Commits.owned_recently``); else the status record is read."""
         token = self._commits.token
         if (rest := token.sends_from - time.monotonic()) > 0:
@@ -138,7 +134,7 @@ class BudgetLedger:
         self._sent.add(attempt_id)
         self._all_answered.clear()
 
-    def finalize(self, attempt_id: str, call: Call[ValueT], outcome: CallOutcome) -> None:
+    def finalize(self, attempt_id: str, call: Call[object], outcome: CallOutcome) -> None:
         """See ``CallLedger``. Durable with the world's next transaction.
 
         An attempt that the provider did not carry out (a 429, a 503) is given back to the limit of calls. One that was answered
@@ -208,7 +204,7 @@ class BudgetLedger:
         self._lost_calls += 1
         return {CALL_LIMIT[api]: 1, "calls_excused": 1}
 
-    async def _count(self, attempt_id: str, call: Call[ValueT]) -> None:
+    async def _count(self, attempt_id: str, call: Call[object]) -> None:
         token, began = self._commits.token, time.monotonic()
         reservation = Change(
             increments={CALLS_MADE[call.api]: 1, "cost_reserved_usd": call.worst_case_usd},
@@ -228,25 +224,23 @@ class BudgetLedger:
                 self.held.set()
             await asyncio.sleep(HELD_RETRY_SECONDS if is_held else RETRY_SECONDS)
 
-    def _require_possible(self, call: Call[ValueT], status: MongoDocument) -> None:
+    def _require_possible(self, call: Call[object], status: MongoDocument) -> None:
         """Raise ``BudgetExhaustedError`` unless calls in flight may still give back what this one needs."""
         made, limit, world_id = CALLS_MADE[call.api], CALL_LIMIT[call.api], self._commits.token.world_id
         in_flight = any(note["api_type"] == call.api.value for note in status.get("in_flight", {}).values())
         if status[made] >= status[limit] and not in_flight:
             raise BudgetExhaustedError(
                 f"{made} has reached {limit} = {status[limit]}; the generation is cancelled and what exists stays. To go on: "
-                f"generia resume {world_id} --more-calls N",
-                limit=limit,
+                f"generia resume {world_id} --more-calls N"
             )
         cap, spent = status.get("cost_limit_usd"), float(status["llm_cost_total"] + status["image_cost_total"])
         if cap is not None and spent + call.worst_case_usd > cap:
             raise BudgetExhaustedError(
                 f"the next call may cost up to ${call.worst_case_usd:.4f}, and ${spent:.4f} of the cap of ${cap:.4f} are spent; "
-                f"the generation is cancelled and what exists stays. To go on: generia resume {world_id} --max-cost-usd X",
-                limit=COST_LIMIT,
+                f"the generation is cancelled and what exists stays. To go on: generia resume {world_id} --max-cost-usd X"
             )
 
-    async def _reserved(self, attempt_id: str, call: Call[ValueT], reservation: Change) -> bool:
+    async def _reserved(self, attempt_id: str, call: Call[object], reservation: Change) -> bool:
         """One try to reserve. A task that is stopped meanwhile gives back what it has reserved and will not send."""
         raise_if_cancelled()
         trying = self._commits.enqueue(reservation)
@@ -257,7 +251,7 @@ class BudgetLedger:
             await asyncio.wait((trying,))  # a second cancellation ends this, too; what is reserved is given back all the same
             raise
 
-    def _give_back(self, attempt_id: str, call: Call[ValueT], tried: asyncio.Future[bool]) -> None:
+    def _give_back(self, attempt_id: str, call: Call[object], tried: asyncio.Future[bool]) -> None:
         if not tried.cancelled() and tried.exception() is None and tried.result():
             self.finalize(attempt_id, call, UNSENT)
 

@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from generia_assets.content.documents import FrozenModel
 from generia_assets.content.pictures import Shown
 from generia_assets.durable.calls.task_calls import TaskCalls
 from resources.cancellation import to_its_end
@@ -33,10 +32,8 @@ REFERENCES = 100
 """Reference pictures in memory, up to 300 KB each."""
 
 
-class PendingPicture(BaseModel):
+class PendingPicture(FrozenModel):
     """A picture whose bytes are in a file. ``name``: of the file; ``size``: in bytes; width and height in pixels."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     size: int
@@ -62,16 +59,8 @@ class PendingPictures:
 
         Raises ``FatalCallError`` when the disk refuses.
         """
-        picture = PendingPicture(
-            name=f"{key}.{EXTENSIONS[image.mime]}",
-            size=len(image.data),
-            sha256=hashlib.sha256(image.data).hexdigest(),
-            mime=image.mime,
-            width=image.width,
-            height=image.height,
-            cost_usd=image.cost_usd,
-            provider_id=image.provider_id,
-        )
+        name, sha256 = f"{key}.{EXTENSIONS[image.mime]}", hashlib.sha256(image.data).hexdigest()
+        picture = PendingPicture.model_validate({**vars(image), "name": name, "size": len(image.data), "sha256": sha256})
         await to_its_end(asyncio.to_thread(write_whole, self.path(picture), image.data))
         return picture
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from generia_assets.catalog import TaskType
+from generia_assets.content.documents import FrozenModel
 from generia_assets.content.keys import WORLD_KEY
 from generia_assets.content.plan import Plan
 from generia_assets.durable.collections import HISTORY, TASKS
@@ -23,14 +24,11 @@ if TYPE_CHECKING:
 
 _Count = Annotated[int, Field(ge=0)]
 _Dollars = Annotated[FiniteFloat, Field(ge=0)]
-_FROZEN = ConfigDict(frozen=True, extra="ignore")
 _SUMS = {"prompt": "$tokens.prompt", "cached": "$tokens.cached", "output": "$tokens.output", "usd": "$cost_usd"}
 
 
-class CallUsage(BaseModel):
+class CallUsage(FrozenModel):
     """Sums over the answered calls of one request type by one model: tokens, US dollars, the squares of the dollars of each."""
-
-    model_config = _FROZEN
 
     request_type: str
     model: str
@@ -42,7 +40,7 @@ class CallUsage(BaseModel):
     usd_squared: _Dollars
 
 
-class Usage(BaseModel):
+class Usage(FrozenModel):
     """What the calls of one generation used.
 
     Attributes:
@@ -54,8 +52,6 @@ class Usage(BaseModel):
         picture_usd: US dollars of one, on average.
         pictures_usd: US dollars of all attempts.
     """
-
-    model_config = _FROZEN
 
     language: str
     planned: Mapping[str, _Count]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from generia_assets.content.documents import Character, Comment, Post, PostImage, Quality
 from generia_assets.content.text import clean, cut
@@ -55,7 +55,7 @@ class Standing(BaseModel):
 
 
 class LiveEvent(BaseModel):
-    """What every event has. One without a number has not happened yet: ``numbered`` gives it its place in the world's order."""
+    """What every event has. One without a number has not happened yet: ``in_its_place`` (outbox.py) gives it its number."""
 
     model_config = _EVENT
 
@@ -75,18 +75,8 @@ class LiveEvent(BaseModel):
         "event may come twice: skip numbers that were seen",
     )
     at: datetime = Field(default_factory=lambda: datetime.now(UTC), description="when it happened, UTC")
-    _traceparent: str = PrivateAttr(default_factory=tracing.traceparent)
-
-    @property
-    def traceparent(self) -> str:
-        """The trace context in which it happened, or ''. It is sent as a header."""
-        return self._traceparent
-
-    def numbered(self, world_id: str, generation: str | None, seq: int, standing: Standing, *, run_id: str | None = None) -> Self:
-        """The event at its place. ``standing`` goes into those events that tell it."""
-        known = {name: getattr(standing, name) for name in Standing.model_fields if name in type(self).model_fields}
-        place = {"world_id": world_id, "generation": generation, "run_id": run_id, "seq": seq}
-        return self.model_copy(update={**known, **place})
+    traceparent: str = Field(default_factory=tracing.traceparent, exclude=True)
+    """The trace context in which it happened, or ''. It is sent as a header."""
 
 
 class WorldCreated(LiveEvent):
@@ -238,38 +228,20 @@ EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
 
 def character_created(character: Character) -> CharacterCreated:
-    return CharacterCreated(
-        key=character.key,
-        character_id=character.character_id,
-        username=character.username,
-        display_name=character.display_name,
-        bio=character.bio,
-    )
+    return CharacterCreated.model_validate(dict(character))
 
 
 def post_published(character: Character, post: Post, published: PostImage, avatar_url: str | None) -> PostPublished:
-    """The event of a post that now exists. ``avatar_url`` None: the character's picture is not there yet."""
-    return PostPublished(
-        key=post.key,
-        post_id=published.post_id,
-        character_id=character.character_id,
-        character_key=character.key,
-        username=character.username,
-        display_name=character.display_name,
-        avatar_url=avatar_url,
-        content=post.content,
-        hashtags=post.hashtags,
-        mentions=post.mentions,
-        mood=post.mood,
-        location=post.location,
-        moment=post.moment,
-        time_of_day=post.time_of_day,
-        image_url=published.image.url,
-        published_at=published.published_at,
-        deleted=bool(post.deleted_reason),
-        t=post.t,
-        after=post.after,
-        in_reply_to=post.in_reply_to,
-        quote=post.quote,
-        comments=post.comments,
-    )
+    """The event of a post that now exists, with the document's fields. ``avatar_url`` None: the picture is not there yet."""
+    about = {
+        "post_id": published.post_id,
+        "image_url": published.image.url,
+        "published_at": published.published_at,
+        "character_id": character.character_id,
+        "character_key": character.key,
+        "username": character.username,
+        "display_name": character.display_name,
+        "avatar_url": avatar_url,
+        "deleted": bool(post.deleted_reason),
+    }
+    return PostPublished.model_validate(dict(post) | about)

@@ -8,13 +8,16 @@ database with the change itself; a transaction that is undone takes its number b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from pymongo import DESCENDING, ReturnDocument
+from pymongo import DESCENDING
 from pymongo.client_session import ClientSession
 
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.events.events import LiveEvent, Progress, Standing
 from resources.mongodb.connection import MongoDatabase, MongoDocument
+
+EventT = TypeVar("EventT", bound=LiveEvent)
 
 RECORD = dict.fromkeys(
     {*Progress.model_fields, "events_seq", "events_sent", "parked", "owner.run_id", "llm_cost_total", "image_cost_total"}
@@ -35,59 +38,33 @@ def numbering(events: int) -> dict[str, MongoDocument]:
 
 
 def outbox(events: Sequence[LiveEvent], record: MongoDocument, traceparent: str = "") -> list[MongoDocument]:
-    """The events as documents; ``record`` is the status record (``RECORD``) after this update, in the same transaction.
+    """The events as documents, with the last numbers that the record has given.
 
-    ``traceparent``: the trace context of those that happened in none.
+    ``record``: the status record (``RECORD``) after this update, in the same transaction. ``traceparent``: the trace context of
+    those that happened in none.
     """
-    return [document(event, traceparent) for event in numbered(events, record)]
+    rows = []
+    for number, event in enumerate(events, record["events_seq"] - len(events) + 1):
+        numbered = in_its_place(event, record, number)
+        row = {"_id": f"{record['_id']}:{number:010d}", "world_id": record["_id"], "seq": number, "at": event.at}
+        rows.append({**row, "event": numbered.model_dump(mode="json"), "traceparent": event.traceparent or traceparent})
+    return rows
 
 
-def numbered(events: Sequence[LiveEvent], record: MongoDocument) -> list[LiveEvent]:
-    """The events at their places: the last numbers that this record has given."""
-    standing, generation = standing_of(record), record.get("generation")
-    first, run_id = record["events_seq"] - len(events) + 1, run_of(record)
-    return [event.numbered(record["_id"], generation, first + place, standing, run_id=run_id) for place, event in enumerate(events)]
+def in_its_place(event: EventT, record: MongoDocument, number: int) -> EventT:
+    """The event with this number of its world; if it tells where the world stands, as the status record says at that moment."""
+    standing = Standing.model_validate({**record, "cost_usd": record["llm_cost_total"] + record["image_cost_total"]})
+    told = {name: value for name, value in standing if name in type(event).model_fields}
+    run_id = (record.get("owner") or {}).get("run_id")
+    place = {"world_id": record["_id"], "generation": record.get("generation"), "run_id": run_id, "seq": number}
+    return event.model_copy(update=told | place)
 
 
-def run_of(record: MongoDocument) -> str | None:
-    return (record.get("owner") or {}).get("run_id")
+def change_with_event(database: MongoDatabase, matching: MongoDocument, values: MongoDocument, event: LiveEvent) -> int:
+    """Change the status records of the worlds that match, which no run owns, each in one transaction with its event.
 
-
-def standing_of(record: MongoDocument) -> Standing:
-    return Standing.model_validate({**record, "cost_usd": record["llm_cost_total"] + record["image_cost_total"]})
-
-
-def document(event: LiveEvent, traceparent: str = "") -> MongoDocument:
-    """A numbered event as it is kept. ``traceparent``: see ``outbox``."""
-    return {
-        "_id": f"{event.world_id}:{event.seq:010d}",
-        "world_id": event.world_id,
-        "seq": event.seq,
-        "event": event.model_dump(mode="json"),
-        "at": event.at,
-        "traceparent": event.traceparent or traceparent,
-    }
-
-
-def change_with_event(database: MongoDatabase, matching: MongoDocument, values: MongoDocument, event: LiveEvent) -> bool:
-    """Change the status record of a world that no run owns, with its event, in one transaction; False where nothing matches."""
-    number = numbering(1)
-    update = {"$inc": number["$inc"], "$set": {**values, **number["$set"]}}
-
-    def apply(session: ClientSession) -> bool:
-        record = database[STATUS].find_one_and_update(
-            matching, update, projection=RECORD, return_document=ReturnDocument.AFTER, session=session
-        )
-        if record is not None:
-            database[WORLD_EVENTS].insert_many(outbox([event], record), session=session)
-        return record is not None
-
-    with database.client.start_session() as session:
-        return session.with_transaction(apply)
-
-
-def change_all_with_event(database: MongoDatabase, matching: MongoDocument, values: MongoDocument, event: LiveEvent) -> int:
-    """The same for all worlds that match, ``AT_ONCE`` in a transaction; returns how many. A changed world must not match again."""
+    ``AT_ONCE`` worlds in a transaction. A changed world must not match again. Returns how many were changed.
+    """
     number, changed = numbering(1), 0
     update = {"$inc": number["$inc"], "$set": {**values, **number["$set"]}}
 
@@ -101,9 +78,9 @@ def change_all_with_event(database: MongoDatabase, matching: MongoDocument, valu
         return len(rows)
 
     with database.client.start_session() as session:
-        while count := session.with_transaction(apply):
+        while (count := session.with_transaction(apply)) == AT_ONCE:
             changed += count
-    return changed
+    return changed + count
 
 
 def begin_with_event(database: MongoDatabase, record: MongoDocument, event: LiveEvent) -> bool:
@@ -120,8 +97,7 @@ def begin_with_event(database: MongoDatabase, record: MongoDocument, event: Live
         first |= {"events_seq": sent + 1, "events_sent": sent, "events_pending": True}
         made = database[STATUS].update_one({"_id": world_id}, {"$setOnInsert": first}, upsert=True, session=session)
         if made.upserted_id is not None:
-            first_event = event.numbered(world_id, None, sent + 1, standing_of(record))
-            database[WORLD_EVENTS].insert_one(document(first_event), session=session)
+            database[WORLD_EVENTS].insert_many(outbox([event], {"_id": world_id, **first}), session=session)
         return made.upserted_id is not None
 
     with database.client.start_session() as session:

@@ -27,7 +27,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.events.events import LiveEvent, Progress, Standing
-from generia_assets.durable.events.outbox import RECORD, run_of, standing_of
+from generia_assets.durable.events.outbox import RECORD, in_its_place
 from generia_assets.durable.status import State, unowned
 from resources import tracing
 from resources.cancellation import cancel_and_wait
@@ -230,8 +230,7 @@ def progress_of(record: MongoDocument) -> Progress | None:
     if record["status"] != State.IN_PROGRESS.value or record.get("parked") is not None:
         return None
     progress = Progress.model_validate({name: record[name] for name in _PROGRESS})
-    number, generation = record.get("events_seq", 0), record.get("generation")
-    return progress.numbered(record["_id"], generation, number, standing_of(record), run_id=run_of(record))
+    return in_its_place(progress, record, record.get("events_seq", 0))
 
 
 def catch_up(database: MongoDatabase, connect: Callable[[], Sender], *, silence_seconds: float, seconds: float) -> int:

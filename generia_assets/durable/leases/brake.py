@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from generia_assets.durable.collections import FLEET, STATUS
 from generia_assets.durable.events.events import Cancelled
-from generia_assets.durable.events.outbox import change_all_with_event
+from generia_assets.durable.events.outbox import change_with_event
 from generia_assets.durable.leases.changes import HELD, FencingToken
 from generia_assets.durable.status import OURS, STOPPED_MESSAGE, UNFINISHED, SuspendReason, stopped_values, unowned
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument
@@ -77,7 +77,7 @@ def mark_held_stopped(database: MongoDatabase, *, taken: bool = False) -> int:
     """
     matching = running(held({} if taken else {"$or": unowned(datetime.now(UTC))}))
     event = Cancelled(reason="stopped", message=STOPPED_MESSAGE)
-    return change_all_with_event(database, matching, stopped_values(), event)
+    return change_with_event(database, matching, stopped_values(), event)
 
 
 def owners_of_held(database: MongoDatabase) -> list[str]:

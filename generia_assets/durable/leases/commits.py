@@ -132,10 +132,6 @@ class Commits:
         """
         return time.monotonic() - self._owned_at < RECENT_SECONDS
 
-    def doubt_ownership(self) -> None:
-        """The next call reads the status record before it is sent: somebody may hold the world's calls since the last write."""
-        self._owned_at = -RECENT_SECONDS
-
     async def commit(self, change: Change) -> bool:
         """Return when the change, and all that was enqueued before it, is durable; False: its bounds do not hold.
 

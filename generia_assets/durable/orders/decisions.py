@@ -7,7 +7,7 @@ given up by a person who says so; what is completed is paid for again only by a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from pymongo import DESCENDING
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.orders.order import WorldParameters
+from generia_assets.durable.orders.workload import Workload
 from generia_assets.durable.status import State, SuspendReason, WorldStatus, status_of, world_to_work_on
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
@@ -93,28 +94,31 @@ class RefusedRunError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class RunIdentity:
-    """What Dagster knows of a run that matters for its generation."""
+class Assignment:
+    """A run and its work on its world: what Dagster knows of the run, and what it would make if it began anew.
 
+    Attributes:
+        makes: Task types.
+        workload: Called when a new generation begins. Raises ``OrderError`` for what is not in the world.
+        ancestors: The runs that this one re-executes, the nearest first.
+        ordered_by: Who ordered its work, for the status record; '' for a run that continues work.
+        keys: The items that it makes; none: all.
+        parameters: The form's new order, if it has one.
+    """
+
+    world_id: str
     run_id: str
+    makes: frozenset[TaskType]
+    workload: Callable[[WorldParameters], Workload]
     ancestors: tuple[str, ...] = ()
-    """The runs that this one re-executes, the nearest first."""
     tags: Mapping[str, str] = field(default_factory=dict)
     ordered_by: str = ""
-    """Who ordered its work, for the status record; '' for a run that continues work."""
+    keys: tuple[str, ...] = ()
+    parameters: WorldParameters | None = None
 
     @property
     def order(self) -> str | None:
         return self.tags.get(TASK_TAG)
-
-
-@dataclass(frozen=True)
-class RunScope:
-    """What a run would make if it began anew: task types, items (none: all), and the form's new order, if it has one."""
-
-    makes: frozenset[TaskType]
-    keys: tuple[str, ...] = ()
-    parameters: WorldParameters | None = None
 
 
 @dataclass(frozen=True)
@@ -132,16 +136,16 @@ class Choice:
         return status_of(self.document)
 
 
-async def choose(database: AsyncMongoDatabase, world_id: str, run: RunIdentity, wanted: RunScope) -> Choice:
+async def choose(database: AsyncMongoDatabase, run: Assignment) -> Choice:
     """Decide. Raises ``RefusedRunError``, and ``LookupError`` for a world that nobody ordered."""
-    found = await database[STATUS].find_one({"_id": world_id})
+    found = await database[STATUS].find_one({"_id": run.world_id})
     if found is None:
-        raise LookupError(f"world {world_id} has no status record; it was never ordered")
+        raise LookupError(f"world {run.world_id} has no status record; it was never ordered")
     status = world_to_work_on(found)
     generations = database[GENERATIONS]
-    current = await generations.find_one({"_id": status.unfinished or status.generation, "world_id": world_id})
-    made = how_far(status, current)
-    own, asks = await _own(database, world_id, run), _new(wanted, status, current)
+    current = await generations.find_one({"_id": status.unfinished or status.generation, "world_id": run.world_id})
+    made = how_far(current)
+    own, asks = await _own(database, run), _new(run, status, current)
     if own is not None and current is not None and own["_id"] == current["_id"] and made is not Made.NOTHING:
         asks = Asks.AGAIN if run.ancestors or GENERATION_TAG not in run.tags else Asks.GO_ON
     elif own is not None:
@@ -158,7 +162,7 @@ async def choose(database: AsyncMongoDatabase, world_id: str, run: RunIdentity, 
     return Choice(decision, made, found | (current.get("left") or {}), current)
 
 
-def how_far(status: WorldStatus, current: MongoDocument | None) -> Made:
+def how_far(current: MongoDocument | None) -> Made:
     """How far the world is made; ``current`` is the record of its unfinished generation, or else of its present one."""
     if current is None or current["status"] == GIVEN_UP:
         return Made.NOTHING
@@ -167,9 +171,9 @@ def how_far(status: WorldStatus, current: MongoDocument | None) -> Made:
     return Made.UNFINISHED if current.get("before") is None else Made.RERUN_UNFINISHED
 
 
-async def _own(database: AsyncMongoDatabase, world_id: str, run: RunIdentity) -> MongoDocument | None:
+async def _own(database: AsyncMongoDatabase, run: Assignment) -> MongoDocument | None:
     """The generation that this run took part in before, by itself, by a run that it re-executes, by its order, or by its tag."""
-    generations = database[GENERATIONS]
+    generations, world_id = database[GENERATIONS], run.world_id
     for run_id in (run.run_id, *run.ancestors):  # a run that died before it began took part in none; then its parent counts
         if (found := await generations.find_one({"runs": run_id, "world_id": world_id})) is not None:
             return found
@@ -185,19 +189,19 @@ async def _own(database: AsyncMongoDatabase, world_id: str, run: RunIdentity) ->
     )
 
 
-def _new(wanted: RunScope, status: WorldStatus, current: MongoDocument | None) -> Asks:
+def _new(run: Assignment, status: WorldStatus, current: MongoDocument | None) -> Asks:
     """What a run asks for that took part in nothing yet."""
     if current is not None and current["status"] != State.COMPLETED.value:
         makes = {TaskType(name) for name in current["tasks"]}
         ordered = status.parameters | (current.get("left") or {}).get("parameters", {})
-        given = wanted.parameters.document() if wanted.parameters else {}
+        given = run.parameters.document() if run.parameters else {}
         same_order = all(ordered.get(name) == given[name] for name in given.keys() - {"created_at", "max_cost_usd"})
-        if makes == wanted.makes and set(current["keys"]) == set(wanted.keys) and same_order:
+        if makes == run.makes and set(current["keys"]) == set(run.keys) and same_order:
             return Asks.SAME
-    return Asks.WHOLE if wanted.makes == WHOLE_WORLD and not wanted.keys else Asks.PART
+    return Asks.WHOLE if run.makes == WHOLE_WORLD and not run.keys else Asks.PART
 
 
-def _reason(asks: Asks, made: Made, status: WorldStatus, run: RunIdentity) -> str:
+def _reason(asks: Asks, made: Made, status: WorldStatus, run: Assignment) -> str:
     world = status.world_id
     if asks is Asks.FORMER or asks is Asks.GO_ON:
         named = run.tags.get(GENERATION_TAG)
@@ -237,5 +241,4 @@ def unfinished(status: WorldStatus) -> str:
 
 def goes_on_by_itself(status: WorldStatus) -> bool:
     """Whether an unfinished world needs no person: it is at work, waits for an outage to end, or was resumed."""
-    waits = status.parked is not None and status.parked.kind in (SuspendReason.STOPPED.value, SuspendReason.BUDGET.value)
-    return not status.done and not waits
+    return not status.done and not status.is_suspended(SuspendReason.STOPPED, SuspendReason.BUDGET)

@@ -258,12 +258,9 @@ def parse_parameters(task_type: TaskType, content: MongoDocument) -> Parameters:
         if "user_prompt" in content:
             raise OrderError("parameters.user_prompt: an order with add_users or add_posts extends a world that has its sentence")
         return parse_fields(ExtensionParameters, content, "parameters.")
-    return parse_world(content) if task_type is TaskType.INIT_WORLD_CREATION else parse_part(task_type, content)
-
-
-def parse_part(task_type: TaskType, content: MongoDocument) -> PartParameters:
-    """The parameters of a part of a world, whose keys are those of this task type. Raises ``OrderError``."""
-    return parse_fields(PartParameters, content, "parameters.", task_type)
+    if task_type is TaskType.INIT_WORLD_CREATION:
+        return parse_world(content)
+    return parse_fields(PartParameters, content, "parameters.", task_type)  # whose keys are those of this task type
 
 
 def parse_stored(parameters: object) -> StoredParameters:

@@ -196,7 +196,7 @@ def _begin_world(database: MongoDatabase, order: Order, parameters: WorldParamet
         return True
     anew = {name: value for name, value in record.items() if name not in ("_id", "events_seq", "events_sent", "owner")}
     unbegun = {"_id": order.world_id, "refused": True, "generation": None, "owner.run_id": None}
-    return change_with_event(database, unbegun, anew | {"refused": False}, created)
+    return change_with_event(database, unbegun, anew | {"refused": False}, created) > 0
 
 
 def _accept(

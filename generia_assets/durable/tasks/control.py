@@ -125,7 +125,7 @@ def mark_stopped(database: MongoDatabase, world_id: str, *, taken_from: str | No
         "$or": [*unowned(now), {"owner.run_id": taken_from}],
     }
     values = stopped_values() | RELEASED
-    return change_with_event(database, running, values, Cancelled(reason="stopped", message=STOPPED_MESSAGE))
+    return change_with_event(database, running, values, Cancelled(reason="stopped", message=STOPPED_MESSAGE)) > 0
 
 
 def resume_world(database: MongoDatabase, world_id: str, options: ResumeOptions) -> int:
@@ -215,7 +215,7 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
         )
     record = database[GENERATIONS].find_one({"_id": status.unfinished or status.generation}, session=session) or {}
     never_begun = not record and not status.done
-    if not never_begun and how_far(status, record or None) not in (Made.UNFINISHED, Made.RERUN_UNFINISHED):
+    if not never_begun and how_far(record or None) not in (Made.UNFINISHED, Made.RERUN_UNFINISHED):
         raise GiveUpError(f"world {world_id} has nothing unfinished that could be given up")
     message, before, now = "a person gave it up unfinished", record.get("before"), datetime.now(UTC)
     if before is not None:

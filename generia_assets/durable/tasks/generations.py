@@ -19,7 +19,7 @@ from generia_assets.durable.events.events import Cancelled, Completed, Failed, G
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker
 from generia_assets.durable.leases.changes import Change, WriteOperation
 from generia_assets.durable.leases.commits import Commits
-from generia_assets.durable.orders.decisions import Choice, Decision, Made, RunIdentity
+from generia_assets.durable.orders.decisions import Assignment, Choice, Decision, Made
 from generia_assets.durable.orders.records import mark_completed, mark_given_up, mark_started
 from generia_assets.durable.orders.workload import Workload
 from generia_assets.durable.status import RELEASED, Failure, Stage, State, SuspendReason, Suspension, WorldStatus
@@ -66,11 +66,11 @@ class Generation:
         return expected
 
 
-def generation_of(choice: Choice, record: MongoDocument, run: RunIdentity) -> Generation:
+def generation_of(choice: Choice, record: MongoDocument, run: Assignment) -> Generation:
     """The generation that this run continues, or whose results it stores again."""
     return Generation(
         id=record["_id"],
-        world_id=choice.status.world_id,
+        world_id=run.world_id,
         continued=True,
         tasks={TaskType(name): count for name, count in record["tasks"].items()},
         keys=tuple(record["keys"]),
@@ -83,24 +83,24 @@ def generation_of(choice: Choice, record: MongoDocument, run: RunIdentity) -> Ge
     )
 
 
-async def new_generation(
-    database: AsyncMongoDatabase, choice: Choice, run: RunIdentity, workload: Workload, keys: tuple[str, ...]
-) -> Generation:
+async def new_generation(database: AsyncMongoDatabase, choice: Choice, run: Assignment, workload: Workload) -> Generation:
     """A generation that this run starts. The order's own pending task becomes its first one."""
-    world_id, adopted = choice.status.world_id, dict[TaskType, str]()
+    world_id, adopted = run.world_id, dict[TaskType, str]()
     order_task = run.order or choice.status.order_task
     order = await database[TASKS].find_one({"_id": order_task, "world_id": world_id}, {"status": 1, "traceparent": 1}) or {}
-    is_whole = TaskType.INIT_WORLD_CREATION in workload.tasks and EXTENSION not in keys
+    is_whole = TaskType.INIT_WORLD_CREATION in workload.tasks and EXTENSION not in run.keys
     if is_whole and order.get("status") == State.PENDING.value:
         adopted[TaskType.INIT_WORLD_CREATION] = order["_id"]
     traceparent = tracing.checked(order.get("traceparent") if run.order or adopted else None)  # else it orders something else
     before = fields_of_generation(choice.document) if choice.made is Made.COMPLETED else None
     orders = () if run.order is None else (run.order,)
-    return Generation(run.run_id, world_id, False, workload.tasks, keys, adopted, orders, before=before, traceparent=traceparent)
+    return Generation(
+        run.run_id, world_id, False, workload.tasks, run.keys, adopted, orders, before=before, traceparent=traceparent
+    )
 
 
 async def begin(
-    commits: Commits, generation: Generation, run: RunIdentity, workload: Workload | None, status: WorldStatus, stages: StageTracker
+    commits: Commits, generation: Generation, run: Assignment, workload: Workload | None, status: WorldStatus, stages: StageTracker
 ) -> None:
     """Make the generation the world's present one, in one commit: record, counters, limits, stages."""
     if generation.finished:
@@ -154,7 +154,7 @@ async def begin(
 
 
 def _stood_still(status: WorldStatus) -> StoodStill:
-    if status.parked is not None and status.parked.kind == SuspendReason.OUTAGE:
+    if status.is_suspended(SuspendReason.OUTAGE):
         return "parked"
     return "resume" if status.parked is not None or status.done else "interruption"
 

@@ -24,14 +24,14 @@ from generia_assets.durable.leases.brake import hold_if_braked
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.leases.ownership import acquire_lease, release_lease, renew_lease
-from generia_assets.durable.orders.decisions import Choice, RefusedRunError, RunIdentity, choose, goes_on_by_itself
+from generia_assets.durable.orders.decisions import Assignment, Choice, RefusedRunError, choose, goes_on_by_itself
 from generia_assets.durable.orders.order import OrderError, parse_stored
 from generia_assets.durable.orders.records import mark_given_up
 from generia_assets.durable.orders.workload import Workload, request_of
 from generia_assets.durable.status import State, WorldStatus, status_of
 from generia_assets.durable.tasks.generations import Generation, begin, end, generation_of, new_generation
 from generia_assets.durable.tasks.runner import TaskRunner
-from generia_assets.durable.tasks.session import Assignment, WorldSession
+from generia_assets.durable.tasks.session import WorldSession
 from generia_assets.settings import Settings
 from generia_assets.tasks.clients import TaskClients
 from resources import tracing
@@ -53,7 +53,7 @@ async def open_session(
     client: AsyncMongoClient[MongoDocument],
     database: AsyncMongoDatabase,
     providers: Providers,
-    assignment: Assignment,
+    run: Assignment,
     settings: Settings,
     *,
     run_is_over: Callable[[str], bool],
@@ -65,7 +65,7 @@ async def open_session(
 
     Args:
         client: The client of ``database``; the session writes in a client session of its own.
-        assignment: The run, and what it is to do.
+        run: The run, and what it is to do.
         settings: Lease, outage timeout, limits.
         run_is_over: Asks Dagster whether a run has ended.
         connect_events: Connects to the topic of live events.
@@ -84,8 +84,8 @@ async def open_session(
         TooManyRecoveriesError: The world's run died too often.
         OutageTimeoutError: MongoDB does not answer.
     """
-    world_id, run, wanted = assignment.world_id, assignment.run, assignment.wanted
-    await _choose(database, assignment, settings)  # at once, if the answer is no: a world at work is waited for in vain
+    world_id = run.world_id
+    await _choose(database, run, settings)  # at once, if the answer is no: a world at work is waited for in vain
     writing = client.start_session()
     token = await acquire_lease(
         database,
@@ -104,17 +104,17 @@ async def open_session(
         renew_lease(database, token, lease_seconds=lease, on_priority=weigh, held=held, commits=commits), name=f"lease:{world_id}"
     )
     try:
-        choice = await _choose(database, assignment, settings)
+        choice = await _choose(database, run, settings)
         status, workload = choice.status, None
         if choice.generation is not None:
             generation = generation_of(choice, choice.generation, run)
         else:
-            if wanted.parameters is not None:
-                ordered = {**wanted.parameters.at_tier(settings.service_tier).document(), "task_id": status.order_task}
-                status = status.model_copy(update={"parameters": ordered, "priority": wanted.parameters.priority})
+            if run.parameters is not None:
+                ordered = {**run.parameters.at_tier(settings.service_tier).document(), "task_id": status.order_task}
+                status = status.model_copy(update={"parameters": ordered, "priority": run.parameters.priority})
                 commits.enqueue(Change(values={"priority": status.priority}))
-            workload = await _workload(commits, assignment, status)
-            generation = await commits.retry(partial(new_generation, database, choice, run, workload, wanted.keys))
+            workload = await _workload(commits, run, status)
+            generation = await commits.retry(partial(new_generation, database, choice, run, workload))
         providers.gateway.weigh(status.priority)
         about = {"generia.world.id": world_id, "generia.run.id": run.run_id, "generia.generation.id": generation.id}
         span = tracing.Span("run", {**about, "generia.generation.continued": generation.continued}, parent=generation.traceparent)
@@ -125,13 +125,12 @@ async def open_session(
         ledger = _ledger(database, commits, generation, status, workload, settings, held)
         await ledger.close_cut_off()
         stages = StageTracker(generation.stages)
-        await _count_recovery(database, commits, generation, stages, status, run, settings.max_takeovers)
+        await _count_recovery(database, commits, generation, stages, status, settings.max_takeovers)
         if not generation.continued or generation.finished:
             await forget_staged()
         await begin(commits, generation, run, workload, status, stages)
         if not generation.finished and await commits.retry(partial(hold_if_braked, database, token)):
-            commits.doubt_ownership()
-            held.set()
+            held.set()  # no call is sent any more, whatever the last write has shown
     except BaseException as error:
         if span is not None:
             span.fail(type(error).__name__)
@@ -160,7 +159,6 @@ async def open_session(
     )
     return WorldSession(
         database,
-        assignment,
         generation,
         parameters,
         commits,
@@ -183,31 +181,31 @@ async def _end_when_held(ledger: BudgetLedger, end_run: Callable[[], Awaitable[N
     await end_run()
 
 
-async def _choose(database: AsyncMongoDatabase, assignment: Assignment, settings: Settings) -> Choice:
+async def _choose(database: AsyncMongoDatabase, run: Assignment, settings: Settings) -> Choice:
     """What this run does with its world. Refused, its order is given up, unless the world will be finished by itself."""
-    world_id, run, timeout = assignment.world_id, assignment.run, settings.patience_seconds
+    timeout = settings.patience_seconds
     try:
-        return await retry_on_outage(lambda: choose(database, world_id, run, assignment.wanted), timeout_seconds=timeout)
+        return await retry_on_outage(lambda: choose(database, run), timeout_seconds=timeout)
     except RefusedRunError as error:
-        status = status_of(await retry_on_outage(lambda: database[STATUS].find_one({"_id": world_id}), timeout_seconds=timeout))
+        status = status_of(await retry_on_outage(lambda: database[STATUS].find_one({"_id": run.world_id}), timeout_seconds=timeout))
         if run.order is not None and not (status.generation is not None and goes_on_by_itself(status)):
             given_up = mark_given_up(run.order, str(error))
             await retry_on_outage(lambda: database[TASKS].bulk_write([given_up]), timeout_seconds=timeout)
         raise
 
 
-async def _workload(commits: Commits, assignment: Assignment, status: WorldStatus) -> Workload:
+async def _workload(commits: Commits, run: Assignment, status: WorldStatus) -> Workload:
     """What there is to do. The task of an order of what is not in the world is failed; the world stays as it is.
 
     The world's cap stays as a person has set it, higher or lower, unless the new order names its own.
     """
     try:
-        work = assignment.workload(parse_stored(status.parameters))
+        work = run.workload(parse_stored(status.parameters))
     except OrderError as error:
-        if assignment.run.order is not None:
-            await commits.commit(Change(records={TASKS: [mark_given_up(assignment.run.order, str(error))]}))
+        if run.order is not None:
+            await commits.commit(Change(records={TASKS: [mark_given_up(run.order, str(error))]}))
         raise
-    new = assignment.wanted.parameters
+    new = run.parameters
     named = new is not None and new.max_cost_usd is not None
     return work if named or status.cost_limit_usd is None else replace(work, cost_limit_usd=status.cost_limit_usd)
 
@@ -240,7 +238,6 @@ async def _count_recovery(
     generation: Generation,
     stages: StageTracker,
     status: WorldStatus,
-    run: RunIdentity,
     most: int,
 ) -> None:
     """Count a generation that continues because its run died; end it when that happened too often. A run that released it lives."""
@@ -256,5 +253,5 @@ async def _count_recovery(
         await commits.commit(Change(values={"takeovers": 0}))
         await end(database, commits, generation, stages, State.FAILED, message=message)
         raise TooManyRecoveriesError(message)
-    logger.warning("world %s: run %s resumes what run %s left", status.world_id, run.run_id, status.owner.run_id)
+    logger.warning("world %s: run %s resumes what run %s left", status.world_id, commits.token.run_id, status.owner.run_id)
     await commits.commit(Change(increments={"takeovers": 1}))

@@ -54,8 +54,6 @@ class TaskFailedError(RuntimeError):
 
     def __init__(self, task_type: TaskType, key: str, attempts: int, cause: str) -> None:
         super().__init__(f"{task_type} {key} failed after {plural(attempts, 'attempt')}: {cause}")
-        self.task_type = task_type
-        self.key = key
 
 
 class TaskSlot:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,9 +20,8 @@ from generia_assets.durable.events.relay import Relay
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.commits import Commits
 from generia_assets.durable.leases.ownership import release_lease
-from generia_assets.durable.orders.decisions import RunIdentity, RunScope
 from generia_assets.durable.orders.order import WorldParameters
-from generia_assets.durable.orders.workload import Workload, plan_of
+from generia_assets.durable.orders.workload import plan_of
 from generia_assets.durable.status import State, SuspendReason, Suspension, status_of
 from generia_assets.durable.tasks.generations import Generation, end
 from generia_assets.durable.tasks.runner import TaskRunner
@@ -32,8 +30,6 @@ from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import LeaseLostError
 from resources.mongodb.connection import AsyncMongoDatabase
 
-logger = logging.getLogger(__name__)
-
 ResultT = TypeVar("ResultT")
 
 
@@ -41,17 +37,6 @@ MOST_RETRIES = 10
 """Times in a row that a world is resumed for what may heal. ``OUTAGE_RETRY_SECONDS`` lie between two of them, and the outage
 timeout where calls are waited for: a quarter of an hour for Dagster's storage, three hours for a key that was good and is refused
 now."""
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What a run is to do: its world, what it would make of it, and how much work a new start is."""
-
-    world_id: str
-    run: RunIdentity
-    wanted: RunScope
-    workload: Callable[[WorldParameters], Workload]
-    """Called when a new generation begins. Raises ``OrderError`` for what is not in the world."""
 
 
 @dataclass
@@ -68,7 +53,6 @@ class WorldSession:
     """
 
     database: AsyncMongoDatabase
-    assignment: Assignment
     generation: Generation
     parameters: WorldParameters
     commits: Commits
@@ -95,8 +79,7 @@ class WorldSession:
             await self.commits.flush()
             return result
         finally:
-            if not working.done():
-                await cancel_and_wait(working)
+            await cancel_and_wait(working)
 
     async def finishing(self) -> None:
         if not self.generation.finished:  # else they are written again, and the world's last event has been sent
@@ -107,7 +90,7 @@ class WorldSession:
         """Everything is written: the world is completed. ``superseded``: what the platform has too much of, by kind."""
         await self.commits.flush()
         await self.commits.commit(Change(values={"superseded": dict(superseded)}, records=await self._usage()))
-        await self.commits.retry(lambda: self.database[STEPS].delete_many({"world_id": self.assignment.world_id}))
+        await self.commits.retry(lambda: self.database[STEPS].delete_many({"world_id": self.generation.world_id}))
         await self._end(State.COMPLETED)
         await self.pending.remove_all()
 
@@ -125,12 +108,12 @@ class WorldSession:
         Returns the message with what happens next.
         """
         await self.commits.flush()
-        found = await self.commits.retry(lambda: self.database[STATUS].find_one({"_id": self.assignment.world_id}))
+        found = await self.commits.retry(lambda: self.database[STATUS].find_one({"_id": self.generation.world_id}))
         retries, completed = 1, status_of(found).tasks_completed
         if self.suspended_before is not None and self.suspended_before.tasks_completed == completed:
             retries += self.suspended_before.retries
         if retries > MOST_RETRIES:
-            message += f". It was tried again {MOST_RETRIES} times: generia resume {self.assignment.world_id} tries once more"
+            message += f". It was tried again {MOST_RETRIES} times: generia resume {self.generation.world_id} tries once more"
             await self.fail(message)
         else:
             message += f". It is tried again by itself ({retries} of {MOST_RETRIES})"
@@ -147,7 +130,7 @@ class WorldSession:
 
     async def _usage(self) -> dict[str, list[UpdateOne]]:
         """The record of what a new world used. A part that is made again says little of the price of a world."""
-        made, world_id = self.generation, self.assignment.world_id
+        made, world_id = self.generation, self.generation.world_id
         if made.finished or made.keys or made.tasks.keys() != set(TaskType):
             return {}
         planned = plan_of(world_id, self.parameters, made.tasks)
