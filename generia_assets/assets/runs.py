@@ -74,7 +74,7 @@ def assignment_of(
     """This run's work on its world: the same for each of its steps, because the first one acquires the world.
 
     ``given``: reads the new order of the run's form, if it has one. Raises ``dg.Failure`` for an order that cannot be carried out
-    and for a form that names something missing; nothing has changed then.
+    and for a form that names something missing; nothing but the new order is recorded then.
     """
     world_id, run = context.partition_key, context.run
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
