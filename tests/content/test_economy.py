@@ -55,14 +55,14 @@ def test_the_text_bill_is_at_most_055_of_the_standard_one(profile: ModelProfile,
 
 
 def test_a_small_world_pays_in_full_for_its_first_post_alone() -> None:
-    """Where that takes more than the share, too: the first post may not be late. In 10/30 the bill is below 0.58 then."""
+    """Where that takes more than the share, too: the first post may not be late. In 10/30 the bill is below 0.6 then."""
     flash = model_profiles()["gemini-3.5-flash-lite"]
     for seed in range(20):
         request = a_request(seed, 10, 30)
         assert tasks_at_standard(request) == needed_by_first(request, 1)
         calls = plan(request).llm_calls
         economy = sum(bill(flash, tier, part) for tier, part in by_tier(request).items())
-        assert economy / bill(flash, CallTier.STANDARD, dict(calls)) < 0.58
+        assert economy / bill(flash, CallTier.STANDARD, dict(calls)) < 0.6
 
 
 @pytest.mark.parametrize(("users", "posts"), [(25, 150), (10, 30), (3, 6), (40, 12), (100, 600)])

@@ -193,7 +193,7 @@ async def test_comments_are_by_those_whom_the_plan_names():
 async def test_a_comment_has_no_name_in_front():
     """Neither that of who writes it nor a wrong one; whom it addresses stays, and a name alone is no comment."""
     slot, author, known, brief = planned(lambda slot, _: len(slot.comments) > 3)
-    first, second, *_ = [known[comment.by - 1] if comment.by else author for comment in slot.comments]
+    first, second, *_ = [known[place - 1] if place else author for place in slot.comments]
     other = known[0].username
     said = [f"@{first.username.upper()}: No: never.", f"{second.display_name} : so sorry", f"@{other} :)", "@nobody:"]
     post = await a_post(a_bench(post_answer(comments=said)), brief, character=author, known=known)
