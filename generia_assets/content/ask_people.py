@@ -124,7 +124,7 @@ def character_batch(
             ranges=(("people.number", min(numbers), max(numbers)),),
             slots=(("ties", slots_of("tie", ties)), ("plot", slots_of("step", steps))),
         ),
-        told="world_in_short" if mild else "world",
+        extent="world_in_short" if mild else "world",
         joined=joined,
         happened=max((step.slot.after for step in steps), default=joined),
         wanted=[
@@ -183,7 +183,7 @@ def regenerated_concept(
         _OUTPUT_BATCH + _OUTPUT_PERSON,
         Shape(slots=(("ties", slots_of("person", acquaintances)),)),
         template="regenerate_character",
-        told="world_in_short" if mild else "world",
+        extent="world_in_short" if mild else "world",
         mild=mild,
         happened=0 if mild else happened_when_joining(request, world, index),
         former=former,

@@ -177,13 +177,13 @@ def guessed_system(request: WorldRequest) -> str:
     return system(request.seed, request.user_prompt, guess.name if guess else "", guessed=guess is not None)
 
 
-Told = Literal["world", "world_in_brief", "world_in_short"]
+Extent = Literal["world", "world_in_brief", "world_in_short"]
 """How much of the world a request has: all of it, for inventing people; what everybody sees, for posts; what moderation accepts."""
 
 
 @lru_cache(maxsize=64)
-def world_text(request: WorldRequest, world: WorldDescription, told: Told = "world") -> str:
-    """The world as it is in every request of a kind after its description, by the template ``told``.
+def world_text(request: WorldRequest, world: WorldDescription, extent: Extent = "world") -> str:
+    """The world as it is in every request of a kind after its description, by the template ``extent``.
 
     Without its calendar: each request has as much of that as has happened by then.
     """
@@ -199,7 +199,7 @@ def world_text(request: WorldRequest, world: WorldDescription, told: Told = "wor
         "Languages spoken": more.language,
     }
     return render(
-        told,
+        extent,
         delimiter=PromptDelimiter.of(request.seed),
         user_prompt=request.user_prompt,
         world=world,
@@ -217,19 +217,19 @@ def ask(
     shape: Shape = AS_IT_IS,
     *,
     template: str = "",
-    told: Told = "world",
+    extent: Extent = "world",
     **values: object,
 ) -> Prompt:
     """A request to the model about a described world.
 
-    ``template`` where it is not named like the request type; ``told``: how much of the world;
+    ``template`` where it is not named like the request type; ``extent``: how much of the world;
     ``values`` go into the template, beside the world and its delimiter. The item begins with its instructions, the same for all
     requests of a type, and ends with its data.
     """
     return Prompt(
         request_type=request_type,
         system=system(request.seed, request.user_prompt, world.user_preferences.language),
-        world=world_text(request, world, told),
+        world=world_text(request, world, extent),
         item=render(template or request_type, delimiter=PromptDelimiter.of(request.seed), world=world, **values),
         schema=schema_of(draft, shape),
         max_output_tokens=max_output_tokens,
