@@ -36,7 +36,7 @@ class Spacing:
     letters: int
 
 
-WIDE, DENSE = Spacing(158.0, 136.0, most=3, lines=2, letters=14), Spacing(112.0, 106.0, most=10, lines=1, letters=11)
+WIDE, DENSE = Spacing(158.0, 136.0, most=3, lines=2, letters=12), Spacing(112.0, 106.0, most=10, lines=1, letters=11)
 
 
 def spacing(count: int) -> Spacing:
@@ -79,7 +79,7 @@ def graph_of(people: Sequence[PersonCard], relations: Sequence[RelationView], *,
     """The picture of these people and their relations among themselves; ``narrow``: at most two people wide."""
     place = {person.key: index for index, person in enumerate(people)}
     known = [relation for relation in relations if relation.one in place and relation.other in place]
-    space = replace(WIDE, most=2, letters=12) if narrow else spacing(len(people))
+    space = replace(WIDE, most=2) if narrow else spacing(len(people))
     points, width, height = _layout(len(people), tuple((place[one.one], place[one.other]) for one in known), space)
     knows: list[list[tuple[PersonCard, str]]] = [[] for _ in people]
     for one in known:
