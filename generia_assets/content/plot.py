@@ -6,7 +6,7 @@ together with the people (ask_people.py), and what else posts are about (storyli
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -16,6 +16,8 @@ from generia_assets.content.timeline import timeline
 MOST_STEPS = 5
 """Steps of one plot."""
 _LEAST_STEPS = 2
+_POSTS_A_STEP = 4
+"""Posts of a batch for each step of its plot: the others each tell something of their own."""
 
 
 def plot_posts(seed: int, size: Size, index: int) -> Sequence[int]:
@@ -28,7 +30,7 @@ def plot_posts(seed: int, size: Size, index: int) -> Sequence[int]:
 
 @lru_cache(maxsize=8)
 def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
-    """The posts of each batch's plot: of those that can tell a step, one at a time, the first, the last, and some evenly between.
+    """The posts of each batch's plot: of those that can tell a step, one at a time, the second, the last, and some evenly between.
 
     Of posts written at the same time only the first can: one step could hardly come of the other.
     """
@@ -38,8 +40,9 @@ def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
         others = able[person // BATCH]
         if replied < 0 and not vignette and not (others and line.times[others[-1]] == line.times[t]):
             others.append(t)
+    posts = Counter(person // BATCH for person in line.people)
     return {
-        batch: [posts[place * (len(posts) - 1) // (steps - 1)] for place in range(steps)]
-        for batch, posts in able.items()
-        if (steps := min(len(posts), MOST_STEPS)) >= _LEAST_STEPS
+        batch: [those[1 + place * (len(those) - 2) // (steps - 1)] for place in range(steps)]
+        for batch, those in able.items()
+        if (steps := min(len(those) - 1, MOST_STEPS, (posts[batch] + 2) // _POSTS_A_STEP)) >= _LEAST_STEPS
     }

@@ -31,7 +31,7 @@ LONGEST_WAIT = _GAP + _LATEST
 """A reply comes at most so many posts after its post, in any world."""
 
 
-_VIGNETTES = (True, False, True, False, False)
+_VIGNETTES = (True, False, False, False)
 """Which posts are vignettes, in turn along the timeline. Not counted: replies, the ending, and a person's only post."""
 
 
@@ -102,11 +102,18 @@ class Replies:
     def _answerable(self, author: int) -> list[int]:
         """The posts to which this author can reply now: not too long ago; with a text by now, if there are any such."""
         t = len(self.authors)
+        # In a small world nothing stands between a post and its replies: a reader sees what they answer.
+        since = -1
+        if not self._gap:
+            since = t - 1
+            while self.targets[since] >= 0:
+                since -= 1
         recent = [
             post
             for other in self._named[author]
             for post in self._latest.get(other, ())
-            if t - self.times[post] <= self._gap + self._within
+            if post >= since
+            and t - self.times[post] <= self._gap + self._within
             and self._depth[post] < LONGEST_CHAIN - 1
             and self._answers[post] < MOST_REPLIES
             and (post, author) not in self._pairs

@@ -27,11 +27,11 @@ _EVENT_SHARE = 0.35
 """Share of the other posts that hang on the latest event."""
 _LATEST_EVENTS = 3
 """Events, the latest ones, that the posts of an extension hang on: the calendar has no later ones."""
-_PARTNER_SHARE = 0.45
+_PARTNER_SHARE = 0.25
 """Share of the posts that name a person, beside the replies."""
 ARC_FROM = 6
 """Posts from which on a person has an arc."""
-_LONGEST_OPENING = 35
+_LONGEST_OPENING = 55
 """Words of a world's first post, at most: a reader stays who understands it at once."""
 _FEW_WORDS = 12
 """Words up to which a vignette is a remark in passing."""
