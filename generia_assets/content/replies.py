@@ -32,7 +32,8 @@ LONGEST_WAIT = _GAP + _LATEST
 
 
 _VIGNETTES = (True, False, False, False)
-"""Which posts are vignettes, in turn along the timeline. Not counted: replies, the ending, and a person's only post."""
+"""Which posts are vignettes, in turn along the timeline. Not counted: replies, the ending, and each person's first
+post, which shows what the account is about."""
 
 
 def opening(posts: int) -> int:
@@ -68,6 +69,8 @@ class Replies:
         t = len(self.authors)
         if t < self._opening or t == self._last or self._given > REPLY_SHARE * (t + 1):
             return -1
+        if self._others and author not in self._latest:
+            return -1
         if self._written[author] + self._others >= self._shares[author]:
             return -1
         rng = seeding.seeded_rng(self._seed, "reply", t)
@@ -78,7 +81,7 @@ class Replies:
         """Add the next post. ``time``: of a post of the former world, which keeps its time."""
         t = len(self.authors)
         vignette = False
-        if target < 0 and t != self._last and self._shares[author] > 1:
+        if target < 0 and t != self._last and author in self._latest:
             vignette = axes.balanced_sample(self._seed, "moments", _VIGNETTES, self._possible)
             self._possible += 1
         self._vignettes += vignette
@@ -102,23 +105,23 @@ class Replies:
     def _answerable(self, author: int) -> list[int]:
         """The posts to which this author can reply now: not too long ago; with a text by now, if there are any such."""
         t = len(self.authors)
-        # In a small world nothing stands between a post and its replies: a reader sees what they answer.
-        since = -1
-        if not self._gap:
-            since = t - 1
-            while self.targets[since] >= 0:
-                since -= 1
         recent = [
             post
             for other in self._named[author]
             for post in self._latest.get(other, ())
-            if post >= since
-            and t - self.times[post] <= self._gap + self._within
+            if t - self.times[post] <= self._gap + self._within
             and self._depth[post] < LONGEST_CHAIN - 1
             and self._answers[post] < MOST_REPLIES
             and (post, author) not in self._pairs
         ]
-        return [post for post in recent if post < t - self._gap] or recent
+        if self._gap:
+            return [post for post in recent if post < t - self._gap] or recent
+        # In a small world nothing stands between a post and its replies, so that readers see what they reply to.
+        since = t - 1
+        while self.targets[since] >= 0:
+            since -= 1
+        few = self._given < REPLY_SHARE * (t + 1) - 1
+        return [post for post in recent if post >= since] or (recent if few else [])
 
     def _rank(self, author: int, post: int) -> tuple[int, int]:
         """The lowest is chosen: answers to replies to the author's own posts come first, then those to posts of whoever was

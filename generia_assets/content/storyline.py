@@ -23,7 +23,7 @@ from generia_assets.content.timeline import Timeline, events_before, hot_events,
 
 _HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
-_EVENT_SHARE = 0.35
+_EVENT_SHARE = 0.2
 """Share of the other posts that hang on the latest event."""
 _LATEST_EVENTS = 3
 """Events, the latest ones, that the posts of an extension hang on: the calendar has no later ones."""
@@ -35,10 +35,14 @@ _LONGEST_OPENING = 55
 """Words of a world's first post, at most: a reader stays who understands it at once."""
 _FEW_WORDS = 12
 """Words up to which a vignette is a remark in passing."""
-REPLY, VIGNETTE, STEP, ENDING = "reply", "vignette", "news", "ending"
-"""The forms of a reply, of a post that is no part of any story, of a step of the plot, and of the last post."""
+_ACCOUNT_SHARE = 0.6
+"""Share of a person's other posts, those about events left out, that are about what the account is about."""
+REPLY, VIGNETTE, STEP, ENDING, ACCOUNT = "reply", "vignette", "news", "ending", "account"
+"""The forms of a reply, of a post that is no part of any story, of a step of the plot, of the last post, and of one about what the
+account is about."""
 _ANSWERS = PostForm(name=REPLY, how="as one types it to somebody one knows")
 _STOPS = PostForm(name=ENDING, how="stops just before it is decided; one does not know yet how it goes")
+_CONTINUES = PostForm(name=ACCOUNT, how="in the way this person reports what the account is about")
 _TELLS = PostForm(name=STEP, how="what has just happened, or is still going on, as one calls it in at the door")
 MADE_EARLIER = (
     "this world was made by an earlier version, which drew its plan otherwise; `generia rerun WORLD --part description` makes it "
@@ -109,7 +113,8 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
 def _events_of(
     rng: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int], *, latest_of: int = 1
 ) -> list[int]:
-    """The event each post refers to, 0 for none and for ``others``: replies, vignettes, steps of the plot and the last post.
+    """The event each post refers to, 0 for none and for ``others``: a person's first post, replies, vignettes, steps of the plot and
+    the last post.
 
     A person posts about a hot event once, in their first free post after it, the latest event first. Other posts refer to one of
     the ``latest_of`` latest events.
@@ -181,8 +186,8 @@ def _continued(
         seeding.seeded_rng(drawn_for, "events", index),
         afters,
         [
-            vignette > 0 or line.replies[t] >= 0 or t == line.ending or t in plot
-            for t, vignette in zip(places, vignettes, strict=True)
+            first + place == 0 or vignette > 0 or line.replies[t] >= 0 or t == line.ending or t in plot
+            for place, (t, vignette) in enumerate(zip(places, vignettes, strict=True))
         ],
         () if is_later else hot_events(seed, posts, events),
         latest_of=_LATEST_EVENTS if is_later else 1,
@@ -237,6 +242,8 @@ def _continued(
                 if t == line.ending
                 else _TELLS
                 if t in plot
+                else _CONTINUES
+                if not order or (not hanging[place] and rng.random() < _ACCOUNT_SHARE)
                 else forms.next(length, someone=partner > 0),
                 length=length,
                 picture=picture,
