@@ -113,8 +113,8 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
 def _events_of(
     rng: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int], *, latest_of: int = 1
 ) -> list[int]:
-    """The event each post refers to, 0 for none and for ``others``: a person's first post, replies, vignettes, steps of the plot and
-    the last post.
+    """The event each post refers to, 0 for none and for ``others``: replies, vignettes, steps of the plot, the last post and each
+    person's first.
 
     A person posts about a hot event once, in their first free post after it, the latest event first. Other posts refer to one of
     the ``latest_of`` latest events.

@@ -77,7 +77,7 @@ LINES = {
         r"Wish: .+ \(.+\)",
         r"Form: [^—]+ — .+",
         r"Length: .+\.",
-        r"Picture: [^—]+ — .+",
+        r"Picture, for example: [^—]+ — .+",
     ),
 }
 IN_SOME = {"post": (r"Replies to @person_\w+:\n<answered-\w{8}>", r"<heard-\w{8}>\n@person_\w+: .+", r"Names: @person_\w+")}

@@ -10,7 +10,7 @@ from generia_assets.content import ask_posts, axes, data_files
 from generia_assets.content.data_files import MOST_COMMENTS
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
-from generia_assets.content.storyline import ARC_FROM, ENDING, REPLY, STEP, VIGNETTE, storyline, wishes_of
+from generia_assets.content.storyline import ACCOUNT, ARC_FROM, ENDING, REPLY, STEP, VIGNETTE, storyline, wishes_of
 from generia_assets.content.timeline import hot_events, timeline
 from tests.support.worlds import a_character, a_post_brief, a_request, a_world, acquaintances_of
 
@@ -100,9 +100,20 @@ def test_nearly_everybody_posts_about_a_hot_event():
     for request, lines in worlds_of(25, 150):
         for event in hot_events(request.seed, 150, len(WORLD.calendar)):
             for story in lines:
-                could += any(slot.after >= event and slot.form.name not in (REPLY, VIGNETTE, STEP, ENDING) for slot in story.slots)
+                free = (slot for slot in story.slots[1:] if slot.form.name not in (REPLY, VIGNETTE, STEP, ENDING))
+                could += any(slot.after >= event for slot in free)
                 did += any(slot.event == event for slot in story.slots)
     assert did / could >= 0.66
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_the_first_post_of_each_person_is_about_the_account(people, posts):
+    """It is no vignette, tells no step of the plot and no event; it is a reply only where nobody has a second post."""
+    for _, lines in worlds_of(people, posts):
+        for slot in (line.slots[0] for line in lines if line.slots):
+            if not slot.reply_to:
+                assert (slot.form.name, slot.event) == (ACCOUNT, 0) or slot.form.name == ENDING
+            assert not (slot.reply_to and posts > people)
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
@@ -129,10 +140,10 @@ def test_the_label_of_time_never_goes_back(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_neighbouring_posts_of_a_person_do_different_things(people, posts):
-    """No two of a person's posts have the same form while there are enough that fit."""
+    """No two of a person's posts have the same drawn form while there are enough that fit."""
     for _, lines in worlds_of(people, posts):
         for line in lines:
-            forms = [slot.form.name for slot in line.slots if slot.form.name not in (REPLY, VIGNETTE, STEP, ENDING)]
+            forms = [slot.form.name for slot in line.slots if slot.form.name not in (REPLY, VIGNETTE, STEP, ENDING, ACCOUNT)]
             fitting = (
                 min(
                     sum(form.least <= slot.length.most and not form.needs_someone for form in data_files.post_kinds().forms)
