@@ -31,7 +31,7 @@ _PARTNER_SHARE = 0.25
 """Share of the posts that name a person, beside the replies."""
 ARC_FROM = 6
 """Posts from which on a person has an arc."""
-_LONGEST_OPENING = 55
+_LONGEST_OPENING = 65
 """Words of a world's first post, at most: a reader stays who understands it at once."""
 _FEW_WORDS = 12
 """Words up to which a vignette is a remark in passing."""
@@ -60,7 +60,7 @@ class Slot:
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
     ``comments``: who comments on it, in order, as places among the acquaintances; 0 is the author.
     ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none. ``tells_plot``: it tells a
-    step of the plot, and no event; the ending, where the model invented no plot, is about the latest one.
+    step of the plot.
     """
 
     order: int
@@ -208,7 +208,7 @@ def _continued(
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
         if t == line.ending:
-            hanging[place], words = afters[place], axes.balanced_sample(seed, "ending lengths", kinds.ending_lengths, 0)
+            words = axes.balanced_sample(seed, "ending lengths", kinds.ending_lengths, 0)
         elif reply_to:
             words = axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t)
         elif t in plot:
