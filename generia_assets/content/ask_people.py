@@ -134,6 +134,7 @@ def character_batch(
                 "axes": axes.character_axes(request.seed, index),
                 "posts": given[index],
                 "secret": axes.profile(request.seed, index).secret,
+                "wish": _wish(request, world, index),
             }
             for index in (first + number - 1 for number in numbers)
         ],
@@ -147,6 +148,11 @@ def character_batch(
         latest=(*characters.latest, *made),
         unnamed=characters.unnamed,
     )
+
+
+def _wish(request: WorldRequest, world: WorldDescription, index: int) -> str:
+    """The wish that this person's account lives on: each one once before any comes twice."""
+    return axes.balanced_sample(request.seed, "wishes of accounts", wishes_of(request, world), index)
 
 
 def by_index(briefs: Sequence[CharacterBrief]) -> dict[int, CharacterBrief]:
@@ -191,6 +197,7 @@ def regenerated_concept(
         others=others,
         axes=axes.character_axes(request.seed, index, former.selves + 1),
         secret=axes.profile(request.seed, index, former.selves + 1).secret,
+        wish=_wish(request, world, index),
         acquaintances=acquaintances,
         wishes=wishes_of(request, world),
     )

@@ -31,7 +31,7 @@ LONGEST_WAIT = _GAP + _LATEST
 """A reply comes at most so many posts after its post, in any world."""
 
 
-_VIGNETTES = (True, False, False)
+_VIGNETTES = (True, False)
 """Which posts are vignettes, in turn along the timeline. Not counted: replies, the ending, and each person's first
 post, which shows what the account is about."""
 

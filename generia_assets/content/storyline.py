@@ -204,7 +204,8 @@ def _continued(
             company, within = seeding.seeded_rng(seed, "plot company", t), index // BATCH * BATCH + BATCH
         else:
             company, within = rng, line.count_of_people
-        partner, reply_to = (0, "") if vignettes[place] else _company(company, line, ties, t, answered, within)
+        alone = vignettes[place] or not (order or line.replies[t] >= 0)
+        partner, reply_to = (0, "") if alone else _company(company, line, ties, t, answered, within)
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
         if t == line.ending:
