@@ -66,7 +66,7 @@ def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
 
 def register(seed: int, index: int, selves: int = 0) -> str:
     """How this person talks, in a word or two: what a request says of those who comment. More of it becomes a tic."""
-    return character_axes(seed, index, selves)["register"].partition(":")[0]
+    return character_axes(seed, index, selves)[data_files.REGISTER].partition(":")[0]
 
 
 @dataclass(frozen=True)

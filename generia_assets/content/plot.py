@@ -28,9 +28,9 @@ def plot_posts(seed: int, size: Size, index: int) -> Sequence[int]:
 
 @lru_cache(maxsize=8)
 def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
-    """The posts of each batch's plot: of those that can tell a step the first, the last, and some evenly between them.
+    """The posts of each batch's plot: of those that can tell a step, one at a time, the first, the last, and some evenly between.
 
-    No two of them are written at the same time: one step could hardly come of the other.
+    Of posts written at the same time only the first can: one step could hardly come of the other.
     """
     line = timeline(seed, *size)
     able: defaultdict[int, list[int]] = defaultdict(list)

@@ -1,7 +1,8 @@
 """A request to the language model: its parts as data, the common beginning of all requests of a world, and the answer's schema.
 
-The beginning (the system instruction and the world) is the same bytes each time, so that the provider's cache can hit. Not here:
-single requests (ask_world.py, ask_people.py, ask_posts.py), and the classes of answers (drafts.py).
+The beginning (the system instruction and the world) is the same bytes in all requests about posts, and in all others, so that the
+provider's cache can hit. Not here: single requests (ask_world.py, ask_people.py, ask_posts.py), and the classes of answers
+(drafts.py).
 
 Measured limits of the provider's schemas: nothing but ``$`` keys beside a ``$ref``; minLength, maxLength, pattern and default
 ignored; arrays of objects above ten items and long enums refused with "too many states". So definitions are inlined, and what is
@@ -119,8 +120,8 @@ def schema_of(draft: type[BaseModel], shape: Shape = AS_IT_IS) -> Schema:
 class Prompt:
     """A request for one draft.
 
-    ``system`` and ``world`` are byte-identical for all requests of a world, so that the provider's implicit cache can hit;
-    ``item`` comes last and is the only part that differs. ``complaints`` follow it when an earlier answer was wrong.
+    ``system`` and ``world`` are byte-identical for all requests with the same extent of a world, so that the provider's implicit
+    cache can hit; ``item`` comes last and is the only part that differs. ``complaints`` follow it when an earlier answer was wrong.
     ``schema`` is the JSON schema of the answer, without ``$ref``.
     """
 

@@ -22,7 +22,7 @@ from generia_assets.content.names import CharacterIndex, mixes_alphabets, userna
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import shares
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE, similarity
-from generia_assets.content.text import sentence
+from generia_assets.content.text import one_line, sentence
 from generia_assets.tasks.clients import TaskClients
 from generia_assets.tasks.fallback_chain import MILD_AFTER, MOST_ANSWERS, MOST_REFUSALS, STRICT_ANSWERS
 from generia_assets.tasks.task_definition import BatchParameters, durable_task
@@ -264,7 +264,9 @@ async def generate_character_batch(
         if len(made) == parameters.count:
             # Of this answer alone: an earlier one told of people who were sent back.
             tellers = zip(ask_people.slots_of("step", steps), steps, strict=True)
-            return finished(tuple(PlotStep(t=step.t, what=draft.plot[slot]) for slot, step in tellers if slot in draft.plot))
+            return finished(
+                tuple(PlotStep(t=step.t, what=one_line(draft.plot[slot])) for slot, step in tellers if slot in draft.plot)
+            )
         if unanswered := [number for number in missing if number not in answered]:
             complaints.append(complaint("missing", numbers=unanswered))
     raise InvalidAnswerError(

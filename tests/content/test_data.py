@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from generia_assets.content import banlist, data_files
 from generia_assets.content.axes import character_axes
@@ -70,6 +71,14 @@ def test_two_worlds_of_ten_share_hardly_anything_a_reader_knows_again():
     worlds = [[character_axes(world_seed(f"world {number}"), index) for index in range(10)] for number in range(30)]
     drawn = [{name: {person[name] for person in world} for name in concrete} for world in worlds]
     assert mean(len(one[name] & other[name]) for one, other in combinations(drawn, 2) for name in concrete) <= 1
+
+
+def test_the_axis_that_requests_name_must_be_there():
+    """A file without the axis of how people talk is refused with its name, before any world is made."""
+    there = data_files.axes()
+    others = tuple(axis for axis in there.axes if axis.name != data_files.REGISTER)
+    with pytest.raises(ValidationError, match="one must be named register"):
+        data_files.Axes(ages=there.ages, axes=others)
 
 
 @pytest.mark.parametrize("kind", [*TIES.near, *TIES.far], ids=lambda kind: kind.one)

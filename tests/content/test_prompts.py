@@ -230,6 +230,7 @@ def test_of_a_person_told_by_the_concept_alone_no_empty_line_is_told(softened):
     person = character_of_concept(a_brief(3, request), world, "SAFETY")
     known = acquaintances_of(3, request, world)
     prompt = ask_posts.post_batch(request, world, person, known, first=0, numbers=[1], earlier=Ideas(), softened=softened)
+    assert (person.background_story in prompt.item) == (not softened)
     told = prompt.item.partition("<person")[2].partition("</person")[0].splitlines()[1:]
     assert all(line and not line.endswith(":") for line in map(str.strip, told[:-1]) if "all of it true" not in line)
 

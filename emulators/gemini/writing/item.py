@@ -133,7 +133,10 @@ class RequestedItem:
         Those of each step of the plot, too; they may be one."""
         names = {username: name for name, username in _NAMED.findall(self.block("people"))}
         return {
-            tie: tuple(number or names.get(username, f"@{username}") for number, username in _WHOM.findall(says))[:2]
+            tie: tuple(
+                number or names.get(username, f"@{username}")
+                for number, username in _WHOM.findall(says.partition(" At work in it: ")[0])
+            )[:2]
             for tie, says in _TIE.findall(self.text)
         }
 
