@@ -126,7 +126,8 @@ def character_batch(
         ),
         extent="world_in_short" if mild else "world",
         joined=joined,
-        happened=max((step.slot.after for step in steps), default=joined),
+        happened=max((joined, *(step.slot.after for step in steps))),
+        made=made,
         wanted=[
             {
                 "number": index - first + 1,

@@ -18,7 +18,7 @@ from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.plot import plot_posts
 from generia_assets.content.replies import LONGEST_WAIT
-from generia_assets.content.shares import Size
+from generia_assets.content.shares import BATCH, Size
 from generia_assets.content.timeline import Timeline, events_before, hot_events, stretch, timeline
 
 _HOT_SHARE = 0.95
@@ -56,7 +56,7 @@ class Slot:
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
     ``comments``: who comments on it, in order, as places among the acquaintances; 0 is the author.
     ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none. ``tells_plot``: it tells a
-    step of the plot, and no event.
+    step of the plot, and no event; the ending, where the model invented no plot, is about the latest one.
     """
 
     order: int
@@ -194,12 +194,16 @@ def _continued(
         order = first + place
         replying = _repliers(line, t)
         answered = next((place for place, tie in enumerate(ties, start=1) if tie.index in replying[:1]), 0)
-        partner, reply_to = (0, "") if vignettes[place] else _company(rng, line, ties, t, answered)
+        if t in plot:
+            # The step was invented for this company: somebody made again keeps it. It knows nobody of a later batch.
+            company, within = seeding.seeded_rng(seed, "plot company", t), index // BATCH * BATCH + BATCH
+        else:
+            company, within = rng, line.count_of_people
+        partner, reply_to = (0, "") if vignettes[place] else _company(company, line, ties, t, answered, within)
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
         if t == line.ending:
-            hanging[place] = 0 if t in plot else afters[place]
-            words = axes.balanced_sample(seed, "ending lengths", kinds.ending_lengths, 0)
+            hanging[place], words = afters[place], axes.balanced_sample(seed, "ending lengths", kinds.ending_lengths, 0)
         elif reply_to:
             words = axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t)
         elif t in plot:
@@ -253,17 +257,20 @@ def _vignette(seed: int, number: int, length: Length) -> PostForm:
     return PostForm(name=VIGNETTE, how=axes.balanced_sample(seed, "moments", values, number))
 
 
-def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int, answered: int) -> tuple[int, str]:
+def _company(
+    rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int, answered: int, within: int
+) -> tuple[int, str]:
     """The person that the post names (place among the acquaintances, from 1; 0 for none), and the key of the post it replies to.
 
-    A post names no person who joins later. A post that somebody answers names that person or nobody.
+    A post names no person who joins later, or whose index is not below ``within``. A post that somebody answers names that person
+    or nobody.
     """
     replied = line.replies[t]
     if replied >= 0:
         author = line.people[replied]
         partner = next(place for place, tie in enumerate(ties, start=1) if tie.index == author)
         return partner, post_key(character_key(author), line.orders[replied])
-    named = [place for place, tie in enumerate(ties, start=1) if tie.names and line.joined(tie.index) <= t]
+    named = [place for place, tie in enumerate(ties, start=1) if tie.names and tie.index < within and line.joined(tie.index) <= t]
     if answered:
         named = [place for place in named if place == answered]
     return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""
