@@ -11,8 +11,9 @@ from generia_assets.content.plot import MOST_STEPS, plot_posts
 from generia_assets.content.samples import sample
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH, Size
-from generia_assets.content.storyline import VIGNETTE, storyline
+from generia_assets.content.storyline import VIGNETTE, storyline, wishes_of
 from generia_assets.content.timeline import timeline
+from generia_assets.tasks.generate_post_batch import brief_of
 from tests.support.worlds import a_character, a_post_brief, a_request, a_world, acquaintances_of
 
 SIZES = [(1, 0), (1, 5), (3, 6), (5, 12), (10, 10), (25, 150), (100, 1000)]
@@ -66,7 +67,7 @@ def test_each_step_is_asked_for_once_with_who_tells_it():
 
 
 def test_a_post_is_told_the_plot_so_far_and_no_later_step():
-    """A post that tells a step has that one and those before; a vignette has none; a reply knows what its post knew."""
+    """A post that tells a step has that one, those before and no event; a vignette has none; a reply knows what its post knew."""
     request = a_request(users=5, posts=12)
     line, told = timeline(request.seed, 5, 12), plot_posts(request.seed, request.size, 0)
     plot = tuple(PlotStep(t=t, what=f"Step {t} of the cart.") for t in told)
@@ -81,3 +82,4 @@ def test_a_post_is_told_the_plot_so_far_and_no_later_step():
             expected = [] if slot.form.name == VIGNETTE else [step.what for step in plot if step.t <= until]
             assert [step.what for step in plot if step.what in item] == expected
             assert ("This is what happens now." in item) == slot.tells_plot == (slot.t in told)
+            assert not (slot.tells_plot and brief_of(slot, character, WORLD, known, wishes_of(request, WORLD)).event)

@@ -183,11 +183,10 @@ def test_concepts_are_asked_with_axes_names_and_graph():
 def test_a_second_request_of_a_batch_knows_the_first_answer():
     """What an answer gave already is told with its names, and only the missing numbers are asked for."""
     request, world = a_request(), a_world()
-    prompt = ask_people.character_batch(
-        request, world, first=0, numbers=[2, 9], characters=CharacterIndex(), made=[a_brief(0, request), a_brief(4, request)]
-    )
+    made = [a_brief(index, request) for index in range(10) if index not in (1, 8)]
+    prompt = ask_people.character_batch(request, world, first=0, numbers=[2, 9], characters=CharacterIndex(), made=made)
     assert "Invent 2 people" in prompt.item
-    assert "2 exist already" in prompt.item
+    assert "8 exist already" in prompt.item
     assert "Wicket 4 Hall" in prompt.item
     assert "Number 9\n" in prompt.item
     assert "Number 3\n" not in prompt.item

@@ -3,9 +3,9 @@
 import pytest
 
 from generia_assets.content import seeding as seeding
-from generia_assets.content.ask_people import by_index, happened_when_joining
+from generia_assets.content.ask_people import by_index, happened_when_joining, slots_of, steps_to_invent
 from generia_assets.content.axes import character_axes
-from generia_assets.content.documents import Quality
+from generia_assets.content.documents import PlotStep, Quality
 from generia_assets.content.names import CharacterIndex, fold
 from generia_assets.content.pictures import neutral_prompt
 from generia_assets.content.shares import shares
@@ -95,6 +95,17 @@ async def test_too_few_are_asked_for_again_by_number():
     assert second.schema["properties"]["people"]["maxItems"] == 4
 
 
+async def test_the_plot_of_a_batch_is_theirs_who_were_there_before_an_extension():
+    """A batch that is made again after people were added: those who are invented with the others have no part in the plot."""
+    request = a_request(users=30, posts=90, former_sizes=((12, 40),))
+    told = steps_to_invent(request, a_world(), 10)
+    answer = people_answer(range(1, 11)) | {"plot": {slot: f"{slot} of the cart." for slot in slots_of("step", told)}}
+    made = await generate_character_batch(TEN, a_bench(answer).clients, request, a_world(), CharacterIndex())
+    plot = tuple(PlotStep(t=step.t, what=f"step_{place} of the cart.") for place, step in enumerate(told, start=1))
+    assert plot
+    assert [brief.plot for brief in made.briefs] == [plot] * 2 + [()] * 8
+
+
 async def test_too_many_are_cut():
     """An answer of twelve gives the ten that were asked for."""
     bench = a_bench(people_answer(range(1, 13)))
@@ -126,7 +137,7 @@ async def test_names_that_cannot_be_are_asked_for_again(fields, reason):
 
 async def test_a_person_who_exists_is_asked_for_again():
     """A concept much like another's, of this batch or an earlier one, is sent back three times; after that only a copy is."""
-    parameters, request = BatchParameters(key="b001", first=10, count=2), a_request()
+    parameters, request = BatchParameters(key="b001", first=10, count=2), a_request(users=12)
     there = a_brief(3, request)
     nearly = there.concept.replace("every", "each and every")
     like = [renamed(people_answer([1, 2]), 2, concept=nearly), *[renamed(people_answer([2]), 2, concept=nearly)] * 3]
@@ -171,7 +182,7 @@ async def test_a_model_that_repeats_itself_ends():
     parameters = BatchParameters(key="b001", first=10, count=1)
     bench = a_bench(*[people_answer([1])] * 6)
     with pytest.raises(InvalidAnswerError, match=r"0 of the 1 people.*exists already"):
-        await generate_character_batch(parameters, bench.clients, a_request(), a_world(), taken)
+        await generate_character_batch(parameters, bench.clients, a_request(users=11), a_world(), taken)
     assert len(bench.text.prompts) == 6
 
 

@@ -317,8 +317,8 @@ class Author:
             # Multiples of irrational numbers: posts near each other begin far from each other, in each deck in a way of its own.
             times = 1 + zlib.crc32(name.encode()) % _WAYS
             turns = times * (_GOLDEN * self._order.order + _ROOT * self._place)
-            # Somebody made anew has another profile, so begins a little further on.
-            profile = zlib.crc32(asked.block("person").encode()) % _WAYS
+            # Somebody made anew has another profile, so begins elsewhere, and not in all decks by the same number of items.
+            profile = zlib.crc32(f"{name}:{asked.block('person')}".encode())
             block, start = 0, (int(turns % 1 * len(items)) + profile) % len(items)
         dealt = random.Random(f"{self._scene.seed}:{name}:{block}").sample(items, len(items))
         return dealt[start:] + dealt[:start]
