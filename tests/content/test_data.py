@@ -104,7 +104,7 @@ def test_half_of_the_pictures_have_faces():
 
 
 def test_posts_are_short_with_outliers():
-    """At four fifths of the most words of each length: 45 words a post at most, nearly half of them from 20 to 65, some above 100."""
+    """At four fifths of the most words of each length: 45 words a post at most, nearly half of them 20 to 65, some above 100."""
     world, most = sample(WorldDescription), list[int]()
     for number in range(4):
         fields: dict[str, Any] = {

@@ -97,7 +97,7 @@ async def test_too_few_are_asked_for_again_by_number():
 
 async def test_the_plot_of_a_batch_is_theirs_who_were_there_before_an_extension():
     """A batch that is made again after people were added: those who are invented with the others have no part in the plot."""
-    request = a_request(users=30, posts=90, former_sizes=((12, 40),))
+    request = a_request(users=30, posts=120, former_sizes=((12, 70),))
     told = steps_to_invent(request, a_world(), 10)
     answer = people_answer(range(1, 11)) | {"plot": {slot: f"{slot} of the cart." for slot in slots_of("step", told)}}
     made = await generate_character_batch(TEN, a_bench(answer).clients, request, a_world(), CharacterIndex())
