@@ -36,7 +36,7 @@ class Moment:
 
     world_id: str
     status: WorldStatus | None
-    in_air: int
+    in_flight: int
     at: float
     died: float
 
@@ -54,7 +54,7 @@ class Outcome:
     death: Death
     stage: str
     at: float
-    in_air: int
+    in_flight: int
     repeated: int
     missing: int
     doubled: int
@@ -117,7 +117,7 @@ def judge(
     findings.expect("calls repeated beyond those cut off", max(0, repeated - calls.cut_off), 0)
     if death.kill in (Kill.RUN, Kill.EVERYTHING):  # a reservation on its way when the run died is none in the air
         unsent = max(0, calls.llm - asked.calls)
-        findings.expect("calls cut off beyond those in the air", max(0, calls.cut_off - moment.in_air - unsent), 0)
+        findings.expect("calls cut off beyond those in the air", max(0, calls.cut_off - moment.in_flight - unsent), 0)
     if death.kill is Kill.STOP_RUN:  # a deploy is no death: it must not bring the world nearer to MAX_TAKEOVERS
         findings.expect("takeovers counted", _takeovers(database, moment.world_id), 0)
     # Two counts of the same calls. A call cut off may never have been sent.
@@ -127,7 +127,7 @@ def judge(
         death=death,
         stage=moment.stage,
         at=moment.at,
-        in_air=moment.in_air,
+        in_flight=moment.in_flight,
         repeated=repeated,
         missing=findings.missing,
         doubled=findings.doubled,

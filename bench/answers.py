@@ -57,7 +57,7 @@ class Asked:
 
     item: tuple[str, ...]
     complaint: str
-    room: int
+    max_output_tokens: int
     outcome: str
     for_painters: bool
     """Every field asked for is in English whatever the world's language: nothing to write in a wrong one."""
@@ -69,11 +69,11 @@ def asked(request: RecordedRequest) -> Asked:
     parts = [str(part.get("text")) for turn in _dicts(body.get("contents")) for part in _dicts(turn.get("parts"))]
     complaint = parts.pop() if parts and parts[-1].startswith(COMPLAINT) else ""
     config = body.get("generationConfig")
-    room = (config.get("maxOutputTokens") or config.get("max_output_tokens")) if isinstance(config, dict) else 0
+    max_output_tokens = (config.get("maxOutputTokens") or config.get("max_output_tokens")) if isinstance(config, dict) else 0
     schema = (config.get("responseJsonSchema") or config.get("response_json_schema")) if isinstance(config, dict) else {}
     fields = schema.get("properties") if isinstance(schema, dict) else {}
     for_painters = isinstance(fields, dict) and all(name.endswith("_prompt") for name in fields)
-    return Asked(tuple(parts), complaint, int(str(room)), request.outcome, for_painters)
+    return Asked(tuple(parts), complaint, int(str(max_output_tokens)), request.outcome, for_painters)
 
 
 def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
@@ -87,8 +87,14 @@ def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
         anew = bool(one.complaint and later)  # the last answer of an attempt: the next attempt begins without complaints
         if one.outcome in SPOILED and not harmless and not anew and not any(other.complaint for other in later):
             wrong.append(f"{one.outcome}: not asked again with what was wrong: {one.item[-1][:60]!r}")
-        most = MOST_OUTPUT * min(other.room for other in all_asked if other.item == one.item)  # then the attempt has failed
-        if one.outcome == "truncated_json" and one.room < most and not any(other.room > one.room for other in later):
+        most = MOST_OUTPUT * min(
+            other.max_output_tokens for other in all_asked if other.item == one.item
+        )  # then the attempt has failed
+        if (
+            one.outcome == "truncated_json"
+            and one.max_output_tokens < most
+            and not any(other.max_output_tokens > one.max_output_tokens for other in later)
+        ):
             wrong.append(f"cut short: not asked again with more room: {one.item[-1][:60]!r}")
         if one.outcome in BY_CHANCE and not later:
             wrong.append(f"{one.outcome}: not asked again: {one.item[-1][:60]!r}")

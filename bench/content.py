@@ -71,8 +71,8 @@ def _lengthened(value: object, name: str) -> object:
     if isinstance(value, list):
         return [_lengthened(entry, name) for entry in value]
     missing = _WORDS.get(name, 0) - len(value.split()) if isinstance(value, str) else 0
-    lot = seeding.seeded_rng(0, value)  # no two texts may be alike: the tasks would ask again
-    return f"{value} {' '.join(''.join(lot.choices(_LETTERS, k=5)) for _ in range(missing))}." if missing > 0 else value
+    rng = seeding.seeded_rng(0, value)  # no two texts may be alike: the tasks would ask again
+    return f"{value} {' '.join(''.join(rng.choices(_LETTERS, k=5)) for _ in range(missing))}." if missing > 0 else value
 
 
 class _Requests:
@@ -200,9 +200,9 @@ def of_world(world: World, console: Console) -> dict[str, Any]:
         found[check.name] = {name: figure.value for name, figure in answer.metadata.items()}
     query = {"world_id": world.id, "api_type": Api.LLM.value, "outcome": OK}
     for call in read_requests(world.database[HISTORY].find(query)):
-        told = [str(part) for part in (call.request["system"], *call.request["parts"])]
-        shared = 2 if len(told) > 2 else 1  # the system instruction, and the world where there is one already
-        requests.add(call.request_type, "".join(told[:shared]), "\n".join(told[shared:]), call.answer)
+        texts = [str(part) for part in (call.request["system"], *call.request["parts"])]
+        shared = 2 if len(texts) > 2 else 1  # the system instruction, and the world where there is one already
+        requests.add(call.request_type, "".join(texts[:shared]), "\n".join(texts[shared:]), call.answer)
     console.print(table)
     console.print(requests.table("tokens of the requests that are kept"))
     return found | requests.figures()

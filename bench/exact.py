@@ -234,29 +234,29 @@ _ENDS = ("cancelled", "failed", "completed")
 
 def _events(findings: Findings, database: MongoDatabase, world_id: str, users: int, posts: int) -> None:
     """Everything told once, in numbers without gaps, the end last."""
-    told = [row["event"] for row in database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
-    findings.expect("numbers of events", [event["seq"] for event in told], list(range(1, len(told) + 1)))
-    findings.expect("last event", told[-1]["event_type"] if told else None, "completed")
-    stopped = max((place for place, event in enumerate(told[:-1]) if event["event_type"] in _ENDS), default=-1)
-    stages = [(event["event_type"], event.get("stage")) for event in told[: stopped + 1]]
+    events = [row["event"] for row in database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
+    findings.expect("numbers of events", [event["seq"] for event in events], list(range(1, len(events) + 1)))
+    findings.expect("last event", events[-1]["event_type"] if events else None, "completed")
+    stopped = max((place for place, event in enumerate(events[:-1]) if event["event_type"] in _ENDS), default=-1)
+    stages = [(event["event_type"], event.get("stage")) for event in events[: stopped + 1]]
     # A stage is started again when a world goes on that was cancelled or failed, or was completed without some items.
-    again = [event for event in told[stopped + 1 :] if "stage" in event and (event["event_type"], event["stage"]) in stages]
-    told = [event for event in told if event not in again]
+    again = [event for event in events[stopped + 1 :] if "stage" in event and (event["event_type"], event["stage"]) in stages]
+    events = [event for event in events if event not in again]
     for event_type, field_name, wanted in (
         ("character_created", "key", users),
         ("post_published", "key", posts),
         ("stage_started", "stage", len(Stage)),
         ("stage_finished", "stage", len(Stage)),
     ):
-        findings.count(f"events {event_type}", (event[field_name] for event in told if event["event_type"] == event_type), wanted)
+        findings.count(f"events {event_type}", (event[field_name] for event in events if event["event_type"] == event_type), wanted)
 
 
 def _order(findings: Findings, database: MongoDatabase, there: Published, world_id: str, posts: int) -> None:
     """Published in the order of the timeline, by the platform's clock, by ours, and as it was told."""
     place_of = {row["post_id"]: row["t"] for row in database[ASSETS["post_images"].collection].find({"world_id": world_id})}
     findings.expect("order on the platform", [place_of.get(post_id) for post_id in there.feed], list(range(posts)))
-    told = database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
-    findings.expect("order of the events", [row["event"]["t"] for row in told], list(range(posts)))
+    events = database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
+    findings.expect("order of the events", [row["event"]["t"] for row in events], list(range(posts)))
 
 
 def _platform(findings: Findings, database: MongoDatabase, there: Published, world_id: str, users: int, posts: int) -> None:

@@ -100,8 +100,8 @@ class Harness:
                 self._stack.gemini.set_faults(latency=HELD_SECONDS)
         died = time.monotonic()
         status = None if record is None else WorldStatus.model_validate(record)
-        in_air = 0 if record is None else len(record["in_flight"])
-        return Moment(world_id, status, in_air, died - began, died), Stale(runs, None if status is None else status.owner)
+        in_flight = 0 if record is None else len(record["in_flight"])
+        return Moment(world_id, status, in_flight, died - began, died), Stale(runs, None if status is None else status.owner)
 
     def _watch(self, world_id: str, moment: Moment, stale: Stale) -> float | None:
         """Wait for the world's last word; return after how many seconds a new owner took it."""
@@ -204,7 +204,7 @@ def _report(outcomes: Sequence[Outcome]) -> Report:
             place,
             outcome.death.kill,
             f"{outcome.stage} {outcome.at:.1f} s",
-            outcome.in_air,
+            outcome.in_flight,
             outcome.repeated,
             outcome.missing,
             outcome.doubled,
@@ -221,7 +221,7 @@ def _report(outcomes: Sequence[Outcome]) -> Report:
         figures={
             "kills": len(outcomes),
             "repeated": sum(outcome.repeated for outcome in outcomes),
-            "in_air": sum(outcome.in_air for outcome in outcomes),
+            "in_air": sum(outcome.in_flight for outcome in outcomes),
             "missing": sum(outcome.missing for outcome in outcomes),
             "doubled": sum(outcome.doubled for outcome in outcomes),
             "orphans": sum(outcome.orphans for outcome in outcomes),

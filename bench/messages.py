@@ -179,8 +179,8 @@ def _judge(stack: MessageStack, sent: Sent) -> tuple[list[str], Counter[Place]]:
             wrong.append(f"{kind.name} at {place} is no dead letter")
         elif kind.reason not in reasons[place]:
             wrong.append(f"{kind.name} at {place}: the reason does not name {kind.reason}: {reasons[place]}")
-    buried_alive = letters.keys() - sent.broken.keys()
-    wrong += [f"the message at {place} is right and a dead letter: {reasons[place]}" for place in buried_alive]
+    wrongly_refused = letters.keys() - sent.broken.keys()
+    wrong += [f"the message at {place} is right and a dead letter: {reasons[place]}" for place in wrongly_refused]
     return wrong, letters
 
 

@@ -225,8 +225,8 @@ class Money:
                 {"world_id": status.world_id, "api_type": Api.LLM.value, "outcome": "cut_off"}
             )
         agree = carried_out <= status.api_calls_made_LLM <= carried_out + cut_off
-        told = f"{carried_out} calls were carried out and {cut_off} cut off, {status.api_calls_made_LLM} were counted"
-        self._expect(scenario, agree, told)
+        comparison = f"{carried_out} calls were carried out and {cut_off} cut off, {status.api_calls_made_LLM} were counted"
+        self._expect(scenario, agree, comparison)
 
     def _paid(self, scenario: Scenario, stats: Stats) -> None:
         """What the world says it paid is what the emulator's tokens cost, perhaps with the worst case of calls without answer."""

@@ -151,10 +151,10 @@ class Cases:
         world.start(calls=CALLS_BEFORE)
         self._stack.gemini.set_faults(unavailable=1.0)
         made = world.end(seconds=END_SECONDS)
-        complaints = self._parked(world, made.success, "PATIENCE_SECONDS")
+        complaints = self._wrong_while_suspended(world, made.success, "PATIENCE_SECONDS")
         change_settings(self._stack.env)
         self._stack.gemini.set_faults(unavailable=0.0)
-        complaints += self._taken_up(world)
+        complaints += self._resumed_by_watchdog(world)
         return Verdict("an outage longer than the patience", time.monotonic() - began, "parked, then taken up", complaints)
 
     def day_quota(self) -> Verdict:
@@ -164,7 +164,7 @@ class Cases:
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
         made = world.end(seconds=END_SECONDS)
-        complaints = self._parked(world, made.success, "429")
+        complaints = self._wrong_while_suspended(world, made.success, "429")
         refused = self._stack.gemini.stats().by_outcome.get("quota_day", 0)
         until = world.status.parked.until if world.status.parked else None
         if until is None or not timedelta(0) < until - datetime.now(UTC) <= timedelta(days=1):
@@ -173,7 +173,7 @@ class Cases:
             complaints.append("the watchdog would take it up before the reset")
         self._stack.gemini.set_faults(requests_per_day=None)  # the reset, and its hour
         self._database[STATUS].update_one({"_id": world.order.world_id}, {"$set": {"parked.until": datetime.now(UTC)}})
-        complaints += self._taken_up(world)
+        complaints += self._resumed_by_watchdog(world)
         return Verdict("429: the day's quota", time.monotonic() - began, f"parked after {refused} refusals", complaints)
 
     def minute_quota(self) -> Verdict:
@@ -251,7 +251,7 @@ class Cases:
             name, time.monotonic() - began, f"waited for {', '.join(world.seen.waited_for)}; breaker {states}", complaints
         )
 
-    def _parked(self, world: World, success: bool, word: str) -> list[str]:
+    def _wrong_while_suspended(self, world: World, success: bool, word: str) -> list[str]:
         """What is not as it must be in a world that an outage has parked; ``word`` must stand in its message."""
         status = world.status
         found = {
@@ -266,7 +266,7 @@ class Cases:
         }
         return [f"{what}: {is_!r} instead of {must!r}" for what, (is_, must) in found.items() if is_ != must]
 
-    def _taken_up(self, world: World) -> list[str]:
+    def _resumed_by_watchdog(self, world: World) -> list[str]:
         """Let the watchdog find the world and carry out its order; what is wrong with the world then."""
         found = wait_for("the watchdog's look at the parked world", lambda: self._abandoned(world), seconds=60.0)
         tags = order_again(found, None).tags

@@ -122,8 +122,8 @@ def sights(page: Page, world: MadeUp, address: str, numbers: Sequence[int]) -> l
         key = world.post_key(number)
         event = post_published(world.character(number % world.users), world.post(key), world.published(key, number), None)
         world.tell(event, posts_created=number + 1)
-        told = time.time()
-        found.append(awaited(page, SEEN, key) - told)
+        published_at = time.time()
+        found.append(awaited(page, SEEN, key) - published_at)
         page.wait_for_timeout(random.uniform(0, 1000 * LOOK_S))  # else each one would come at the same moment between two looks
     return found
 

@@ -219,8 +219,8 @@ def harness(options: Options, console: Console) -> Report:
         console.print(f"{many} worlds are copied in {filled_s:.0f} s")
         found.append(measured.measure(many))
         console.print("they are measured")
-        seconds, told = _retire(stack)
-        console.print(f"{told.strip()} {seconds:.0f} s")
+        seconds, printed = _retire(stack)
+        console.print(f"{printed.strip()} {seconds:.0f} s")
         found.append(measured.measure(1))
     return judged(found, many, seconds)
 

@@ -61,7 +61,7 @@ def broken(status: MongoDocument) -> list[str]:
     committed = float(status["llm_cost_total"]) + float(status["image_cost_total"]) + reserved
     if cap is not None and committed > cap + CENT_FRACTION:
         wrong.append(f"${committed:.6f} were spent or reserved under a cap of ${cap}")
-    in_the_air = sum(float(note["reserved_usd"]) for note in status["in_flight"].values())
-    if abs(in_the_air - reserved) > CENT_FRACTION:
-        wrong.append(f"${reserved:.6f} are reserved, and the calls in the air reserved ${in_the_air:.6f}")
+    reserved_in_flight = sum(float(note["reserved_usd"]) for note in status["in_flight"].values())
+    if abs(reserved_in_flight - reserved) > CENT_FRACTION:
+        wrong.append(f"${reserved:.6f} are reserved, and the calls in the air reserved ${reserved_in_flight:.6f}")
     return wrong

@@ -182,11 +182,11 @@ def explain(log_path: Path) -> str | None:
     complaints = [text for line in log_path.read_text(errors="replace").splitlines() if (text := _complaint(line))]
     if not complaints:
         return None
-    told = "\n".join(text[:_LONGEST_COMPLAINT] for text in complaints[:_MOST_COMPLAINTS])
+    messages = "\n".join(text[:_LONGEST_COMPLAINT] for text in complaints[:_MOST_COMPLAINTS])
     for sign, advice in _ADVICE.items():
-        if sign in told:
-            return f"{advice}. mongod said:\n{told}"
-    return f"mongod said:\n{told}"
+        if sign in messages:
+            return f"{advice}. mongod said:\n{messages}"
+    return f"mongod said:\n{messages}"
 
 
 def _complaint(line: str) -> str | None:

@@ -50,18 +50,18 @@ def answer(
     rng = random.Random(asked.digest)
     text = _text(asked, fault, rng, recorded)
     thoughts = thinking_tokens(config, asked.model, rng.random())
-    room = (config.max_output_tokens or asked.model.output_token_limit) - thoughts
+    tokens_left = (config.max_output_tokens or asked.model.output_token_limit) - thoughts
     written, finish = tokens(text), "STOP"
-    if fault == "looped" and room > 0:
-        text, finish = looped(text, room), "MAX_TOKENS"
-        written = room
-    elif fault == "truncated_json" and room > 0:
+    if fault == "looped" and tokens_left > 0:
+        text, finish = looped(text, tokens_left), "MAX_TOKENS"
+        written = tokens_left
+    elif fault == "truncated_json" and tokens_left > 0:
         text, finish = truncated(text, rng), "MAX_TOKENS"
         written = tokens(text)
-    elif written > room:
+    elif written > tokens_left:
         # Thinking counts against the limit, and may leave no room for a single word.
-        text, finish = text[: max(0, int(len(text) * room / written))], "MAX_TOKENS"
-        written, thoughts = tokens(text), min(thoughts, thoughts + room)
+        text, finish = text[: max(0, int(len(text) * tokens_left / written))], "MAX_TOKENS"
+        written, thoughts = tokens(text), min(thoughts, thoughts + tokens_left)
     usage = replace(asked.usage, candidates=written, thoughts=thoughts)
     parts = _parts(asked, text, in_pieces=asked.dice.throw("split_text") < faults.split_text)
     body = answer_body(asked, usage, parts if text else [], finish)

@@ -25,11 +25,11 @@ def truncated(text: str, rng: random.Random) -> str:
     return text[: max(1, int(len(text) * rng.uniform(0.33, 0.9)))]
 
 
-def looped(text: str, room: int) -> str:
+def looped(text: str, max_output_tokens: int) -> str:
     """The text's beginning, then the same few words over and over, as long as ``room`` tokens of ASCII are."""
     words = "and again the bell rings twice, "
-    start = text[: min(len(text) // 3, room)]
-    return start + words * ((4 * room - len(start)) // len(words) + 1)
+    start = text[: min(len(text) // 3, max_output_tokens)]
+    return start + words * ((4 * max_output_tokens - len(start)) // len(words) + 1)
 
 
 HOSTILE = ("\x00", "\x1b[2J\x07", "\ud83d", "\u202e\u2066", "\ufeff\u200b")

@@ -57,8 +57,8 @@ class Figure:
 
 def people_in(prompt: str, rng: random.Random) -> list[str]:
     """Who is seen, each by their looks: those whose looks the prompt tells, or else a few strangers where it wants faces."""
-    told = _LOOKS.findall(prompt)
-    return told or [f"stranger {rng.random()}" for _ in range(3 * ("faces" in prompt.lower()))]
+    described = _LOOKS.findall(prompt)
+    return described or [f"stranger {rng.random()}" for _ in range(3 * ("faces" in prompt.lower()))]
 
 
 def paint_portrait(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Image.Image:

@@ -29,7 +29,7 @@ def asked(worlds: Worlds) -> list[dict[str, Any]]:
     return [dict(request.body) for request in worlds.gemini.requests(500) if isinstance(request.body, dict)]
 
 
-def room(request: dict[str, Any]) -> int:
+def max_output_tokens(request: dict[str, Any]) -> int:
     return int(request["generationConfig"]["maxOutputTokens"])
 
 
@@ -61,7 +61,7 @@ def test_a_cut_answer_gets_more_room_and_not_without_end(worlds: Worlds) -> None
     _, made = worlds.make()
     assert not made.success
     attempt = [_OUTPUT_WORLD, 2 * _OUTPUT_WORLD, MOST_OUTPUT * _OUTPUT_WORLD]
-    assert [room(request) for request in asked(worlds)] == attempt * Level.WORLD.attempts
+    assert [max_output_tokens(request) for request in asked(worlds)] == attempt * Level.WORLD.attempts
 
 
 @pytest.mark.case("A8")

@@ -65,20 +65,20 @@ def test_a_hostile_name_in_a_sample_is_inert() -> None:
 
 def test_worn_out_words_are_counted_and_the_most_frequent_named() -> None:
     """All finds are counted, at most eight entries named, the most frequent first, and a word stands where there are none."""
-    told = banned_terms({**{f"word {number}": 1 for number in range(9)}, "whisper*": 3})
-    assert told["worn_out"].value == 12
-    assert str(told["worn_out_most"].value).startswith("whisper* (3), word 0 (1), word 1 (1)")
-    assert str(told["worn_out_most"].value).count(",") == BANNED_TERMS_SHOWN - 1
+    metadata = banned_terms({**{f"word {number}": 1 for number in range(9)}, "whisper*": 3})
+    assert metadata["worn_out"].value == 12
+    assert str(metadata["worn_out_most"].value).startswith("whisper* (3), word 0 (1), word 1 (1)")
+    assert str(metadata["worn_out_most"].value).count(",") == BANNED_TERMS_SHOWN - 1
     assert banned_terms({})["worn_out_most"].value == "(nothing)"
 
 
 def test_a_sample_is_the_first_documents_that_have_something_to_say() -> None:
     """At most three, parted by lines, and a word where there is nothing."""
     request = a_request()
-    told = str(sample([a_character(index, request) for index in range(5)]).value)
-    assert told.count("---") == SAMPLES - 1
-    assert "Wicket 0" in told
-    assert "Wicket 4" not in told
+    metadata = str(sample([a_character(index, request) for index in range(5)]).value)
+    assert metadata.count("---") == SAMPLES - 1
+    assert "Wicket 0" in metadata
+    assert "Wicket 4" not in metadata
     assert sample([]).value == "(nothing)"
     assert a_world().name in str(sample([a_world()]).value)
 
@@ -87,8 +87,8 @@ def test_a_post_is_shown_with_its_comments() -> None:
     """Below its text, each with who says it, as inert as the text."""
     post = filled(Post)
     said = [Comment(character="c0001", username="bo_b", content="<b>No.</b>"), post.comments[0]]
-    told = str(sample([post.model_copy(update={"comments": tuple(said)})]).value)
-    assert told.split("\n\n")[2:] == [f"@{escape_markdown(one.username)}: {escape_markdown(one.content)}" for one in said]
+    metadata = str(sample([post.model_copy(update={"comments": tuple(said)})]).value)
+    assert metadata.split("\n\n")[2:] == [f"@{escape_markdown(one.username)}: {escape_markdown(one.content)}" for one in said]
 
 
 def media(path: Path, home: Path) -> Media:

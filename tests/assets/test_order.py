@@ -64,8 +64,8 @@ def out(worlds: Worlds, world_id: str) -> list[int]:
     on_platform = [place[row["_id"]] for row in rows if row["_id"] in place]
     images = worlds.documents("post_images", world_id)
     assert [image.t for image in sorted(images, key=lambda image: (image.published_at, image.t))] == on_platform
-    told = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
-    assert [row["event"]["t"] for row in told] == on_platform
+    events = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
+    assert [row["event"]["t"] for row in events] == on_platform
     return on_platform
 
 
@@ -203,8 +203,8 @@ def test_a_world_that_is_stopped_anywhere_goes_on_in_order_with_the_same_request
     _, made = worlds.make(world_id, users=PEOPLE, posts=POSTS)
     assert not made.success
     assert worlds.status(world_id).status is not State.COMPLETED
-    told = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
-    published = [row["event"]["t"] for row in told]
+    rows = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
+    published = [row["event"]["t"] for row in rows]
     assert published == list(range(len(published)))
     worlds.gemini.reset()
     again = worlds.resume(world_id)

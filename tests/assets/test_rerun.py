@@ -54,12 +54,12 @@ def on_platform(worlds: Worlds, world_id: str) -> dict[str, dict[str, Any]]:
 def somebody_known(worlds: Worlds, world_id: str) -> Any:
     """A person of whom somebody else tells, and who posts."""
     people = worlds.documents("characters", world_id)
-    told = {tie.username for person in people for tie in person.relationships}
-    return next(person for person in people if person.username in told and person.posts_count)
+    related = {tie.username for person in people for tie in person.relationships}
+    return next(person for person in people if person.username in related and person.posts_count)
 
 
 @pytest.fixture(scope="module")
-def another_self(the_worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any], dict[str, Any], dict[str, Any], Made, int]:
+def regenerated(the_worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any], dict[str, Any], dict[str, Any], Made, int]:
     """Who was made anew; the world and the platform's people before, the world after; the run and its LLM calls."""
     person = somebody_known(the_worlds, world_id)
     before, people, calls = stored(the_worlds, world_id), on_platform(the_worlds, world_id), the_worlds.calls
@@ -68,11 +68,11 @@ def another_self(the_worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any]
     return person, before, people, stored(the_worlds, world_id), made, the_worlds.calls - calls
 
 
-def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds, another_self: Any) -> None:
+def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds, regenerated: Any) -> None:
     """Concept, life, look, draw, avatar, ideas and posts are new; key, name, share of the posts, their places in the world's time,
     what they reply to, and the platform's id are not.
     """
-    person, before, _, after, made, calls = another_self
+    person, before, _, after, made, calls = regenerated
     key = person.key
     old, new = before["character_briefs"][key], after["character_briefs"][key]
     changed, another = {name for name in old if old[name] != new[name]}, {"concept", "one_line", "axes", "selves"}
@@ -86,9 +86,9 @@ def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds,
     assert before["character_avatars"][key]["avatar"]["media_id"] != after["character_avatars"][key]["avatar"]["media_id"]
     mine = [post for post in before["posts"] if post.startswith(key)]
     assert len(mine) == person.posts_count
-    for asset, told in (("post_briefs", "idea"), ("posts", "content"), ("post_images", "post_id")):
-        same = [post for post in mine if before[asset][post][told] == after[asset][post][told]]
-        assert same == [], (asset, before[asset][same[0]][told])
+    for asset, field in (("post_briefs", "idea"), ("posts", "content"), ("post_images", "post_id")):
+        same = [post for post in mine if before[asset][post][field] == after[asset][post][field]]
+        assert same == [], (asset, before[asset][same[0]][field])
     for asset, kept in (("post_briefs", KEPT), ("posts", (*KEPT, "quote")), ("post_images", ("t",))):
         for post in mine:
             assert {name: before[asset][post][name] for name in kept} == {name: after[asset][post][name] for name in kept}
@@ -96,9 +96,9 @@ def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds,
     assert set(made.metadata) == set(ASSETS) - {"world_request", "world_description", "world_images"}
 
 
-def test_everybody_else_stays_byte_for_byte_but_for_what_they_tell_of_that_person(another_self: Any) -> None:
+def test_everybody_else_stays_byte_for_byte_but_for_what_they_tell_of_that_person(regenerated: Any) -> None:
     """Only the descriptions of relations with the person made anew differ; nothing is added, nothing lost."""
-    person, before, _, after, _, _ = another_self
+    person, before, _, after, _, _ = regenerated
     retold = 0
     for asset, documents in before.items():
         assert documents.keys() == after[asset].keys()
@@ -117,9 +117,9 @@ def test_everybody_else_stays_byte_for_byte_but_for_what_they_tell_of_that_perso
     assert retold > 0
 
 
-def test_the_platform_has_the_same_person_changed_and_no_second_one(worlds: Worlds, world_id: str, another_self: Any) -> None:
+def test_the_platform_has_the_same_person_changed_and_no_second_one(worlds: Worlds, world_id: str, regenerated: Any) -> None:
     """As many characters as before; the changed one and those who tell of it say what the documents say."""
-    person, _, people, after, _, _ = another_self
+    person, _, people, after, _, _ = regenerated
     now = on_platform(worlds, world_id)
     assert now.keys() == people.keys()
     assert len(now) == PEOPLE
@@ -137,9 +137,9 @@ def test_the_platform_has_the_same_person_changed_and_no_second_one(worlds: Worl
             assert character == people[character_id]
 
 
-def test_the_counters_and_limits_are_those_of_one_person(worlds: Worlds, world_id: str, another_self: Any) -> None:
+def test_the_counters_and_limits_are_those_of_one_person(worlds: Worlds, world_id: str, regenerated: Any) -> None:
     """The world stays as large as ordered; tasks and reserved calls are that person's alone; all checks but likeness can tell."""
-    person, _, _, _, made, calls = another_self
+    person, _, _, _, made, calls = regenerated
     status = worlds.status(world_id)
     assert (status.status, status.users_created, status.posts_created) == (State.COMPLETED, PEOPLE, POSTS)
     own = person.posts_count
@@ -159,9 +159,9 @@ def test_the_counters_and_limits_are_those_of_one_person(worlds: Worlds, world_i
     assert calls == status.api_calls_made_LLM or status.generation != made.run_id
 
 
-def test_a_second_new_self_is_neither_the_first_nor_the_former(worlds: Worlds, world_id: str, another_self: Any) -> None:
+def test_a_second_new_self_is_neither_the_first_nor_the_former(worlds: Worlds, world_id: str, regenerated: Any) -> None:
     """Each time another draw and another concept; one character on the platform all the same."""
-    person, before, _, after, _, _ = another_self
+    person, before, _, after, _, _ = regenerated
     made = worlds.run(
         world_id, select=[name for name in ASSETS if name not in ("world_request", "world_description")], keys=[person.key]
     )
@@ -338,9 +338,9 @@ def test_a_rerun_that_an_outage_parked_is_taken_up_by_the_watchdog_and_makes_not
     before, described = stored(worlds, world_id), worlds.database["world_parameters"].find_one({"_id": world_id})
     worlds.gemini.reset()
     worlds.gemini.set_faults(requests_per_day=2)
-    parked = worlds.launch("rerun_character", world_id, character="c0000")
+    suspended = worlds.launch("rerun_character", world_id, character="c0000")
     worlds.gemini.set_faults(requests_per_day=None)
-    assert "suspended and can be resumed" in parked.failure
+    assert "suspended and can be resumed" in suspended.failure
     assert stored(worlds, world_id) == before
     status = worlds.status(world_id)
     request = order_again(status, None, assets_of(worlds.database, status))
@@ -352,7 +352,12 @@ def test_a_rerun_that_an_outage_parked_is_taken_up_by_the_watchdog_and_makes_not
     assert worlds.database["world_parameters"].find_one({"_id": world_id}) == described
     assert after["character_briefs"]["c0000"]["selves"] == 1
     status = worlds.status(world_id)
-    assert (status.status, status.generation, status.users_created, status.posts_created) == (State.COMPLETED, parked.run_id, 2, 3)
+    assert (status.status, status.generation, status.users_created, status.posts_created) == (
+        State.COMPLETED,
+        suspended.run_id,
+        2,
+        3,
+    )
     assert len(on_platform(worlds, world_id)) == 2
 
 

@@ -47,7 +47,7 @@ TOLD_ONCE = {
 """The live events of a world that nothing happened to."""
 
 
-def told(worlds: Worlds, world_id: str) -> Counter[str]:
+def event_counts(worlds: Worlds, world_id: str) -> Counter[str]:
     """The world's live events so far, whose numbers have no gaps."""
     events = [row["event"] for row in worlds.database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
@@ -92,7 +92,7 @@ def test_a_run_that_failed_in_the_middle_is_re_executed_in_its_generation_and_as
     assert worlds.gemini.stats().by_outcome["ok"] == sum(after.values())
     assert before.keys() <= after.keys()
     assert_exact(worlds, world_id)
-    assert told(worlds, world_id) == {**TOLD_ONCE, "parked": 1, "going_on parked": 1}
+    assert event_counts(worlds, world_id) == {**TOLD_ONCE, "parked": 1, "going_on parked": 1}
 
 
 def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Worlds) -> None:
@@ -110,9 +110,9 @@ def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Wor
     assert {name: worlds.raw_status(world_id)[name] for name in unchanged} == {name: status[name] for name in unchanged}
 
 
-@pytest.mark.parametrize(("how", "parked"), [("stop", "stopped"), ("deploy", None)])
+@pytest.mark.parametrize(("how", "suspended"), [("stop", "stopped"), ("deploy", None)])
 def test_an_interrupted_run_gives_its_world_back_within_seconds_and_another_run_finishes_it(
-    worlds: Worlds, how: str, parked: str | None
+    worlds: Worlds, how: str, suspended: str | None
 ) -> None:
     """Stopped by a person the world waits for one, by a deploy for nobody; either way no answered call is repeated afterwards."""
     assert worlds.gemini is not None
@@ -123,7 +123,7 @@ def test_an_interrupted_run_gives_its_world_back_within_seconds_and_another_run_
         assert worlds.gemini is not None
         worlds.gemini.wait_until(lambda stats: stats.by_outcome.get("ok", 0) == 4, timeout=120)
         began = time.monotonic()
-        if parked:  # as Dagster does when somebody terminates the run, which then interrupts itself
+        if suspended:  # as Dagster does when somebody terminates the run, which then interrupts itself
             worlds.instance.report_run_canceling(worlds.made(run_id).run)
         else:
             os.kill(os.getpid(), signal.SIGINT)
@@ -136,7 +136,7 @@ def test_an_interrupted_run_gives_its_world_back_within_seconds_and_another_run_
     assert seconds.result() < 5 * slowness()
     status = worlds.status(world_id)
     assert status.status is State.IN_PROGRESS
-    assert (status.parked.kind if status.parked else None) == parked
+    assert (status.parked.kind if status.parked else None) == suspended
     assert status.message
     before = answered(worlds, world_id)
     assert len(before) == 4
@@ -147,8 +147,8 @@ def test_an_interrupted_run_gives_its_world_back_within_seconds_and_another_run_
     assert worlds.status(world_id).takeovers == 0  # no death: deploys bring a world no nearer to MAX_TAKEOVERS
     after = answered(worlds, world_id)
     assert set(after.values()) == {1}
-    stood_still = {"cancelled stopped": 1, "going_on resume": 1} if parked else {"going_on interruption": 1}
-    assert told(worlds, world_id) == {**TOLD_ONCE, **stood_still}
+    stood_still = {"cancelled stopped": 1, "going_on resume": 1} if suspended else {"going_on interruption": 1}
+    assert event_counts(worlds, world_id) == {**TOLD_ONCE, **stood_still}
     assert before.keys() <= after.keys()
     assert_exact(worlds, world_id)
     assert worlds.status(world_id).cost_reserved_usd == 0
@@ -167,7 +167,7 @@ def test_a_signal_that_comes_when_the_world_is_completed_changes_nothing(worlds:
     world_id, made = worlds.make("interrupted-at-the-end")
     assert not made.success
     assert (worlds.status(world_id).message, worlds.status(world_id).resumable) == ("", False)
-    assert told(worlds, world_id) == TOLD_ONCE
+    assert event_counts(worlds, world_id) == TOLD_ONCE
     assert not any("unchanged" in of_asset for of_asset in made.metadata.values())
     assert_exact(worlds, world_id)
 

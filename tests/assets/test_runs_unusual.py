@@ -266,8 +266,8 @@ def test_the_description_again_takes_everything_with_it_unless_it_is_wanted_alon
     worlds: Worlds, world_id: str, generia: Command, alone: tuple[str, ...], makes: list[str]
 ) -> None:
     """What `rerun` announces is what its message makes; alone, it says what may no longer fit."""
-    told = json.loads(generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run", "--json")[1])
-    assert told["makes"] == makes
+    fields = json.loads(generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run", "--json")[1])
+    assert fields["makes"] == makes
     said = generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run")[1]
     assert ("may no longer fit" in said) is bool(alone)
     order = order_of(str(uuid.uuid4()), TaskType.GENERATE_WORLD_DESCRIPTION, world_id, {"with_what_follows": not alone})

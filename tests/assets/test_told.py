@@ -99,15 +99,15 @@ def test_a_run_that_fails_tells_of_everybody_as_far_as_it_came(worlds: Worlds, l
     assert not made.success
     assert "cost" in made.failure
     tasks = list(worlds.database[TASKS].find({"world_id": "capped", "key": {"$regex": "^c[0-9]{4}"}, "type": {"$in": OF_PEOPLE}}))
-    told = [line for line in lines(worlds, made) if re.match(r"c[0-9]{4}[ :]", line)]
-    assert [line[:5] for line in told] == sorted({task["key"][:5] for task in tasks})
-    assert told
-    for line in told:
+    output_lines = [line for line in lines(worlds, made) if re.match(r"c[0-9]{4}[ :]", line)]
+    assert [line[:5] for line in output_lines] == sorted({task["key"][:5] for task in tasks})
+    assert output_lines
+    for line in output_lines:
         theirs = [task for task in tasks if task["key"].startswith(line[:5])]
         for word, states in (("done", ("completed",)), ("unfinished", ("pending", "in_progress"))):
             said = sum(int(number) for number in re.findall(rf"([0-9]+) {word}", line))
             assert said == sum(task["status"] in states for task in theirs), line
-    assert any("unfinished" in line or "failed" in line for line in told)
+    assert any("unfinished" in line or "failed" in line for line in output_lines)
 
 
 @pytest.mark.slow
@@ -121,15 +121,17 @@ def test_without_mongodb_a_failing_run_has_a_warning_in_place_of_its_lines(caplo
 
 def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_worlds_page(worlds: Worlds, large: Made) -> None:
     """Bounded rows with the documents' own keys, bounded cells, and a link that leads to this world."""
-    for name, told in large.metadata.items():
-        rows = [record.data for record in told["results"].records]
+    for name, metadata in large.metadata.items():
+        rows = [record.data for record in metadata["results"].records]
         assert 0 < len(rows) <= ROWS, name
         assert all(len(cell) <= CELL for row in rows for cell in row.values() if isinstance(cell, str))
         assert all(any(row[column] != "" for row in rows) for column in rows[0]), name
-        assert set(list(told)[: list(told).index("results")]) <= {"world", "world_page", "pictures", "sample"}, "above a long table"
+        assert set(list(metadata)[: list(metadata).index("results")]) <= {"world", "world_page", "pictures", "sample"}, (
+            "above a long table"
+        )
         named = f"{worlds.status('many-posts').name} (many-posts)"
-        assert told["world"] == ("many-posts" if name == "world_request" else named), "it had no name yet"
-        assert told["world_page"] == f"{settings().pages_url}/worlds/many-posts"
+        assert metadata["world"] == ("many-posts" if name == "world_request" else named), "it had no name yet"
+        assert metadata["world_page"] == f"{settings().pages_url}/worlds/many-posts"
     assert set(large.metadata) == set(ASSETS)
     keys = [record.data["key"] for record in large.metadata["posts"]["results"].records]
     assert keys == [post.key for post in worlds.documents("posts", "many-posts")][:ROWS]
@@ -138,15 +140,15 @@ def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_wor
 def test_a_completed_world_is_one_point_in_the_plots_of_the_platform(worlds: Worlds, large: Made) -> None:
     """The run ends with one materialization of the external asset ``platform``, which has no partition: its plots are over time."""
     (event,) = (one for one in large.events if one.asset_key is not None and one.asset_key.path[-1] == "platform")
-    told: dict[str, Any] = {name: one.value for name, one in event.materialization.metadata.items()}
+    metadata: dict[str, Any] = {name: one.value for name, one in event.materialization.metadata.items()}
     world = worlds.status("many-posts")
     assert event.partition is None
-    assert (told["world"], told["people"], told["posts"]) == (
+    assert (metadata["world"], metadata["people"], metadata["posts"]) == (
         f"{world.name} (many-posts)",
         world.users_created,
         world.posts_created,
     )
-    cost, seconds = told["cost_usd"], told["seconds"]
+    cost, seconds = metadata["cost_usd"], metadata["seconds"]
     assert isinstance(cost, float) and cost > 0
     assert isinstance(seconds, float) and 0 < seconds < 600
 

@@ -115,20 +115,22 @@ def test_the_counters_agree_with_everything_that_can_be_counted(worlds: Worlds, 
 def test_a_materialization_tells_counts_cost_tokens_a_sample_and_pictures(worlds: Worlds, made: tuple[str, Made]) -> None:
     """Each of the nine materializations carries figures that add up to the world's own."""
     world_id, run = made
-    told, status = run.metadata, worlds.status(world_id)
-    assert set(told) == set(ASSETS)
+    by_asset, status = run.metadata, worlds.status(world_id)
+    assert set(by_asset) == set(ASSETS)
     world = worlds.snapshot(world_id)
-    assert {name: metadata["documents"] for name, metadata in told.items()} == {name: len(found) for name, found in world.items()}
-    assert sum(metadata["llm_calls"] for metadata in told.values()) == status.api_calls_made_LLM
-    assert sum(metadata["image_calls"] for metadata in told.values()) == status.api_calls_made_images
-    assert sum(metadata["cost_usd"] for metadata in told.values()) == pytest.approx(status.cost_usd, abs=1e-4)
-    assert told["posts"]["input_tokens"] > told["posts"]["output_tokens"] > 0
-    assert all(metadata["failed_tasks"] == 0 for metadata in told.values())
-    assert all("worn_out" in told[name] for name in ("world_description", "character_briefs", "posts"))
+    assert {name: metadata["documents"] for name, metadata in by_asset.items()} == {
+        name: len(found) for name, found in world.items()
+    }
+    assert sum(metadata["llm_calls"] for metadata in by_asset.values()) == status.api_calls_made_LLM
+    assert sum(metadata["image_calls"] for metadata in by_asset.values()) == status.api_calls_made_images
+    assert sum(metadata["cost_usd"] for metadata in by_asset.values()) == pytest.approx(status.cost_usd, abs=1e-4)
+    assert by_asset["posts"]["input_tokens"] > by_asset["posts"]["output_tokens"] > 0
+    assert all(metadata["failed_tasks"] == 0 for metadata in by_asset.values())
+    assert all("worn_out" in by_asset[name] for name in ("world_description", "character_briefs", "posts"))
     for name in ("characters", "posts", "world_description"):
-        assert len(told[name]["sample"]) > 100
+        assert len(by_asset[name]["sample"]) > 100
     for name in ("world_images", "character_avatars", "post_images"):
-        assert "data:image/jpeg;base64," in told[name]["pictures"]
+        assert "data:image/jpeg;base64," in by_asset[name]["pictures"]
 
 
 def test_worn_out_words_are_added_up_over_all_posts_of_a_generation(worlds: Worlds) -> None:
@@ -141,8 +143,8 @@ def test_worn_out_words_are_added_up_over_all_posts_of_a_generation(worlds: Worl
     others = [{"generation": "h"}, {"world_id": "w"}, {"type": TaskType.GENERATE_POST_IMAGE.value}]
     tasks += [mine | other | {"key": f"other-{n}", "result": {"worn": ["tapestry"]}} for n, other in enumerate(others)]
     worlds.database[TASKS].insert_many([task | {"_id": f"worn-{n}"} for n, task in enumerate(tasks)])
-    told = banned_terms_in(worlds.database, "worn", "g", ASSETS["posts"])
-    assert (told["worn_out"].value, told["worn_out_most"].value) == (3, "whisper* (2), bees (1)")
+    metadata = banned_terms_in(worlds.database, "worn", "g", ASSETS["posts"])
+    assert (metadata["worn_out"].value, metadata["worn_out_most"].value) == (3, "whisper* (2), bees (1)")
     assert banned_terms_in(worlds.database, "worn", "g", ASSETS["post_images"]) == {}
 
 

@@ -258,10 +258,10 @@ def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
 
 def test_json_is_harmless_and_the_same() -> None:
     """What a terminal would obey is an escape in `--json`, and a reader of the JSON gets the text as it was."""
-    told = as_json({"text": HOSTILE, "word": "город"})
-    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", told)
-    assert "город" in told
-    assert json.loads(told)["text"] == HOSTILE
+    dumped = as_json({"text": HOSTILE, "word": "город"})
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", dumped)
+    assert "город" in dumped
+    assert json.loads(dumped)["text"] == HOSTILE
 
 
 def test_a_book_means_nothing_to_markdown() -> None:

@@ -19,7 +19,7 @@ from resources.kafka.producer import Event
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoResource, connect
 from sensors.dead_letters import InvalidMessage, send_dead_letters
-from tests.support.kafka_stand_in import kafka_resource, order, told_of
+from tests.support.kafka_stand_in import command_for, kafka_resource, order
 
 DeadLetters = Callable[..., tuple[int, str, str]]
 
@@ -38,10 +38,10 @@ def mongo(mongodb_uri: str, mongo_database_name: str) -> MongoResource:
 @pytest.fixture
 def generia(kafka: KafkaResource, mongo: MongoResource, tmp_path: Path) -> DeadLetters:
     """``generia dead-letters``: exit status, standard output, standard error."""
-    return partial(told_of(kafka, mongo, tmp_path).call, "dead-letters")
+    return partial(command_for(kafka, mongo, tmp_path).call, "dead-letters")
 
 
-def bury(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_count='3': must be a number") -> None:
+def send_to_dlq(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_count='3': must be a number") -> None:
     """Make dead letters as the sensor does, all in one partition."""
     from resources.kafka.reader import KafkaRecord
 
@@ -71,14 +71,14 @@ def place_of(kafka: KafkaResource, value: bytes) -> str:
 def test_the_list_shows_reason_origin_and_message_and_no_terminal_codes(kafka: KafkaResource, generia: DeadLetters):
     """Every letter is listed with its reason and where it came from; what a terminal would obey is left out."""
     assert "no dead letters" in "".join(generia()[1:])
-    bury(kafka, b'{"a": "\x1b[2Jcleared"}', b"second")
+    send_to_dlq(kafka, b'{"a": "\x1b[2Jcleared"}', b"second")
     exit_code, out, err = generia()
     assert exit_code == 0
     assert f"{kafka.settings.kafka_tasks_topic}[1]@40" in out
     assert "parameters.users_count='3'" in out
     assert "\x1b" not in out + err
-    told = [json.loads(line) for line in generia("--json", "--limit", "1")[1].splitlines()]
-    assert [letter["message"] for letter in told] == ["second"]
+    shown = [json.loads(line) for line in generia("--json", "--limit", "1")[1].splitlines()]
+    assert [letter["message"] for letter in shown] == ["second"]
 
 
 def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource, generia: DeadLetters):
@@ -108,7 +108,7 @@ def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(
     right = order()
     wrong = {**right, "priority": 1, "parameters": {**right["parameters"], "users_count": "3"}}  # type: ignore[dict-item]
     letter = json.dumps(wrong).encode()
-    bury(kafka, letter)
+    send_to_dlq(kafka, letter)
     with connect(mongo.uri) as client:
         count_dead_letters(client[mongo.database], [f"{kafka.settings.kafka_tasks_topic}[1]@40", "another"])
         exit_code, out, err = generia(
@@ -127,7 +127,7 @@ def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(
 
 def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, generia: DeadLetters, tmp_path: Path):
     """What cannot be edited says so; the file's message is sent in its place."""
-    bury(kafka, b"{broken")
+    send_to_dlq(kafka, b"{broken")
     place, right, file = place_of(kafka, b"{broken"), order(), tmp_path / "mended.json"
     exit_code, _, err = generia("resend", place, "--edit", "a=1")
     assert exit_code == 1
@@ -139,7 +139,7 @@ def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, gen
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "message"),
     [
         (["0"], 2, "either --file"),
         (["one", "--edit", "a=1"], 2, "must be a number"),
@@ -149,17 +149,17 @@ def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, gen
     ],
 )
 def test_what_cannot_be_sent_again_says_why(
-    kafka: KafkaResource, generia: DeadLetters, arguments: list[str], status: int, told: str
+    kafka: KafkaResource, generia: DeadLetters, arguments: list[str], status: int, message: str
 ):
     """Wrong input ends with one line that names it, and nothing is sent."""
     for number in range(8):
-        bury(kafka, b'{"number": %d}' % number)
+        send_to_dlq(kafka, b'{"number": %d}' % number)
     # The small broker makes topics with four partitions: which letter is where is not the test's business.
     places = {letter.place for letter in last_letters(kafka.address, kafka.settings.kafka_dead_letters_topic, 100)}
     arguments = [sorted(places)[0] if argument == "0" else argument for argument in arguments]
     exit_code, _, err = generia("resend", *arguments)
     assert exit_code == status, err
-    assert told in err
+    assert message in err
     assert resent(kafka) == []
 
 
@@ -179,7 +179,7 @@ def test_a_cut_letter_is_not_edited(kafka: KafkaResource, generia: DeadLetters):
 def test_a_broker_that_is_away_is_one_line(mongo: MongoResource, tmp_path: Path, version: str):
     """No traceback, and no waiting for ever: the address, and how to start a broker."""
     away = kafka_resource("127.0.0.1:9", "orders", api_version=version)
-    exit_code, _, err = told_of(away, mongo, tmp_path).call("dead-letters")
+    exit_code, _, err = command_for(away, mongo, tmp_path).call("dead-letters")
     assert exit_code == 1
     assert "127.0.0.1:9" in err
     assert "make dev" in err
@@ -187,7 +187,7 @@ def test_a_broker_that_is_away_is_one_line(mongo: MongoResource, tmp_path: Path,
 
 def test_a_place_that_holds_nothing_is_none(kafka: KafkaResource):
     """Neither a partition nor an offset that does not exist is an error of the reader's."""
-    bury(kafka, b"one")
+    send_to_dlq(kafka, b"one")
     address = kafka.address
     assert letter_at(address, kafka.settings.kafka_dead_letters_topic, 99, 0) is None
     assert letter_at(address, kafka.settings.kafka_dead_letters_topic, 0, 10_000) is None

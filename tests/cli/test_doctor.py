@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from emulators import lifecycle
-from tests.cli.test_worlds import lines, told
+from tests.cli.test_worlds import lines, stdout_of
 from tests.support.command import Command
 
 
@@ -25,7 +25,7 @@ def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_
         "GEMINI_BASE_URL": "http://127.0.0.1:9",
         "DAGSTER_HOME": str(tmp_path / "nowhere"),
     }
-    assert "ok     MongoDB: " in told(generia, "doctor")
+    assert "ok     MongoDB: " in stdout_of(generia, "doctor")
     exit_code, out, err = Command(tmp_path, ill).call("doctor", "--json")
     assert exit_code == 1
     assert "s3cret" not in out + err

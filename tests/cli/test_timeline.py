@@ -41,9 +41,9 @@ def test_an_export_is_in_the_order_of_the_world(generia: Command, database: Any,
     assert exit_code == 0, err
     expected = [world.post_key(index) for index in range(POSTS)]
     for section in ("posts", "post-images"):
-        told = [json.loads(line) for line in (tmp_path / "x" / f"{section}.jsonl").read_text().splitlines()]
-        assert [one["key"] for one in told] == expected
-        assert [one["t"] for one in told] == list(range(POSTS))
+        exported = [json.loads(line) for line in (tmp_path / "x" / f"{section}.jsonl").read_text().splitlines()]
+        assert [one["key"] for one in exported] == expected
+        assert [one["t"] for one in exported] == list(range(POSTS))
     book = (tmp_path / "x" / "world.md").read_text()
     feed = book.partition("## The feed")[2]
     assert re.findall(r"^\*\*Gate Person \d\*\* @person\d · Gate day \d+ · Gate · `(\S+)`$", feed, re.MULTILINE) == expected

@@ -34,7 +34,7 @@ def world(the_worlds: Worlds) -> str:
     return world_id
 
 
-def told(generia: Command, *arguments: str) -> str:
+def stdout_of(generia: Command, *arguments: str) -> str:
     """Standard output of a command that must go well and write no control codes."""
     exit_code, out, err = generia.call(*arguments)
     assert exit_code == 0, err
@@ -43,11 +43,11 @@ def told(generia: Command, *arguments: str) -> str:
 
 
 def as_json(generia: Command, *arguments: str) -> Any:
-    return json.loads(told(generia, *arguments, "--json"))
+    return json.loads(stdout_of(generia, *arguments, "--json"))
 
 
 def lines(generia: Command, *arguments: str) -> list[Any]:
-    return [json.loads(line) for line in told(generia, *arguments, "--json").splitlines()]
+    return [json.loads(line) for line in stdout_of(generia, *arguments, "--json").splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_people_read_programs_read_too(generia: Command, world: str, comman
 def test_lists_are_lines_of_json(generia: Command, world: str, command: list[str]) -> None:
     """What may be long is told as one JSON object a line, in order of time where it has one."""
     arguments = [world if word == "WORLD" else word for word in command]
-    assert told(generia, *arguments)
+    assert stdout_of(generia, *arguments)
     found = lines(generia, *arguments)
     assert found
     if command[0] != "list":
@@ -131,7 +131,7 @@ def test_no_collection_is_without_a_section(worlds: Worlds, generia: Command, wo
         assert shown.pop("orphans") == 0  # those among the publications that may be on the platform twice
         assert shown.pop("superseded") == 0  # those among the publications to which no document refers
         assert sorted(count for count in kept.values() if count) == sorted(shown.values())
-        assert "2,000 bytes" in told(generia, "show", world, "steps")
+        assert "2,000 bytes" in stdout_of(generia, "show", world, "steps")
         assert as_json(generia, "show", world, "steps", "--id", "t")[0]["value"] == "2,000 bytes"
     finally:
         worlds.database[STEPS].delete_one({"_id": "t:0"})
@@ -181,7 +181,7 @@ def test_a_post_is_followed_back_to_its_prompts(worlds: Worlds, generia: Command
     assert 0 < found.own_cost_usd < sum(step.cost_usd for step in found.steps)
     by_id = as_json(generia, "trace", published["post_id"])
     assert by_id == as_json(generia, "trace", world, "c0000-p0000")
-    shown = told(generia, "trace", world, "c0000-p0000")
+    shown = stdout_of(generia, "trace", world, "c0000-p0000")
     assert all(text in shown for text in (found.post_id, request.model, json.loads(request.answer)["content"].split("\n")[0]))
 
 
@@ -212,7 +212,7 @@ def test_the_critical_path_leads_from_the_order_to_the_last_task(worlds: Worlds,
         assert link.seconds == pytest.approx(
             link.before + link.waiting + link.model + link.pictures + link.platform + link.rest, abs=0.25
         )
-    shown = told(generia, "stats", world)
+    shown = stdout_of(generia, "stats", world)
     assert "ended last" in shown
     assert "in all:" in shown
 
@@ -273,9 +273,9 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
         for collection, which, field in documents:
             worlds.database[collection].update_one(which, {"$set": {field: HOSTILE}})
         for command in (["list"], ["status", world], ["stats", world], ["show", world, "description"], ["trace", world, "world"]):
-            shown = told(generia, *command)
+            shown = stdout_of(generia, *command)
             assert "[bold]" in shown
-            assert CONTROL.search(told(generia, *command, "--json")) is None
+            assert CONTROL.search(stdout_of(generia, *command, "--json")) is None
         assert generia.call("export", world, "--folder", str(tmp_path / "x"), "--format", "markdown")[0] == 0
         book = (tmp_path / "x" / "world.md").read_text()
         assert "<script>" not in book

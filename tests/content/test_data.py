@@ -45,8 +45,8 @@ def test_no_list_has_a_pattern_that_shows(name, values):
 
 def test_the_young_are_told_which_notes_do_not_apply():
     """Every age that begins below eighteen says that notes on love, drink or marriage do not apply, and no other does."""
-    told = {age.words: "notes on love, drink or marriage do not apply" in age.words for age in data_files.axes().ages}
-    assert told == {age.words: age.years[0] < 18 for age in data_files.axes().ages}
+    marked = {age.words: "notes on love, drink or marriage do not apply" in age.words for age in data_files.axes().ages}
+    assert marked == {age.words: age.years[0] < 18 for age in data_files.axes().ages}
 
 
 def test_there_is_enough_of_everything():

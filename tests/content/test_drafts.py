@@ -88,8 +88,8 @@ def test_a_tie_has_a_slot_and_without_ties_none_are_asked_for():
     """Each tie between people who are asked for or exist is asked for once, by its name; without one the field is left out."""
     request, world = a_request(), a_world()
     prompt = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), characters=CharacterIndex())
-    told = ask_people.ties_to_describe(request, range(1, 11), 0, {})
-    assert list(prompt.schema["properties"]["ties"]["properties"]) == [f"tie_{place}" for place in range(1, len(told) + 1)]
+    ties = ask_people.ties_to_describe(request, range(1, 11), 0, {})
+    assert list(prompt.schema["properties"]["ties"]["properties"]) == [f"tie_{place}" for place in range(1, len(ties) + 1)]
     loner = next(index for index in range(10) if not acquaintances(request.seed, 25, index))
     alone = ask_people.character_batch(request, world, first=0, numbers=[loner + 1], characters=CharacterIndex())
     assert "ties" not in cast("Any", alone.schema)["properties"]

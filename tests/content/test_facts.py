@@ -14,7 +14,7 @@ ONE = 0
 OTHER = social.acquaintances(REQUEST.seed, REQUEST.users_count, ONE)[0].index
 
 
-def told(briefs: dict[int, CharacterBrief], whose: int, of: int) -> str:
+def fact_of(briefs: dict[int, CharacterBrief], whose: int, of: int) -> str:
     """What one of them is told of the tie with the other."""
     known = social.introduce(REQUEST, a_world(request=REQUEST), whose, briefs)
     return next(acquaintance.fact for acquaintance in known if acquaintance.key == character_key(of))
@@ -32,6 +32,6 @@ def test_both_sides_of_a_tie_are_told_one_fact(told_first_to: int, anew: tuple[i
         return a_brief(index, REQUEST).model_copy(update=changes)
 
     briefs = {index: brief(index) for index in (ONE, OTHER)}
-    fact = told(briefs, ONE, OTHER)
-    assert fact == told(briefs, OTHER, ONE)
+    fact = fact_of(briefs, ONE, OTHER)
+    assert fact == fact_of(briefs, OTHER, ONE)
     assert (fact == "They shared an umbrella.") is (not anew)

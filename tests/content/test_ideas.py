@@ -15,7 +15,7 @@ def an_idea(order: int, text: str):
     return a_post_brief(order, PERSON).model_copy(update={"idea": text})
 
 
-def likeness(one: str, other: str) -> float:
+def similarity(one: str, other: str) -> float:
     """The measure itself, without any short cut."""
     left, right = set(one.split()), set(other.split())
     return len(left & right) / len(left | right)
@@ -33,17 +33,17 @@ def test_near_copies_repeat_and_others_do_not():
 @pytest.mark.slow
 def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
     """Ideas with some words exchanged are repeats exactly if some earlier one shares so many words, at both thresholds."""
-    lot = random.Random(3)
-    vocabulary = ["".join(lot.choices("abcdefgh", k=lot.randint(1, 9))) for _ in range(60)]
-    earlier = [" ".join(lot.sample(vocabulary, lot.randint(5, 30))) for _ in range(300)]
+    rng = random.Random(3)
+    vocabulary = ["".join(rng.choices("abcdefgh", k=rng.randint(1, 9))) for _ in range(60)]
+    earlier = [" ".join(rng.sample(vocabulary, rng.randint(5, 30))) for _ in range(300)]
     ideas = Ideas(an_idea(order, text) for order, text in enumerate(earlier))
     seen = set()
     for _ in range(600):
-        kept = lot.choice(earlier).split()
-        lot.shuffle(kept)
-        candidate = " ".join([*kept[lot.randint(0, 3) :], *lot.sample(vocabulary, lot.randint(0, 3))])
+        kept = rng.choice(earlier).split()
+        rng.shuffle(kept)
+        candidate = " ".join([*kept[rng.randint(0, 3) :], *rng.sample(vocabulary, rng.randint(0, 3))])
         for threshold in (REPEATED_IDEA, COPY):
-            expected = any(likeness(candidate, other) >= threshold for other in earlier)
+            expected = any(similarity(candidate, other) >= threshold for other in earlier)
             assert ideas.repeats(candidate, threshold) == expected
             seen.add((threshold, expected))
     assert len(seen) == 4
@@ -52,9 +52,9 @@ def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
 @pytest.mark.slow
 def test_thousands_of_ideas_are_checked_in_seconds():
     """All of four thousand ideas are known, and checking each against all before it takes seconds, not minutes."""
-    lot = random.Random(5)
-    vocabulary = ["".join(lot.choices("abcdefghijklmnopqrstuvwxyz", k=lot.randint(2, 10))) for _ in range(3_000)]
-    texts = [" ".join(lot.choices(vocabulary, k=35)) for _ in range(4_000)]
+    rng = random.Random(5)
+    vocabulary = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 10))) for _ in range(3_000)]
+    texts = [" ".join(rng.choices(vocabulary, k=35)) for _ in range(4_000)]
     ideas = Ideas()
     begun = time.process_time()
     for order, text in enumerate(texts):

@@ -84,7 +84,7 @@ def test_a_field_that_nobody_misses_never_refuses_an_answer(draft: type[Draft], 
         pytest.param(ConceptsDraft, "people.1.display_name", id="A16 one person of three has no name"),
         pytest.param(ConceptsDraft, "people.1.concept", id="A16 one person of three has no concept"),
         pytest.param(WorldDraft, "calendar.1.moment", id="A16 one event of many has no moment"),
-        pytest.param(CharacterDraft, "relations.person_1.description", id="A16 one relation of two is not told"),
+        pytest.param(CharacterDraft, "relations.person_1.description", id="A16 one relation of two is missing"),
     ],
 )
 def test_an_entry_that_is_wrong_costs_the_others_nothing(draft: type[Draft], path: str) -> None:
@@ -312,8 +312,8 @@ async def test_a_name_is_visible_and_in_the_worlds_script(language: str, name: s
     other, concept = NATIVE[language]
 
     def person(number: int, display_name: str, username: str) -> dict[str, Any]:
-        told = concept if number == 1 else other
-        return {"number": number, "display_name": display_name, "username": username, "concept": told, "one_line": other}
+        concept_text = concept if number == 1 else other
+        return {"number": number, "display_name": display_name, "username": username, "concept": concept_text, "one_line": other}
 
     bench = a_bench(
         {"people": [person(1, name, handle), person(2, other, "other")]}, {"people": [person(1, f"{other} 7", "again")]}

@@ -49,9 +49,9 @@ def test_texts_about_the_same_things_are_different_texts(one: str, other: str) -
 @pytest.mark.slow
 def test_among_many_texts_exactly_the_planted_ones_are_found_in_seconds() -> None:
     """Three thousand texts of one vocabulary: the copy and the changed one are found with whom they copy, and nothing else is."""
-    lot = random.Random(7)
-    words = ["".join(lot.choices("abcdefghijklmnopqrstuvwxyz", k=lot.randint(3, 9))) for _ in range(800)]
-    texts = [(f"p{number:05d}", " ".join(lot.choices(words, k=50))) for number in range(3_000)]
+    rng = random.Random(7)
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9))) for _ in range(800)]
+    texts = [(f"p{number:05d}", " ".join(rng.choices(words, k=50))) for number in range(3_000)]
     texts += [("copy", texts[10][1]), ("changed", " ".join([*texts[20][1].split()[:40], "ten", "words", "of", "its", "own"]))]
     begun = time.process_time()
     found = near_duplicates(texts)

@@ -50,10 +50,10 @@ def test_the_first_posts_need_the_first_batch_of_people_only(people, posts):
 @pytest.mark.servers
 def test_a_timeline_is_the_same_in_every_process():
     """Another process, with another seed of Python's own hashes, draws the same."""
-    told = "from generia_assets.content.timeline import timeline; print([timeline(7, *size) for size in ((5, 12), (25, 150))])"
+    script = "from generia_assets.content.timeline import timeline; print([timeline(7, *size) for size in ((5, 12), (25, 150))])"
     drawn = [
         subprocess.run(
-            [sys.executable, "-c", told], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-c", script], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, timeout=60, check=True
         ).stdout
         for seed in ("1", "2")
     ]

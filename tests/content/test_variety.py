@@ -115,9 +115,9 @@ def test_a_profile_is_dealt_each_part_once_before_any_comes_twice(seed):
     deals = data_files.profile_options()
     for part, values in (("entrance", deals.entrances), ("profile_line", deals.profile_lines), ("secret", deals.secrets)):
         assert {getattr(profile(seed, index), part) for index in range(len(values))} == set(values)
-    told = [profile(seed, index).situations for index in range(len(deals.situations) // SITUATIONS)]
-    assert all(len(set(situations)) == SITUATIONS for situations in told)
-    assert len({situation for situations in told for situation in situations}) == SITUATIONS * len(told)
+    shown = [profile(seed, index).situations for index in range(len(deals.situations) // SITUATIONS)]
+    assert all(len(set(situations)) == SITUATIONS for situations in shown)
+    assert len({situation for situations in shown for situation in situations}) == SITUATIONS * len(shown)
 
 
 def test_somebody_made_anew_is_drawn_anew_and_stays_as_old():
@@ -238,10 +238,10 @@ def test_both_sides_are_told_the_same():
     """What is between two people, their tie, what happened and the event that changed it are the same words from both sides."""
     request, world = a_request(), a_world()
     briefs = {index: a_brief(index, request) for index in range(25)}
-    told = {(index, other.key): other for index in briefs for other in introduce(request, world, index, briefs)}
-    assert any(other.changed_by for other in told.values())
-    for (index, key), other in told.items():
-        back = told[character_index(key), briefs[index].key]
+    shown = {(index, other.key): other for index in briefs for other in introduce(request, world, index, briefs)}
+    assert any(other.changed_by for other in shown.values())
+    for (index, key), other in shown.items():
+        back = shown[character_index(key), briefs[index].key]
         assert (other.between, other.tie, other.fact, other.changed_by) == (back.between, back.tie, back.fact, back.changed_by)
         assert (other.kind, other.age, other.trade) == tuple(
             getattr(briefs[character_index(key)], of) for of in ("kind", "age", "trade")

@@ -76,9 +76,9 @@ class Image:
             done = subprocess.run([self.here(word) for word in check], cwd=self.app, env=self.environment, capture_output=True)
             if done.returncode == 0:
                 return
-            told = (self.folder / f"{name}.log").read_text()[-2000:]
-            assert process.poll() is None, f"{name} ended: {told}"
-            assert time.monotonic() < deadline, f"{name}: {done.stderr.decode()}{told}"
+            logged = (self.folder / f"{name}.log").read_text()[-2000:]
+            assert process.poll() is None, f"{name} ended: {logged}"
+            assert time.monotonic() < deadline, f"{name}: {done.stderr.decode()}{logged}"
             time.sleep(0.5)  # each check costs CPU that what it asks about needs to start
 
 

@@ -240,10 +240,10 @@ def test_secrets_are_passed_through(file, name):
 def test_only_the_generator_is_told_of_kafkas_users(file, name):
     """Whoever else reads .env has Kafka's TLS and users blanked: without secret and files these settings would be refused."""
     service = services(file)[name]
-    told = [field.upper() for field in Settings.model_fields if re.match("kafka_(security|sasl|oauth|ssl)_", field)]
+    blanked = [field.upper() for field in Settings.model_fields if re.match("kafka_(security|sasl|oauth|ssl)_", field)]
     if "env_file" in service and name not in ("code", "worker"):
-        assert {setting: service["environment"].get(setting) for setting in told if setting not in SECRETS} == {
-            setting: "" for setting in told if setting not in SECRETS
+        assert {setting: service["environment"].get(setting) for setting in blanked if setting not in SECRETS} == {
+            setting: "" for setting in blanked if setting not in SECRETS
         }
 
 

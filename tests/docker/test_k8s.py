@@ -283,9 +283,9 @@ def test_a_run_is_a_job_that_is_watched_and_ended(tmp_path: Path) -> None:
         cluster.status = {"failed": 1}
         assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
         assert launcher.terminate(run.run_id)
-        told = instance.get_run_by_id(run.run_id)
-        assert told is not None
-        assert (told.status, told.tags[MAX_RETRIES_TAG]) == (DagsterRunStatus.CANCELING, "0")
+        canceled = instance.get_run_by_id(run.run_id)
+        assert canceled is not None
+        assert (canceled.status, canceled.tags[MAX_RETRIES_TAG]) == (DagsterRunStatus.CANCELING, "0")
         assert cluster.jobs == {}
         assert launcher.check_run_worker_health(run).status is WorkerStatus.UNKNOWN  # gone: Dagster fails the run
         server.close()

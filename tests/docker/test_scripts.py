@@ -218,7 +218,7 @@ def test_a_refused_order_is_not_taken_for_sent(test_mode):
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "expected"),
     [
         ({}, "emulator http://gemini:8090"),
         ({"GEMINI_API_KEY": "", "GEMINI_BASE_URL": ""}, "emulator http://gemini:8090"),
@@ -226,14 +226,14 @@ def test_a_refused_order_is_not_taken_for_sent(test_mode):
     ],
     ids=["no key", "empty key", "key"],
 )
-def test_the_emulator_stands_in_without_a_key(test_mode, environment, told):
+def test_the_emulator_stands_in_without_a_key(test_mode, environment, expected):
     """Without a key the emulator is called and never Google; with one Google is called and never the emulator."""
     test_mode.run(**environment)
-    assert test_mode.done.read_text().strip() == told
+    assert test_mode.done.read_text().strip() == expected
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "expected"),
     [
         ({"EMULATOR_URL": "http://gemini:8090"}, "emulator http://gemini:8090"),
         ({"EMULATOR_URL": "http://gemini:8090", "GEMINI_API_KEY": "a-key"}, "a-key Google"),
@@ -241,14 +241,14 @@ def test_the_emulator_stands_in_without_a_key(test_mode, environment, told):
     ],
     ids=["test mode", "test mode with a key", "no test mode"],
 )
-def test_a_persons_commands_ask_whom_the_generator_asks(tmp_path, environment, told):
+def test_a_persons_commands_ask_whom_the_generator_asks(tmp_path, environment, expected):
     """``docker compose exec generator generia doctor`` sees the emulator where test mode turned to it, and nowhere else."""
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "${GEMINI_API_KEY:-none} ${GEMINI_BASE_URL:-Google}"\n')
     python.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
     done = subprocess.run(["sh", DOCKER / "generia", "doctor"], env={"PATH": path} | environment, capture_output=True, text=True)
-    assert done.stdout.strip() == told
+    assert done.stdout.strip() == expected
 
 
 def test_dagster_is_told_to_stop(test_mode):

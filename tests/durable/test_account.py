@@ -23,7 +23,7 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 
 async def _unsent() -> Answer[str]:
-    raise AssertionError("an account sends nothing")
+    raise AssertionError("a ledger sends nothing")
 
 
 def a_call(api: Api = Api.LLM, worst_case_usd: float = 0.0) -> Call[str]:
@@ -39,7 +39,7 @@ def limits(world: DurableWorld, **values: Any) -> None:
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 1000, **values}})
 
 
-def account(run: Run) -> BudgetLedger:
+def ledger(run: Run) -> BudgetLedger:
     return BudgetLedger(run.database, run.commits, run.generation)
 
 
@@ -50,14 +50,14 @@ async def test_of_a_hundred_calls_at_once_exactly_as_many_are_let_through_as_the
     """The counter is taken before each call, so that it never passes the limit; when they ended the rest are told which limit."""
     limits(world, **{f"api_call_limits_{field}": 40})
     run = await world.run()
-    reserving = [asyncio.create_task(account(run).reserve(a_call(api))) for _ in range(100)]
+    reserving = [asyncio.create_task(ledger(run).reserve(a_call(api))) for _ in range(100)]
     await until(lambda: sum(one.done() for one in reserving) >= 40)
     assert world.status[f"api_calls_made_{field}"] == 40
     assert len(world.status["in_flight"]) == 40
     through = [one.result() for one in reserving if one.done()]
     assert len(through) == 40
     for attempt in through:
-        account(run).finalize(attempt, a_call(api), an_end())
+        ledger(run).finalize(attempt, a_call(api), an_end())
     answers = await asyncio.gather(*reserving, return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, BaseException)]
     assert len(refused) == 60
@@ -69,7 +69,7 @@ async def test_a_full_limit_is_not_exhausted_while_a_call_in_the_air_may_be_give
     """With no cap set: the last call meets a 429, and the one that waited for it is made instead of cancelling the world."""
     limits(world, api_call_limits_LLM=1)
     run = await world.run()
-    mine = account(run)
+    mine = ledger(run)
     attempt = await mine.reserve(a_call())
     waiting = asyncio.create_task(mine.reserve(a_call()))
     await asyncio.sleep(0.1)
@@ -82,7 +82,7 @@ async def test_a_full_limit_is_not_exhausted_while_a_call_in_the_air_may_be_give
 async def test_a_platform_call_is_not_sent_by_a_run_that_lost_its_world(world: DurableWorld) -> None:
     """However long it waited for its turn: at the moment of sending the owner is looked up, and a former one sends nothing."""
     run = await world.run()
-    former = account(run)
+    former = ledger(run)
     attempt = await former.reserve(a_call(Api.PLATFORM))
     await former.confirm(attempt)
     await world.run("later")
@@ -94,7 +94,7 @@ async def test_the_dollar_cap_is_never_passed_reservations_included(world: Durab
     """However many call at once: what is spent and what is reserved for calls in flight stay within the cap at every moment."""
     limits(world, cost_limit_usd=1.0)
     run = await world.run()
-    mine = account(run)
+    mine = ledger(run)
     highest = 0.0
 
     async def one() -> None:
@@ -119,7 +119,7 @@ async def test_a_call_waits_while_only_reservations_fill_the_cap_and_goes_on_whe
     """Money that is merely reserved refuses nobody: the call is made when the one in flight turned out cheap."""
     limits(world, cost_limit_usd=1.0)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.6)
+    mine, call = ledger(run), a_call(worst_case_usd=0.6)
     first = await mine.reserve(call)
     second = asyncio.create_task(mine.reserve(call))
     await asyncio.wait({second}, timeout=0.2)
@@ -133,7 +133,7 @@ async def test_a_call_that_waits_is_refused_when_the_one_in_the_air_was_dear(wor
     """When what was reserved is really spent, the waiting call learns that there is no room."""
     limits(world, cost_limit_usd=1.0)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.6)
+    mine, call = ledger(run), a_call(worst_case_usd=0.6)
     first = await mine.reserve(call)
     second = asyncio.create_task(mine.reserve(call))
     mine.finalize(first, call, an_end(0.6))
@@ -148,7 +148,7 @@ async def test_a_run_that_lost_its_world_makes_no_more_calls(world: DurableWorld
     former = await world.run("former")
     await world.take("later")
     with pytest.raises(LeaseLostError):
-        await account(former).reserve(a_call())
+        await ledger(former).reserve(a_call())
     assert world.status["api_calls_made_LLM"] == 0
 
 
@@ -156,7 +156,7 @@ async def test_attempts_that_a_dead_run_left_in_flight_are_closed_and_count_as_s
     """Nobody knows whether they were billed, so their worst case counts: once, by API, on record, and nothing stays reserved."""
     limits(world, api_call_limits_images=10)
     dead = await world.run("dead")
-    first = account(dead)
+    first = ledger(dead)
     settled = a_call(worst_case_usd=0.5)
     first.finalize(await first.reserve(settled), settled, an_end(0.01))
     for api, worst in ((Api.LLM, 0.5), (Api.LLM, 0.25), (Api.IMAGE, 0.125)):
@@ -164,7 +164,7 @@ async def test_attempts_that_a_dead_run_left_in_flight_are_closed_and_count_as_s
     await dead.commits.flush()
     later = await world.run("later")
     for _ in range(2):
-        await account(later).close_cut_off()
+        await ledger(later).close_cut_off()
     status = world.status
     assert (status["llm_cost_total"], status["image_cost_total"]) == pytest.approx((0.76, 0.125))
     assert status["cost_reserved_usd"] == 0.0
@@ -177,7 +177,7 @@ async def test_the_history_has_one_document_for_each_attempt_with_all_there_is_t
     """Question, answer, outcome, labels, tokens, cost, duration and moment; text that BSON cannot hold is made harmless."""
     limits(world)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.5)
+    mine, call = ledger(run), a_call(worst_case_usd=0.5)
     mine.finalize(await mine.reserve(call), call, an_end(0.25))
     await run.commits.flush()
     (entry,) = world.see[HISTORY].find()
@@ -207,7 +207,7 @@ async def test_an_attempt_that_was_not_carried_out_is_given_back_to_the_limit(wo
     """A 429 or a 503 costs neither a call nor a dollar, but it is on record."""
     limits(world, api_call_limits_LLM=1)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.5)
+    mine, call = ledger(run), a_call(worst_case_usd=0.5)
     for _ in range(3):
         attempt = await mine.reserve(call)
         mine.finalize(attempt, call, CallOutcome("rate_limited", 0.0, TokenUsage(), {}, "slow down", 3, carried_out=False))
@@ -219,7 +219,7 @@ async def test_an_attempt_that_was_not_carried_out_is_given_back_to_the_limit(wo
 async def test_what_the_world_waits_for_is_told_once_and_taken_back(world: DurableWorld) -> None:
     """While an outage lasts the status record says what is waited for and since when; with the answer that is over."""
     run = await world.run()
-    mine = account(run)
+    mine = ledger(run)
     since = world.status["created_at"]
     mine.waiting(Api.LLM, "503", since)
     mine.waiting(Api.IMAGE, "later", since)
@@ -250,7 +250,7 @@ async def test_a_run_that_is_stopped_while_it_reserves_leaves_nothing_reserved(w
     """Whatever moment a task is cancelled at, a call that was not sent is given back: calls, dollars and the note."""
     limits(world, cost_limit_usd=100.0)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.1)
+    mine, call = ledger(run), a_call(worst_case_usd=0.1)
 
     async def one() -> None:
         mine.finalize(await mine.reserve(call), call, an_end(0.01))
@@ -276,7 +276,7 @@ async def test_a_cap_that_stays_filled_parks_the_world_instead_of_hanging(world:
     limits(world, cost_limit_usd=0.1)
     run = await world.run()
     run.commits.outage_timeout = 0.2
-    impatient = account(run)
+    impatient = ledger(run)
     await impatient.reserve(a_call(worst_case_usd=0.1))
     with pytest.raises(OutageTimeoutError, match="PATIENCE_SECONDS"):
         await impatient.reserve(a_call(worst_case_usd=0.1))

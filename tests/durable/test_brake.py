@@ -45,7 +45,7 @@ def at_work(run_id: str = "r") -> dict[str, Any]:
     return {"owner": {"run_id": run_id, "epoch": 1, "expires_at": datetime.now(UTC) + timedelta(hours=1)}}
 
 
-def parked(database: MongoDatabase, world_id: str) -> str | None:
+def suspended(database: MongoDatabase, world_id: str) -> str | None:
     found = (database[STATUS].find_one({"_id": world_id}) or {})["parked"]
     return found and str(found["kind"])
 

@@ -28,7 +28,7 @@ from generia_assets.schemas import DIRECTORY, schemas, text
 from sensors.messages import read_message
 from tests.support.worlds import a_character, a_request
 
-RECORD = new_status("w1", {}, users=1, posts=1) | {"generation": "g1", "owner": {"run_id": "r1"}, "name": "not told"}
+RECORD = new_status("w1", {}, users=1, posts=1) | {"generation": "g1", "owner": {"run_id": "r1"}, "name": "not in the event"}
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "events.md"
 EXAMPLES: list[dict[str, Any]] = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", DOCUMENTED.read_text(encoding="utf-8"), re.DOTALL)

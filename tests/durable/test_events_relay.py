@@ -30,7 +30,7 @@ from resources.gateway.outcomes import LeaseLostError
 from resources.kafka.resource import KafkaResource
 from tests.conftest import python_module
 from tests.support.durable_world import DurableWorld, an_order, durable_world, record
-from tests.support.live_events import Told, durable, ended, events_kafka, numbers, read_topic, seen_once
+from tests.support.live_events import ReceivedEvent, durable, ended, events_kafka, numbers, read_topic, seen_once
 from tests.support.waiting import PATIENCE_S, until
 
 AN_EVENT = StageStarted(stage=Stage.POSTS)
@@ -89,14 +89,14 @@ async def tell(commits: Commits, count: int) -> None:
     await asyncio.gather(*(commits.commit(Change(increments={"tasks_completed": 1}, events=[AN_EVENT])) for _ in range(count)))
 
 
-def up_to(seq: int) -> Callable[[list[Told]], bool]:
+def up_to(seq: int) -> Callable[[list[ReceivedEvent]], bool]:
     """Enough is when this number has come."""
-    return lambda told: any(one.body["seq"] >= seq for one in durable(told))
+    return lambda events: any(one.body["seq"] >= seq for one in durable(events))
 
 
-def told_of(tasks: int) -> Callable[[list[Told]], bool]:
+def progress_reached(tasks: int) -> Callable[[list[ReceivedEvent]], bool]:
     """Enough is when the progress of so many tasks has come."""
-    return lambda told: any(one.says == "progress" and one.body["tasks_completed"] == tasks for one in told)
+    return lambda events: any(one.says == "progress" and one.body["tasks_completed"] == tasks for one in events)
 
 
 async def relayed(world: DurableWorld, connect: Callable[[], Sender], run_id: str = "run-1") -> tuple[Commits, Relay]:
@@ -168,20 +168,20 @@ async def test_an_ending_tells_where_the_world_stands(world: DurableWorld) -> No
     values = {"name": "Tortoise", "current_stage": "finishing"}
     run.commits.enqueue(Change(increments={"posts_created": 6, "llm_cost_total": 0.25}))
     await run.commits.commit(Change(values=values, increments={"image_cost_total": 0.5}, events=[Completed()]))
-    told = Completed.model_validate(outbox(world)[-1]["event"])
-    assert (told.name, told.posts_created, told.cost_usd, told.current_stage) == ("Tortoise", 6, 0.75, Stage.FINISHING)
+    ending = Completed.model_validate(outbox(world)[-1]["event"])
+    assert (ending.name, ending.posts_created, ending.cost_usd, ending.current_stage) == ("Tortoise", 6, 0.75, Stage.FINISHING)
 
 
 async def test_waiting_and_going_on_come_in_pairs(world: DurableWorld) -> None:
     """However many calls wait for however many services, one waiting is told, and one going on when its service answers."""
     run = await world.run()
-    account = BudgetLedger(run.database, run.commits, run.generation)
+    ledger = BudgetLedger(run.database, run.commits, run.generation)
     since = world.status["created_at"]
     for _ in range(2):
         for api in (Api.LLM, Api.LLM, Api.IMAGE):
-            account.waiting(api, "503 for a while", since)
+            ledger.waiting(api, "503 for a while", since)
         for api in (Api.IMAGE, Api.LLM, Api.LLM):
-            account.answered(api)
+            ledger.answered(api)
     await run.commits.flush()
     said = [(row["event"]["event_type"], row["event"].get("api") or row["event"].get("after")) for row in outbox(world)[1:]]
     assert said == [("waiting", "llm"), ("going_on", "waiting")] * 2
@@ -195,11 +195,11 @@ async def test_all_events_arrive_in_order_under_the_worlds_key_and_are_marked(wo
     await commits.commit(Change(values={"status": "completed"}, events=[Completed()]))
     await commits.aclose()
     await relay.aclose()
-    told = read_topic(kafka, ended)
-    assert numbers(durable(told)) == list(range(1, 43))
-    assert [one.body for one in durable(told)] == [row["event"] for row in outbox(world)]
-    assert {one.key for one in told} == {world.world_id}
-    assert len({one.partition for one in told}) == 1
+    events = read_topic(kafka, ended)
+    assert numbers(durable(events)) == list(range(1, 43))
+    assert [one.body for one in durable(events)] == [row["event"] for row in outbox(world)]
+    assert {one.key for one in events} == {world.world_id}
+    assert len({one.partition for one in events}) == 1
     status = world.status
     assert (status["events_sent"], "events_pending" in status) == (42, False)
 
@@ -214,19 +214,19 @@ async def test_progress_is_told_at_most_twice_a_second_between_events_and_never_
     for number in range(25):
         await commits.commit(Change(increments={"tasks_completed": 1}, events=[AN_EVENT] if number % 5 == 0 else ()))
         await asyncio.sleep(0.06)
-    await asyncio.to_thread(read_topic, kafka, told_of(25))  # though nothing happens any more
+    await asyncio.to_thread(read_topic, kafka, progress_reached(25))  # though nothing happens any more
     took = time.monotonic() - began
     await commits.commit(Change(values={"status": "completed"}, events=[Completed()]))
     await commits.aclose()
     await relay.aclose()
-    told = read_topic(kafka, ended)
-    progress = [one for one in told if one.body["event_type"] == "progress"]
+    events = read_topic(kafka, ended)
+    progress = [one for one in events if one.body["event_type"] == "progress"]
     assert 2 <= len(progress) <= 1 + took / 0.5
     assert progress[-1].body["tasks_completed"] == 25
     completed = [one.body["tasks_completed"] for one in progress]
     assert completed == sorted(set(completed))
-    assert numbers(told) == sorted(numbers(told))
-    assert told[-1].body["event_type"] == "completed"
+    assert numbers(events) == sorted(numbers(events))
+    assert events[-1].body["event_type"] == "completed"
     assert "progress" not in {row["event"]["event_type"] for row in outbox(world)}
 
 
@@ -247,8 +247,8 @@ async def test_what_an_outage_of_kafka_holds_up_is_caught_up_in_order_and_nothin
         await commits.commit(Change(events=[Completed()]))
         await commits.aclose()
         await relay.aclose()
-    told = read_topic(kafka, ended)
-    assert numbers(seen_once(told)) == list(range(1, 43))
+    events = read_topic(kafka, ended)
+    assert numbers(seen_once(events)) == list(range(1, 43))
     waited, again = [entry.getMessage() for entry in caplog.records]
     assert "wait in the outbox, the generation goes on" in waited
     assert "Kafka answers again" in again
@@ -270,9 +270,9 @@ async def test_what_a_run_sent_and_had_not_noted_when_it_died_is_sent_again(
     await later.commit(Change(events=[Completed()]))
     await later.aclose()
     await relay.aclose()
-    told = durable(read_topic(kafka, ended))
-    assert numbers(seen_once(told)) == list(range(1, 23))
-    assert len(told) > 22
+    events = durable(read_topic(kafka, ended))
+    assert numbers(seen_once(events)) == list(range(1, 23))
+    assert len(events) > 22
     with pytest.raises(LeaseLostError):
         await commits.commit(Change())
     await commits.aclose()

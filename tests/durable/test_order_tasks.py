@@ -53,7 +53,7 @@ def carry_out(worlds: Worlds, task_id: str) -> Made:
     return worlds.run(order.world_id, select=names(request.asset_selection), tags=request.tags)
 
 
-def taken_up(worlds: Worlds, world_id: str) -> Made:
+def resumed_by_watchdog(worlds: Worlds, world_id: str) -> Made:
     """The run by which the watchdog goes on with a world; it does not know of any order."""
     status = worlds.status(world_id)
     request = order_again(status, None, assets_of(worlds.database, status))
@@ -68,7 +68,7 @@ def the_task(worlds: Worlds, task_id: str) -> dict[str, Any]:
     return worlds.database[TASKS].find_one({"_id": task_id}) or {}
 
 
-def told(worlds: Worlds, task_id: str) -> tuple[str, str | None]:
+def state_and_run(worlds: Worlds, task_id: str) -> tuple[str, str | None]:
     task = the_task(worlds, task_id)
     return task["status"], task["worker_id"]
 
@@ -87,16 +87,16 @@ def test_an_order_is_in_its_runs_hands_until_the_watchdogs_run_has_completed_it(
     """Parked by an outage it stays in progress, and whichever run finishes the generation completes the order."""
     assert worlds.gemini is not None
     task_id = ordered(worlds, world_id, TaskType.GENERATE_CHARACTER_BATCH, "c0000")
-    assert told(worlds, task_id) == ("pending", None)
+    assert state_and_run(worlds, task_id) == ("pending", None)
     worlds.gemini.set_faults(requests_per_day=1)
     parked = carry_out(worlds, task_id)
     worlds.gemini.set_faults(requests_per_day=None)
     assert "suspended and can be resumed" in parked.failure
-    assert told(worlds, task_id) == ("in_progress", parked.run_id)
+    assert state_and_run(worlds, task_id) == ("in_progress", parked.run_id)
     assert counters_agree(worlds, world_id)
-    again = taken_up(worlds, world_id)
+    again = resumed_by_watchdog(worlds, world_id)
     assert again.success, again.failure
-    assert told(worlds, task_id) == ("completed", again.run_id)
+    assert state_and_run(worlds, task_id) == ("completed", again.run_id)
     assert the_task(worlds, task_id)["attempt_count"] == 2
     assert counters_agree(worlds, world_id)
 
@@ -115,9 +115,9 @@ def test_an_order_that_failed_says_why_until_somebody_lets_it_go_on(worlds: Worl
     assert (status.status, status.unfinished is None) == (State.COMPLETED, False)
     assert counters_agree(worlds, world_id)
     resume_world(worlds.database, world_id, ResumeOptions(more_calls=20, retry_failed=True))
-    again = taken_up(worlds, world_id)
+    again = resumed_by_watchdog(worlds, world_id)
     assert again.success, again.failure
-    assert (told(worlds, task_id), the_task(worlds, task_id)["error"]) == (("completed", again.run_id), None)
+    assert (state_and_run(worlds, task_id), the_task(worlds, task_id)["error"]) == (("completed", again.run_id), None)
     assert counters_agree(worlds, world_id)
 
 
@@ -144,10 +144,10 @@ def test_an_order_never_overtakes_another_that_is_unfinished(worlds: Worlds, wor
     worlds.gemini.reset()
     other = ordered(worlds, world_id, TaskType.GENERATE_WORLD_IMAGE)
     assert f"generia watch {world_id}" in carry_out(worlds, other).failure
-    assert (told(worlds, first)[0], told(worlds, other)[0]) == ("in_progress", "pending")
+    assert (state_and_run(worlds, first)[0], state_and_run(worlds, other)[0]) == ("in_progress", "pending")
     worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"parked.kind": "stopped"}})
     assert f"generia resume {world_id}" in carry_out(worlds, other).failure
-    assert (told(worlds, first)[0], told(worlds, other)[0]) == ("in_progress", "failed")
+    assert (state_and_run(worlds, first)[0], state_and_run(worlds, other)[0]) == ("in_progress", "failed")
     assert f"generia stop {world_id} --give-up" in the_task(worlds, other)["error"]
     assert give_up(worlds.database, world_id)
 
@@ -159,7 +159,7 @@ def test_an_order_whose_run_has_no_gemini_is_failed(worlds: Worlds, world_id: st
     assert not carry_out(nowhere, task_id).success
     nowhere.client.close()
     nowhere.instance.dispose()
-    assert told(worlds, task_id)[0] == "failed"
+    assert state_and_run(worlds, task_id)[0] == "failed"
     assert "GEMINI_API_KEY is not set" in the_task(worlds, task_id)["error"]
     assert worlds.status(world_id).status is State.COMPLETED
 

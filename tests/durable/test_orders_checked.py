@@ -73,7 +73,7 @@ def test_a_priority_is_a_whole_number_of_its_scale(wrong: object) -> None:
 def test_a_moment_without_a_zone_is_utc() -> None:
     """The platform sends such moments now and then; zones come out as UTC, the same moment."""
     kept = [
-        parse_world({**PARAMETERS, "created_at": told}).created_at for told in ("2026-11-23T14:30:00", "2026-11-23T16:30:00+02:00")
+        parse_world({**PARAMETERS, "created_at": sent}).created_at for sent in ("2026-11-23T14:30:00", "2026-11-23T16:30:00+02:00")
     ]
     assert kept == [datetime(2026, 11, 23, 14, 30, tzinfo=UTC)] * 2
     assert [moment.utcoffset() for moment in kept if moment] == [timedelta(0)] * 2

@@ -75,7 +75,7 @@ def test_a_resumed_generation_keeps_what_was_completed_and_tries_what_failed_aga
     assert states(tracker)[0] == "completed"
 
 
-def told(tracker: StageTracker) -> list[str]:
+def changes(tracker: StageTracker) -> list[str]:
     """What there is to be told about stages since the last time."""
     return [f"{event.event_type} {event.model_dump()['stage']}" for event in tracker.news()]
 
@@ -84,16 +84,16 @@ def test_a_stage_is_told_once_when_it_starts_and_once_when_it_finishes() -> None
     """However many tasks it has; a stage that the run does not touch is not told at all."""
     tracker = StageTracker({Stage.WORLD_IMAGE: 0, Stage.CHARACTERS: 2, Stage.POSTS: 1})
     tracker.begin()
-    assert told(tracker) == []
+    assert changes(tracker) == []
     tracker.started(TaskType.GENERATE_CHARACTER)
     tracker.started(TaskType.GENERATE_CHARACTER_AVATAR)
     tracker.task_ended(TaskType.GENERATE_CHARACTER)
-    assert told(tracker) == ["stage_started characters"]
+    assert changes(tracker) == ["stage_started characters"]
     tracker.task_ended(TaskType.GENERATE_CHARACTER_AVATAR)
     tracker.finishing()
     tracker.finished()
-    assert told(tracker) == ["stage_finished characters", "stage_started finishing", "stage_finished finishing"]
-    assert told(tracker) == []
+    assert changes(tracker) == ["stage_finished characters", "stage_started finishing", "stage_finished finishing"]
+    assert changes(tracker) == []
 
 
 def test_a_stage_that_another_run_started_is_not_told_as_started_again() -> None:
@@ -103,11 +103,11 @@ def test_a_stage_that_another_run_started_is_not_told_as_started_again() -> None
     tracker.resume({stage: left.get(stage, State.COMPLETED) for stage in Stage})
     for task_type in (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST):
         tracker.started(task_type)
-    assert told(tracker) == ["stage_started posts"]
+    assert changes(tracker) == ["stage_started posts"]
     tracker.failed()
-    assert told(tracker) == []
+    assert changes(tracker) == []
     tracker.finished()
-    assert told(tracker) == ["stage_finished posts"]
+    assert changes(tracker) == ["stage_finished posts"]
 
 
 def test_a_world_fails_in_the_stage_it_is_in() -> None:

@@ -18,7 +18,7 @@ from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.session import WorldSession
 from resources import tracing
 from resources.gateway.outcomes import LeaseLostError
-from tests.support.durable_world import PARAMETERS, DurableWorld, Outside, durable_world
+from tests.support.durable_world import PARAMETERS, DurableWorld, ScriptedApi, durable_world
 from tests.support.waiting import PATIENCE_S
 
 
@@ -40,7 +40,7 @@ async def a_session(world: DurableWorld, folder: Path) -> WorldSession:
         Generation(run.generation, world.world_id, False, {}, (), {}),
         parse_world(PARAMETERS),
         run.commits,
-        run.journal(Outside()),
+        run.runner(ScriptedApi()),
         run.stages,
         relay.Relay(world.database, world.world_id, no_broker),
         PendingPictures(folder, world.world_id),
@@ -99,5 +99,5 @@ async def test_a_run_records_one_last_state_of_its_world_with_one_event(
     await session.aclose()
     kept = ("status", "message", "parked", "resumable", "finished_at", "events_seq")
     assert {name: world.status.get(name) for name in kept} == {name: recorded.get(name) for name in kept}
-    told = [row["event"]["event_type"] for row in world.see[WORLD_EVENTS].find({"world_id": world.world_id}).sort("seq")]
-    assert told == ["world_created", *filter(None, [first])]
+    event_types = [row["event"]["event_type"] for row in world.see[WORLD_EVENTS].find({"world_id": world.world_id}).sort("seq")]
+    assert event_types == ["world_created", *filter(None, [first])]

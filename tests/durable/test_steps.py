@@ -16,7 +16,7 @@ from generia_assets.durable.collections import PUBLICATIONS, STEPS
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.tasks.task_definition import TaskParameters
 from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, OutageTimeoutError, RefusedError, RequestRejectedError
-from tests.support.durable_world import Asker, DurableWorld, Note, Outside, Run, a_task, asking, durable_world
+from tests.support.durable_world import Asker, DurableWorld, Note, Run, ScriptedApi, a_task, asking, durable_world
 
 
 def task(task_id: str = "task-1", *, resumed: bool = False) -> TaskContext:
@@ -40,12 +40,12 @@ async def never() -> str:
 async def test_values_refusals_and_invalid_answers_are_replayed_in_their_order(world: DurableWorld) -> None:
     """A resumed task hears exactly what it heard before, errors with all their words, and asks only what was never answered."""
     run = await world.run()
-    log, outside = steps(run), Outside({"b": [RefusedError("no", reason="SPII")], "c": [InvalidAnswerError("cut off", cut=True)]})
+    log, api = steps(run), ScriptedApi({"b": [RefusedError("no", reason="SPII")], "c": [InvalidAnswerError("cut off", cut=True)]})
     heard: list[Any] = []
 
     async def ask(log: Checkpoints, name: str) -> None:
         try:
-            heard.append(await log.run(lambda: outside.answer(name), dump=str, load=str))
+            heard.append(await log.run(lambda: api.answer(name), dump=str, load=str))
         except RefusedError as error:
             heard.append((str(error), error.reason))
         except InvalidAnswerError as error:
@@ -61,19 +61,19 @@ async def test_values_refusals_and_invalid_answers_are_replayed_in_their_order(w
     for name in "abcd":
         await ask(again, name)
     assert heard == first
-    assert outside.calls == ["a", "b", "c", "d", "d"]  # the last answer was never written: nothing came after it
+    assert api.calls == ["a", "b", "c", "d", "d"]  # the last answer was never written: nothing came after it
 
 
 async def test_a_stored_value_that_is_of_no_use_any_more_is_asked_for_again_and_replaced(world: DurableWorld) -> None:
     """What a call brought may be gone (a picture's file), or another version stored it: the call is made again, once."""
-    outside, gone, kept = Outside(), "gone", "kept"
+    api, gone, kept = ScriptedApi(), "gone", "kept"
 
     async def is_kept(value: str) -> bool:
         return value != gone
 
     async def ask(log: Checkpoints, answer: str) -> str:
-        outside.script["picture"] = [answer]
-        return await log.run(lambda: outside.answer("picture"), dump=str, load=str, usable=is_kept)
+        api.script["picture"] = [answer]
+        return await log.run(lambda: api.answer("picture"), dump=str, load=str, usable=is_kept)
 
     run = await world.run()
     first = steps(run)
@@ -87,7 +87,7 @@ async def test_a_stored_value_that_is_of_no_use_any_more_is_asked_for_again_and_
     await run.commits.flush()
     third = steps(await world.run("third"), resumed=True)
     assert await third.run(never, dump=str, load=str, usable=is_kept) == kept
-    assert await third.run(lambda: outside.answer("number"), dump=str, load=int) == "answer to number"
+    assert await third.run(lambda: api.answer("number"), dump=str, load=int) == "answer to number"
 
 
 class Counter:
@@ -163,7 +163,7 @@ async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld
     """At the moment of sending the record says so, and what the task had learned before is written with it."""
     run = await world.run()
     log = steps(run)
-    await log.run(lambda: Outside().answer("learned"), dump=str, load=str)
+    await log.run(lambda: ScriptedApi().answer("learned"), dump=str, load=str)
     seen: list[Any] = []
 
     async def send(key: str, _: Doubt) -> str:
@@ -179,7 +179,7 @@ async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
     """The result itself remembers the last call, so that most tasks cost one write."""
     run = await world.run()
     before = run.commits.transactions
-    await run.journal(Outside()).execute(None, asking("first"), TaskParameters(key="c0000-p0000"))
+    await run.runner(ScriptedApi()).execute(None, asking("first"), TaskParameters(key="c0000-p0000"))
     await run.commits.flush()
     assert world.see[STEPS].count_documents({}) == 0
     assert run.commits.transactions - before == 2  # listed and claimed before the call; completed
@@ -190,7 +190,7 @@ async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
 )
 async def test_what_was_answered_before_a_run_ended_is_never_asked_again(world: DurableWorld, end: BaseException) -> None:
     """A run is stopped, suspended or fails between a task's last answer and its result: only a death may repeat a call."""
-    outside, ends = Outside(), [end]
+    api, ends = ScriptedApi(), [end]
 
     async def ask(parameters: TaskParameters, tools: Asker) -> Note:
         answer = await tools.ask("first")
@@ -200,19 +200,19 @@ async def test_what_was_answered_before_a_run_ended_is_never_asked_again(world: 
 
     for run_id in ("first", "later"):
         run = await world.run(run_id)
-        runner = run.journal(outside)
+        runner = run.runner(api)
         runner._planned = {TaskType.GENERATE_POST: 1}  # so that one rejected request ends the run
         with suppress(asyncio.CancelledError, OutageTimeoutError, FatalCallError):
             await runner.execute(None, a_task(ask), TaskParameters(key="c0000-p0000"))
         await run.commits.flush()
-    assert outside.calls == ["first"]
+    assert api.calls == ["first"]
     assert world.task(type="generate_post")["status"] == "completed"
 
 
 async def test_the_steps_of_a_failed_task_are_gone(world: DurableWorld) -> None:
     """What was remembered for a death is forgotten with the commit that fails the task, so that another try begins anew."""
     run = await world.run()
-    failing = run.journal(Outside({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
+    failing = run.runner(ScriptedApi({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
     with pytest.raises(TaskFailedError):
         await failing.execute(None, asking("first", "second"), TaskParameters(key="other"))
     await run.commits.flush()

@@ -223,10 +223,10 @@ def test_people_are_somebody_in_the_worlds_language(language):
 def test_both_sides_of_a_tie_tell_the_same_of_it():
     """The fact of a tie stands in both profiles, and the word for the relation is the same where it reads the same both ways."""
     made = world()
-    told = {(person.username, tie.username): tie for person in made.people for tie in person.relationships}
-    for (one, other), tie in told.items():
-        if (other, one) in told:
-            assert first_sentences(tie.description, 9)[-30:] == first_sentences(told[other, one].description, 9)[-30:]
+    ties = {(person.username, tie.username): tie for person in made.people for tie in person.relationships}
+    for (one, other), tie in ties.items():
+        if (other, one) in ties:
+            assert first_sentences(tie.description, 9)[-30:] == first_sentences(ties[other, one].description, 9)[-30:]
 
 
 @pytest.mark.slow

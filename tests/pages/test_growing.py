@@ -129,14 +129,14 @@ def test_a_comment_appears_when_its_writer_is_there(browser: Browser, site: Site
         assert page.title() != "owned"
 
 
-@pytest.mark.parametrize(("state", "told"), [(State.COMPLETED, 1), (State.IN_PROGRESS, 0)])
-def test_old_comments_are_not_told_again(site: Site, state: State, told: int) -> None:
+@pytest.mark.parametrize(("state", "expected"), [(State.COMPLETED, 1), (State.IN_PROGRESS, 0)])
+def test_old_comments_are_not_told_again(site: Site, state: State, expected: int) -> None:
     """While a world is made again, its stored posts are the former ones; whoever gets a finished world's news gets its comments."""
     world = site.world(users=5, posts=10).make(state)
     world.tell(character_created(world.character(4)))
     status = status_of(site.database[STATUS].find_one({"_id": world.world_id}))
     news = news_of(site.database, status, 0, list(site.database[WORLD_EVENTS].find({"world_id": world.world_id})))
-    assert sum(b"event: commented" in message for message in news.messages) == told
+    assert sum(b"event: commented" in message for message in news.messages) == expected
 
 
 def test_a_page_with_the_oldest_first_grows_at_its_end(browser: Browser, site: Site) -> None:
@@ -323,11 +323,11 @@ def grown(page: Page, site: Site, world: MadeUp, *, held_back: int = 0, order: s
     expect(page.locator(".onward")).to_be_hidden()
     world.make(State.IN_PROGRESS)
     indices = [index ^ 7 for index in range(world.posts + 7)]
-    told = [index for index in indices if index < world.posts - held_back]
-    for made, index in enumerate(told, start=1):
+    published = [index for index in indices if index < world.posts - held_back]
+    for made, index in enumerate(published, start=1):
         publish(world, index, made=made)
-    expect(page.locator("#progress")).to_contain_text(f"{len(told)} / {world.posts}")
-    first = max(told) if order == "newest" else 0
+    expect(page.locator("#progress")).to_contain_text(f"{len(published)} / {world.posts}")
+    first = max(published) if order == "newest" else 0
     expect(page.locator("[data-post-id]").first).to_have_attribute("data-key", world.post_key(first))  # progress may be first
 
 

@@ -51,7 +51,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
         answer = requests.get(f"{address}/metrics", timeout=60)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    told = figures(answer.text)
+    samples = figures(answer.text)
     expected: dict[tuple[str, ...], Any] = {
         ("generia_worlds", "in_progress"): 1,
         ("generia_worlds", "completed"): 1,
@@ -78,15 +78,15 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
         ("generia_models_gone",): 0,
         **{("generia_measured", part): 1 for part in SECTIONS},
     }
-    assert {name: told.get(name) for name in expected} == expected
-    assert 600 <= told[("generia_oldest_unfinished_world_seconds",)] < 660
+    assert {name: samples.get(name) for name in expected} == expected
+    assert 600 <= samples[("generia_oldest_unfinished_world_seconds",)] < 660
 
 
 def test_an_empty_database_has_figures_too(database):
     """Before the first order nothing is missing that a monitor would take for an outage."""
-    told = figures(Metrics(database).text().decode())
-    assert told[("generia_worlds", "pending")] == told[("generia_oldest_unfinished_world_seconds",)] == 0
-    assert [told[("generia_measured", part)] for part in SECTIONS] == [1] * len(SECTIONS)
+    samples = figures(Metrics(database).text().decode())
+    assert samples[("generia_worlds", "pending")] == samples[("generia_oldest_unfinished_world_seconds",)] == 0
+    assert [samples[("generia_measured", part)] for part in SECTIONS] == [1] * len(SECTIONS)
 
 
 def test_figures_come_from_indexes(database):
@@ -127,8 +127,8 @@ def test_what_cannot_be_read_is_missing_and_said_to_be(monkeypatch):
     monkeypatch.setitem(SECTIONS, "worlds", replace(SECTIONS["worlds"], seconds=0.02))  # the first that is read
     with connect("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=20") as client:
         began = time.monotonic()
-        told = figures(Metrics(client.nowhere).text().decode())
-    assert {name: value for name, value in told.items() if name[0] != "generia_build_info"} == {
+        samples = figures(Metrics(client.nowhere).text().decode())
+    assert {name: value for name, value in samples.items() if name[0] != "generia_build_info"} == {
         ("generia_measured", part): 0 for part in SECTIONS
     }
     assert time.monotonic() - began < 5 * slowness()

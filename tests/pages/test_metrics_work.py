@@ -35,7 +35,7 @@ def database(mongodb_uri, mongo_database_name):
         client.drop_database(mongo_database_name)
 
 
-def told(database):
+def samples(database):
     return figures(Metrics(database).text().decode())
 
 
@@ -77,7 +77,7 @@ def test_a_monitor_is_told_what_waits_and_who_works(database):
     database[UNREADABLE_BATCHES].insert_one({"expires_at": ago(-60)})
     for severity in ("warn", "error", "error"):
         record_failed_check(database, FailedCheck(world_id="done", check="exact_posts", severity=severity, at=at))
-    found = told(database)
+    found = samples(database)
     expected: dict[tuple[str, ...], Any] = {
         ("generia_worlds_suspended", "outage"): 1,
         ("generia_worlds_suspended", "budget"): 0,
@@ -122,7 +122,7 @@ def test_series_of_worlds_are_bounded(database):
     holders = [holder(f"run-{number}", number + 1) for number in range(many)]
     database[FLEET].insert_one({"_id": "slots:llm", "limit": 400, "ceiling": None, "pause_ms": 0, "holders": holders})
     count_dead_letters(database, [f"topic[0]@{number}" for number in range(MOST_OPEN_LETTERS + 1)])
-    found = told(database)
+    found = samples(database)
     slots = {name[1:]: value for name, value in found.items() if name[0] == "generia_slots_held"}
     assert slots[("llm", "others")] == sum(range(1, 6))
     assert len(slots) == fleet_work.MOST_HOLDERS + 1
@@ -147,7 +147,7 @@ DAMAGED = [
 def test_a_damaged_document_takes_its_own_section_alone(database, section, collection, document):
     """A section whose document cannot be read is missing and said to be; all others are told as before."""
     database[collection].insert_one(document)
-    measured = {name[1]: value for name, value in told(database).items() if name[0] == "generia_measured"}
+    measured = {name[1]: value for name, value in samples(database).items() if name[0] == "generia_measured"}
     assert {name for name, value in measured.items() if not value} == {section}
     assert measured.keys() == SECTIONS.keys()
 

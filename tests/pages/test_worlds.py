@@ -64,20 +64,20 @@ def test_a_finished_worlds_pages_have_everything_it_has(worlds: Worlds, world: s
 
 def test_the_live_feed_tells_what_the_generator_told(world: str, site: str) -> None:
     """Read from the first event on: everybody and every post once, numbered, and the end; from the last on nothing but an end."""
-    told: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
     numbers, keys = [], []
     with requests.get(f"{site}/{world}/live?after=0", stream=True, timeout=60) as live:
         assert live.headers["content-type"].startswith("text/event-stream")
         for line in live.iter_lines(decode_unicode=True):
             name, _, value = line.partition(": ")
             if name == "event":
-                told[value] += 1
+                seen[value] += 1
             elif name == "id":
                 numbers.append(int(value))
             elif name == "data" and "key" in (data := json.loads(value)):
                 keys.append(data["key"])
-    assert (told["person"], told["post"], told["end"]) == (USERS, POSTS, 1)
-    assert len(keys) == len(set(keys)) + told["portrait"] + told["replied"] + told["commented"]
+    assert (seen["person"], seen["post"], seen["end"]) == (USERS, POSTS, 1)
+    assert len(keys) == len(set(keys)) + seen["portrait"] + seen["replied"] + seen["commented"]
     assert numbers == list(range(1, len(numbers) + 1))
     again = requests.get(f"{site}/{world}/live", headers={"Last-Event-ID": str(numbers[-1])}, timeout=60)
     assert again.status_code == 204

@@ -138,14 +138,14 @@ def test_the_reference_has_every_setting_and_every_command() -> None:
 @pytest.mark.slow
 def test_the_tree_of_errors_is_that_of_the_code() -> None:
     """docs/errors.md has every exception of the product, below the class that it derives from, with what to do."""
-    told: dict[str, str] = {}
+    listed: dict[str, str] = {}
     above: list[str] = []
     for line in (ROOT / "docs/errors.md").read_text("utf-8").splitlines():
         if found := re.fullmatch(r"( *)- `(\w+)`(?: \((\w+)\))?: .+ → .+", line):
             depth = len(found[1]) // 2
             above[depth:] = [found[2]]
-            told[found[2]] = found[3] or above[depth - 1]
-    assert told.items() ^ set(errors_of_the_code()) == set()
+            listed[found[2]] = found[3] or above[depth - 1]
+    assert listed.items() ^ set(errors_of_the_code()) == set()
 
 
 def errors_of_the_code() -> Iterator[tuple[str, str]]:

@@ -61,8 +61,8 @@ async def test_a_line_says_what_it_is_about(capsys):
     with levelled_lines(), log_context(world="w1", run="r1"):
         await asyncio.gather(work("c0001-p0001"), work("c0002-p0001"))
         logger.info("over")
-    told = [line.split(" INFO ")[1] for line in capsys.readouterr().err.splitlines()]
-    assert told == [
+    logged = [line.split(" INFO ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert logged == [
         "world=w1 run=r1 task=generate_post:c0001-p0001 done",
         "world=w1 run=r1 task=generate_post:c0002-p0001 done",
         "world=w1 run=r1 over",

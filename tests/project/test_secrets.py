@@ -70,9 +70,9 @@ def test_no_secret_is_left_behind(worlds: Worlds, caplog: pytest.LogCaptureFixtu
     assert not failed.success
     assert "GEMINI_API_KEY" in worlds.status(refused).message
     printed = capfd.readouterr()
-    told = [("log", caplog.text), ("output", printed.out), ("errors", printed.err), *left_behind(worlds, good, failed)]
-    assert len(told) > 100
-    assert {place for place, text in told for secret in (KEY, PASSWORD) if secret in text} == set()
+    texts = [("log", caplog.text), ("output", printed.out), ("errors", printed.err), *left_behind(worlds, good, failed)]
+    assert len(texts) > 100
+    assert {place for place, text in texts for secret in (KEY, PASSWORD) if secret in text} == set()
 
 
 def test_a_wrong_password_is_not_told(worlds: Worlds, capfd: pytest.CaptureFixture[str]):
@@ -83,9 +83,9 @@ def test_a_wrong_password_is_not_told(worlds: Worlds, capfd: pytest.CaptureFixtu
     assert not failed.success
     assert "does not take the user and password" in failed.failure
     printed = capfd.readouterr()
-    told = [printed.out, printed.err, failed.failure]
-    told += [serialize_value(entry) for entry in worlds.instance.all_logs(failed.run_id)]
-    assert not [text for text in told if PASSWORD in text]
+    texts = [printed.out, printed.err, failed.failure]
+    texts += [serialize_value(entry) for entry in worlds.instance.all_logs(failed.run_id)]
+    assert not [text for text in texts if PASSWORD in text]
     with MongoClient(wrong) as client, pytest.raises(OperationFailure):  # the password was tried, and wrong
         client.admin.command("ping")
 

@@ -119,21 +119,21 @@ async def test_whoever_looks_is_told_which_breaker_is_open(
     record = new_status("w", {"user_prompt": "a lake"}, users=1, posts=1) | {"_id": WORLD}
     database[STATUS].insert_one(record)
     generia = Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": database.name})
-    told = re.compile(r"OPEN since (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d+ UTC, next probe in \d+ s")
+    open_breaker = re.compile(r"OPEN since (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d+ UTC, next probe in \d+ s")
     board("run", 60.0).breaker(Api.LLM)(OPEN, 45.0)
     await shown(database, (Api.LLM, OPEN, 1))
 
-    assert told.search(generia.call("status", WORLD)[1])
+    assert open_breaker.search(generia.call("status", WORLD)[1])
     (breaker,) = json.loads(generia.call("status", WORLD, "--json")[1])["breakers"]
     assert (breaker["api"], breaker["state"]) == ("llm", "open")
     findings = [json.loads(line) for line in generia.call("doctor", "--json")[1].splitlines()]
     (finding,) = [one for one in findings if one["part"] == "breaker llm"]
     assert finding["health"] == "note"
-    assert told.match(finding["found"])
+    assert open_breaker.match(finding["found"])
     air = in_flight(database, WORLD, GatewaySettings(llm_concurrency=15, image_concurrency=10))
     out = io.StringIO()
     Console(file=out, width=120).print(world_panel(Snapshot(WorldStatus.model_validate(record), [], in_flight=air), [], prompt=""))
-    assert told.search(out.getvalue())
+    assert open_breaker.search(out.getvalue())
 
     database[STATUS].update_one({"_id": WORLD}, {"$set": {"status": "completed"}})
     assert json.loads(generia.call("status", WORLD, "--json")[1])["breakers"] == []

@@ -152,9 +152,9 @@ def test_unreadable_records_hide_no_others(site: Site, mongodb_uri: str, broker:
     assert {one for one in ids if f"unreadable: {one}: " in out} == ids
 
     status, out, _ = cli.call("list", "--json")
-    told = [json.loads(line) for line in out.splitlines()]
-    assert (status, {one["world_id"] for one in told if one.get("unreadable")}) == (0, ids)
-    assert {one["world_id"]: one["history"] for one in told if "history" in one} == {good.world_id: False, "old": True}
+    listed = [json.loads(line) for line in out.splitlines()]
+    assert (status, {one["world_id"] for one in listed if one.get("unreadable")}) == (0, ids)
+    assert {one["world_id"]: one["history"] for one in listed if "history" in one} == {good.world_id: False, "old": True}
 
     page = requests.get(site.address, timeout=60)
     assert page.status_code == 200

@@ -34,7 +34,7 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 
 async def _unsent() -> Answer[str]:
-    raise AssertionError("an account sends nothing")
+    raise AssertionError("a ledger sends nothing")
 
 
 @pytest.mark.parametrize("api", Api)
@@ -56,10 +56,10 @@ async def test_a_record_of_a_request_can_always_be_written(
     """Model, pictures and platform alike: the attempt is on record, and nothing of the outside stops the world's writer."""
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 9, "api_call_limits_images": 9}})
     run = await world.run()
-    account = BudgetLedger(run.database, run.commits, run.generation)
+    ledger = BudgetLedger(run.database, run.commits, run.generation)
     call = Call(api, "post", "task-1", 0, data, _unsent)
     end = CallOutcome("transient", 0.0, TokenUsage(), data, error or None, 1)
-    account.finalize(await account.reserve(call), call, end)
+    ledger.finalize(await ledger.reserve(call), call, end)
     await run.commits.flush()
     (entry,) = world.see[HISTORY].find()
     assert entry["outcome"] == "transient"

@@ -16,7 +16,7 @@ from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.deadlines import FACTOR, LEAST_ANSWERS, SHORTEST_SECONDS, CallWatch, Deadlines
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
-from tests.resources.test_outside import RecordingAccount
+from tests.resources.test_outside import RecordingLedger
 
 TIME_OUT = 1.0
 
@@ -124,17 +124,17 @@ async def test_an_abandoned_call_counts_at_its_worst_and_is_made_again(
 ) -> None:
     """It may have been billed. Its world is not reported as waiting for the API, which answers others."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.01)
-    account, answers = RecordingAccount(), iter([60.0, 0.0])
+    ledger, answers = RecordingLedger(), iter([60.0, 0.0])
 
     async def send() -> Answer[str]:
         await asyncio.sleep(next(answers))
         return Answer("value", {}, 0.01)
 
     made = Call(Api.LLM, "post", "task", 1, {}, send, worst_case_usd=0.5, timeout_seconds=60.0)
-    assert await ApiGateway({Api.LLM: policy}, patience_seconds=60).call(made, account) == "value"
-    ends = [(one.outcome, one.cost_usd, one.carried_out) for one in account.settlements]
+    assert await ApiGateway({Api.LLM: policy}, patience_seconds=60).call(made, ledger) == "value"
+    ends = [(one.outcome, one.cost_usd, one.carried_out) for one in ledger.settlements]
     assert ends == [
         ("transient", 0.5, True),
         ("ok", 0.01, True),
     ]
-    assert not [event for event in account.events if event.startswith("waiting")]
+    assert not [event for event in ledger.events if event.startswith("waiting")]

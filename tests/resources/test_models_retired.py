@@ -198,13 +198,13 @@ async def first_calls(model: str, uri: str, database: str, gemini: str) -> Async
             ),
             lambda state, probe_in: None,
         )
-        outside = ApiGateway(
+        gateway = ApiGateway(
             {Api.LLM: ApiPolicy(ConcurrencyLimiter(world.database.fleet, "llm", limit=15, lease_seconds=30), breaker)},
             patience_seconds=60,
         )
         client = GeminiClient(api_key="", base_url=gemini, timeout_seconds=60)
         providers = Providers(
-            outside,
+            gateway,
             client,
             ModelResolver(model, world.database.fleet),
             images=cast("Any", None),
@@ -213,15 +213,15 @@ async def first_calls(model: str, uri: str, database: str, gemini: str) -> Async
             max_reasks=0,
             outage_timeout=60,
         )
-        account = BudgetLedger(run.database, run.commits, run.generation)
+        ledger = BudgetLedger(run.database, run.commits, run.generation)
         tasks = [
             TaskContext(f"task-{number}", TaskType.GENERATE_POST, f"c0000-p{number:04d}", resumed=False) for number in range(15)
         ]
         yield [
-            TaskTextClient(TaskCalls(task, Checkpoints(run.database, run.commits, task.task_id, resumed=False), providers, account))
+            TaskTextClient(TaskCalls(task, Checkpoints(run.database, run.commits, task.task_id, resumed=False), providers, ledger))
             for task in tasks
         ]
-        await outside.aclose()
+        await gateway.aclose()
         await client.aclose()
 
 

@@ -23,11 +23,11 @@ from resources.gateway.outcomes import (
 )
 from resources.gateway.waits import FIRST_WAIT_SECONDS
 from resources.mongodb.connection import connect_async
-from tests.support.gateway_calls import OK, ONCE, WORST, RecordingAccount, call
+from tests.support.gateway_calls import OK, ONCE, WORST, RecordingLedger, call
 from tests.support.waiting import until
 
 
-async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongodb_uri, mongo_database_name, breaker, account):
+async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongodb_uri, mongo_database_name, breaker, ledger):
     """With one slot the second of two calls waits as long as the first one takes, and its own duration says nothing of that."""
 
     async def slow():
@@ -36,69 +36,69 @@ async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongod
 
     async with connect_async(mongodb_uri) as client:
         slots = ConcurrencyLimiter(client[mongo_database_name].fleet, "llm", limit=1, lease_seconds=30)
-        outside = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=60)
+        gateway = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=60)
         began = time.monotonic()
-        await asyncio.gather(outside.call(call(slow), account), outside.call(call(slow), account))
+        await asyncio.gather(gateway.call(call(slow), ledger), gateway.call(call(slow), ledger))
         took_ms = (time.monotonic() - began) * 1000
-        await outside.aclose()
-    first, second = account.settlements
+        await gateway.aclose()
+    first, second = ledger.settlements
     assert second.waited_ms >= first.waited_ms + 290
-    assert all(one.duration_ms >= 290 for one in account.settlements)
+    assert all(one.duration_ms >= 290 for one in ledger.settlements)
     assert second.waited_ms + second.duration_ms <= took_ms + 2  # each is rounded
 
 
-async def test_the_steps_come_in_their_order(outside, slots, breaker, account):
+async def test_the_steps_come_in_their_order(gateway, slots, breaker, ledger):
     """Money is reserved before there is a slot; then the slot, the call and its record, and only then the slot is free."""
     in_use = []
 
-    async def reserve(call, reserve=account.reserve):
+    async def reserve(call, reserve=ledger.reserve):
         in_use.append(slots.queue.in_use)
         return await reserve(call)
 
-    def finalize(attempt_id, call, settlement, finalize=account.finalize):
+    def finalize(attempt_id, call, settlement, finalize=ledger.finalize):
         in_use.append(slots.queue.in_use)
         finalize(attempt_id, call, settlement)
 
-    account.reserve, account.finalize = reserve, finalize
-    assert await outside.call(call(OK, events=account.events), account) == "value"
-    assert account.events == ["reserve", "confirm", "send", "finalize", "answered"]
+    ledger.reserve, ledger.finalize = reserve, finalize
+    assert await gateway.call(call(OK, events=ledger.events), ledger) == "value"
+    assert ledger.events == ["reserve", "confirm", "send", "finalize", "answered"]
     assert in_use == [0, 1]
     assert slots.queue.in_use == 0
 
 
-async def test_every_attempt_is_reserved_and_settled(outside, account):
+async def test_every_attempt_is_reserved_and_settled(gateway, ledger):
     """Each attempt of a call is reserved before it and settled after it; what the provider declined costs nothing."""
-    await outside.call(call(TransientError("503"), TransientError("503"), OK, events=account.events), account)
-    assert account.events == [*ONCE, "waiting: 503", *ONCE, "waiting: 503", *ONCE, "answered"]
-    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("transient", 0), ("transient", 0), ("ok", 0.01)]
-    assert account.settlements[-1].tokens == OK.tokens
+    await gateway.call(call(TransientError("503"), TransientError("503"), OK, events=ledger.events), ledger)
+    assert ledger.events == [*ONCE, "waiting: 503", *ONCE, "waiting: 503", *ONCE, "answered"]
+    assert [(each.outcome, each.cost_usd) for each in ledger.settlements] == [("transient", 0), ("transient", 0), ("ok", 0.01)]
+    assert ledger.settlements[-1].tokens == OK.tokens
 
 
-async def test_a_provider_that_answers_is_not_waited_for_even_if_it_refuses(outside, account):
+async def test_a_provider_that_answers_is_not_waited_for_even_if_it_refuses(gateway, ledger):
     """A refusal that is raised ends what people are told of an outage, as an answer does."""
     with pytest.raises(RefusedError):
-        await outside.call(call(TransientError("503"), RefusedError("no", reason="SAFETY"), events=account.events), account)
-    assert account.events == [*ONCE, "waiting: 503", *ONCE, "answered"]
+        await gateway.call(call(TransientError("503"), RefusedError("no", reason="SAFETY"), events=ledger.events), ledger)
+    assert ledger.events == [*ONCE, "waiting: 503", *ONCE, "answered"]
 
 
-async def test_an_answer_that_does_not_say_what_it_took_costs_its_worst_case(outside, account):
+async def test_an_answer_that_does_not_say_what_it_took_costs_its_worst_case(gateway, ledger):
     """Unknown is not free."""
-    await outside.call(call(Answer("value", {}, None)), account)
-    assert account.settlements[0].cost_usd == WORST
+    await gateway.call(call(Answer("value", {}, None)), ledger)
+    assert ledger.settlements[0].cost_usd == WORST
 
 
-async def test_retry_in_no_time_is_no_permission_to_ask_in_a_circle(outside, account):
+async def test_retry_in_no_time_is_no_permission_to_ask_in_a_circle(gateway, ledger):
     """A 429 that asks for a wait of nothing is waited out like one that says nothing, and pace alone is no outage to tell of."""
     began = time.monotonic()
-    await outside.call(call(RateLimitedError("429", retry_after=0.0), OK, events=account.events), account)
+    await gateway.call(call(RateLimitedError("429", retry_after=0.0), OK, events=ledger.events), ledger)
     assert time.monotonic() - began >= FIRST_WAIT_SECONDS / 2
-    assert not [event for event in account.events if event.startswith("waiting")]
+    assert not [event for event in ledger.events if event.startswith("waiting")]
 
 
-async def test_an_outage_has_one_beginning(outside, account):
+async def test_an_outage_has_one_beginning(gateway, ledger):
     """The account is told of each failed attempt with the moment of the first one."""
-    await outside.call(call(TransientError("503"), TransientError("503"), OK), account)
-    moments = [look for look in account.looks if look is not None]
+    await gateway.call(call(TransientError("503"), TransientError("503"), OK), ledger)
+    moments = [look for look in ledger.looks if look is not None]
     assert len(moments) == 2
     assert len(set(moments)) == 1
 
@@ -114,36 +114,36 @@ async def test_an_outage_has_one_beginning(outside, account):
     ],
     ids=["429", "refused", "in doubt", "fatal", "no such model"],
 )
-async def test_what_the_provider_did_not_carry_out_is_given_back(outside, account, error, carried_out, cost):
+async def test_what_the_provider_did_not_carry_out_is_given_back(gateway, ledger, error, carried_out, cost):
     """A 429, a plain 5xx and a 404 go back to the budget of calls; a call in doubt is counted, at its worst case."""
     if isinstance(error, (FatalCallError, ModelMissingError)):
         with pytest.raises(type(error)):
-            await outside.call(call(error), account)
+            await gateway.call(call(error), ledger)
     else:
-        await outside.call(call(error, OK), account)
-    assert (account.settlements[0].carried_out, account.settlements[0].cost_usd) == (carried_out, cost)
+        await gateway.call(call(error, OK), ledger)
+    assert (ledger.settlements[0].carried_out, ledger.settlements[0].cost_usd) == (carried_out, cost)
 
 
 @pytest.mark.parametrize("error", [RefusedError("no", reason="SAFETY"), InvalidAnswerError("cut", cut=True)])
-async def test_an_answer_that_cannot_be_used_is_paid_for_and_raised_at_once(outside, account, error):
+async def test_an_answer_that_cannot_be_used_is_paid_for_and_raised_at_once(gateway, ledger, error):
     """Refusals and invalid answers are settled with their cost and tokens, end an outage, and are not asked again here."""
     with pytest.raises(type(error)) as raised:
-        await outside.call(call(TransientError("503"), Answer(None, {}, 0.02, TokenUsage(prompt=7), error)), account)
+        await gateway.call(call(TransientError("503"), Answer(None, {}, 0.02, TokenUsage(prompt=7), error)), ledger)
     assert raised.value is error
-    last = account.settlements[-1]
+    last = ledger.settlements[-1]
     assert (last.outcome, last.cost_usd, last.tokens.prompt, last.error) == (error.outcome, 0.02, 7, str(error))
-    assert account.events[-2:] == ["finalize", "answered"]
-    assert len(account.settlements) == 2
+    assert ledger.events[-2:] == ["finalize", "answered"]
+    assert len(ledger.settlements) == 2
 
 
-async def test_a_mistake_in_sending_is_settled_too(outside, account):
+async def test_a_mistake_in_sending_is_settled_too(gateway, ledger):
     """Whatever a call raises, its reservation gets an end, at its worst case; the mistake is raised."""
     with pytest.raises(KeyError):
-        await outside.call(call(KeyError("field")), account)
-    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("error", WORST)]
+        await gateway.call(call(KeyError("field")), ledger)
+    assert [(each.outcome, each.cost_usd) for each in ledger.settlements] == [("error", WORST)]
 
 
-async def test_a_demanded_wait_holds_for_every_call(outside, account):
+async def test_a_demanded_wait_holds_for_every_call(gateway, ledger):
     """After a 429 with a wait, neither this call nor another one is sent before it is over."""
     sent = []
 
@@ -152,15 +152,15 @@ async def test_a_demanded_wait_holds_for_every_call(outside, account):
         return OK
 
     began = time.monotonic()
-    first = asyncio.create_task(outside.call(call(RateLimitedError("429", retry_after=0.8), note), account))
-    await until(lambda: account.settlements)
-    await outside.call(call(note), RecordingAccount())
+    first = asyncio.create_task(gateway.call(call(RateLimitedError("429", retry_after=0.8), note), ledger))
+    await until(lambda: ledger.settlements)
+    await gateway.call(call(note), RecordingLedger())
     await first
     assert len(sent) == 2
     assert min(sent) - began >= 0.8
 
 
-async def test_an_outage_is_waited_out_while_the_breaker_is_open(outside, breaker, account):
+async def test_an_outage_is_waited_out_while_the_breaker_is_open(gateway, breaker, ledger):
     """Failures open the breaker; the call waits, reserving nothing meanwhile, and gets its answer when all is well again."""
     states = []
 
@@ -169,22 +169,22 @@ async def test_an_outage_is_waited_out_while_the_breaker_is_open(outside, breake
         return OK
 
     down = TransientError("503")
-    others = [asyncio.create_task(outside.call(call(*[down] * 3, OK), RecordingAccount())) for _ in range(4)]
-    assert await outside.call(call(*[down] * 3, sixth), account) == "value"
+    others = [asyncio.create_task(gateway.call(call(*[down] * 3, OK), RecordingLedger())) for _ in range(4)]
+    assert await gateway.call(call(*[down] * 3, sixth), ledger) == "value"
     await asyncio.gather(*others)
-    assert account.events.count("reserve") == len(account.settlements) == 4
+    assert ledger.events.count("reserve") == len(ledger.settlements) == 4
     assert breaker.state is BreakerState.CLOSED
     assert states in ([BreakerState.HALF_OPEN], [BreakerState.CLOSED])
 
 
-async def test_patience_ends_in_an_error_that_says_so(slots, breaker, account):
+async def test_patience_ends_in_an_error_that_says_so(slots, breaker, ledger):
     """An outage longer than the patience parks the call with the provider's last word and the setting's name."""
     impatient = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=0.7)
     with pytest.raises(OutageTimeoutError, match=r"PATIENCE_SECONDS.*503"):
-        await impatient.call(call(TransientError("503")), account)
+        await impatient.call(call(TransientError("503")), ledger)
 
 
-async def test_waiting_in_the_queue_is_no_outage(slots, breaker, account, monkeypatch):
+async def test_waiting_in_the_queue_is_no_outage(slots, breaker, ledger, monkeypatch):
     """A call that waited for its slot longer than the patience survives its first failure."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.01)
     impatient = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=1.0)
@@ -193,69 +193,69 @@ async def test_waiting_in_the_queue_is_no_outage(slots, breaker, account, monkey
         await asyncio.sleep(1.2)
         return OK
 
-    busy = [asyncio.create_task(impatient.call(call(slow), RecordingAccount())) for _ in range(4)]
+    busy = [asyncio.create_task(impatient.call(call(slow), RecordingLedger())) for _ in range(4)]
     await until(lambda: slots.queue.in_use == 4)
-    assert await impatient.call(call(TransientError("503"), OK), account) == "value"
+    assert await impatient.call(call(TransientError("503"), OK), ledger) == "value"
     await asyncio.gather(*busy)
 
 
 @pytest.mark.parametrize("end", [{"retry_after": 0.1, "daily": True}, {"retry_after": 3_600.0}])
-async def test_a_reset_beyond_patience_parks_at_once(outside, slots, account, end):
+async def test_a_reset_beyond_patience_parks_at_once(gateway, slots, ledger, end):
     """A daily quota, or a pause longer than the patience, is not waited out, and holds up nobody else."""
     began = time.monotonic()
     with pytest.raises(OutageTimeoutError, match="used up"):
-        await outside.call(call(RateLimitedError("the quota is used up", **end)), account)
-    assert await outside.call(call(OK), RecordingAccount()) == "value"
+        await gateway.call(call(RateLimitedError("the quota is used up", **end)), ledger)
+    assert await gateway.call(call(OK), RecordingLedger()) == "value"
     assert time.monotonic() - began < 30
-    assert len(account.settlements) == 1
+    assert len(ledger.settlements) == 1
     assert slots.ceiling == 4
 
 
-async def test_a_time_out_is_in_doubt(outside, account):
+async def test_a_time_out_is_in_doubt(gateway, ledger):
     """A call without an answer in its time is settled at its worst case and made again."""
-    await outside.call(call(asyncio.Event().wait, OK, timeout_seconds=0.1), account)
-    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("transient", WORST), ("ok", 0.01)]
-    assert "no answer within" in account.settlements[0].error
+    await gateway.call(call(asyncio.Event().wait, OK, timeout_seconds=0.1), ledger)
+    assert [(each.outcome, each.cost_usd) for each in ledger.settlements] == [("transient", WORST), ("ok", 0.01)]
+    assert "no answer within" in ledger.settlements[0].error
 
 
 @pytest.mark.parametrize("when", ["in flight", "in the queue"])
-async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(outside, slots, account, when):
+async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(gateway, slots, ledger, when):
     """A call cancelled in flight is settled at its worst case, one in the queue is given back; all slots are free."""
-    tasks = [asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())) for _ in range(3)]
+    tasks = [asyncio.create_task(gateway.call(call(asyncio.Event().wait), RecordingLedger())) for _ in range(3)]
     if when == "in the queue":
-        tasks.append(asyncio.create_task(outside.call(call(asyncio.Event().wait), RecordingAccount())))
+        tasks.append(asyncio.create_task(gateway.call(call(asyncio.Event().wait), RecordingLedger())))
         await until(lambda: slots.queue.in_use == 4)
-    stopped = asyncio.create_task(outside.call(call(asyncio.Event().wait), account))
-    await until(lambda: (account.events == ["reserve", "confirm"]) if when == "in flight" else slots.queue.waiting == 1)
+    stopped = asyncio.create_task(gateway.call(call(asyncio.Event().wait), ledger))
+    await until(lambda: (ledger.events == ["reserve", "confirm"]) if when == "in flight" else slots.queue.waiting == 1)
     for task in (stopped, *tasks):
         task.cancel()
     await asyncio.gather(stopped, *tasks, return_exceptions=True)
     assert stopped.cancelled()
     assert (slots.queue.in_use, slots.queue.waiting) == (0, 0)
-    assert [(each.outcome, each.cost_usd) for each in account.settlements] == [("cut_off", WORST if when == "in flight" else 0.0)]
-    assert account.settlements[0].carried_out == (when == "in flight")
+    assert [(each.outcome, each.cost_usd) for each in ledger.settlements] == [("cut_off", WORST if when == "in flight" else 0.0)]
+    assert ledger.settlements[0].carried_out == (when == "in flight")
 
 
-async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation_back(outside, slots, account):
+async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation_back(gateway, slots, ledger):
     """The last look before sending ends the call: it is not made, costs nothing, and is given back to the limit of calls."""
 
     async def confirm(attempt_id):
         raise LeaseLostError("lost")
 
-    account.confirm = confirm
+    ledger.confirm = confirm
     with pytest.raises(LeaseLostError):
-        await outside.call(call(OK, events=account.events), account)
-    assert account.events == ["reserve", "finalize"]
-    assert (account.settlements[0].carried_out, account.settlements[0].cost_usd) == (False, 0.0)
+        await gateway.call(call(OK, events=ledger.events), ledger)
+    assert ledger.events == ["reserve", "finalize"]
+    assert (ledger.settlements[0].carried_out, ledger.settlements[0].cost_usd) == (False, 0.0)
     assert slots.queue.in_use == 0
 
 
 @pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent")])
-async def test_without_a_reservation_there_is_no_call(outside, slots, account, error):
+async def test_without_a_reservation_there_is_no_call(gateway, slots, ledger, error):
     """What ``reserve`` refuses is never sent, never settled and raised as it is."""
-    account.refuses = error
+    ledger.refuses = error
     with pytest.raises(type(error)) as raised:
-        await outside.call(call(OK, events=account.events), account)
+        await gateway.call(call(OK, events=ledger.events), ledger)
     assert raised.value is error
-    assert account.events == ["reserve"]
+    assert ledger.events == ["reserve"]
     assert slots.queue.in_use == 0

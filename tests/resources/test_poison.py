@@ -20,7 +20,7 @@ from resources.gateway.outcomes import CallError, FatalCallError, OutageTimeoutE
 from resources.gateway.poison import Suspicion, Tally
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
-from tests.resources.test_outside import RecordingAccount
+from tests.resources.test_outside import RecordingLedger
 
 Send = Callable[[], Awaitable[Answer[str]]]
 
@@ -45,10 +45,10 @@ async def a_way(slots: ConcurrencyLimiter, *, patience_seconds: float = 60.0) ->
         breaker_open_seconds=0.05,
         breaker_open_max_seconds=0.1,
     )
-    lane = ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))
-    outside = ApiGateway({Api.LLM: lane}, patience_seconds=patience_seconds)
-    yield outside, lane
-    await outside.aclose()
+    policy = ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))
+    gateway = ApiGateway({Api.LLM: policy}, patience_seconds=patience_seconds)
+    yield gateway, policy
+    await gateway.aclose()
 
 
 async def fine() -> Answer[str]:
@@ -76,10 +76,10 @@ def a_call(send: Send, *, control: Send | None = None, timeout_seconds: float = 
     return Call(Api.LLM, "post", "task", 1, {}, send, timeout_seconds=timeout_seconds, control=asked)
 
 
-async def made(outside: ApiGateway, call: Call[str]) -> str:
+async def made(gateway: ApiGateway, call: Call[str]) -> str:
     """How a call ends: its value, or the outcome of its error."""
     try:
-        return await outside.call(call, RecordingAccount())
+        return await gateway.call(call, RecordingLedger())
     except CallError as error:
         return error.outcome
 
@@ -97,26 +97,26 @@ async def test_a_call_that_is_alone_is_compared_with_its_control(
     slots: ConcurrencyLimiter, send: Send, control: Send | None, ends: str
 ) -> None:
     """The last call of a world fails if the API answers at all; if nobody knows, or it does not, the call waits."""
-    async with a_way(slots, patience_seconds=60.0 if ends == "poisonous" else 1.0) as (outside, _):
-        assert await made(outside, a_call(send, control=control, timeout_seconds=0.05)) == ends
+    async with a_way(slots, patience_seconds=60.0 if ends == "poisonous" else 1.0) as (gateway, _):
+        assert await made(gateway, a_call(send, control=control, timeout_seconds=0.05)) == ends
 
 
 @pytest.mark.case("A2")
 async def test_one_poisonous_call_neither_opens_the_breaker_nor_keeps_it_half_open(slots: ConcurrencyLimiter) -> None:
     """What is its own fault does not count against the API: the others go on, and after an outage they close the breaker."""
-    async with a_way(slots) as (outside, lane):
-        poisonous = asyncio.create_task(made(outside, a_call(down, control=fine)))
+    async with a_way(slots) as (gateway, policy):
+        poisonous = asyncio.create_task(made(gateway, a_call(down, control=fine)))
         states = set()
         while not poisonous.done():
-            assert await made(outside, a_call(fine)) == "value"
-            states.add(lane.breaker.state)
+            assert await made(gateway, a_call(fine)) == "value"
+            states.add(policy.breaker.state)
             await asyncio.sleep(0.005)  # calls that never wait would leave the others no turn
         assert poisonous.result() == "poisonous"
         assert states == {BreakerState.CLOSED}
-        waiting = [asyncio.create_task(made(outside, a_call(down, control=fine))) for _ in range(6)]
+        waiting = [asyncio.create_task(made(gateway, a_call(down, control=fine))) for _ in range(6)]
         assert [await one for one in waiting] == ["poisonous"] * 6
-        assert await made(outside, a_call(fine)) == "value"
-        assert lane.breaker.state is BreakerState.CLOSED
+        assert await made(gateway, a_call(fine)) == "value"
+        assert policy.breaker.state is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ async def test_a_call_that_never_fits_into_its_quota_fails_when_patience_ends(
     slots: ConcurrencyLimiter, others: Callable[[], Awaitable[Answer[str]]], ends: str, may_last: bool
 ) -> None:
     """While others are answered, whoever meets nothing but 429 is itself the cause; in a real shortage all wait."""
-    async with a_way(slots, patience_seconds=3.0 if may_last else 1.0) as (outside, _):
-        large = asyncio.create_task(outside.call(a_call(slower, control=fine), RecordingAccount()))
+    async with a_way(slots, patience_seconds=3.0 if may_last else 1.0) as (gateway, _):
+        large = asyncio.create_task(gateway.call(a_call(slower, control=fine), RecordingLedger()))
         while not large.done():
             with suppress(CallError, TimeoutError):
-                await asyncio.wait_for(outside.call(a_call(others), RecordingAccount()), 0.5)
+                await asyncio.wait_for(gateway.call(a_call(others), RecordingLedger()), 0.5)
             await asyncio.sleep(0.01)
         error = large.exception()
         assert isinstance(error, CallError)
@@ -176,11 +176,11 @@ async def test_what_refuses_after_it_has_answered_is_an_outage_and_what_never_ha
     async def refused() -> Answer[str]:
         raise FatalCallError("401. Check GEMINI_API_KEY", may_heal=True)
 
-    async with a_way(slots, patience_seconds=0.3) as (outside, _):
-        assert await made(outside, a_call(refused)) == "fatal"
-        assert await made(outside, a_call(fine)) == "value"
+    async with a_way(slots, patience_seconds=0.3) as (gateway, _):
+        assert await made(gateway, a_call(refused)) == "fatal"
+        assert await made(gateway, a_call(fine)) == "value"
         with pytest.raises(OutageTimeoutError, match=r"Check GEMINI_API_KEY") as ended:
-            await outside.call(a_call(refused), RecordingAccount())
+            await gateway.call(a_call(refused), RecordingLedger())
         assert ended.value.may_last
 
 

@@ -75,8 +75,8 @@ def test_real_processes_share_the_limit_and_none_starves(mongodb_uri, mongo_data
     calls = [[tuple(map(float, line.split())) for line in output.splitlines()] for output in outputs]
     assert min(map(len, calls)) >= 3
     edges = sorted([(began, 1) for each in calls for began, _ in each] + [(ended, -1) for each in calls for _, ended in each])
-    in_air = most = 0
+    in_flight = most = 0
     for _, step in edges:
-        in_air += step
-        most = max(most, in_air)
+        in_flight += step
+        most = max(most, in_flight)
     assert most == 3

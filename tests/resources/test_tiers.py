@@ -31,7 +31,7 @@ from resources.gemini.models import dearest, model_profiles, now
 from resources.gemini.tiers import CallTier, flex_at_once, tiers_served
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
-from tests.resources.test_outside import RecordingAccount
+from tests.resources.test_outside import RecordingLedger
 from tests.support.gemini_server import FLASH, KEY, as_bytes, failed, question, said
 from tests.support.waiting import PATIENCE_S, until
 
@@ -160,7 +160,7 @@ async def test_flex_has_a_time_out_of_its_own(gemini: str) -> None:
 # The gateway
 
 
-class Account(RecordingAccount):
+class UnorderedLedger(RecordingLedger):
     """One of several calls at once, which end in any order."""
 
     def finalize(self, attempt_id, call, settlement):
@@ -174,7 +174,7 @@ class Way:
 
     gateway: ApiGateway
     policy: ApiPolicy
-    account: Account
+    ledger: UnorderedLedger
 
     @property
     def flex(self) -> ApiPolicy:
@@ -199,7 +199,7 @@ async def way(mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.Mo
         )
         policy = ApiPolicy(slots, breaker("llm"), flex=ApiPolicy(flex, breaker("flex"), within=slots))
         gateway = ApiGateway({Api.LLM: policy}, patience_seconds=1.0)
-        yield Way(gateway, policy, Account())
+        yield Way(gateway, policy, UnorderedLedger())
         await gateway.aclose()
 
 
@@ -234,18 +234,18 @@ async def test_a_shed_call_is_tried_again_and_then_made_at_standard(
     way: Way, outcomes: tuple[Exception | str, ...], value: str, attempts: int
 ) -> None:
     """A bounded number of sheds, then the fallback; every attempt is reserved and recorded."""
-    assert await way.gateway.call(a_call(*outcomes, fallback=a_call("at standard")), way.account) == value
-    assert (way.account.events.count("reserve"), way.account.events.count("finalize")) == (attempts, attempts)
+    assert await way.gateway.call(a_call(*outcomes, fallback=a_call("at standard")), way.ledger) == value
+    assert (way.ledger.events.count("reserve"), way.ledger.events.count("finalize")) == (attempts, attempts)
 
 
 @pytest.mark.case("A22")
 async def test_shed_calls_lower_no_ceiling_and_open_no_breaker_of_the_others(way: Way) -> None:
     """Fifty sheds: calls at standard find their slots and their breaker as if nothing had happened; flex is slowed down itself."""
     shed = [a_call(SHED, SHED, end, fallback=a_call("at standard")) for end in ("at flex", SHED) for _ in range(8)]
-    assert set(await asyncio.gather(*(way.gateway.call(call, way.account) for call in shed))) == {"at flex", "at standard"}
+    assert set(await asyncio.gather(*(way.gateway.call(call, way.ledger) for call in shed))) == {"at flex", "at standard"}
     assert way.policy.breaker.state is BreakerState.CLOSED
     assert (way.policy.tally.failed, way.flex.breaker.state) == (0, BreakerState.CLOSED)
-    await way.gateway.call(a_call("fine"), way.account)
+    await way.gateway.call(a_call("fine"), way.ledger)
     assert way.policy.limiter.ceiling == 6
     await until(lambda: way.flex.limiter.ceiling < 4)
 
@@ -253,9 +253,9 @@ async def test_shed_calls_lower_no_ceiling_and_open_no_breaker_of_the_others(way
 async def test_time_outs_at_flex_open_the_breaker_of_flex_alone(way: Way) -> None:
     """Calls at standard go on while flex does not answer at all."""
     down = [a_call(TransientError("504", in_doubt=True), fallback=a_call("at standard")) for _ in range(12)]
-    flex = asyncio.gather(*(way.gateway.call(call, way.account) for call in down), return_exceptions=True)
+    flex = asyncio.gather(*(way.gateway.call(call, way.ledger) for call in down), return_exceptions=True)
     await until(lambda: way.flex.breaker.state is not BreakerState.CLOSED)
-    assert await way.gateway.call(a_call("fine"), way.account) == "fine"
+    assert await way.gateway.call(a_call("fine"), way.ledger) == "fine"
     assert way.policy.breaker.state is BreakerState.CLOSED
     assert all(isinstance(error, CallError) for error in await flex)
 
@@ -274,10 +274,10 @@ async def test_calls_at_once_hold_over_all_tiers_and_some_stay_free_of_slow_ones
         return Answer("quick", {})
 
     flex = [Call(Api.LLM, "post", "task", 0, {}, slow, fallback=a_call("dear")) for _ in range(10)]
-    under_way = asyncio.gather(*(way.gateway.call(call, way.account) for call in flex))
+    under_way = asyncio.gather(*(way.gateway.call(call, way.ledger) for call in flex))
     await until(lambda: len(running) == 4)
     quick_calls = [Call(Api.LLM, "post", "task", 9, {}, quick) for _ in range(8)]
-    assert await asyncio.wait_for(asyncio.gather(*(way.gateway.call(call, way.account) for call in quick_calls)), PATIENCE_S)
+    assert await asyncio.wait_for(asyncio.gather(*(way.gateway.call(call, way.ledger) for call in quick_calls)), PATIENCE_S)
     assert len(running) == 4
     assert way.policy.limiter.queue.in_use == 4
     go.set()

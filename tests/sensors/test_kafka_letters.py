@@ -22,6 +22,7 @@ from resources.mongodb.connection import MongoResource
 from sensors.dead_letters import send_kept
 from tests.support.kafka_stand_in import (
     Ticks,
+    command_for,
     dead_letters,
     headers,
     kafka_resource,
@@ -29,7 +30,6 @@ from tests.support.kafka_stand_in import (
     run_keys,
     send,
     sensor_settings,
-    told_of,
 )
 from tests.support.waiting import PATIENCE_S
 
@@ -53,7 +53,7 @@ def ticks(instance: dg.DagsterInstance, broker: str, mongo: MongoResource) -> Ti
 
 def generia(ticks: Ticks, folder: Path, *arguments: str) -> str:
     """What a command prints that is told of the test's servers and topics."""
-    _, out, err = told_of(ticks.kafka, ticks.mongo, folder).call(*arguments)
+    _, out, err = command_for(ticks.kafka, ticks.mongo, folder).call(*arguments)
     assert "Traceback" not in err
     return " ".join((out + err).split())
 
@@ -161,7 +161,7 @@ def test_a_letter_with_any_headers_is_listed(ticks: Ticks, tmp_path: Path, lette
     assert "a letter" in generia(ticks, tmp_path, "dead-letters", "--json")
 
 
-# --- K8: who waits is told --------------------------------------------------------------------------------------------------
+# --- K8: the task says failed -----------------------------------------------------------------------------------------------
 
 REFUSED = [
     pytest.param({"parameters": {"user_prompt": "12 34", "users_count": 3, "posts_count": 9}}, "user_prompt", id="K8 no letter"),

@@ -23,6 +23,7 @@ from tests.support.command import Command
 from tests.support.kafka_stand_in import (
     Ticks,
     batch,
+    command_for,
     dead_letters,
     headers,
     kafka_resource,
@@ -31,7 +32,6 @@ from tests.support.kafka_stand_in import (
     send,
     send_batch,
     sensor_settings,
-    told_of,
     with_its_checksum,
 )
 from tests.support.waiting import PATIENCE_S
@@ -113,7 +113,7 @@ UNREADABLE = [
 
 @pytest.fixture
 def command(ticks: Ticks, tmp_path: Path) -> Command:
-    return told_of(ticks.kafka, ticks.mongo, tmp_path)
+    return command_for(ticks.kafka, ticks.mongo, tmp_path)
 
 
 @pytest.mark.parametrize("spoil", UNREADABLE)

@@ -19,7 +19,7 @@ from tests.support.kafka_stand_in import kafka_resource, order, send
 from tests.support.waiting import PATIENCE_S
 
 QUEUED = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}}
-LOCATION = ModuleTarget("tests.support.kafka_stand_in", "from_environment", None, "stand_in")
+LOCATION = ModuleTarget("tests.support.kafka_stand_in", "from_environment", None, "placeholder_location")
 
 pytestmark = pytest.mark.dagster_process
 

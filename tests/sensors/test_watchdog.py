@@ -78,7 +78,7 @@ def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
     return requests
 
 
-def parked(kind: str, *, since: datetime = LAST_JANUARY, **values: Any) -> dict[str, Any]:
+def suspended(kind: str, *, since: datetime = LAST_JANUARY, **values: Any) -> dict[str, Any]:
     return {"parked": {"kind": kind, "since": since, **values}}
 
 
@@ -86,8 +86,8 @@ BEGUN: dict[str, Any] = {"status": "in_progress", "generation": "g1"}
 ABANDONED: dict[str, dict[str, Any]] = {
     "owner silent": {**BEGUN, "owner": owner("dead")},
     "nobody's": {**BEGUN, "owner": owner(None)},
-    "outage over": {**BEGUN, **parked("outage")},
-    "resumed": {**BEGUN, **parked("resumed")},
+    "outage over": {**BEGUN, **suspended("outage")},
+    "resumed": {**BEGUN, **suspended("resumed")},
     "never begun": {"status": "pending"},
 }
 
@@ -111,14 +111,14 @@ def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(worlds:
 LEFT_ALONE: dict[str, dict[str, Any]] = {
     "completed": {"status": "completed", "generation": "g1"},
     "failed": {"status": "failed", "generation": "g1"},
-    "stopped": {**BEGUN, **parked("stopped")},
-    "stopped order": {"status": "pending", **parked("stopped")},
-    "budget": {"status": "failed", "generation": "g1", **parked("budget")},
+    "stopped": {**BEGUN, **suspended("stopped")},
+    "stopped order": {"status": "pending", **suspended("stopped")},
+    "budget": {"status": "failed", "generation": "g1", **suspended("budget")},
     "owned": {**BEGUN, "owner": owner("alive", expired=-24 * LONG_AGO)},
     "just silent": {**BEGUN, "owner": owner("dead"), "updated_at": YEAR_2999},
     "just ordered": {"status": "pending", "updated_at": YEAR_2999},
-    "outage lasts": {**BEGUN, **parked("outage", since=YEAR_2999)},
-    "the day's quota is used up": {**BEGUN, **parked("outage", until=YEAR_2999)},
+    "outage lasts": {**BEGUN, **suspended("outage", since=YEAR_2999)},
+    "the day's quota is used up": {**BEGUN, **suspended("outage", until=YEAR_2999)},
 }
 
 
@@ -143,7 +143,7 @@ TERMINATED: dict[str, dict[str, Any]] = {
     "while its first run was queued": {"status": "pending"},
     "after its process died": {**BEGUN, "owner": owner("dead")},
     "while it was to be taken up": {**BEGUN, "resumable": True},
-    "while it was to be tried again": {**BEGUN, **parked("outage")},
+    "while it was to be tried again": {**BEGUN, **suspended("outage")},
 }
 
 
@@ -242,7 +242,7 @@ def test_an_order_is_left_alone_while_there_is_hope_for_it(worlds: Worlds) -> No
     """Just recorded, behind another run, its own run just ended, its world unfinished, or taken up: nothing is asked for."""
     for world_id in ("new", "busy", "ended", "taken"):
         a_world(worlds, world_id, status="completed", generation="g1")
-    a_world(worlds, "stopped", status="in_progress", **parked("stopped"))
+    a_world(worlds, "stopped", status="in_progress", **suspended("stopped"))
     a_part_order(worlds, "new", ago=timedelta(seconds=1))
     a_part_order(worlds, "busy")
     a_run(worlds, "busy", dg.DagsterRunStatus.STARTED)

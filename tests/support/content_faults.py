@@ -192,8 +192,8 @@ def relation_of_one_side(worlds: Worlds) -> str:
 
 def one_word_for_all_relations(worlds: Worlds) -> str:
     for person in worlds.documents("characters", WORLD):
-        told = [{**tie.model_dump(), "relationship_type": "friend"} for tie in person.relationships]
-        worlds.database["characters"].update_one({"world_id": WORLD, "key": person.key}, {"$set": {"relationships": told}})
+        relations = [{**tie.model_dump(), "relationship_type": "friend"} for tie in person.relationships]
+        worlds.database["characters"].update_one({"world_id": WORLD, "key": person.key}, {"$set": {"relationships": relations}})
     return "relations are called “friend”"
 
 

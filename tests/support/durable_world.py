@@ -56,7 +56,7 @@ class Note(BaseModel):
 
 
 @dataclass
-class Outside:
+class ScriptedApi:
     """The outside of a task in these tests: remembers each call that was really made, and answers by a script."""
 
     script: dict[str, list[Exception | str]] = field(default_factory=dict)
@@ -74,8 +74,8 @@ class Outside:
 class Asker:
     """Clients of a task: one question a step, on the runner's own checkpoints. A question is sent when all before it is durable."""
 
-    def __init__(self, outside: Outside, steps: Checkpoints, commits: Commits) -> None:
-        self._outside = outside
+    def __init__(self, api: ScriptedApi, steps: Checkpoints, commits: Commits) -> None:
+        self._outside = api
         self._steps = steps
         self._commits = commits
 
@@ -113,9 +113,9 @@ class Run:
     generation: str = "generation-1"
     stages: StageTracker = field(default_factory=lambda: StageTracker({}))
 
-    def journal(self, outside: Outside, *, concurrency: int = 100, is_new: bool = False) -> TaskRunner:
+    def runner(self, api: ScriptedApi, *, concurrency: int = 100, is_new: bool = False) -> TaskRunner:
         def tools(task: TaskContext, steps: Checkpoints) -> TaskClients:
-            return Asker(outside, steps, self.commits)  # type: ignore[return-value]  # these tests' tasks ask for no more
+            return Asker(api, steps, self.commits)  # type: ignore[return-value]  # these tests' tasks ask for no more
 
         return TaskRunner(
             self.database,

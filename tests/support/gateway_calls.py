@@ -11,7 +11,7 @@ ONCE = ["reserve", "confirm", "send", "finalize"]
 
 
 @dataclass
-class RecordingAccount:
+class RecordingLedger:
     """An account that writes down what it is told, in order."""
 
     refuses: Exception | None = None

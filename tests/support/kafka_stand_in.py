@@ -42,7 +42,7 @@ from tests.support.dagster_internals import (
 from tests.support.waiting import PATIENCE_S
 
 
-def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:
+def placeholder_location(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:
     """The sensor with its job over nine assets of the right names and partitions."""
 
     def asset(name: str) -> dg.AssetsDefinition:
@@ -91,7 +91,7 @@ def kafka_address(bootstrap_servers: str, api_version: str = "2.3") -> KafkaAddr
     return KafkaAddress(KafkaSettings(kafka_bootstrap_servers=bootstrap_servers, kafka_api_version=api_version))
 
 
-def told_of(kafka: KafkaResource, mongo: MongoResource, folder: Path) -> Command:
+def command_for(kafka: KafkaResource, mongo: MongoResource, folder: Path) -> Command:
     """The command, told of these servers and topics."""
     addresses = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka.settings.kafka_bootstrap_servers,
@@ -170,7 +170,7 @@ class Ticks:
 
     def tick(self) -> SensorExecutionData:
         """One tick."""
-        defs = stand_in(self.kafka, self.mongo, self.settings)
+        defs = placeholder_location(self.kafka, self.mongo, self.settings)
         with dg.build_sensor_context(
             instance=self.instance,
             instance_ref=self.instance.get_ref(),
@@ -200,7 +200,7 @@ def run_keys(data: SensorExecutionData) -> list[str | None]:
 @dg.definitions
 def from_environment() -> dg.Definitions:
     """The code location of a daemon's test."""
-    return stand_in(
+    return placeholder_location(
         kafka_resource(os.environ["STAND_IN_KAFKA"], os.environ["STAND_IN_TOPIC"]),
         MongoResource(uri=os.environ["STAND_IN_MONGODB_URI"], database=os.environ["STAND_IN_DATABASE"]),
         sensor_settings(sensor_poll_seconds=4.7),

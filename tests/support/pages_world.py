@@ -114,12 +114,12 @@ class MadeUp:
         task = {"_id": f"{self.world_id}:{key}", "world_id": self.world_id, "generation": f"{self.world_id}:1"}
         now = datetime.now(UTC)
         self.note_generation(task["generation"])
-        told = {"type": TaskType.GENERATE_POST.value, "key": key, "attempt_count": 2, "created_at": now, "updated_at": now}
+        values = {"type": TaskType.GENERATE_POST.value, "key": key, "attempt_count": 2, "created_at": now, "updated_at": now}
         batch = f"{author_of(key)}-b000"
         idea = {"_id": f"{self.world_id}:{batch}", "key": batch, "type": TaskType.GENERATE_POST_BATCH.value}
         briefs = [self.idea(key).model_dump(mode="json")]
-        self.database[TASKS].insert_one({**task, **told, **idea, "status": State.COMPLETED.value, "result": {"briefs": briefs}})
-        self.database[TASKS].insert_one({**task, **told, "status": State.FAILED.value, "error": "The platform refused it."})
+        self.database[TASKS].insert_one({**task, **values, **idea, "status": State.COMPLETED.value, "result": {"briefs": briefs}})
+        self.database[TASKS].insert_one({**task, **values, "status": State.FAILED.value, "error": "The platform refused it."})
         for outcome, error in (("invalid_output", "An answer without its end."), ("ok", None)):
             request = {"_id": f"{task['_id']}:{outcome}", "task_id": task["_id"], "world_id": self.world_id, "created_at": now}
             call = {"api_type": "llm", "request_type": "post", "outcome": outcome, "error": error, "duration_ms": 1200}

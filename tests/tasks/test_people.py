@@ -59,10 +59,10 @@ async def test_what_happened_between_two_people_is_invented_once_and_told_to_bot
         parameters = BatchParameters(key=f"b{first}", first=first, count=count)
         characters.add(*(await generate_character_batch(parameters, bench.clients, request, a_world(), characters)).briefs)
         asked += [slot for prompt in bench.text.prompts for slot in prompt.schema["properties"]["ties"]["properties"]]
-    told = facts_of(characters.latest)
-    assert len(told) == sum(len(acquaintances(request.seed, 25, index)) for index in range(25)) == 2 * len(asked)
-    assert all(fact and told[other, index] == fact for (index, other), fact in told.items())
-    assert len(set(told.values())) == len(asked)
+    facts = facts_of(characters.latest)
+    assert len(facts) == sum(len(acquaintances(request.seed, 25, index)) for index in range(25)) == 2 * len(asked)
+    assert all(fact and facts[other, index] == fact for (index, other), fact in facts.items())
+    assert len(set(facts.values())) == len(asked)
     assert all(other < brief.key for brief in characters.latest for other in brief.facts)
 
 
@@ -76,10 +76,10 @@ async def test_a_fact_about_somebody_who_was_not_taken_is_asked_for_again():
     second = people_answer([other + 1], name="Bell") | {"ties": {f"tie_{place}": f"second {place}" for place in range(1, 41)}}
     bench = a_bench(first, second)
     parameters = BatchParameters(key="b000", first=0, count=10)
-    told = facts_of((await generate_character_batch(parameters, bench.clients, request, a_world(), CharacterIndex())).briefs)
-    for (index, whom), fact in told.items():
+    facts = facts_of((await generate_character_batch(parameters, bench.clients, request, a_world(), CharacterIndex())).briefs)
+    for (index, whom), fact in facts.items():
         assert fact.startswith("second" if other in (index, whom) else "first")
-        assert fact == told[whom, index]
+        assert fact == facts[whom, index]
     assert f"Chock {one + 1} Lane (@Chock_{one + 1})" in bench.text.prompts[1].item
 
 
@@ -261,10 +261,10 @@ async def test_a_batch_refused_twice_is_asked_for_without_what_may_be_refused():
     first, second, third = ("\n".join(prompt.parts) for prompt in bench.text.prompts)
     assert len({first, second, third}) == 3
     happened = world.calendar[: happened_when_joining(request, world, 10)]
-    for told in (request.user_prompt, world.history, *(event.name for event in happened)):
-        assert told in first
-        assert told in second
-        assert told not in third
+    for text in (request.user_prompt, world.history, *(event.name for event in happened)):
+        assert text in first
+        assert text in second
+        assert text not in third
     assert world.naming.rules in third
     assert all(value in third for value in made.briefs[3].axes.values())
 

@@ -161,11 +161,11 @@ class Author:
 
     def relation(self, known: Known | None) -> str:
         """What somebody is to the person of the text; the same word from both sides, but for ``_UNEQUAL`` ones."""
-        told = known.relation.partition(" or ")[0] if known else ""
-        if told and self._language is WordList.ENGLISH and len(told.split()) <= _SHORT_RELATION:
-            return told
+        relation = known.relation.partition(" or ")[0] if known else ""
+        if relation and self._language is WordList.ENGLISH and len(relation.split()) <= _SHORT_RELATION:
+            return relation
         for name, sides in _UNEQUAL.items():
-            if side := sides.search(told):
+            if side := sides.search(relation):
                 return self.listed(name, 0 if side.group(1) else 1)
         pair = sorted((self._scene.own_handle, known.username if known else ""))
         return self.listed("relation_type", zlib.crc32("".join(pair).encode()) % (len(self._words.lists["relation_type"]) - 1) + 1)
@@ -216,9 +216,9 @@ class Author:
         """The names of the world's events, in order. The first and the last are the same in every request of a world."""
         own = self._setting.event
         rest = [event for setting in self._words.settings.values() if setting is not self._setting for event in setting.event]
-        lot = random.Random(f"{self._scene.seed}:calendar")
-        *names, last = lot.sample(own, len(own))
-        return (*(names + lot.sample(rest, len(rest)))[: count - 1], last)
+        rng = random.Random(f"{self._scene.seed}:calendar")
+        *names, last = rng.sample(own, len(own))
+        return (*(names + rng.sample(rest, len(rest)))[: count - 1], last)
 
     def event(self) -> str:
         """The name of the calendar's next event. ``events`` says how many it has."""
@@ -257,14 +257,14 @@ class Author:
 
     def look(self, years: int = 0) -> str:
         """A person's appearance in a few English words; the same for the same person. ``years``: their age, 0 = any."""
-        if told := self._scene.asked.line("Looks"):
-            return told.rstrip(".")
+        if looks := self._scene.asked.line("Looks"):
+            return looks.rstrip(".")
         name = self.person.display_name if self.person else ""
-        lot, decks = random.Random(f"{self._scene.seed}:{name}" if name else self._rng.random()), words_of(WordList.ENGLISH).decks
+        rng, decks = random.Random(f"{self._scene.seed}:{name}" if name else self._rng.random()), words_of(WordList.ENGLISH).decks
         woman = self.person.woman if self.person else None
-        years = years or lot.randint(18, 75)
+        years = years or rng.randint(18, 75)
         whom = ("girl" if woman else "boy") if years < 18 else ("woman" if woman else "man")
-        build, hair, mark, wear = (lot.choice(decks[deck]) for deck in ("build", "hair", "mark", "wear"))
+        build, hair, mark, wear = (rng.choice(decks[deck]) for deck in ("build", "hair", "mark", "wear"))
         return f"a {build} {whom} of about {years}, {hair}, {mark}, {wear}"
 
     def _named_event(self, event: str) -> str:

@@ -118,9 +118,9 @@ class RequestedItem:
     @cached_property
     def known(self) -> dict[str, Known]:
         """Acquaintances by their number ("1")."""
-        told = self.block("acquaintances") or self.text
+        text = self.block("acquaintances") or self.text
         found: dict[str, Known] = {}
-        for number, display_name, username, rest in _KNOWN.findall(told):
+        for number, display_name, username, rest in _KNOWN.findall(text):
             relation, fact = re.search(r"To this person: ([^.]+)\.", rest), _FACT.search(rest)
             found[number] = Known(
                 display_name, username, relation.group(1) if relation else "", fact.group(1).strip() if fact else ""
@@ -177,8 +177,8 @@ class RequestedItem:
 
 
 def _planned(post: str, moment: str, form: str, rest: str) -> PostOrder:
-    about, (told, _, wish) = _ABOUT.search(rest), rest.rpartition(" Wish: ")
-    least, most = _length(told)
+    about, (text, _, wish) = _ABOUT.search(rest), rest.rpartition(" Wish: ")
+    least, most = _length(text)
     return PostOrder(
         order=int(post) - 1,
         moment=moment,
@@ -187,7 +187,7 @@ def _planned(post: str, moment: str, form: str, rest: str) -> PostOrder:
         event=about.group(1) if about else "",
         least=least,
         most=most,
-        is_reply="To a post of " in told,
+        is_reply="To a post of " in text,
     )
 
 

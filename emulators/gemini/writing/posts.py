@@ -98,15 +98,15 @@ class Posts:
             text.add("future")
         if self._language.count_words(order.step) <= text.left - keep:
             text.sentences += [order.step] * bool(order.step)
-        told = text.add("wish") if wish else ""
-        late = {told, order.wish.daily, text.add("event") if order.event else ""}
+        wish_sentence = text.add("wish") if wish else ""
+        late = {wish_sentence, order.wish.daily, text.add("event") if order.event else ""}
         if order.heard and not answers and rng.random() < _HEARD_SHARE:
             author.given["heard"] = self._quoted(rng.choice(order.heard))
             text.add("heard")
         if wish and rng.random() < _DAILY_SHARE and self._language.count_words(order.wish.daily) <= text.left:
             text.sentences += [order.wish.daily] * bool(order.wish.daily)
         target = rng.randint(least, (least + most) // 2)
-        while (most - text.left < target or text.sentences == [told]) and text.add("more"):
+        while (most - text.left < target or text.sentences == [wish_sentence]) and text.add("more"):
             pass
         if fault == "same_opening":
             text.sentences.insert(0, author.sentence("opening"))

@@ -296,9 +296,9 @@ class Walker:
         asked = self._scene.asked
         if pair := asked.ties.get(tie):
             invented = {str(number): person.first_name for number, person in self._invented.items()}
-            told = [invented.get(whom, whom) for whom in pair]
-            others = [name for name in invented.values() if name not in told]
-            return told[0], (*told[1:], *others, "")[0]
+            names = [invented.get(whom, whom) for whom in pair]
+            others = [name for name in invented.values() if name not in names]
+            return names[0], (*names[1:], *others, "")[0]
         known = asked.known.get(tie.rpartition("_")[2])
         return (asked.renamed or self._people.somebody().first_name), known.display_name if known else ""
 

@@ -14,8 +14,8 @@ from bench.stack import TestStack
 
 @pytest.mark.dagster_process
 @pytest.mark.timeout(1250)
-def test_worlds_survive_deaths_of_every_part(house: TestStack) -> None:
+def test_worlds_survive_deaths_of_every_part(stack: TestStack) -> None:
     """Whatever is killed in the middle of the work, the world ends complete by itself, with nothing missing and nothing twice."""
-    report = kills.met(house, Options(quick=True, seed=1, json=True), Console(file=sys.stderr))
+    report = kills.met(stack, Options(quick=True, seed=1, json=True), Console(file=sys.stderr))
     assert report.ok, report.remarks
     assert (report.figures["kills"], report.figures["missing"], report.figures["doubled"]) == (2, 0, 0)
