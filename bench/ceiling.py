@@ -1,4 +1,4 @@
-"""The pace of calls where the provider allows fewer at once than we are configured for, on the real path to the outside.
+"""The throughput of calls through the real gateway when the provider allows fewer concurrent calls than are configured.
 
 Not here: worlds.
 """
@@ -32,7 +32,7 @@ BACK_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Pace:
-    """How the calls went. ``bound``: seconds they take at the least, with the ceiling filled at every moment.
+    """The durations of the calls. ``bound``: the fewest seconds they can take, with every slot below the ceiling in use.
 
     ``back``: seconds from the end of the ceiling until all slots were in use again; None where that was not measured.
     """
@@ -56,7 +56,7 @@ class _Line(BaseModel):
 
 
 class _Free:
-    """An account without limits."""
+    """A ledger without limits."""
 
     async def reserve(self, call: Call[ValueT]) -> str:
         return call.task_id
@@ -75,7 +75,7 @@ class _Free:
 
 
 def measure(stack: TestStack, calls: int, *, until_back: bool = False) -> Pace:
-    """Make so many calls as fast as the provider lets us; ``until_back``: then more of them without a ceiling."""
+    """Make this number of calls as fast as the provider allows; ``until_back``: then more of them without a ceiling."""
     stack.gemini.reset()
     stack.gemini.set_faults(latency=CALL_SECONDS, max_in_flight=CEILING)
     pace = asyncio.run(_make(stack, calls, until_back=until_back))
