@@ -1,4 +1,4 @@
-"""The body of a 200: what the model says, how it stopped, and what it used.
+"""The body of a 200: the model's text, its finish reason, and its usage.
 
 Here: ``answer``, and the candidates and prompts without one. Not here: errors (api/errors.py) and the words (writing/).
 """
@@ -45,7 +45,7 @@ class ReadRequest:
 def answer(
     asked: ReadRequest, faults: Faults, fault: FaultName | None, recorded: JsonValue = None
 ) -> tuple[dict[str, JsonValue], Usage]:
-    """What the model says, spoiled by the fault if it is one of the content's. ``recorded``: the answer by hand, if any."""
+    """The model's answer, damaged if the fault is one of content. ``recorded``: the recorded answer, if any."""
     config = asked.request.generation_config
     rng = random.Random(asked.digest)
     text = _text(asked, fault, rng, recorded)
@@ -71,7 +71,7 @@ def answer(
 
 
 def empty_answer(asked: ReadRequest) -> tuple[dict[str, JsonValue], Usage]:
-    """A candidate that stopped by itself and says nothing."""
+    """A candidate that stopped normally and has no text."""
     return answer_body(asked, asked.usage, [], "STOP"), asked.usage
 
 
