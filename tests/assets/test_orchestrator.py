@@ -1,4 +1,4 @@
-"""The order of work along the timeline, with a journal that does every task in its own time and lets some fail."""
+"""The order of work along the timeline, with a task runner whose tasks take random times and some of which fail."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ITEMS = (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR, TaskTy
 
 
 class NothingThere:
-    """A world of which nothing was materialized."""
+    """A world in which nothing is materialized."""
 
     async def one_if_there(self, model: Any, key: str) -> Any:
         """Nothing."""
@@ -52,7 +52,7 @@ def world_run(runner: Any, materialized: Any, selection: Selection, request: Wor
 
 @dataclass
 class RandomRunner:
-    """Does each task in a random number of turns of the event loop, ``room`` at once; what is in ``failing`` fails."""
+    """Executes each task in a random number of turns of the event loop, ``concurrency`` at once; tasks in ``failing`` fail."""
 
     request: WorldRequest
     dice: random.Random
@@ -62,7 +62,7 @@ class RandomRunner:
     """Whether pictures are made from the avatars of those they show."""
     results: dict[str, Any] = field(default_factory=dict)
     known_to: dict[str, Any] = field(default_factory=dict)
-    """By task, what it was told of others."""
+    """By task, what its request contains about others."""
     performed: list[str] = field(default_factory=list)
     painted: list[str] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
@@ -160,12 +160,12 @@ class RandomRunner:
         )
         words = dict.fromkeys(("username", "image_prompt", "image_style", "mood", "context", "location", "time_of_day"), "")
         given = {"key": idea.key, "character": idea.character, "character_id": "", "order": idea.order, "moment": "", "t": idea.t}
-        anybody = f"c{(idea.t * 7 + 3) % self.request.users_count:04d}"  # also somebody who joins later
+        anybody = f"c{(idea.t * 7 + 3) % self.request.users_count:04d}"  # also a person who joins later
         given["pictured"] = tuple(dict.fromkeys((character.key, anybody)))
         return Post.model_validate({**words, **given, "content": f"text {idea.t}", "hashtags": (), "mentions": ()})
 
     def face_of(self, person: str) -> bool:
-        """Whether this person gets an avatar."""
+        """Whether this person will get an avatar."""
         made_by = (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR)
         return not self.failing.intersection(f"{task_type}:{person}" for task_type in made_by)
 
@@ -187,7 +187,7 @@ class RandomRunner:
 
 
 def some_failing(request: WorldRequest, dice: random.Random, share: float) -> set[str]:
-    """Tasks of items that are to fail."""
+    """Random tasks of items, which will fail."""
     line = timeline(request.seed, request.users_count, request.posts_count)
     people = [f"c{index:04d}" for index in range(request.users_count)]
     posts = [post_key(f"c{line.people[t]:04d}", line.orders[t]) for t in range(len(line))]
@@ -206,7 +206,7 @@ async def made(
     selection: Selection | None = None,
     references: bool = False,
 ) -> RandomRunner:
-    """The world, made by a conductor whose tasks take random times; it must end."""
+    """The world, made by a WorldOrchestrator whose tasks take random times; it must end."""
     runner = RandomRunner(request, random.Random(seed), asyncio.Semaphore(concurrency), failing, references)
     selection = selection or Selection(frozenset(TaskType))
     async with asyncio.timeout(PATIENCE_S):
@@ -215,7 +215,7 @@ async def made(
 
 
 def will_come(runner: RandomRunner, t: int) -> bool:
-    """Whether nothing that the post at this place hangs on fails."""
+    """Whether the post at this place depends on no failing task."""
     person, order = f"c{runner.line.people[t]:04d}", runner.line.orders[t]
     key = post_key(person, order)
     needed: Iterable[str] = (
@@ -228,7 +228,7 @@ def will_come(runner: RandomRunner, t: int) -> bool:
 
 
 def small_worlds(count: int) -> Iterable[tuple[int, WorldRequest, random.Random]]:
-    """Requests of random small worlds: from one person without posts on, with people of one post and of thirty."""
+    """Requests of random small worlds: from one person without posts upwards, with people of one post and of thirty."""
     for seed in range(count):
         dice = random.Random(seed)
         yield seed, a_request(users=dice.choice((1, 2, 3, 5, 12, 23)), posts=dice.choice((0, 1, 3, 8, 20, 45)), seed=seed), dice
@@ -240,7 +240,7 @@ def small_worlds(count: int) -> Iterable[tuple[int, WorldRequest, random.Random]
     ("open_posts", "waiting", "concurrency", "kept", "packed"),
     [(80, 100, 100, 300, 0), (1, 0, 1, 10, 0), (3, 2, 2, 10, 5), (10, 3, 5, 20, 100)],
 )
-async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishes_first(
+async def test_posts_are_published_in_the_order_of_the_timeline_whichever_task_finishes_first(
     monkeypatch: pytest.MonkeyPatch,
     references: bool,
     share: float,
@@ -250,9 +250,9 @@ async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishe
     kept: int,
     packed: int,
 ) -> None:
-    """In random worlds with random times and failures, all that can come is published once, in order, within every bound; nothing
-    waits for ever, however few may be at work, wait or be remembered. With reference pictures each picture gets the avatars of
-    those it shows, but for those that failed.
+    """In random worlds with random times and failures, every post that can be made is published once, in order, within every bound.
+    Nothing waits for ever, however low the limits of concurrent, waiting and remembered tasks are. With reference pictures each
+    picture gets the avatars of the people in it, except failed ones.
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", open_posts)
     monkeypatch.setattr(people, "KEPT_PEOPLE", kept)
@@ -269,8 +269,8 @@ async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishe
         assert sum(name.startswith(f"{TaskType.GENERATE_CHARACTER}:") for name in runner.performed) == request.users_count
 
 
-async def test_what_each_task_is_told_does_not_depend_on_what_finishes_first() -> None:
-    """The same world in other random times makes the same requests: after a restart, answers that were recorded still fit."""
+async def test_requests_do_not_depend_on_which_task_finishes_first() -> None:
+    """The same world with other random times makes the same requests, so that recorded answers still fit after a restart."""
     for seed, request, dice in small_worlds(25):
         failing = some_failing(request, dice, 0.1)
         runners = [await made(request, seed * 7 + number, failing, concurrency=100) for number in range(2)]
@@ -285,7 +285,7 @@ async def test_what_each_task_is_told_does_not_depend_on_what_finishes_first() -
 
 
 async def test_a_reply_to_a_post_that_failed_is_an_ordinary_post() -> None:
-    """It is written without the other's text as soon as that has failed, and published in its place."""
+    """It is written without the other text as soon as that post has failed, and published at its own place."""
     request = a_request(users=12, posts=45)
     line = timeline(request.seed, 12, 45)
     reply = next(t for t in range(45) if line.replies[t] >= 0)
@@ -299,9 +299,11 @@ async def test_a_reply_to_a_post_that_failed_is_an_ordinary_post() -> None:
 
 
 @pytest.mark.parametrize("stopped_by", [RuntimeError("budget"), asyncio.CancelledError()])
-async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytest.MonkeyPatch, stopped_by: BaseException) -> None:
-    """A post that hangs keeps only its own place among the open ones: the others are painted and wait. What then stops the world
-    ends them all, and nothing is published after that.
+async def test_an_error_that_stops_the_world_ends_all_waiting_tasks(
+    monkeypatch: pytest.MonkeyPatch, stopped_by: BaseException
+) -> None:
+    """A hanging post occupies only its own place among the open posts: the others are painted and wait. An error that then stops
+    the world ends them all, and nothing is published after it.
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", 4)
     request = a_request(users=12, posts=45)
@@ -333,15 +335,15 @@ async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytes
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
-    """One person's posts are made in their order while nobody else's are waited for."""
+async def test_a_run_over_some_items_waits_for_no_other_item() -> None:
+    """One person's posts are made in their order, without waiting for posts of others."""
     request = a_request(users=12, posts=45)
     whole = await made(request, 1, set())
     line = whole.line
     person = max(range(12), key=line.count_of)
 
     class There(NothingThere):
-        """The whole world is materialized."""
+        """A world in which everything is materialized."""
 
         async def one_if_there(self, *asked: Any) -> Any:
             model, key = asked
