@@ -1,4 +1,4 @@
-"""What happened between two people: one fact a tie, told to both, whoever of them was made anew."""
+"""What happened between two people: one fact for each tie, the same for both, also after one of them was regenerated."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ OTHER = social.acquaintances(REQUEST.seed, REQUEST.users_count, ONE)[0].index
 
 
 def fact_of(briefs: dict[int, CharacterBrief], whose: int, of: int) -> str:
-    """What one of them is told of the tie with the other."""
+    """The fact about the tie in the request for one of them."""
     known = social.introduce(REQUEST, a_world(request=REQUEST), whose, briefs)
     return next(acquaintance.fact for acquaintance in known if acquaintance.key == character_key(of))
 
 
 @pytest.mark.parametrize("anew", [(), (ONE,), (OTHER,), (ONE, OTHER)])
 @pytest.mark.parametrize("told_first_to", [ONE, OTHER])
-def test_both_sides_of_a_tie_are_told_one_fact(told_first_to: int, anew: tuple[int, ...]) -> None:
-    """The fact stands in one of the two concepts; who is made anew tells another one, which then counts for both."""
+def test_both_sides_of_a_tie_get_the_same_fact(told_first_to: int, anew: tuple[int, ...]) -> None:
+    """One of the two concepts has the fact; a regenerated character has another fact, which then counts for both."""
     keys = {ONE: character_key(OTHER), OTHER: character_key(ONE)}
 
     def brief(index: int) -> CharacterBrief:

@@ -1,4 +1,4 @@
-"""Ideas of one person's posts: what repeats, what is told again, and that neither grows with them."""
+"""Ideas of one person's posts: which ideas repeat, which are in later requests, and that neither takes longer with more ideas."""
 
 import random
 import time
@@ -16,13 +16,13 @@ def an_idea(order: int, text: str):
 
 
 def similarity(one: str, other: str) -> float:
-    """The measure itself, without any short cut."""
+    """The similarity itself, without a short cut."""
     left, right = set(one.split()), set(other.split())
     return len(left & right) / len(left | right)
 
 
 def test_near_copies_repeat_and_others_do_not():
-    """An idea with other case and signs is a repeat, one about something else is not; without words it is compared as it is."""
+    """An idea with other case and punctuation is a repeat, another idea is not; an idea without words is compared unchanged."""
     ideas = Ideas([an_idea(0, "The cart rolled away during lunch again"), an_idea(1, "🐢🐢")])
     assert ideas.repeats("the cart rolled away, during lunch, AGAIN!")
     assert not ideas.repeats("Bees moved into the tram")
@@ -31,8 +31,8 @@ def test_near_copies_repeat_and_others_do_not():
 
 
 @pytest.mark.slow
-def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
-    """Ideas with some words exchanged are repeats exactly if some earlier one shares so many words, at both thresholds."""
+def test_the_short_cut_finds_the_same_as_comparing_with_all():
+    """An idea with some other words is a repeat exactly if an earlier idea shares enough words, at both thresholds."""
     rng = random.Random(3)
     vocabulary = ["".join(rng.choices("abcdefgh", k=rng.randint(1, 9))) for _ in range(60)]
     earlier = [" ".join(rng.sample(vocabulary, rng.randint(5, 30))) for _ in range(300)]
@@ -51,7 +51,7 @@ def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
 
 @pytest.mark.slow
 def test_thousands_of_ideas_are_checked_in_seconds():
-    """All of four thousand ideas are known, and checking each against all before it takes seconds, not minutes."""
+    """Each of four thousand ideas is compared with all earlier ones in seconds, not minutes."""
     rng = random.Random(5)
     vocabulary = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 10))) for _ in range(3_000)]
     texts = [" ".join(rng.choices(vocabulary, k=35)) for _ in range(4_000)]
@@ -65,8 +65,8 @@ def test_thousands_of_ideas_are_checked_in_seconds():
     assert ideas.count == 4_000
 
 
-def test_the_latest_are_told_in_full_and_older_ones_in_a_line():
-    """However many ideas there are, thirty are told in full and twenty more in short, from the very first on."""
+def test_the_latest_ideas_are_requested_in_full_and_older_ones_in_one_line():
+    """For any number of ideas, a request has thirty in full and twenty more in short, starting with the first one."""
     few = Ideas(an_idea(order, f"Thing {order}") for order in range(12))
     assert len(few.latest) == 12
     assert few.spread == ()
