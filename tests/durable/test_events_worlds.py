@@ -47,7 +47,7 @@ def made(worlds: Worlds) -> tuple[str, Made]:
 
 
 def events_of(kafka: KafkaResource, world_id: str, *, endings: int = 1) -> list[ReceivedEvent]:
-    """What was told of this world, once it has ended so often."""
+    """The events of this world, after this number of final events."""
 
     def enough(events: list[ReceivedEvent]) -> bool:
         return sum(ended([one]) for one in events if one.key == world_id) >= endings
@@ -59,8 +59,9 @@ def outbox(worlds: Worlds, world_id: str) -> list[dict[str, Any]]:
     return [row["event"] for row in worlds.database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
 
 
-def test_a_world_is_told_from_its_order_to_its_end(worlds: Worlds, kafka: KafkaResource, made: tuple[str, Made]) -> None:
-    """Stages start and finish once, everyone and every post is told once, numbered without gaps, by its run, completed last."""
+def test_a_world_has_events_from_its_order_to_its_end(worlds: Worlds, kafka: KafkaResource, made: tuple[str, Made]) -> None:
+    """Each stage starts and finishes once, each person and post has one event; the events are numbered without gaps, have the run's
+    id, and end with completed."""
     events = durable(events_of(kafka, made[0]))
     assert numbers(events) == list(range(1, len(events) + 1))
     said = Counter(one.says for one in events)
@@ -82,10 +83,8 @@ def test_a_world_is_told_from_its_order_to_its_end(worlds: Worlds, kafka: KafkaR
     assert {one.body["run_id"] for one in events[1:]} == {made[1].run_id}
 
 
-def test_every_event_is_what_the_models_say_and_what_the_outbox_holds(
-    worlds: Worlds, kafka: KafkaResource, made: tuple[str, Made]
-) -> None:
-    """Read back by its class and written again each body is the same, progress included; the stored ones are the sent ones."""
+def test_every_event_is_valid_and_equal_to_the_outbox(worlds: Worlds, kafka: KafkaResource, made: tuple[str, Made]) -> None:
+    """Each body, including progress, is unchanged after it is parsed and written again; the stored events are the sent ones."""
     events = events_of(kafka, made[0])
     for one in events:
         assert one.event.model_dump(mode="json") == one.body
@@ -96,8 +95,10 @@ def test_every_event_is_what_the_models_say_and_what_the_outbox_holds(
     assert worlds.raw_status(made[0])["events_sent"] == worlds.raw_status(made[0])["events_seq"]
 
 
-def test_people_and_posts_are_told_with_all_that_a_feed_shows(worlds: Worlds, kafka: KafkaResource, made: tuple[str, Made]) -> None:
-    """What the event says is what the materialized documents say, with the picture of the author where it was there."""
+def test_events_of_people_and_posts_have_everything_that_a_feed_shows(
+    worlds: Worlds, kafka: KafkaResource, made: tuple[str, Made]
+) -> None:
+    """The event has the values of the materialized documents, and the picture of the author if it existed."""
     events = [one.event for one in durable(events_of(kafka, made[0]))]
     people = {person.key: person for person in worlds.documents("characters", made[0])}
     avatars = {avatar.key: avatar.avatar.url for avatar in worlds.documents("character_avatars", made[0])}
@@ -117,7 +118,8 @@ def test_people_and_posts_are_told_with_all_that_a_feed_shows(worlds: Worlds, ka
 
 
 def test_a_part_made_again_is_a_generation_of_its_own(worlds: Worlds, kafka: KafkaResource, made: tuple[str, Made]) -> None:
-    """One post again: only its stage starts and finishes, the post is told anew with its author's picture, the numbers go on."""
+    """One post is made again: only its stage starts and finishes, the post has a new event with its author's picture, and the
+    numbers continue."""
     before = len(outbox(worlds, made[0]))
     again = worlds.run(made[0], select=("posts", "post_images"), keys=["c0000-p0000"])
     assert again.success, again.failure
@@ -136,8 +138,8 @@ def test_a_part_made_again_is_a_generation_of_its_own(worlds: Worlds, kafka: Kaf
     assert events[1].body["avatar_url"] is not None
 
 
-def test_a_budget_used_up_is_cancelled_and_a_resumed_world_goes_on_to_its_end(worlds: Worlds, kafka: KafkaResource) -> None:
-    """The reason is told for a person; what was told before is not told again, no stage starts twice."""
+def test_a_used_up_budget_sends_cancelled_and_a_resumed_world_completes(worlds: Worlds, kafka: KafkaResource) -> None:
+    """The event has a reason for people; earlier events are not repeated, and no stage starts twice."""
     world_id, stopped = worlds.make(max_cost_usd=0.02)
     assert not stopped.success
     cancelled = durable(events_of(kafka, world_id))[-1]
@@ -153,15 +155,15 @@ def test_a_budget_used_up_is_cancelled_and_a_resumed_world_goes_on_to_its_end(wo
     after = [one.says for one in events[events.index(cancelled) + 1 :]] if cancelled in events else []
     assert (after[0], after[-1]) == ("going_on resume", "completed")
     assert len({one.body["key"] for one in events if one.says == "post_published"}) == POSTS
-    failed_stage = cancelled.body["current_stage"]  # it starts anew, the others go on
+    failed_stage = cancelled.body["current_stage"]  # this stage starts again, the others continue
     assert {name for name, count in said.items() if name.startswith("stage_started") and count > 1} <= {
         f"stage_started {failed_stage}"
     }
     assert {name: count for name, count in said.items() if name.startswith("stage_finished") and count != 1} == {}
 
 
-def test_dagsters_retry_of_a_run_that_had_said_its_last_word_tells_nothing(worlds: Worlds, made: tuple[str, Made]) -> None:
-    """The world was completed; that it is stored once more is no news."""
+def test_dagsters_retry_of_a_run_of_a_completed_world_sends_no_event(worlds: Worlds, made: tuple[str, Made]) -> None:
+    """The world was completed; storing it again is no event."""
     before = outbox(worlds, made[0])
     generation = worlds.status(made[0]).generation
     parent = worlds.made(str(generation))
@@ -172,10 +174,10 @@ def test_dagsters_retry_of_a_run_that_had_said_its_last_word_tells_nothing(world
     assert outbox(worlds, made[0]) == before
 
 
-def test_a_world_made_while_kafka_is_away_is_told_afterwards_by_the_watchdog(
+def test_the_watchdog_sends_the_events_of_a_world_that_was_made_during_an_outage_of_kafka(
     tmp_path: Path, mongodb_uri: str, broker: str, gemini: str
 ) -> None:
-    """Generation needs no Kafka; one tick tells all of it, in order, when Kafka is back, the next has nothing to tell."""
+    """A world can be made without Kafka; when Kafka is back one tick sends all events, in order, and the next tick none."""
     away: dict[str, Any] = {"broker": "127.0.0.1:1", "kafka_progress_topic": "events-sent-late"}
     with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, gemini=gemini, **away) as worlds:
         world_id, made = worlds.make()
@@ -192,7 +194,7 @@ def test_a_world_made_while_kafka_is_away_is_told_afterwards_by_the_watchdog(
 
 
 def tick(worlds: Worlds, kafka: KafkaResource) -> str | None:
-    """What a tick of the watchdog says that has no world to order."""
+    """The message of a tick of the watchdog that requests no run."""
     sensor: Any = build_watchdog(world_job, worlds.settings)
     mongo = MongoResource(uri=worlds.settings.mongodb_uri.get_secret_value(), database=worlds.settings.mongodb_database)
     result = sensor(dg.build_sensor_context(instance=worlds.instance), mongo=mongo, kafka=kafka)
