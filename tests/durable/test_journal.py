@@ -1,4 +1,4 @@
-"""The journal: durable tasks, done once, resumed where they were, counted exactly."""
+"""The task runner: durable tasks are executed once, resumed where they ended, and counted exactly."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 
 def followed_by(key: str) -> Callable[[Note], list[TaskSpec]]:
-    """A post with this key follows."""
+    """A follow-up task for a post with this key."""
     return lambda made: [TaskSpec(TaskType.GENERATE_POST, TaskParameters(key=key))]
 
 
@@ -40,7 +40,7 @@ async def _unsent() -> Answer[None]:
 
 
 class Hang:
-    """An outside whose call ``name`` never ends, once its script is told, as one in flight when its process is killed."""
+    """An API whose call ``name`` never ends after its scripted answers, like a call in flight when its process is killed."""
 
     def __init__(self, name: str, script: dict[str, list[Exception | str]] | None = None) -> None:
         self.name = name
@@ -57,7 +57,7 @@ class Hang:
 
 
 async def killed_at(world: DurableWorld, task: Any, name: str, script: dict[str, list[Exception | str]] | None = None) -> None:
-    """A run does the task until the call ``name`` is in flight; then it is gone without a word."""
+    """A run executes the task until the call ``name`` is in flight; then the run dies."""
     run = await world.run("killed")
     api = Hang(name, script)
     doing = asyncio.create_task(run.runner(api).execute(None, task, ITEM))  # type: ignore[arg-type]
@@ -65,8 +65,8 @@ async def killed_at(world: DurableWorld, task: Any, name: str, script: dict[str,
     await cancel_and_wait(doing)
 
 
-async def test_a_completed_task_gives_its_result_again_without_any_call(world: DurableWorld) -> None:
-    """Done is done: for the same run and for a later one."""
+async def test_a_completed_task_returns_its_result_again_without_any_call(world: DurableWorld) -> None:
+    """For the same run and for a later one."""
     api, task = ScriptedApi(), asking("first", "second")
     run = await world.run()
     done = await run.runner(api).execute(None, task, ITEM)
@@ -80,7 +80,7 @@ async def test_a_completed_task_gives_its_result_again_without_any_call(world: D
 
 
 async def test_a_task_is_stored_with_the_contracts_fields_and_types(world: DurableWorld) -> None:
-    """Type, world, state, worker, parameters, result, times, attempts and error are there for everyone to read."""
+    """The document has type, world, state, worker, parameters, result, times, attempts and error."""
     run = await world.run()
     await run.runner(ScriptedApi()).execute(None, asking("first"), ITEM)
     await run.commits.flush()
@@ -103,11 +103,12 @@ async def test_a_task_is_stored_with_the_contracts_fields_and_types(world: Durab
 async def test_attempts_are_counted_and_end_with_the_failure_in_the_status_record(
     world: DurableWorld, level: Level, problem: Exception
 ) -> None:
-    """Four attempts for a world's task, two for an item's; then it is failed for good, named with its cause, and counted once."""
+    """A task of level world has four attempts, one of level item two; then it is failed for good, named with its cause, and counted
+    once."""
     api = ScriptedApi({"first": [problem] * 9})
     run = await world.run()
     runner, task = run.runner(api), asking("first", level=level)
-    for _ in range(2):  # asked for again, it is failed still, without another call
+    for _ in range(2):  # executed again, it is still failed, without another call
         with pytest.raises(TaskFailedError, match=str(problem)):
             await runner.execute(None, task, ITEM)
     assert len(api.calls) == level.attempts
@@ -118,8 +119,8 @@ async def test_attempts_are_counted_and_end_with_the_failure_in_the_status_recor
     assert failure == {"task_id": stored["_id"], "type": "generate_post", "key": ITEM.key, "error": str(problem)}
 
 
-async def test_what_can_never_succeed_is_tried_once_and_says_so_whenever_it_is_asked_for(world: DurableWorld) -> None:
-    """One attempt, one call, and the task is failed for good with the message that says what to change, in a later run, too."""
+async def test_a_task_that_can_never_succeed_is_tried_once_and_keeps_its_message(world: DurableWorld) -> None:
+    """After one attempt and one call the task is failed for good with a message that says what to change, also in a later run."""
     api, task = ScriptedApi({"first": [UnfitTaskError("word it differently")] * 9}), asking("first", level=Level.WORLD)
     for run_id in ("run-1", "later"):
         run = await world.run(run_id)
@@ -132,7 +133,7 @@ async def test_what_can_never_succeed_is_tried_once_and_says_so_whenever_it_is_a
 
 
 async def test_a_task_that_succeeds_at_its_last_attempt_is_completed(world: DurableWorld) -> None:
-    """An attempt that failed leaves nothing behind but its count."""
+    """A failed attempt leaves only its count."""
     api = ScriptedApi({"first": [InvalidAnswerError("cut", cut=True)]})
     run = await world.run()
     await run.runner(api).execute(None, asking("first"), ITEM)
@@ -143,7 +144,7 @@ async def test_a_task_that_succeeds_at_its_last_attempt_is_completed(world: Dura
 
 
 async def test_a_fatal_call_uses_up_no_attempt(world: DurableWorld) -> None:
-    """What stops the whole world is no fault of the task: the next run takes it up with all its attempts."""
+    """An error that stops the whole world does not count for the task: the next run resumes it with all its attempts."""
     run = await world.run()
     with pytest.raises(FatalCallError):
         await run.runner(ScriptedApi({"first": [FatalCallError("bad key")]})).execute(None, asking("first"), ITEM)
@@ -152,8 +153,8 @@ async def test_a_fatal_call_uses_up_no_attempt(world: DurableWorld) -> None:
     assert world.status["tasks_failed"] == 0
 
 
-async def test_a_task_taken_over_repeats_only_the_call_that_was_in_the_air(world: DurableWorld) -> None:
-    """After a death, answered calls are remembered and the unanswered one is made again, under the same attempt."""
+async def test_a_recovered_task_repeats_only_the_call_that_was_in_flight(world: DurableWorld) -> None:
+    """After a crash answered calls are read from checkpoints, and the unanswered one is made again, in the same attempt."""
     task = asking("first", "second", "third")
     await killed_at(world, task, "third")
     api, later = ScriptedApi(), await world.run("later")
@@ -166,7 +167,7 @@ async def test_a_task_taken_over_repeats_only_the_call_that_was_in_the_air(world
 
 
 async def test_deaths_use_up_no_attempts(world: DurableWorld) -> None:
-    """A process that is killed again and again in the middle of a task has not tried it: both attempts are still there."""
+    """A process that is killed repeatedly during a task uses no attempt: both are still left."""
     task = asking("first", "second")
     for _ in range(5):
         await killed_at(world, task, "second")
@@ -179,7 +180,7 @@ async def test_deaths_use_up_no_attempts(world: DurableWorld) -> None:
 
 
 async def test_a_death_in_the_second_attempt_does_not_replay_the_first(world: DurableWorld) -> None:
-    """What an attempt failed of is over with it: the next run goes on with the second attempt's own answers."""
+    """The answers of a failed attempt are not used again: the next run continues with the answers of the second attempt."""
     task = asking("first", "second")
     await killed_at(world, task, "second", {"first": ["old", "new"], "second": [InvalidAnswerError("not JSON")]})
     assert world.task(type="generate_post")["attempt_count"] == 1
@@ -189,8 +190,8 @@ async def test_a_death_in_the_second_attempt_does_not_replay_the_first(world: Du
     assert api.calls == ["second"]
 
 
-async def test_an_attempt_that_the_platform_failed_is_repeated_with_the_answers_of_the_first(world: DurableWorld) -> None:
-    """What was paid for is used again, also by another run."""
+async def test_an_attempt_after_a_failure_of_the_platform_uses_the_answers_of_the_first(world: DurableWorld) -> None:
+    """Paid answers are used again, also by another run."""
     api, refusals = ScriptedApi(), [True]
 
     async def publish(parameters: TaskParameters, tools: Asker) -> Note:
@@ -209,7 +210,7 @@ async def test_an_attempt_that_the_platform_failed_is_repeated_with_the_answers_
 
 
 async def test_a_task_held_by_a_later_owner_is_refused(world: DurableWorld) -> None:
-    """A former owner finds the later one's claim in its way and learns that the world is lost; the claim stays as it is."""
+    """A former owner cannot claim a task of the later one, and learns that it lost the world; the claim does not change."""
     former, later = await world.run("former"), await world.run("later")
     api = Hang("first")
     doing = asyncio.create_task(later.runner(api).execute(None, asking("first"), ITEM))  # type: ignore[arg-type]
@@ -223,7 +224,7 @@ async def test_a_task_held_by_a_later_owner_is_refused(world: DurableWorld) -> N
 
 
 async def test_a_former_owners_result_is_not_written(world: DurableWorld) -> None:
-    """A run that loses its world in the middle of a call cannot complete the task: result, counters and steps stay untouched."""
+    """A run that loses its world during a call cannot complete the task: result, counters and checkpoints do not change."""
     former = await world.run("former")
     asked, released = asyncio.Event(), asyncio.Event()
 
@@ -246,7 +247,7 @@ async def test_a_former_owners_result_is_not_written(world: DurableWorld) -> Non
 
 
 async def test_a_result_its_follow_ups_and_the_counters_appear_together(world: DurableWorld) -> None:
-    """Whoever looks, in a snapshot and at any moment, sees counters that equal the tasks they count."""
+    """In a snapshot at any moment the counters equal the tasks that they count."""
     run = await world.run()
     runner, parent = run.runner(ScriptedApi(), concurrency=10), asking("first", task_type=TaskType.GENERATE_POST_BATCH)
     child = asking("first")
@@ -285,16 +286,16 @@ async def look(world: DurableWorld) -> None:
     assert {name: status[name] for name in counted} == counted
 
 
-async def test_a_task_that_waits_outside_gives_its_place_to_another(world: DurableWorld) -> None:
-    """With one place for tasks, another task is done while the first one waits; and a task whose wait is given up is done again
-    later from what it remembers, in the same run, under the same attempt.
+async def test_a_task_that_waits_for_its_turn_gives_its_place_to_another(world: DurableWorld) -> None:
+    """With one place for tasks, another task is executed while the first one waits. A task that gives up its wait is executed again
+    later from its checkpoints, in the same run and the same attempt.
     """
     run, api, other_done = await world.run(), ScriptedApi(), asyncio.Event()
     runner = run.runner(api, concurrency=1)
     waits: list[str] = []
 
     class GivenUpError(Exception):
-        """The wait is not worth its memory."""
+        """The wait was given up to save memory."""
 
     async def wait() -> None:
         waits.append("waits")
@@ -304,7 +305,7 @@ async def test_a_task_that_waits_outside_gives_its_place_to_another(world: Durab
 
     async def patient(parameters: TaskParameters, tools: Asker) -> Note:
         text = await tools.ask("first")
-        await tools.ask("second")  # from here on the first is durable
+        await tools.ask("second")  # from now on the first result is durable
         await TaskSlot.wait_without(wait)
         return Note(text=text)
 
@@ -323,9 +324,9 @@ async def test_a_task_that_waits_outside_gives_its_place_to_another(world: Durab
     assert await runner.result_of(task, TaskParameters(key="c0000-p0002")) is None
 
 
-async def test_no_call_is_sent_before_what_it_follows_from_is_durable(world: DurableWorld) -> None:
-    """At the moment of sending, the parent's result, the task's claim and the reservation are in the database, although nobody has
-    waited for the first two; a call without a reservation waits for the claim.
+async def test_no_call_is_sent_before_its_cause_is_durable(world: DurableWorld) -> None:
+    """At the moment of sending, the parent's result, the task's claim and the reservation are in the database, although no code
+    awaited the first two; a call without a reservation waits for the claim.
     """
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 10}})
     run = await world.run()
@@ -336,7 +337,7 @@ async def test_no_call_is_sent_before_what_it_follows_from_is_durable(world: Dur
         seen.append({**tasks, "in flight": len(world.status["in_flight"])})
 
     class Sending:
-        """The clients of a task, which show what was durable when they sent."""
+        """The clients of a task, which record what was durable when they sent."""
 
         def __init__(self, task: TaskContext, steps: Checkpoints) -> None:
             self.task = task
@@ -369,7 +370,8 @@ async def test_no_call_is_sent_before_what_it_follows_from_is_durable(world: Dur
 
 
 async def test_a_task_of_a_new_generation_is_not_read(world: DurableWorld) -> None:
-    """What a run has just begun cannot exist: tasks are claimed without a look at them, listed before or not, and done once."""
+    """A task of a new generation cannot exist: it is claimed without being read, whether it was listed before or not, and executed
+    once."""
     run, api = await world.run(), ScriptedApi()
     runner = run.runner(api, is_new=True)
     runner._tasks._database = {}  # type: ignore[assignment]  # a read raises

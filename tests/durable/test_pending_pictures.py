@@ -1,4 +1,5 @@
-"""Pictures between their making and their upload: bytes in files, never in MongoDB, and no picture made twice without need."""
+"""Pictures between the image call and the upload: their bytes are in files, never in MongoDB, and no picture is made twice without
+need."""
 
 from __future__ import annotations
 
@@ -44,8 +45,8 @@ def picture(number: int) -> bytes:
 
 
 class FakeServices:
-    """An image API that makes a new picture each time, but ``wrong`` ones first, and a platform that reads what it is given, or
-    ``dies`` before it answers, a moment after it was asked."""
+    """An image API that makes the ``wrong`` pictures first, and then a new picture each time; and a platform that reads the upload,
+    or ``dies`` a moment after the request, before it answers."""
 
     cost_per_image_usd = 0.25
 
@@ -97,7 +98,7 @@ async def gateway(world: DurableWorld) -> AsyncIterator[ApiGateway]:
 def images(
     run: Run, gateway: ApiGateway, services: FakeServices, folder: Path, *, resumed: bool = False, reasks: int = 5
 ) -> TaskImageClient:
-    """The image client of a task that paints, first begun or resumed."""
+    """The image client of a task that is new or resumed."""
     nobody, services.moment = cast("Any", None), run.commits.flush
     times = {Api.IMAGE: 60.0, Api.PLATFORM: 60.0}
     providers = Providers(gateway, nobody, nobody, cast("Any", services), cast("Any", services), times, reasks, 60)
@@ -109,7 +110,7 @@ def images(
 
 
 async def died(world: DurableWorld, gateway: ApiGateway, services: FakeServices, folder: Path) -> None:
-    """A run makes the header and dies while it uploads it."""
+    """A run that makes the header and dies during its upload."""
     services.dies = True
     with pytest.raises(ConnectionResetError):
         await images(await world.run(), gateway, services, folder).paint(HEADER)
@@ -121,16 +122,16 @@ def files(folder: Path) -> list[bytes]:
 
 
 def bytes_in(database: Any) -> int:
-    """How many documents of this database hold a part of a picture."""
+    """The number of documents of this database that contain a part of a picture."""
     documents = [document for name in database.list_collection_names() for document in database[name].find()]
     return sum("PNG" in repr(document) and "IHDR" in repr(document) for document in documents)
 
 
 @pytest.mark.case("E7")
-async def test_a_death_before_the_upload_loses_no_picture_and_leaves_none_in_mongodb(
+async def test_a_crash_before_the_upload_loses_no_picture_and_leaves_none_in_mongodb(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path
 ) -> None:
-    """The bytes wait in a file, whose checkpoint is written before the upload begins; the resumed task uploads that file."""
+    """The bytes are in a file, whose checkpoint is written before the upload begins; the resumed task uploads that file."""
     services = FakeServices()
     await died(world, gateway, services, tmp_path)
     assert files(tmp_path) == services.made
@@ -150,8 +151,8 @@ class StoppedPictures(PendingPictures):
         return super().path(picture)
 
 
-async def test_a_stop_while_a_picture_is_written_loses_it_not(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
-    """What was answered is kept whenever a run ends other than by its death; nothing more is begun, such as the upload."""
+async def test_a_stop_while_a_picture_is_written_does_not_lose_it(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
+    """An answered picture is stored unless the run crashes; no further step is begun, such as the upload."""
     services, run = FakeServices(), await world.run()
     client = images(run, gateway, services, tmp_path)
     client._pending = StoppedPictures(tmp_path, "world-1")
@@ -171,7 +172,8 @@ async def test_a_stop_while_a_picture_is_written_loses_it_not(world: DurableWorl
 async def test_a_picture_is_kept_for_the_next_attempt_unless_the_platform_rejects_it(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path, refusal: RequestFailedError
 ) -> None:
-    """A database that was away is no reason to pay for the picture twice; a picture that is rejected may be the reason itself."""
+    """After an outage of the database the same picture is used again; a rejected picture is made again, because it may be the
+    cause."""
     services = FakeServices()
     services.refuses = refusal
     client = images(await world.run(), gateway, services, tmp_path)
@@ -181,10 +183,10 @@ async def test_a_picture_is_kept_for_the_next_attempt_unless_the_platform_reject
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["another machine", "a damaged file"])
-async def test_a_picture_whose_file_is_not_there_is_made_again_once_and_paid_for(
+async def test_a_picture_whose_file_is_missing_is_made_again_once_and_paid_for(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path, damaged: bool
 ) -> None:
-    """It replaces the lost one in its checkpoint, so that the task's next picture stays the next, also when it dies again."""
+    """It replaces the lost one in its checkpoint, so that the task's next picture stays the next, also after another crash."""
     services, folder = FakeServices(), tmp_path / "here"
     await died(world, gateway, services, folder)
     if damaged:
@@ -204,7 +206,7 @@ async def test_a_picture_whose_file_is_not_there_is_made_again_once_and_paid_for
 
 
 async def test_a_picture_whose_upload_is_recorded_needs_no_file(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
-    """The file goes when the upload is durable; a task that is resumed later neither makes nor uploads the picture again."""
+    """The file is deleted when the upload is durable; a task that is resumed later neither makes nor uploads the picture again."""
     services, run = FakeServices(), await world.run()
     first = await images(run, gateway, services, tmp_path).paint(HEADER)
     await run.commits.flush()
@@ -215,15 +217,13 @@ async def test_a_picture_whose_upload_is_recorded_needs_no_file(world: DurableWo
     assert (len(services.made), len(services.uploaded)) == (1, 1)
 
 
-async def test_bytes_that_are_no_picture_are_asked_for_again_and_paid_for(
-    world: DurableWorld, gateway: ApiGateway, tmp_path: Path
-) -> None:
-    """A picture that is cut is an answer of no use: it is recorded with the reason and its price, and no file is written of it."""
+async def test_an_invalid_picture_is_requested_again_and_paid_for(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
+    """A truncated picture is an invalid answer: it is recorded with the reason and its price, and no file is written."""
     services, run = FakeServices(), await world.run()
     services.wrong = [picture(7)[:-30]]
     made = await images(run, gateway, services, tmp_path).paint(HEADER)
     await run.commits.flush()
-    assert (made.width, made.height) == (96, 40)  # the picture's own size, not the one that was asked for
+    assert (made.width, made.height) == (96, 40)  # the picture's own size, not the requested one
     assert services.uploaded == services.made[1:]
     calls = [(row["outcome"], row["cost_usd"]) for row in world.see[HISTORY].find({"api_type": "image_generation"})]
     assert calls == [("invalid", 0.25), ("ok", 0.25)]
@@ -233,7 +233,7 @@ async def test_bytes_that_are_no_picture_are_asked_for_again_and_paid_for(
 async def test_a_picture_that_is_wrong_each_time_is_refused_after_a_few_calls(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path
 ) -> None:
-    """Then another prompt may help (tasks/fallback_chain.py)."""
+    """After that another prompt is tried (tasks/fallback_chain.py)."""
     services, run = FakeServices(), await world.run()
     services.wrong = [b"<html>a page</html>"] * 9
     with pytest.raises(InvalidAnswerError, match="the picture is no picture"):
@@ -241,9 +241,7 @@ async def test_a_picture_that_is_wrong_each_time_is_refused_after_a_few_calls(
     assert len(services.made) == 1 + MOST_REPAINTS
 
 
-async def test_a_reference_picture_that_cannot_be_had_is_asked_for_once(
-    world: DurableWorld, gateway: ApiGateway, tmp_path: Path
-) -> None:
+async def test_a_missing_reference_picture_is_requested_once(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
     """The picture is made without it, and so are the later ones that show the same person."""
     services, friend = FakeServices(), Shown(who=FRIEND, media_id="lost")
     client = images(await world.run(), gateway, services, tmp_path)
