@@ -70,7 +70,9 @@ async def test_a_reset_ends_every_call_of_the_connection(me: Caller) -> None:
 
 
 @pytest.mark.parametrize(("fault", "at_once", "later"), [("slow", 0, 0), ("slow_committed", 1, 1), ("slow_commits_late", 0, 1)])
-async def test_a_slow_call_may_commit_before_the_deadline_after_it_or_never(me: Caller, fault: str, at_once: int, later: int) -> None:
+async def test_a_slow_call_may_commit_before_the_deadline_after_it_or_never(
+    me: Caller, fault: str, at_once: int, later: int
+) -> None:
     """A caller whose deadline passes cannot distinguish them: the three have different results."""
     me.control.set_faults(rates={fault: 1}, slow_seconds=2.0)
     assert await code_of(me, seconds=0.5) == "DEADLINE_EXCEEDED"

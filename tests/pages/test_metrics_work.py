@@ -1,4 +1,4 @@
-"""``/metrics`` on what the fleet works on and what waits: right values, bounded labels, few documents, each section for itself."""
+"""``/metrics`` about running and waiting work: right values, bounded labels, few documents read, independent sections."""
 
 from datetime import timedelta
 from typing import Any
@@ -52,8 +52,8 @@ def owner(run_id):
     return {"run_id": run_id, "epoch": 1, "expires_at": ago(-60)}
 
 
-def test_a_monitor_is_told_what_waits_and_who_works(database):
-    """Orders, queue, lag, idle and suspended worlds, slots, models, dead letters and checks have MongoDB's values."""
+def test_metrics_have_the_figures_of_waiting_and_running_work(database):
+    """Orders, queue, lag, idle and suspended worlds, slots, models, dead letters and checks have the values in MongoDB."""
     world(database, "at-work", State.IN_PROGRESS, age_s=30, owner=owner("run-1"))
     world(database, "idle", State.IN_PROGRESS, updated_at=ago(700), owner=owner("run-2"))
     world(database, "suspended", State.IN_PROGRESS, updated_at=ago(700), parked={"kind": "outage", "since": ago(700)})
@@ -114,7 +114,7 @@ def test_a_monitor_is_told_what_waits_and_who_works(database):
 
 
 def test_series_of_worlds_are_bounded(database):
-    """However many worlds there are, few have series of their own, and the rest of the slots is one series."""
+    """For any number of worlds few have their own series, and one series has the slots of the others."""
     many = fleet_work.MOST_HOLDERS + 5
     for number in range(many):
         world(database, f"w{number}", State.IN_PROGRESS, updated_at=ago(100 + number), owner=owner(f"run-{number}"))
@@ -144,16 +144,16 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("section", "collection", "document"), DAMAGED, ids=[f"{one[0]}-{n}" for n, one in enumerate(DAMAGED)])
-def test_a_damaged_document_takes_its_own_section_alone(database, section, collection, document):
-    """A section whose document cannot be read is missing and said to be; all others are told as before."""
+def test_a_damaged_document_affects_only_its_section(database, section, collection, document):
+    """A section whose document cannot be read is left out and marked; all others are complete."""
     database[collection].insert_one(document)
     measured = {name[1]: value for name, value in samples(database).items() if name[0] == "generia_measured"}
     assert {name for name, value in measured.items() if not value} == {section}
     assert measured.keys() == SECTIONS.keys()
 
 
-def test_what_waits_is_found_without_reading_what_is_over(database):
-    """The cost of a scrape follows the worlds and orders at work, not those that are over."""
+def test_waiting_work_is_found_without_reading_finished_work(database):
+    """The cost of a scrape depends on the active worlds and orders, not on finished ones."""
     for number in range(200):
         world(database, f"over-{number}", State.COMPLETED, age_s=3600 * 24, updated_at=ago(500 + number))
         database[TASKS].insert_one(
