@@ -1,4 +1,4 @@
-"""The stack that the tests of this folder break: one for all of them, of one worker (``FilesByServer`` in tests/conftest.py)."""
+"""The stack that the tests of this folder damage: one for all of them, in one worker (``FilesByServer`` in tests/conftest.py)."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def database(stack: TestStack) -> Iterator[MongoDatabase]:
 
 @pytest.fixture
 def generia(stack: TestStack) -> Command:
-    """The command, told of the stack."""
+    """The command with the addresses of the stack."""
     return Command(stack.folder, stack.env)

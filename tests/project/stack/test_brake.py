@@ -1,4 +1,4 @@
-"""The brake on a real stack: ``generia stop --all`` ends all calls on the spot, ``generia resume --all`` completes every world."""
+"""The brake on a real stack: ``generia stop --all`` ends all calls at once, ``generia resume --all`` completes every world."""
 
 from __future__ import annotations
 
@@ -47,14 +47,13 @@ def is_completed(database: MongoDatabase, world: str) -> bool | None:
 def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
     stack: TestStack, database: MongoDatabase, generia: Command
 ) -> None:
-    """No call begins a second after the brake, of worlds at work, queued, or ordered meanwhile; no answer is paid twice.
-
-    Neither where the command reaches Dagster, nor where it does not.
+    """A second after the brake no call begins, of running or queued worlds or of those ordered meanwhile, and no answer is paid
+    twice. This holds whether the command reaches Dagster or not.
     """
-    stack.gemini.set_faults(latency=2.0)  # no world is completed before the command is there
+    stack.gemini.set_faults(latency=2.0)  # no world is completed before the command runs
     worlds = [stack.order(users=3, posts=12)]
     wait_for("work", partial(works, database, worlds[0]))
-    worlds.append(stack.order(users=1, posts=1))  # its run begins about now
+    worlds.append(stack.order(users=1, posts=1))  # its run starts about now
     wait_for("its record", lambda: status_of(database, worlds[-1]))
     for command in (generia, Command(stack.folder, {**stack.env, "DAGSTER_HOME": ""})):
         late, worlds = _brake(stack, database, worlds, command)
@@ -74,13 +73,13 @@ def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
 
 
 def _brake(stack: TestStack, database: MongoDatabase, worlds: list[str], command: Command) -> tuple[str, list[str]]:
-    """Stop everything; returns a world that is ordered meanwhile, and those of the worlds that were stopped."""
+    """Stop everything; return a world that is ordered meanwhile, and the stopped ones of the worlds."""
     stopped = output(command, "stop", "--all")
     brake = database[FLEET].find_one({"_id": BRAKE})
     assert brake is not None
     before, worlds = worlds, [world for world in worlds if not is_completed(database, world)]
     assert worlds
-    assert stopped["worlds"] in range(len(worlds), len(before) + 1)  # one that had made its last call is completed all the same
+    assert stopped["worlds"] in range(len(worlds), len(before) + 1)  # a world that had made its last call is still completed
     assert stopped["taken_from"] == []
     late = stack.order(users=1, posts=1)
     with stack.instance() as instance:
@@ -93,7 +92,7 @@ def _brake(stack: TestStack, database: MongoDatabase, worlds: list[str], command
         assert status is not None
         assert status.parked is not None
         assert (status.parked.kind, status.owner.run_id, status.stopped_with) == ("stopped", None, "all")
-        lost = {"world_id": world, "outcome": CUT_OFF, "error": {"$ne": UNSENT.error}}  # UNSENT: was reserved, and given back
+        lost = {"world_id": world, "outcome": CUT_OFF, "error": {"$ne": UNSENT.error}}  # UNSENT: was reserved and given back
         assert database[HISTORY].count_documents(lost) == 0
         assert database[WORLD_EVENTS].count_documents({"world_id": world, "event.event_type": "cancelled"}) >= 1
     return late, worlds
