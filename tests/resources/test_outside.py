@@ -1,4 +1,4 @@
-"""The one path to the outside, with real slots and breakers: the order of its steps and what is done about each outcome."""
+"""The gateway, with real slots and breakers: the order of its steps and the handling of each outcome."""
 
 import asyncio
 import time
@@ -27,8 +27,9 @@ from tests.support.gateway_calls import OK, ONCE, WORST, RecordingLedger, call
 from tests.support.waiting import until
 
 
-async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongodb_uri, mongo_database_name, breaker, ledger):
-    """With one slot the second of two calls waits as long as the first one takes, and its own duration says nothing of that."""
+async def test_the_wait_and_the_duration_of_a_call_are_recorded_separately(mongodb_uri, mongo_database_name, breaker, ledger):
+    """With one slot the second of two calls waits as long as the first one takes, and its own duration does not include the
+    wait."""
 
     async def slow():
         await asyncio.sleep(0.3)
@@ -48,7 +49,7 @@ async def test_how_long_a_call_waited_is_told_apart_from_how_long_it_took(mongod
 
 
 async def test_the_steps_come_in_their_order(gateway, slots, breaker, ledger):
-    """Money is reserved before there is a slot; then the slot, the call and its record, and only then the slot is free."""
+    """Money is reserved before the slot; then come the slot, the call and its record, and then the slot is released."""
     in_use = []
 
     async def reserve(call, reserve=ledger.reserve):
@@ -66,29 +67,30 @@ async def test_the_steps_come_in_their_order(gateway, slots, breaker, ledger):
     assert slots.queue.in_use == 0
 
 
-async def test_every_attempt_is_reserved_and_settled(gateway, ledger):
-    """Each attempt of a call is reserved before it and settled after it; what the provider declined costs nothing."""
+async def test_every_attempt_is_reserved_and_finalized(gateway, ledger):
+    """Each attempt of a call is reserved before it and finalized after it; attempts that the provider declined cost nothing."""
     await gateway.call(call(TransientError("503"), TransientError("503"), OK, events=ledger.events), ledger)
     assert ledger.events == [*ONCE, "waiting: 503", *ONCE, "waiting: 503", *ONCE, "answered"]
     assert [(each.outcome, each.cost_usd) for each in ledger.settlements] == [("transient", 0), ("transient", 0), ("ok", 0.01)]
     assert ledger.settlements[-1].tokens == OK.tokens
 
 
-async def test_a_provider_that_answers_is_not_waited_for_even_if_it_refuses(gateway, ledger):
-    """A refusal that is raised ends what people are told of an outage, as an answer does."""
+async def test_a_refusal_ends_the_wait_for_a_provider(gateway, ledger):
+    """A raised refusal ends the report of an outage, like an answer."""
     with pytest.raises(RefusedError):
         await gateway.call(call(TransientError("503"), RefusedError("no", reason="SAFETY"), events=ledger.events), ledger)
     assert ledger.events == [*ONCE, "waiting: 503", *ONCE, "answered"]
 
 
-async def test_an_answer_that_does_not_say_what_it_took_costs_its_worst_case(gateway, ledger):
-    """Unknown is not free."""
+async def test_an_answer_without_usage_costs_its_worst_case(gateway, ledger):
+    """An unknown cost is not zero."""
     await gateway.call(call(Answer("value", {}, None)), ledger)
     assert ledger.settlements[0].cost_usd == WORST
 
 
-async def test_retry_in_no_time_is_no_permission_to_ask_in_a_circle(gateway, ledger):
-    """A 429 that asks for a wait of nothing is waited out like one that says nothing, and pace alone is no outage to tell of."""
+async def test_a_retry_time_of_zero_does_not_cause_a_busy_loop(gateway, ledger):
+    """After a 429 with a wait of zero the call waits like after one without a wait, and a rate limit alone is not reported as an
+    outage."""
     began = time.monotonic()
     await gateway.call(call(RateLimitedError("429", retry_after=0.0), OK, events=ledger.events), ledger)
     assert time.monotonic() - began >= FIRST_WAIT_SECONDS / 2
@@ -96,7 +98,7 @@ async def test_retry_in_no_time_is_no_permission_to_ask_in_a_circle(gateway, led
 
 
 async def test_an_outage_has_one_beginning(gateway, ledger):
-    """The account is told of each failed attempt with the moment of the first one."""
+    """The ledger gets each failed attempt with the moment of the first one."""
     await gateway.call(call(TransientError("503"), TransientError("503"), OK), ledger)
     moments = [look for look in ledger.looks if look is not None]
     assert len(moments) == 2
@@ -114,7 +116,7 @@ async def test_an_outage_has_one_beginning(gateway, ledger):
     ],
     ids=["429", "refused", "in doubt", "fatal", "no such model"],
 )
-async def test_what_the_provider_did_not_carry_out_is_given_back(gateway, ledger, error, carried_out, cost):
+async def test_an_attempt_that_the_provider_did_not_execute_is_given_back(gateway, ledger, error, carried_out, cost):
     """A 429, a plain 5xx and a 404 go back to the budget of calls; a call in doubt is counted, at its worst case."""
     if isinstance(error, (FatalCallError, ModelMissingError)):
         with pytest.raises(type(error)):
@@ -126,7 +128,7 @@ async def test_what_the_provider_did_not_carry_out_is_given_back(gateway, ledger
 
 @pytest.mark.parametrize("error", [RefusedError("no", reason="SAFETY"), InvalidAnswerError("cut", cut=True)])
 async def test_an_answer_that_cannot_be_used_is_paid_for_and_raised_at_once(gateway, ledger, error):
-    """Refusals and invalid answers are settled with their cost and tokens, end an outage, and are not asked again here."""
+    """Refusals and invalid answers are finalized with their cost and tokens, end an outage, and are not repeated by the gateway."""
     with pytest.raises(type(error)) as raised:
         await gateway.call(call(TransientError("503"), Answer(None, {}, 0.02, TokenUsage(prompt=7), error)), ledger)
     assert raised.value is error
@@ -136,15 +138,15 @@ async def test_an_answer_that_cannot_be_used_is_paid_for_and_raised_at_once(gate
     assert len(ledger.settlements) == 2
 
 
-async def test_a_mistake_in_sending_is_settled_too(gateway, ledger):
-    """Whatever a call raises, its reservation gets an end, at its worst case; the mistake is raised."""
+async def test_an_error_in_sending_is_finalized_too(gateway, ledger):
+    """Whatever a call raises, its reservation is finalized at its worst case, and the error is raised."""
     with pytest.raises(KeyError):
         await gateway.call(call(KeyError("field")), ledger)
     assert [(each.outcome, each.cost_usd) for each in ledger.settlements] == [("error", WORST)]
 
 
-async def test_a_demanded_wait_holds_for_every_call(gateway, ledger):
-    """After a 429 with a wait, neither this call nor another one is sent before it is over."""
+async def test_a_demanded_wait_applies_to_every_call(gateway, ledger):
+    """After a 429 with a wait no call is sent before the wait is over."""
     sent = []
 
     async def note():
@@ -160,8 +162,8 @@ async def test_a_demanded_wait_holds_for_every_call(gateway, ledger):
     assert min(sent) - began >= 0.8
 
 
-async def test_an_outage_is_waited_out_while_the_breaker_is_open(gateway, breaker, ledger):
-    """Failures open the breaker; the call waits, reserving nothing meanwhile, and gets its answer when all is well again."""
+async def test_a_call_waits_during_an_outage_while_the_breaker_is_open(gateway, breaker, ledger):
+    """Failures open the breaker; the call waits without a reservation, and gets its answer after the outage."""
     states = []
 
     async def sixth():
@@ -177,15 +179,16 @@ async def test_an_outage_is_waited_out_while_the_breaker_is_open(gateway, breake
     assert states in ([BreakerState.HALF_OPEN], [BreakerState.CLOSED])
 
 
-async def test_patience_ends_in_an_error_that_says_so(slots, breaker, ledger):
-    """An outage longer than the patience parks the call with the provider's last word and the setting's name."""
+async def test_the_outage_timeout_ends_in_an_error_that_names_it(slots, breaker, ledger):
+    """If an outage is longer than the outage timeout, the call is suspended with the provider's last message and the setting's
+    name."""
     impatient = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=0.7)
     with pytest.raises(OutageTimeoutError, match=r"PATIENCE_SECONDS.*503"):
         await impatient.call(call(TransientError("503")), ledger)
 
 
-async def test_waiting_in_the_queue_is_no_outage(slots, breaker, ledger, monkeypatch):
-    """A call that waited for its slot longer than the patience survives its first failure."""
+async def test_waiting_in_the_queue_is_not_an_outage(slots, breaker, ledger, monkeypatch):
+    """A call that waited for its slot longer than the outage timeout is repeated after its first failure."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.01)
     impatient = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=1.0)
 
@@ -200,8 +203,8 @@ async def test_waiting_in_the_queue_is_no_outage(slots, breaker, ledger, monkeyp
 
 
 @pytest.mark.parametrize("end", [{"retry_after": 0.1, "daily": True}, {"retry_after": 3_600.0}])
-async def test_a_reset_beyond_patience_parks_at_once(gateway, slots, ledger, end):
-    """A daily quota, or a pause longer than the patience, is not waited out, and holds up nobody else."""
+async def test_a_reset_later_than_the_outage_timeout_suspends_at_once(gateway, slots, ledger, end):
+    """The call does not wait for a daily quota, or for a pause longer than the outage timeout, and delays no other call."""
     began = time.monotonic()
     with pytest.raises(OutageTimeoutError, match="used up"):
         await gateway.call(call(RateLimitedError("the quota is used up", **end)), ledger)
@@ -212,15 +215,15 @@ async def test_a_reset_beyond_patience_parks_at_once(gateway, slots, ledger, end
 
 
 async def test_a_time_out_is_in_doubt(gateway, ledger):
-    """A call without an answer in its time is settled at its worst case and made again."""
+    """A call without an answer in time is finalized at its worst case and made again."""
     await gateway.call(call(asyncio.Event().wait, OK, timeout_seconds=0.1), ledger)
     assert [(each.outcome, each.cost_usd) for each in ledger.settlements] == [("transient", WORST), ("ok", 0.01)]
     assert "no answer within" in ledger.settlements[0].error
 
 
 @pytest.mark.parametrize("when", ["in flight", "in the queue"])
-async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(gateway, slots, ledger, when):
-    """A call cancelled in flight is settled at its worst case, one in the queue is given back; all slots are free."""
+async def test_a_cancelled_call_leaves_no_held_slot_and_no_open_reservation(gateway, slots, ledger, when):
+    """A call that is cancelled in flight is finalized at its worst case, one in the queue is given back; all slots are free."""
     tasks = [asyncio.create_task(gateway.call(call(asyncio.Event().wait), RecordingLedger())) for _ in range(3)]
     if when == "in the queue":
         tasks.append(asyncio.create_task(gateway.call(call(asyncio.Event().wait), RecordingLedger())))
@@ -237,7 +240,7 @@ async def test_a_stopped_call_leaves_no_slot_held_and_nothing_open(gateway, slot
 
 
 async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation_back(gateway, slots, ledger):
-    """The last look before sending ends the call: it is not made, costs nothing, and is given back to the limit of calls."""
+    """The check before sending ends the call: it is not made, costs nothing, and is given back to the limit of calls."""
 
     async def confirm(attempt_id):
         raise LeaseLostError("lost")
@@ -252,7 +255,7 @@ async def test_a_run_that_lost_its_world_sends_nothing_and_gives_the_reservation
 
 @pytest.mark.parametrize("error", [LeaseLostError("lost"), BudgetExhaustedError("spent")])
 async def test_without_a_reservation_there_is_no_call(gateway, slots, ledger, error):
-    """What ``reserve`` refuses is never sent, never settled and raised as it is."""
+    """If ``reserve`` refuses a call, it is neither sent nor finalized, and the error is raised unchanged."""
     ledger.refuses = error
     with pytest.raises(type(error)) as raised:
         await gateway.call(call(OK, events=ledger.events), ledger)

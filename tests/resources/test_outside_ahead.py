@@ -1,4 +1,4 @@
-"""A call that waits for a slot has reserved its budget ahead, and gives it back when it waits too long or is not to be sent."""
+"""A call that waits for a slot reserves its budget ahead, and gives it back if it waits too long or must not be sent."""
 
 import asyncio
 from contextlib import suppress
@@ -11,7 +11,7 @@ from tests.support.waiting import until
 
 
 async def in_line(gateway, slots, ledger):
-    """The task of a call that has reserved and waits for a slot, and what ends those that have one."""
+    """The task of a call that has reserved and waits for a slot, and a function that ends the calls that have one."""
     done = asyncio.Event()
 
     async def slow():
@@ -31,7 +31,7 @@ async def in_line(gateway, slots, ledger):
 
 
 async def test_the_next_call_has_reserved_when_a_slot_becomes_free(gateway, slots, ledger):
-    """While all slots are in use it reserves, and it is sent without reserving again as soon as there is a slot."""
+    """While all slots are in use it reserves, and it is sent without a second reservation as soon as a slot is free."""
     waiting, free = await in_line(gateway, slots, ledger)
     await free()
     assert await waiting == "value"
@@ -39,7 +39,7 @@ async def test_the_next_call_has_reserved_when_a_slot_becomes_free(gateway, slot
 
 
 async def test_a_call_that_waits_long_gives_its_reservation_back_and_keeps_its_place(gateway, slots, ledger, monkeypatch):
-    """What is reserved is bound for ``AHEAD_SECONDS`` at most; then it is reserved when there is a slot."""
+    """A reservation ahead lasts at most ``AHEAD_SECONDS``; then the call reserves when it has its slot."""
     monkeypatch.setattr(api_gateway, "AHEAD_SECONDS", 0.05)
     waiting, free = await in_line(gateway, slots, ledger)
     await until(lambda: ledger.events == ["reserve", "finalize"])
@@ -49,8 +49,8 @@ async def test_a_call_that_waits_long_gives_its_reservation_back_and_keeps_its_p
     assert ledger.events == ["reserve", "finalize", *ONCE, "answered"]
 
 
-async def test_while_calls_wait_long_for_their_slots_none_reserves_ahead(gateway, slots, ledger, monkeypatch):
-    """After one that had to give its reservation back, the next one reserves when it has its slot."""
+async def test_while_calls_wait_long_for_slots_no_call_reserves_ahead(gateway, slots, ledger, monkeypatch):
+    """After a call that gave its reservation back, the next one reserves when it has its slot."""
     monkeypatch.setattr(api_gateway, "AHEAD_SECONDS", 0.05)
     waiting, free = await in_line(gateway, slots, ledger)
     waited = []
@@ -68,7 +68,7 @@ async def test_while_calls_wait_long_for_their_slots_none_reserves_ahead(gateway
 
 
 async def test_a_breaker_that_opens_meanwhile_gives_the_reservation_back(gateway, slots, breaker, ledger, monkeypatch):
-    """The call that had reserved is not sent into an outage, and reserves again only when it is its turn as a probe."""
+    """The call with a reservation is not sent during an outage, and reserves again only when it is the probe."""
     clock = SimpleNamespace(monotonic=lambda: 0.0)
     monkeypatch.setattr("resources.gateway.breaker.time", clock)
     waiting, free = await in_line(gateway, slots, ledger)
