@@ -19,7 +19,7 @@ from tests.support.waiting import PATIENCE_S
 
 @dataclass(frozen=True)
 class ReceivedEvent:
-    """An event as it lies in the topic: the key it was sent under, its partition, its JSON body."""
+    """An event in the topic: its key, its partition, its JSON body."""
 
     key: str
     partition: int
@@ -31,13 +31,13 @@ class ReceivedEvent:
 
     @property
     def says(self) -> str:
-        """The event in a word or two."""
+        """A short description of the event."""
         detail = self.body.get("stage") or (self.body["after"] if self.body["event_type"] == "going_on" else "")
         return f"{self.body['event_type']} {detail}".rstrip()
 
 
 def events_kafka(broker: str, *, api_version: str = "2.3", topic: str = "") -> KafkaResource:
-    """Kafka with a progress topic of the test's own."""
+    """Kafka with a progress topic of this test."""
     return KafkaResource(
         KafkaSettings(
             kafka_bootstrap_servers=broker,
@@ -70,7 +70,7 @@ def read_topic(
 
 
 def ended(events: Sequence[ReceivedEvent]) -> bool:
-    """The world has said its last word."""
+    """Whether the world has sent its final event."""
     return any(one.body["event_type"] in ("completed", "failed", "cancelled") for one in events)
 
 
@@ -80,7 +80,7 @@ def durable(events: Iterable[ReceivedEvent]) -> list[ReceivedEvent]:
 
 
 def seen_once(events: Iterable[ReceivedEvent]) -> list[ReceivedEvent]:
-    """What a consumer keeps that skips the numbers it has seen."""
+    """The events of a consumer that skips known numbers."""
     kept: list[ReceivedEvent] = []
     for one in durable(events):
         if not kept or one.body["seq"] > kept[-1].body["seq"]:
