@@ -86,8 +86,8 @@ def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
     for place, one in enumerate(all_asked):
         later = [other for other in all_asked[place + 1 :] if other.item == one.item]
         harmless = one.outcome == "wrong_language" and (one.for_painters or _SHORT in one.item[-1])
-        anew = bool(one.complaint and later)  # the last answer of an attempt: the next attempt begins without complaints
-        if one.outcome in SPOILED and not harmless and not anew and not any(other.complaint for other in later):
+        next_attempt = bool(one.complaint and later)  # the last answer of an attempt: the next attempt begins without complaints
+        if one.outcome in SPOILED and not harmless and not next_attempt and not any(other.complaint for other in later):
             wrong.append(f"{one.outcome}: not asked again with what was wrong: {one.item[-1][:60]!r}")
         most = MOST_OUTPUT * min(
             other.max_output_tokens for other in all_asked if other.item == one.item

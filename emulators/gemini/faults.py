@@ -91,7 +91,7 @@ _OF_TEXTS: frozenset[FaultName] = frozenset(
 """Faults inside an answer that meet only requests for pictures, or only those for texts."""
 
 _STICKY: frozenset[FaultName] = frozenset({"prompt_blocked", "answer_blocked"})
-"""Moderation judges the request: asking the same again is refused again, a changed prompt is judged anew."""
+"""Moderation depends on the request: the same request is refused again, a changed prompt is judged again."""
 
 
 SPELL: dict[str, float] = {"rate_limited_bare": 0.2, "internal_error": 0.2, "unavailable": 0.2}
@@ -203,7 +203,7 @@ class Faults(BaseModel):
     )
     same_opening: Rate = Field(default=0.0, description="every post, bio, personality and story begins with the same four words")
     reply_ignored: Rate = Field(
-        default=0.0, description="a reply takes up no word of what it answers, and does not name its author"
+        default=0.0, description="a reply has no word of the post that it answers, and does not name its author"
     )
     same_length: Rate = Field(default=0.0, description="every post has about sixty words, whatever length was asked for")
     same_phrases: Rate = Field(default=0.0, description="every profile is made of the same sentences, with other names")

@@ -19,7 +19,7 @@ from resources.kafka.producer import Event
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoResource, connect
 from sensors.dead_letters import InvalidMessage, send_dead_letters
-from tests.support.kafka_stand_in import command_for, kafka_resource, order
+from tests.support.kafka_ticks import command_for, kafka_resource, order
 
 DeadLetters = Callable[..., tuple[int, str, str]]
 

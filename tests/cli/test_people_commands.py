@@ -33,7 +33,7 @@ from generia_assets.settings import settings
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
 from tests.support.command import Command, interrupt, on_a_terminal
-from tests.support.kafka_stand_in import kafka_address
+from tests.support.kafka_ticks import kafka_address
 
 FIRST, SECOND = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10", "0b6f9a53-6a7c-4f0e-9d39-5a9a3f2f6c10"
 NAMED, NEWEST = "harbour", "c1d2e3f4-6a7c-4f0e-9d39-5a9a3f2f6c10"

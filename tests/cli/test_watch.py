@@ -23,7 +23,7 @@ from sensors.messages import read_message
 from tests.cli.test_worlds import as_json
 from tests.support.command import Command
 from tests.support.durable_world import order_of
-from tests.support.kafka_stand_in import kafka_address
+from tests.support.kafka_ticks import kafka_address
 from tests.support.worlds_in_process import Worlds
 
 PEOPLE, POSTS = 2, 4

@@ -20,18 +20,18 @@ def fact_of(briefs: dict[int, CharacterBrief], whose: int, of: int) -> str:
     return next(acquaintance.fact for acquaintance in known if acquaintance.key == character_key(of))
 
 
-@pytest.mark.parametrize("anew", [(), (ONE,), (OTHER,), (ONE, OTHER)])
-@pytest.mark.parametrize("told_first_to", [ONE, OTHER])
-def test_both_sides_of_a_tie_get_the_same_fact(told_first_to: int, anew: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("regenerated", [(), (ONE,), (OTHER,), (ONE, OTHER)])
+@pytest.mark.parametrize("first_with_fact", [ONE, OTHER])
+def test_both_sides_of_a_tie_get_the_same_fact(first_with_fact: int, regenerated: tuple[int, ...]) -> None:
     """One of the two concepts has the fact; a regenerated character has another fact, which then counts for both."""
     keys = {ONE: character_key(OTHER), OTHER: character_key(ONE)}
 
     def brief(index: int) -> CharacterBrief:
-        fact = f"{index} lost it." if index in anew else "They shared an umbrella." if index == told_first_to else ""
-        changes = {"facts": {keys[index]: fact} if fact else {}, "selves": int(index in anew)}
+        fact = f"{index} lost it." if index in regenerated else "They shared an umbrella." if index == first_with_fact else ""
+        changes = {"facts": {keys[index]: fact} if fact else {}, "selves": int(index in regenerated)}
         return a_brief(index, REQUEST).model_copy(update=changes)
 
     briefs = {index: brief(index) for index in (ONE, OTHER)}
     fact = fact_of(briefs, ONE, OTHER)
     assert fact == fact_of(briefs, OTHER, ONE)
-    assert (fact == "They shared an umbrella.") is (not anew)
+    assert (fact == "They shared an umbrella.") is (not regenerated)

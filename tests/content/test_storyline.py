@@ -167,14 +167,14 @@ def test_a_second_person_is_in_the_picture_only_if_the_post_names_one(people, po
 def test_a_regenerated_character_keeps_time_events_wishes_and_replies(people, posts):
     """The places in the timeline stay; form, length and arc are new."""
     for request, lines in worlds_of(people, posts):
-        anew = [storyline(request, WORLD, index, 1) for index in range(people)]
-        for before, after in zip(lines, anew, strict=True):
+        regenerated = [storyline(request, WORLD, index, 1) for index in range(people)]
+        for before, after in zip(lines, regenerated, strict=True):
             for one, other in zip(before.slots, after.slots, strict=True):
                 kept = [
                     (slot.order, slot.t, slot.after, slot.moment, slot.event, slot.wish, slot.reply_to) for slot in (one, other)
                 ]
                 assert kept[0] == kept[1]
-        assert posts < 100 or sum(one != other for one, other in zip(lines, anew, strict=True)) > people * 0.7
+        assert posts < 100 or sum(one != other for one, other in zip(lines, regenerated, strict=True)) > people * 0.7
 
 
 def test_two_worlds_have_different_arcs():

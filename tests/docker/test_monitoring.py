@@ -31,7 +31,7 @@ from tests.docker import test_files
 from tests.docker.test_files import DOCKER, TOP, services
 from tests.support.checked_world import WORLD
 from tests.support.fleet_figures import ago
-from tests.support.kafka_stand_in import Ticks, order, send, sensor_settings
+from tests.support.kafka_ticks import Ticks, order, send, sensor_settings
 from tests.support.pages_site import serving
 from tests.support.waiting import PATIENCE_S, wait_for
 from tests.support.worlds_in_process import Worlds

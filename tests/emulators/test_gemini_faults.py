@@ -79,7 +79,7 @@ async def test_rate_limits_say_when_to_come_back_in_three_ways(client, control):
 async def test_a_hanging_call_ends_by_the_callers_own_time_out(gemini, control):
     """There is no answer: the SDK raises httpx2's ReadTimeout, and the emulator stops counting the call as in flight."""
     control.set_faults(hang=1)
-    async with sdk(gemini, patience=0.3) as client:
+    async with sdk(gemini, timeout_s=0.3) as client:
         with pytest.raises(httpx2.ReadTimeout):
             await ask(client)
     assert control.wait_until(lambda stats: stats.in_flight == 0).by_outcome == {"hang": 1}

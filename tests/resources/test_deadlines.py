@@ -16,7 +16,7 @@ from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.gateway.deadlines import FACTOR, LEAST_ANSWERS, SHORTEST_SECONDS, CallWatch, Deadlines
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
-from tests.resources.test_outside import RecordingLedger
+from tests.support.gateway_calls import RecordingLedger
 
 TIME_OUT = 1.0
 

@@ -12,7 +12,7 @@ from resources.kafka.address import KafkaAddress, KafkaUnavailableError
 from resources.kafka.network import REFUSED_MS, Network
 from resources.kafka.producer import EventProducer
 from resources.kafka.settings import KafkaSettings
-from tests.support.kafka_stand_in import kafka_threads
+from tests.support.kafka_ticks import kafka_threads
 from tests.support.waiting import wait_for
 
 SECRET = "a-word-of-the-tests"

@@ -27,7 +27,7 @@ from resources.kafka.resource import KafkaResource
 from resources.kafka.settings import KafkaSettings
 from resources.mongodb.connection import MongoResource
 from tests.support.guarded_kafka import PASSWORD, GuardedKafka
-from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_threads, order, run_keys, send, topics
+from tests.support.kafka_ticks import Ticks, dead_letters, headers, kafka_threads, order, run_keys, send, topics
 from tests.support.live_events import read_topic
 from tests.support.waiting import PATIENCE_S, wait_for
 

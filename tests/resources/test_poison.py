@@ -20,7 +20,7 @@ from resources.gateway.outcomes import CallError, FatalCallError, OutageTimeoutE
 from resources.gateway.poison import Suspicion, Tally
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
-from tests.resources.test_outside import RecordingLedger
+from tests.support.gateway_calls import RecordingLedger
 
 Send = Callable[[], Awaitable[Answer[str]]]
 

@@ -31,7 +31,7 @@ from resources.gemini.models import dearest, model_profiles, now
 from resources.gemini.tiers import CallTier, flex_at_once, tiers_served
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
-from tests.resources.test_outside import RecordingLedger
+from tests.support.gateway_calls import RecordingLedger
 from tests.support.gemini_server import FLASH, KEY, as_bytes, failed, question, said
 from tests.support.waiting import PATIENCE_S, until
 

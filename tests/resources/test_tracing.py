@@ -17,7 +17,7 @@ from generia_assets.cli.order import send
 from generia_assets.durable.orders.order import Order, PartParameters
 from resources import tracing
 from resources.gateway.calls import GEMINI_PROVIDER, Answer, Api, Call, CallOutcome, TokenUsage
-from tests.support.kafka_stand_in import kafka_resource
+from tests.support.kafka_ticks import kafka_resource
 from tests.support.waiting import PATIENCE_S, wait_for
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

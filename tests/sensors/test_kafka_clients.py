@@ -18,7 +18,7 @@ from local_services.dev import client_address
 from resources.kafka.dead_letters import last_letters
 from resources.kafka.producer import Event, EventProducer
 from sensors.messages import read_message
-from tests.support.kafka_stand_in import kafka_address
+from tests.support.kafka_ticks import kafka_address
 from tests.support.waiting import PATIENCE_S
 
 CLIENTS = {

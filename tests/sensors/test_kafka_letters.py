@@ -20,7 +20,7 @@ from generia_assets.durable.orders.intake import kept
 from local_services.broker import MockCluster
 from resources.mongodb.connection import MongoResource
 from sensors.dead_letters import send_kept
-from tests.support.kafka_stand_in import (
+from tests.support.kafka_ticks import (
     Ticks,
     command_for,
     dead_letters,

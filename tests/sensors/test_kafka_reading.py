@@ -20,7 +20,7 @@ from pymongo import MongoClient
 from generia_assets.durable.status import HISTORY_LACKS, new_status
 from resources.mongodb.connection import MongoResource
 from tests.support.command import Command
-from tests.support.kafka_stand_in import (
+from tests.support.kafka_ticks import (
     Ticks,
     batch,
     command_for,

@@ -18,7 +18,7 @@ from generia_assets.dagster_internals import PRIORITY_TAG
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.processes import Child, start
 from resources.mongodb.connection import MongoResource
-from tests.support.kafka_stand_in import (
+from tests.support.kafka_ticks import (
     Ticks,
     dead_letters,
     headers,

@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
 
 from resources.mongodb.connection import MongoResource
-from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send
+from tests.support.kafka_ticks import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.apache_kafka

@@ -15,11 +15,11 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
 from generia_assets.durable.orders.decisions import TASK_TAG
-from tests.support.kafka_stand_in import kafka_resource, order, send
+from tests.support.kafka_ticks import kafka_resource, order, send
 from tests.support.waiting import PATIENCE_S
 
 QUEUED = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}}
-LOCATION = ModuleTarget("tests.support.kafka_stand_in", "from_environment", None, "placeholder_location")
+LOCATION = ModuleTarget("tests.support.kafka_ticks", "from_environment", None, "placeholder_location")
 
 pytestmark = pytest.mark.dagster_process
 

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from generia_assets.queries.fleet_work import dead_letter_counts, orders_read
 from resources.mongodb.connection import MongoResource
-from tests.support.kafka_stand_in import Ticks, kafka_resource, order, queued_run, send, sensor_settings
+from tests.support.kafka_ticks import Ticks, kafka_resource, order, queued_run, send, sensor_settings
 
 
 @pytest.fixture

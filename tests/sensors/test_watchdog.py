@@ -25,7 +25,7 @@ from sensors.requests import MOST_RUNS, waiting_orders
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
 from tests.support.dagster_internals import a_run as a_queued_run
 from tests.support.durable_world import order_of
-from tests.support.kafka_stand_in import kafka_resource
+from tests.support.kafka_ticks import kafka_resource
 from tests.support.worlds_in_process import Worlds
 
 LONG_AGO = timedelta(hours=1)

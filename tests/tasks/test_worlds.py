@@ -83,13 +83,13 @@ async def test_a_world_in_another_script_than_its_sentence_is_requested_again():
 
 async def test_a_world_with_banned_names_is_requested_once_more():
     """A banned name, trade or word in the world's name or its naming examples is sent back once, and then accepted."""
-    worn = world_answer() | {"name": "Eldoria", "naming_examples": ["Elara of the Hill", "The Baker's Tapestry"]}
-    bench = a_bench(worn, world_answer())
+    with_banned_names = world_answer() | {"name": "Eldoria", "naming_examples": ["Elara of the Hill", "The Baker's Tapestry"]}
+    bench = a_bench(with_banned_names, world_answer())
     assert (await generate_world_description(WORLD, bench.clients, a_request())).name == "Underhill"
     assert "Eldoria, Elara, baker, tapestry" in bench.text.prompts[1].complaints[0]
-    bench = a_bench(worn, worn)
+    bench = a_bench(with_banned_names, with_banned_names)
     assert (await generate_world_description(WORLD, bench.clients, a_request())).name == "Eldoria"
-    bench = a_bench(worn)
+    bench = a_bench(with_banned_names)
     wished = a_request("Eldoria, where Elara the baker weaves a tapestry")
     assert (await generate_world_description(WORLD, bench.clients, wished)).name == "Eldoria"
 

@@ -33,7 +33,7 @@ _TIGHT = 30
 _ROOM = 9
 """Words that most sentences fit in."""
 _LEAD_SHARE, _HEARD_SHARE, _DAILY_SHARE = 0.6, 0.5, 0.3
-"""How often a post begins with a lead, takes up what somebody else posted, says what the wish does to daily life."""
+"""How often a post begins with a lead, refers to another person's post, has the effect of the wish on daily life."""
 _SHORT = 3
 """Letters of a word that tells nothing."""
 _LONG = 100

@@ -34,7 +34,7 @@ from generia_assets.settings import settings
 from local_services.services import Ownership, Service, ServiceSet
 from resources.mongodb.connection import MongoDatabase
 from tests.support.command import Command
-from tests.support.kafka_stand_in import kafka_address
+from tests.support.kafka_ticks import kafka_address
 from tests.support.waiting import slowness
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(600)]

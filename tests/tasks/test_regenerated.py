@@ -131,14 +131,14 @@ async def test_without_unchanged_relations_the_request_is_the_usual_one():
 def test_only_relations_with_that_person_are_changed():
     """Type and order of relations, and everything else of a document, stay; a person without such a relation is the same object."""
     request = a_request()
-    anew = a_character(3, request).model_copy(update={"seen_by": {a_character(4, request).username: "Sues the noon now."}})
+    regenerated = a_character(3, request).model_copy(update={"seen_by": {a_character(4, request).username: "Sues the noon now."}})
     ties = (
         Relationship(username="somebody_else", relationship_type="cousin", description="As before."),
-        Relationship(username=anew.username, relationship_type="rival", description="Who they were."),
+        Relationship(username=regenerated.username, relationship_type="rival", description="Who they were."),
     )
     teller = a_character(4, request).model_copy(update={"relationships": ties})
-    now = teller.with_updated_relationships({anew.username: anew})
+    now = teller.with_updated_relationships({regenerated.username: regenerated})
     assert now.relationships == (ties[0], ties[1].model_copy(update={"description": "Sues the noon now."}))
     assert now.model_copy(update={"relationships": ties}) == teller
     other = a_character(5, request)
-    assert other.with_updated_relationships({anew.username: anew}) is other
+    assert other.with_updated_relationships({regenerated.username: regenerated}) is other
