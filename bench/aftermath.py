@@ -1,6 +1,6 @@
-"""After a death: what became of its world, and what a run did that had lost its world.
+"""After a process was killed: the state of its world, and what a run did after it had lost its world.
 
-Here: the verdict on one death. Not here: dealing it (kills.py, killing.py), and what exact means (exact.py).
+Here: the verdict on one death. Not here: killing the process (kills.py, killing.py), and what exact means (exact.py).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from generia_assets.durable.status import Owner, State, WorldStatus
 from resources.mongodb.connection import MongoDatabase
 
 END_SECONDS = 60.0
-"""A run that was killed, told to stop or fenced off has ended by then."""
+"""A run that was killed, terminated or fenced off has ended after this time."""
 
 
 @dataclass(frozen=True)
 class Death:
-    """What is to die, and when: ``delay`` seconds after the world's so many-th LLM call; ``call`` None: after it was ordered."""
+    """What is killed, and when: ``delay`` seconds after LLM call number ``call`` of the world; ``call`` None: after its order."""
 
     kill: Kill
     call: int | None
@@ -32,11 +32,11 @@ class Death:
 
 @dataclass(frozen=True)
 class Moment:
-    """The moment of a death: the world's record then (None: its order was not seen yet), calls in the air, seconds."""
+    """The moment of a death: the world's record then (None: no order recorded yet), the number of calls in flight, seconds."""
 
     world_id: str
     status: WorldStatus | None
-    in_air: int
+    in_flight: int
     at: float
     died: float
 
@@ -49,12 +49,12 @@ class Moment:
 
 @dataclass
 class Outcome:
-    """What a death did to its world. ``again``: seconds until a new owner took the world; None: its own run ended it."""
+    """How a death changed its world. ``again``: seconds until a new owner took the world; None: its own run completed it."""
 
     death: Death
     stage: str
     at: float
-    in_air: int
+    in_flight: int
     repeated: int
     missing: int
     doubled: int
@@ -66,7 +66,7 @@ class Outcome:
 
 
 class Stale:
-    """A run that may live on after Dagster has given it up."""
+    """A run whose process may continue after Dagster reports it as failed."""
 
     def __init__(self, processes: Sequence[int], owner: Owner | None) -> None:
         self._processes = processes
@@ -77,13 +77,13 @@ class Stale:
         self._lost_at = datetime.now(UTC)
 
     def complaints(self, database: MongoDatabase) -> list[str]:
-        """What it wrote after it lost its world, and whether it has not even ended."""
+        """What the run wrote after it lost its world, and whether its process still runs."""
         found = []
         deadline = time.monotonic() + END_SECONDS
         while any(alive(pid) for pid in self._processes) and time.monotonic() < deadline:
             time.sleep(0.05)
         if any(alive(pid) for pid in self._processes):
-            found.append(f"the former run's process still lives {END_SECONDS:.0f} s after the end")
+            found.append(f"the former run's process still runs {END_SECONDS:.0f} s after the end")
         if self._lost_at is None or self._run_id is None:
             return found
         for collection, query in (
@@ -112,22 +112,22 @@ def judge(
     findings = exactness(stack, database, moment.world_id)
     calls, asked = call_counts(database, moment.world_id), stack.gemini.stats()
     repeated = asked.calls - calls.planned_llm - calls.asked_again + calls.images - calls.planned_images
-    # What the account closed as cut off was in the air when its run ended. A run that stood still before it was killed noted
-    # the same at that moment; one that lived on, or ended in order, made more calls after it.
+    # The ledger counts as cut off the calls that were in flight when the run ended. If the run was frozen before it was killed, the
+    # number noted at that moment is the same. If it continued, or ended in order, it made more calls later.
     findings.expect("calls repeated beyond those cut off", max(0, repeated - calls.cut_off), 0)
-    if death.kill in (Kill.RUN, Kill.EVERYTHING):  # a reservation on its way when the run died is none in the air
+    if death.kill in (Kill.RUN, Kill.EVERYTHING):  # a reservation that was not sent when the run died is not in flight
         unsent = max(0, calls.llm - asked.calls)
-        findings.expect("calls cut off beyond those in the air", max(0, calls.cut_off - moment.in_air - unsent), 0)
-    if death.kill is Kill.STOP_RUN:  # a deploy is no death: it must not bring the world nearer to MAX_TAKEOVERS
+        findings.expect("calls cut off beyond those in flight", max(0, calls.cut_off - moment.in_flight - unsent), 0)
+    if death.kill is Kill.STOP_RUN:  # a deploy is not a crash: it must not count toward MAX_TAKEOVERS
         findings.expect("takeovers counted", _takeovers(database, moment.world_id), 0)
     # Two counts of the same calls. A call cut off may never have been sent.
-    findings.expect("calls made that the account does not know", max(0, asked.calls - calls.llm), 0)
+    findings.expect("calls made that the ledger does not have", max(0, asked.calls - calls.llm), 0)
     findings.expect("calls counted that nobody made", max(0, calls.llm - asked.calls - calls.cut_off_llm), 0)
     return Outcome(
         death=death,
         stage=moment.stage,
         at=moment.at,
-        in_air=moment.in_air,
+        in_flight=moment.in_flight,
         repeated=repeated,
         missing=findings.missing,
         doubled=findings.doubled,

@@ -1,10 +1,12 @@
-"""``python -m bench.answers``: a model that answers badly, in every way it can, and moderation that refuses every fifth request.
+"""``python -m bench.answers``: worlds whose model gives damaged answers of each kind, and whose moderation refuses every fifth
+request.
 
-Each kind of damage alone (with --quick each family of kinds), all at once, then refusals: every world must come out exact, with
-nothing damaged stored, every damaged answer asked again with what was wrong about it, and every refusal marked. Damaged answers
-and refusals cost calls, and calls are limited (BUDGET_SPARE, a quarter more than computed): one kind of damage to a tenth of the
-answers fits into that, and a fifth refused most of the time; what is worse is tried with a higher spare, and the default is held to
-its promise, that the world ends with a message a person can act on, and goes on to its exact end with more calls.
+It tries each kind of damage alone (with --quick each family of kinds), all kinds at once, then refusals. Every world must be exact.
+No damaged answer is stored, each damaged answer is requested again with the reason, and each refusal is marked. Damaged answers and
+refusals cost calls, and the number of calls is limited (BUDGET_SPARE: a quarter more than computed). One kind of damage to a tenth
+of the answers stays below this limit; refusals of a fifth of the requests do so in most worlds. Worse cases run with more spare
+calls. One case runs with the default: the world must end with a message that tells a person what to do, and must complete exactly
+when it gets more calls.
 """
 
 from __future__ import annotations
@@ -53,43 +55,49 @@ BY_CHANCE = frozenset({"html", "looped", "stopped", "continued", "odd_shape"})
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as the emulator received it: what it asks for, what it complains of, how much room it gives."""
+    """One request as the emulator received it: its item, its complaint, and its limit of output tokens."""
 
     item: tuple[str, ...]
     complaint: str
-    room: int
+    max_output_tokens: int
     outcome: str
     for_painters: bool
     """Every field asked for is in English whatever the world's language: nothing to write in a wrong one."""
 
 
 def asked(request: RecordedRequest) -> Asked:
-    """Take a request's body apart."""
+    """Parse the body of a request."""
     body = request.body if isinstance(request.body, dict) else {}
     parts = [str(part.get("text")) for turn in _dicts(body.get("contents")) for part in _dicts(turn.get("parts"))]
     complaint = parts.pop() if parts and parts[-1].startswith(COMPLAINT) else ""
     config = body.get("generationConfig")
-    room = (config.get("maxOutputTokens") or config.get("max_output_tokens")) if isinstance(config, dict) else 0
+    max_output_tokens = (config.get("maxOutputTokens") or config.get("max_output_tokens")) if isinstance(config, dict) else 0
     schema = (config.get("responseJsonSchema") or config.get("response_json_schema")) if isinstance(config, dict) else {}
     fields = schema.get("properties") if isinstance(schema, dict) else {}
     for_painters = isinstance(fields, dict) and all(name.endswith("_prompt") for name in fields)
-    return Asked(tuple(parts), complaint, int(str(room)), request.outcome, for_painters)
+    return Asked(tuple(parts), complaint, int(str(max_output_tokens)), request.outcome, for_painters)
 
 
 def not_asked_again(requests: Sequence[RecordedRequest]) -> list[str]:
-    """Damaged answers that no later request mends, in one sentence each. Control calls (resources/gateway/poison.py) are asked
+    """One sentence for each damaged answer that no later request repeats. Control calls (resources/gateway/poison.py) are made
     once."""
     all_asked = [one for one in map(asked, requests) if one.item != tuple(CONTROL_REQUEST.parts)]
     wrong = []
     for place, one in enumerate(all_asked):
         later = [other for other in all_asked[place + 1 :] if other.item == one.item]
         harmless = one.outcome == "wrong_language" and (one.for_painters or _SHORT in one.item[-1])
-        anew = bool(one.complaint and later)  # the last answer of an attempt: the next attempt begins without complaints
-        if one.outcome in SPOILED and not harmless and not anew and not any(other.complaint for other in later):
+        next_attempt = bool(one.complaint and later)  # the last answer of an attempt: the next attempt begins without complaints
+        if one.outcome in SPOILED and not harmless and not next_attempt and not any(other.complaint for other in later):
             wrong.append(f"{one.outcome}: not asked again with what was wrong: {one.item[-1][:60]!r}")
-        most = MOST_OUTPUT * min(other.room for other in all_asked if other.item == one.item)  # then the attempt has failed
-        if one.outcome == "truncated_json" and one.room < most and not any(other.room > one.room for other in later):
-            wrong.append(f"cut short: not asked again with more room: {one.item[-1][:60]!r}")
+        most = MOST_OUTPUT * min(
+            other.max_output_tokens for other in all_asked if other.item == one.item
+        )  # then the attempt has failed
+        if (
+            one.outcome == "truncated_json"
+            and one.max_output_tokens < most
+            and not any(other.max_output_tokens > one.max_output_tokens for other in later)
+        ):
+            wrong.append(f"cut short: not asked again with a higher limit of tokens: {one.item[-1][:60]!r}")
         if one.outcome in BY_CHANCE and not later:
             wrong.append(f"{one.outcome}: not asked again: {one.item[-1][:60]!r}")
     return wrong
@@ -161,15 +169,16 @@ def harness(options: Options, console: Console) -> Report:
 
 
 def _moderated(options: Options, words: list[str]) -> Trial:
-    """A fifth of the requests refused (of a small world's twice as many), and some of the pictures."""
+    """Moderation refuses a fifth of the requests (two fifths in a small world) and some pictures."""
     users, posts, rate = (3, 9, 0.2) if options.quick else (12, 60, 0.1)
-    # The first call invents the world; a refusal of that is a trial of its own.
+    # The first call invents the world; another trial tests its refusal.
     faults = {"prompt_blocked": rate, "answer_blocked": rate, "after_calls": 1}
     return Trial("moderation", faults, users, posts, settings={"IMAGE_STUB_REFUSED_WORDS": ",".join(words)})
 
 
 def _refused_world(bench: Bench) -> Iterator[tuple[Outcome, list[str]]]:
-    """A sentence that moderation refuses fails the smallest world, within its few calls, with a message its user can act on."""
+    """If moderation refuses the sentence, the smallest world fails within its few calls, with a message that tells its user what to
+    do."""
     outcome = bench.run(Trial("refused sentence", {"prompt_blocked": 1.0}, 1, 0, settings=DEFAULT_SPARE))
     outcome.wrong.clear()  # nothing can be exact about it
     more = []
@@ -179,9 +188,8 @@ def _refused_world(bench: Bench) -> Iterator[tuple[Outcome, list[str]]]:
 
 
 def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, list[str]]]:
-    """With the default spare, posts that never come whole end the world by its limit of calls; more calls, and another try of what
-    failed, end it exactly. Each post may use half of the spare, so that a few use up all of it whatever the order.
-    """
+    """With the default spare calls, posts that never come whole end the world at its limit of calls; with more calls and another
+    try of the failed posts it completes exactly. Each post can use half of the spare calls: a few use up all, in any order."""
     users, posts = (2, 4) if options.quick else (6, 20)
     # The field is of nothing but a post.
     never_a_post: dict[str, float | str] = {"broken_json": 1.0, "only_matching": '"time_of_day"'}
@@ -196,9 +204,9 @@ def _default_spare(bench: Bench, options: Options) -> Iterator[tuple[Outcome, li
     yield first, more
     if more:
         return
-    # No item's twelve answers are all damaged by chance.
+    # No item has twelve answers that are all damaged by chance.
     resumed = bench.go_on(first, ResumeOptions(more_calls=40 * posts, retry_failed=True), {"broken_json": 0.3})
-    # What the limit's end cut off was never stored: it is asked again as it was.
+    # Calls that were cut off at the limit were never stored: the same requests are sent again.
     yield resumed, not_asked_again(resumed.requests[len(first.requests) :])
 
 

@@ -1,4 +1,4 @@
-"""The pace of calls where the provider allows fewer at once than we are configured for, on the real path to the outside.
+"""The throughput of calls through the real gateway when the provider allows fewer concurrent calls than are configured.
 
 Not here: worlds.
 """
@@ -32,7 +32,7 @@ BACK_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Pace:
-    """How the calls went. ``bound``: seconds they take at the least, with the ceiling filled at every moment.
+    """The durations of the calls. ``bound``: the fewest seconds they can take, with every slot below the ceiling in use.
 
     ``back``: seconds from the end of the ceiling until all slots were in use again; None where that was not measured.
     """
@@ -56,7 +56,7 @@ class _Line(BaseModel):
 
 
 class _Free:
-    """An account without limits."""
+    """A ledger without limits."""
 
     async def reserve(self, call: Call[ValueT]) -> str:
         return call.task_id
@@ -75,7 +75,7 @@ class _Free:
 
 
 def measure(stack: TestStack, calls: int, *, until_back: bool = False) -> Pace:
-    """Make so many calls as fast as the provider lets us; ``until_back``: then more of them without a ceiling."""
+    """Make this number of calls as fast as the provider allows; ``until_back``: then more of them without a ceiling."""
     stack.gemini.reset()
     stack.gemini.set_faults(latency=CALL_SECONDS, max_in_flight=CEILING)
     pace = asyncio.run(_make(stack, calls, until_back=until_back))
@@ -89,7 +89,7 @@ async def _make(stack: TestStack, calls: int, *, until_back: bool) -> Pace:
             client["generia_bench"]["fleet"], f"ceiling-{time.time():.0f}", limit=CONFIGURED, lease_seconds=LEASE_SECONDS
         )
         config = GatewaySettings()
-        outside = ApiGateway(
+        gateway = ApiGateway(
             {Api.LLM: ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))}, patience_seconds=900.0
         )
         gemini = GeminiClient(api_key="", base_url=stack.env["GEMINI_BASE_URL"], timeout_seconds=60.0)
@@ -98,17 +98,17 @@ async def _make(stack: TestStack, calls: int, *, until_back: bool) -> Pace:
             began = time.monotonic()
             async with asyncio.TaskGroup() as group:
                 for number in range(calls):
-                    group.create_task(outside.call(_call(gemini, profile, number), _Free()))
+                    group.create_task(gateway.call(_call(gemini, profile, number), _Free()))
             seconds = time.monotonic() - began
             refused = stack.gemini.stats().by_outcome.get("ceiling", 0)
-            back = await _grow_back(stack, outside, gemini, profile) if until_back else None
+            back = await _grow_back(stack, gateway, gemini, profile) if until_back else None
         finally:
-            await outside.aclose()
+            await gateway.aclose()
             await gemini.aclose()
     return Pace(calls, seconds, calls * CALL_SECONDS / CEILING, refused, back)
 
 
-async def _grow_back(stack: TestStack, outside: ApiGateway, gemini: GeminiClient, profile: ModelProfile) -> float:
+async def _grow_back(stack: TestStack, gateway: ApiGateway, gemini: GeminiClient, profile: ModelProfile) -> float:
     stack.gemini.reset()
     stack.gemini.set_faults(latency=CALL_SECONDS)
     began, back = time.monotonic(), asyncio.Event()
@@ -116,7 +116,7 @@ async def _grow_back(stack: TestStack, outside: ApiGateway, gemini: GeminiClient
     async def calling(caller: int) -> None:
         number = 0
         while not back.is_set():
-            await outside.call(_call(gemini, profile, caller * 10_000 + number), _Free())
+            await gateway.call(_call(gemini, profile, caller * 10_000 + number), _Free())
             number += 1
 
     async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""``python -m bench.content [--seeds 10] [--json]``: what the program draws and asks for, without a server and without a call.
+"""``python -m bench.content [--seeds 10] [--json]``: what the program draws and requests, without a server and without a call.
 ``--world ID``: what a made world is like, from its documents and requests in MongoDB.
 
 Per size: share of one-post people, wishes in the requests of posts, replies and how far back they reach, mentions that are
@@ -71,12 +71,12 @@ def _lengthened(value: object, name: str) -> object:
     if isinstance(value, list):
         return [_lengthened(entry, name) for entry in value]
     missing = _WORDS.get(name, 0) - len(value.split()) if isinstance(value, str) else 0
-    lot = seeding.seeded_rng(0, value)  # no two texts may be alike: the tasks would ask again
-    return f"{value} {' '.join(''.join(lot.choices(_LETTERS, k=5)) for _ in range(missing))}." if missing > 0 else value
+    rng = seeding.seeded_rng(0, value)  # no two texts may be similar: the tasks would repeat the request
+    return f"{value} {' '.join(''.join(rng.choices(_LETTERS, k=5)) for _ in range(missing))}." if missing > 0 else value
 
 
 class _Requests:
-    """Requests of worlds, counted. ``tokens``, by request type: of what all requests begin with, of the rest, of the answer."""
+    """Counts of the requests of worlds. ``tokens``, by request type: of the common prefix, of the rest, of the answer."""
 
     def __init__(self) -> None:
         self.calls = Counter[str]()
@@ -123,7 +123,7 @@ def main() -> None:
 
 
 def of_size(users: int, posts: int, seeds: int, console: Console) -> dict[str, Any]:
-    """What worlds of this size are like, as they are drawn and asked for; shown and returned."""
+    """Show and return the figures of worlds of this size, from their draws and requests."""
     requests, drawn = _Requests(), [_Drawn.of(the_request(f"content-{number}", users, posts)) for number in range(seeds)]
     for one in drawn:
         for prompt, answer in one.asked:
@@ -156,7 +156,7 @@ def _spread(values: Sequence[float]) -> str:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What is drawn and asked for one world. ``distances``: places between replies and their posts; ``pairs``: who names whom."""
+    """The draws and requests of one world. ``distances``: places between replies and their posts; ``pairs``: who names whom."""
 
     one_post: float
     distances: Sequence[int]
@@ -192,7 +192,7 @@ class _Drawn:
 
 
 def of_world(world: World, console: Console) -> dict[str, Any]:
-    """What a made world is like: the checks' own figures, and the tokens of the requests that are kept; shown and returned."""
+    """Show and return the figures of a made world: those of the asset checks, and the tokens of the stored requests."""
     table, found, requests = Table("check", "", "what it says", title=world.id), dict[str, object](), _Requests()
     for check in (*plan.CHECKS, *people.CHECKS, *words.CHECKS):
         answer = check.evaluate(world)
@@ -200,9 +200,9 @@ def of_world(world: World, console: Console) -> dict[str, Any]:
         found[check.name] = {name: figure.value for name, figure in answer.metadata.items()}
     query = {"world_id": world.id, "api_type": Api.LLM.value, "outcome": OK}
     for call in read_requests(world.database[HISTORY].find(query)):
-        told = [str(part) for part in (call.request["system"], *call.request["parts"])]
-        shared = 2 if len(told) > 2 else 1  # the system instruction, and the world where there is one already
-        requests.add(call.request_type, "".join(told[:shared]), "\n".join(told[shared:]), call.answer)
+        texts = [str(part) for part in (call.request["system"], *call.request["parts"])]
+        shared = 2 if len(texts) > 2 else 1  # the system instruction, and the world where there is one already
+        requests.add(call.request_type, "".join(texts[:shared]), "\n".join(texts[shared:]), call.answer)
     console.print(table)
     console.print(requests.table("tokens of the requests that are kept"))
     return found | requests.figures()

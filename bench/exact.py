@@ -1,7 +1,7 @@
-"""Whether a finished world is exact: nothing missing, nothing twice, counters that agree, by everybody's own count.
+"""Whether a finished world is exact: nothing is missing, nothing exists twice, and the counts of all services agree.
 
-Here: the look at MongoDB, the emulator's count, and the platform's own records (the local one's collections, or the emulator's
-report) once a world is over. Not here: what was done to the world before.
+Here: reading MongoDB, the counts of the emulator, and the records of the platform (collections of the local platform, or the report
+of the emulator) after the world ended. Not here: the faults that the world met.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Findings:
             self.complaints.append(f"{what}: {found!r} instead of {wanted!r}")
 
     def count(self, what: str, keys: Iterable[str], wanted: int) -> None:
-        """Complain unless there are so many different keys, each of them once."""
+        """Add a finding unless there are exactly this many different keys, each once."""
         times = Counter(keys)
         missing, doubled = wanted - len(times), sum(times.values()) - len(times)
         if missing or doubled:
@@ -141,7 +141,7 @@ class CallCounts:
 
 
 def exactness(stack: TestStack, database: MongoDatabase, world_id: str) -> Findings:
-    """Everything that must be true of a completed world whose calls all went well."""
+    """Everything that must be true of a completed world whose calls all succeeded."""
     findings = Findings()
     raw: MongoDocument = database[STATUS].find_one({"_id": world_id}) or {}
     status = WorldStatus.model_validate(raw)
@@ -183,7 +183,7 @@ def call_counts(database: MongoDatabase, world_id: str) -> CallCounts:
 
 
 def _asked_for_more(database: MongoDatabase, world_id: str) -> int:
-    """Calls beyond the first by which one run asked for one batch."""
+    """Calls after the first one that a run made for the same batch."""
     batches = {"$in": [TaskType.GENERATE_CHARACTER_BATCH.value, TaskType.GENERATE_POST_BATCH.value]}
     well = {"world_id": world_id, "api_type": Api.LLM.value, "outcome": "ok", "labels.task_type": batches}
     group = {"_id": {"task": "$task_id", "run": "$run_id"}, "calls": {"$sum": 1}}
@@ -222,7 +222,7 @@ def _documents(findings: Findings, database: MongoDatabase, status: WorldStatus,
         number = wanted.get(kind.name.partition("_")[0].removesuffix("s"), 1)
         if kind.one_per_world:
             keys = [str(row["_id"]) for row in database[kind.collection].find({"_id": status.world_id}, {"_id": 1})]
-        else:  # what a former materialization left behind would show here as twice
+        else:  # documents that an earlier materialization left would appear twice here
             keys = [row["key"] for row in database[kind.collection].find({"world_id": status.world_id}, {"key": 1})]
         findings.count(kind.collection, keys, number)
         pointer = database[POINTERS].find_one({"_id": f"{status.world_id}:{kind.collection}"}) or {}
@@ -233,34 +233,34 @@ _ENDS = ("cancelled", "failed", "completed")
 
 
 def _events(findings: Findings, database: MongoDatabase, world_id: str, users: int, posts: int) -> None:
-    """Everything told once, in numbers without gaps, the end last."""
-    told = [row["event"] for row in database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
-    findings.expect("numbers of events", [event["seq"] for event in told], list(range(1, len(told) + 1)))
-    findings.expect("last event", told[-1]["event_type"] if told else None, "completed")
-    stopped = max((place for place, event in enumerate(told[:-1]) if event["event_type"] in _ENDS), default=-1)
-    stages = [(event["event_type"], event.get("stage")) for event in told[: stopped + 1]]
-    # A stage is started again when a world goes on that was cancelled or failed, or was completed without some items.
-    again = [event for event in told[stopped + 1 :] if "stage" in event and (event["event_type"], event["stage"]) in stages]
-    told = [event for event in told if event not in again]
+    """Check that each event was sent once, numbered without gaps, the final event last."""
+    events = [row["event"] for row in database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
+    findings.expect("numbers of events", [event["seq"] for event in events], list(range(1, len(events) + 1)))
+    findings.expect("last event", events[-1]["event_type"] if events else None, "completed")
+    stopped = max((place for place, event in enumerate(events[:-1]) if event["event_type"] in _ENDS), default=-1)
+    stages = [(event["event_type"], event.get("stage")) for event in events[: stopped + 1]]
+    # A stage starts again when a run resumes a world that was cancelled, failed, or completed without some items.
+    again = [event for event in events[stopped + 1 :] if "stage" in event and (event["event_type"], event["stage"]) in stages]
+    events = [event for event in events if event not in again]
     for event_type, field_name, wanted in (
         ("character_created", "key", users),
         ("post_published", "key", posts),
         ("stage_started", "stage", len(Stage)),
         ("stage_finished", "stage", len(Stage)),
     ):
-        findings.count(f"events {event_type}", (event[field_name] for event in told if event["event_type"] == event_type), wanted)
+        findings.count(f"events {event_type}", (event[field_name] for event in events if event["event_type"] == event_type), wanted)
 
 
 def _order(findings: Findings, database: MongoDatabase, there: Published, world_id: str, posts: int) -> None:
-    """Published in the order of the timeline, by the platform's clock, by ours, and as it was told."""
+    """Check that posts were published in the order of the timeline: by the platform's clock, by ours, and in the events."""
     place_of = {row["post_id"]: row["t"] for row in database[ASSETS["post_images"].collection].find({"world_id": world_id})}
     findings.expect("order on the platform", [place_of.get(post_id) for post_id in there.feed], list(range(posts)))
-    told = database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
-    findings.expect("order of the events", [row["event"]["t"] for row in told], list(range(posts)))
+    events = database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
+    findings.expect("order of the events", [row["event"]["t"] for row in events], list(range(posts)))
 
 
 def _platform(findings: Findings, database: MongoDatabase, there: Published, world_id: str, users: int, posts: int) -> None:
-    """Nothing on the platform twice, nothing missing, and nothing that nobody refers to, but recorded orphans."""
+    """Check that the platform has each object once, and no unused object except recorded orphans."""
     findings.count("characters on the platform", there.characters, users)
     findings.count("posts on the platform", there.feed, posts)
     findings.count("media on the platform", there.media, 2 + users + posts)

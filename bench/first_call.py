@@ -1,7 +1,7 @@
 """From a message in Kafka to the first call of the model: where the seconds go, with warm starts and without.
 
-Each order is sent at a seeded moment of the sensor's five-second grid, as orders come: not when it suits the sensor. Nothing is
-broken on purpose. The bound of a run is the sum of the shortest time seen on every leg: nothing waited for anything there.
+Each order is sent at a seeded moment of the sensor's interval of five seconds, because real orders come at any moment. No fault is
+injected. The bound of a run is the sum of the shortest time seen for each step, in which nothing waits.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def harness(options: Options, console: Console) -> Report:
         with TestStack(seed=options.seed, settings={"GENERIA_COLD_START": "1" if start == "cold" else ""}) as stack:
             stack.start_servers()
             stack.start_dagster()
-            way_of(stack)  # the first one finds caches that are empty
+            way_of(stack)  # the first run starts with empty caches
             ways = []
             for _ in range(orders):
                 time.sleep(dice.uniform(0, GRID_SECONDS))

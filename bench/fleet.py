@@ -1,8 +1,9 @@
-"""``python -m bench.fleet``: worlds on the workers of a fleet, while a worker dies, one stands still, and servers are restarted.
+"""``python -m bench.fleet``: worlds on the workers of a fleet, while one worker is killed, one is frozen, and servers are
+restarted.
 
-Then: each world is exact and made once, no more calls were in flight than allowed over all workers, and no run is left behind.
-Without faults the same load is measured on the workers and on the default launcher of one machine. ``--quick``: a small fleet, one
-death, no comparison. Not here: the parts of the fleet (fleet_stack.py), what exact means (exact.py).
+Afterwards each world must be exact and made once, the calls in flight of all workers must have stayed within the limit, and no run
+may remain. The same load is then measured without faults on the workers and on the default launcher of one machine. ``--quick``: a
+small fleet, one death, no comparison. Not here: the parts of the fleet (fleet_stack.py), what exact means (exact.py).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ QUIET_SECONDS = 300.0
 """After the last world's end the last run ends by then."""
 
 LOST = {"api_type": {"$in": [Api.LLM, Api.IMAGE]}, "outcome": {"$in": [CUT_OFF, TransientError.outcome]}}
-"""Calls whose answer did not come: their process died, or stood still until the connection was closed."""
+"""Calls without an answer: their process died, or was frozen until the connection was closed."""
 
 Step = tuple[float, str, Callable[["Trial"], None]]
 """A step of a trial: after which part of all planned calls, what it is, and how it is done."""
@@ -88,7 +89,7 @@ class Trial:
         self.later.append((time.monotonic() + seconds, what, action))
 
     def run(self, database: MongoDatabase, console: Console) -> float:
-        """Do all steps; return after how many seconds all worlds are over. Raises ``TooLateError``."""
+        """Do all steps; return the seconds until all worlds are over. Raises ``TooLateError``."""
         began, planned, steps = time.monotonic(), 0, list(self.scenario.steps)
 
         def tell(what: str) -> None:
@@ -140,7 +141,7 @@ QUICK = Scenario(
 
 @dataclass
 class Verdict:
-    """What became of the worlds of a trial."""
+    """The results of the worlds of a trial."""
 
     missing: int = 0
     doubled: int = 0
@@ -167,7 +168,7 @@ def judge(trial: Trial, database: MongoDatabase) -> Verdict:
     verdict.peak = asked.peak_in_flight
     for wrong, number in (
         ("calls repeated beyond those without an answer", verdict.repeated - verdict.lost),
-        ("calls made that no account knows", asked.calls - llm),
+        ("calls made that no ledger has", asked.calls - llm),
         ("calls counted that nobody made", llm - asked.calls - cut_off),
         (f"calls in flight above {LLM_SLOTS}", asked.peak_in_flight - LLM_SLOTS),
     ):
@@ -189,7 +190,7 @@ def under_faults(scenario: Scenario, seed: int, console: Console) -> tuple[float
 
 
 def tried(stack: FleetStack, scenario: Scenario, console: Console) -> tuple[float, Verdict]:
-    """Make the scenario's worlds on a fresh fleet: after how many seconds all were over, and what became of them."""
+    """Make the scenario's worlds on a fresh fleet; return the seconds until all were over, and the results."""
     with stack.database() as database:
         trial, seconds, late = Trial(stack, scenario), LONGEST_SECONDS, list[str]()
         try:
@@ -219,7 +220,7 @@ class Load:
 
 
 def load(stack: TestStack, database: MongoDatabase, launcher: str, worlds: int, users: int, posts: int) -> Load:
-    """Order so many worlds at once and measure until their runs have ended."""
+    """Order this number of worlds at once and measure until their runs have ended."""
     with Meter(stack, database) as meter:
         began = time.time()
         ordered = [stack.order(users=users, posts=posts) for _ in range(worlds)]
@@ -250,7 +251,7 @@ def loads(seed: int) -> list[Load]:
             else:
                 stack.start_dagster()
             with stack.database() as database:
-                load(stack, database, launcher, 2, 1, 0)  # the first ones find empty caches
+                load(stack, database, launcher, 2, 1, 0)  # the first worlds start with empty caches
                 found.append(load(stack, database, launcher, 40, 1, 0))
                 found.append(load(stack, database, launcher, FULL.worlds, FULL.users, FULL.posts))
     return found

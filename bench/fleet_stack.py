@@ -1,6 +1,6 @@
-"""A stack whose runs are executed by Celery workers: beside the parts of every stack PostgreSQL, RabbitMQ and the workers.
+"""A stack whose runs are executed by Celery workers: it adds PostgreSQL, RabbitMQ and the workers to the parts of every stack.
 
-Here: these parts, their death, and their return. Not here: when something dies, and what must be true then (fleet.py).
+Here: these parts, killing them, and restarting them. Not here: when a part is killed, and what must be true then (fleet.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class FleetStack(TestStack):
     runs: int = 4
 
     def start_fleet(self, workers: int) -> None:
-        """PostgreSQL, RabbitMQ, Dagster and so many workers; the other servers are there."""
+        """Start PostgreSQL, RabbitMQ, Dagster and this number of workers; the other servers already run."""
         self.folder.chmod(0o711)  # PostgreSQL may run as another user
         with ThreadPoolExecutor() as together:
             list(together.map(self.start_server, SETTINGS))
@@ -42,7 +42,7 @@ class FleetStack(TestStack):
         os.environ.update(self.env)  # this process opens the instance, too
         self.prepare_dagster()
         instance = Path(self.env["DAGSTER_HOME"]) / "dagster.yaml"
-        places = f"max_concurrent_runs: {workers * self.runs}"  # what is above waits in Dagster's queue, not in the broker's
+        places = f"max_concurrent_runs: {workers * self.runs}"  # further runs wait in Dagster's queue, not in the broker's
         instance.write_text(re.sub("max_concurrent_runs: .*", places, instance.read_text()))
         for number in range(1, workers + 1):
             self.spawn_worker(number)
@@ -52,12 +52,12 @@ class FleetStack(TestStack):
             self.await_worker(number)
 
     def start_server(self, name: str, port: int = 0) -> None:
-        """PostgreSQL or RabbitMQ; again on its port and with its data after it was killed."""
+        """Start PostgreSQL or RabbitMQ; after a kill it starts on the same port with the same data."""
         argv = [sys.executable, "-m", "local_services.fleet", name, "--data", str(self.folder / name), "--port", str(port)]
         self.parts[name] = start(name, argv, log_path=self._log(name), timeout=90, cwd=ROOT)
 
     def restart_server(self, name: str) -> None:
-        """``kill -9`` of a server, and a new one. Its keeper buries it and ends by itself."""
+        """``kill -9`` of a server, and a new one. The process that supervises the killed server ends by itself."""
         port = int(self.parts[name].ready_value.partition("@")[2].partition("/")[0].partition(":")[2])
         send(tree(self.parts[name])[1:], signal.SIGKILL)
         self.forget(name)

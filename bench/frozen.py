@@ -1,11 +1,11 @@
-"""``python -m bench.frozen``: a process that stands still holds up neither other runs nor its own world.
+"""``python -m bench.frozen``: a frozen process delays neither other runs nor its own world.
 
-Each try orders a world, waits until its run's process works, freezes that process (or kills it at that moment), terminates the
-run as Dagster's pages do, and orders another world: its run must have started within ten seconds of the termination. Both kinds
-of tries take turns. ``--tries N``: how many of each. The code server is asked for its health after each try.
+Each try orders a world, waits until its run's process works, freezes that process (or kills it at that moment), terminates the run
+as Dagster's pages do, and orders another world: its run must have started within ten seconds of the termination. The two kinds of
+tries alternate. ``--tries N``: how many of each. After each try the harness requests the health of the code server.
 
-Afterwards, for a fifth as many worlds, the process is frozen and nobody terminates anything: another run must have taken the world
-within twice the lease. The old process is then let go on: it must end by itself, and the world must be completed.
+Afterwards, for a fifth as many worlds, the process is frozen and nobody terminates its run: another run must own the world within
+twice the lease. Then the old process continues: it must end by itself, and the world must be completed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LATENCY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Try:
-    """What came of one try. Seconds: how long terminating took, and from then until another world's run had started."""
+    """The result of one try. Seconds: how long the termination took, and from then until another world's run had started."""
 
     kind: str
     world: str
@@ -55,12 +55,12 @@ class Try:
 
     @property
     def right(self) -> bool:
-        """Whether the other run started in time, in a code server that is well."""
+        """Whether the other run started in time, in a healthy code server."""
         return self.started is not None and self.started <= BOUND_SECONDS and self.healthy
 
 
 def freeze(pid: int, stack: TestStack) -> None:
-    """Stop a process (SIGSTOP), but never while it holds a lock of Dagster's SQLite files, which would hold up every other process.
+    """Stop a process (SIGSTOP), but never while it holds a lock of Dagster's SQLite files, which would block every other process.
 
     That is SQLite's limit (docs/operating.md, More machines). It is not what this bench measures.
     """
@@ -84,7 +84,8 @@ def _is_locked(file: Path) -> bool:
 
 @dataclass(frozen=True)
 class Nap:
-    """What came of a world whose process stood still. Seconds: until another run had it; from waking until the old one ended."""
+    """The result of a world whose process was frozen. Seconds: until another run owned it; from SIGCONT until the old process
+    ended."""
 
     taken: float
     ended: float
@@ -92,7 +93,7 @@ class Nap:
 
     @property
     def right(self) -> bool:
-        """Whether the lease counted, and the former process obeyed."""
+        """Whether another run took the world after the lease, and the former process ended."""
         return self.taken <= 2 * float(SETTINGS["WORLD_LEASE_SECONDS"]) and self.ended <= BOUND_SECONDS and self.completed
 
 
@@ -105,7 +106,7 @@ class Tries:
         self._console = console
 
     def once(self, kind: str) -> Try:
-        """One try, and afterwards nothing of it is left."""
+        """Run one try and clean up."""
         world = self._stack.order(users=2, posts=60)
         wait_for(f"work on world {world}", partial(self._works, world), seconds=LIFE_SECONDS)
         processes = run_processes(self._stack)
@@ -113,7 +114,7 @@ class Tries:
         terminated = time.monotonic() - began
         other = self._stack.order(users=2, posts=3)
         try:
-            with self._stack.instance() as instance:  # to open it takes longer than to ask
+            with self._stack.instance() as instance:  # opening it takes longer than asking
                 of_it = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={"dagster/partition": other})
                 wait_for("another run", lambda: instance.get_runs(of_it, limit=1) or None, seconds=LIFE_SECONDS)
             started: float | None = time.monotonic() - began
@@ -125,7 +126,7 @@ class Tries:
         return outcome
 
     def nap(self) -> Nap:
-        """One world whose process stands still, until another run has it."""
+        """Freeze the process of one world until another run owns the world."""
         world = self._stack.order(users=2, posts=3)
         wait_for(f"work on world {world}", partial(self._works, world), seconds=LIFE_SECONDS)
         (pid,) = run_processes(self._stack)
@@ -154,7 +155,7 @@ class Tries:
         return (status is not None and status.api_calls_made_LLM > 1 and len(run_processes(self._stack)) == 1) or None
 
     def _terminate_while(self, world: str, happens: Callable[[], None]) -> tuple[float, bool]:
-        """Terminate the world's run right after this; when that was, and whether Dagster took it."""
+        """Terminate the world's run right after this; return the moment, and whether Dagster accepted it."""
         with self._stack.instance() as instance:
             (one,) = instance.get_runs(dg.RunsFilter(statuses=ACTIVE, tags={"dagster/partition": world}))
             happens()

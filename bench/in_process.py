@@ -1,4 +1,4 @@
-"""Worlds made in this very process, as Dagster makes them: a world costs a harness a second instead of a process.
+"""Worlds made in this process, as Dagster makes them: a harness needs a second for a world instead of a process.
 
 Not here: processes that can be killed (stack.py, one_world.py), and what a world must look like afterwards (exact.py).
 """
@@ -41,7 +41,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Made:
-    """How a run ended. ``failure`` is all it said about it."""
+    """How a run ended. ``failure`` is the whole text of its failure."""
 
     success: bool
     failure: str
@@ -71,7 +71,7 @@ def make(order: Order, *, generation: str | None = None) -> Made:
 
 @lru_cache(maxsize=4)
 def _job(chosen: Settings) -> dg.JobDefinition:
-    """Making the definitions costs a tenth of a small world, and asset checks a third: exact.py judges instead."""
+    """Making the definitions takes a tenth of the time of a small world, and asset checks take a third: exact.py checks instead."""
     return without_checks(build_defs(chosen)).resolve_job_def("world")
 
 

@@ -1,4 +1,4 @@
-"""Killing parts of a stack, and what a supervisor does about it: start again what ended, and nothing else.
+"""Killing parts of a stack, and a supervisor that only restarts the parts that ended.
 
 Not here: worlds, and when to kill (kills.py).
 """
@@ -49,7 +49,7 @@ class Kill(StrEnum):
 class Supervisor:
     """Starts code server and daemon again when they have ended, as a container's restart policy does.
 
-    What a killed code server leaves running (its runs) goes on; it is ended with the stack.
+    The runs of a killed code server continue; they are ended with the stack.
     """
 
     def __init__(self, stack: TestStack) -> None:
@@ -58,7 +58,7 @@ class Supervisor:
         self._ended: list[Child] = []
 
     def look(self) -> None:
-        """Start again what has ended since the last look; return at once."""
+        """Restart the parts that ended since the last call; return at once."""
         for name, begin in self._starts.items():
             part = self._stack.parts[name]
             if part.exit_code() is not None:
@@ -66,7 +66,7 @@ class Supervisor:
                 self._stack.parts[name] = begin()
 
     def last_words(self) -> str:
-        """The end of what the supervised parts have logged, for somebody who wants to know why nothing happens."""
+        """The last log lines of the supervised parts, to explain why nothing happens."""
         return "\n".join(f"{name}:\n{last_lines(self._stack.parts[name].log_path)}" for name in self._starts)
 
     def clean_up(self) -> None:
@@ -81,7 +81,7 @@ def run_processes(stack: TestStack) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process lives (one that has ended and was not yet asked for its exit code does not)."""
+    """Whether a process runs (a zombie does not)."""
     try:
         state = stat_of(pid)[0]
     except OSError:
@@ -91,7 +91,7 @@ def alive(pid: int) -> bool:
 
 @contextmanager
 def frozen(pids: Sequence[int]) -> Iterator[None]:
-    """Stop these processes where they are; they go on at the end, unless they were killed meanwhile."""
+    """Freeze these processes; they continue at the end of the block, unless they were killed meanwhile."""
     _send(pids, signal.SIGSTOP)
     try:
         yield
@@ -120,5 +120,5 @@ def children(pid: int) -> list[int]:
 
 
 def stat_of(pid: int) -> list[str]:
-    """State, parent and so on: what stands behind the name, which may hold anything."""
+    """State, parent and so on: the fields after the process name, which can contain any character."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

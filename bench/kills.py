@@ -1,7 +1,8 @@
-"""``python -m bench.kills``: whatever dies, whenever, the world ends complete by itself: nothing lost, nothing twice, little again.
+"""``python -m bench.kills``: any process is killed at any moment; each world must complete by itself, with nothing lost or made
+twice.
 
-One world after the other; each meets one death at a seeded moment of its life. What was in the air at that moment is read while
-the run's process stands still. Not here: how something is killed (killing.py), how its world is judged (aftermath.py).
+The worlds are made one after the other; during each one process is killed at a seeded moment. The calls in flight at that moment
+are read while the run's process is frozen. Not here: how a process is killed (killing.py), how its world is judged (aftermath.py).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ STORING_SECONDS = 2.0
 HELD_SECONDS = 30.0
 """Calls take so long while a run whose code server died is to live on until Dagster has started another."""
 QUIET_SECONDS = 120.0
-"""How long the former world's run may take to end before the next world is ordered."""
+"""How long the previous world's run may take to end before the next world is ordered."""
 STILL_SECONDS = 0.02
 """What a process sent before it was stopped has arrived by then."""
 SETTINGS = {**SHORT_LEASES, "BREAKER_OPEN_SECONDS": "0.3", "IMAGE_STUB_LATENCY_SECONDS": "0.1"}
@@ -62,7 +63,7 @@ class Harness:
         self._supervisor = Supervisor(stack)
 
     def meet(self, death: Death) -> Outcome:
-        """Make a world and let it meet this death."""
+        """Make a world and kill the process meanwhile."""
         self._wait("quiet", self._is_quiet, seconds=QUIET_SECONDS, every=0.1)
         world_id = self._order()
         began = time.monotonic()
@@ -89,7 +90,7 @@ class Harness:
         self._supervisor.clean_up()
 
     def _kill(self, death: Death, world_id: str, began: float) -> tuple[Moment, Stale]:
-        if death.call is None and death.kill.hits_run and not death.kill.parts:  # its run may still be on its way
+        if death.call is None and death.kill.hits_run and not death.kill.parts:  # its run may not have started yet
             self._wait("a run's process", lambda: run_processes(self._stack))
         runs = run_processes(self._stack)
         with frozen(runs):
@@ -100,11 +101,11 @@ class Harness:
                 self._stack.gemini.set_faults(latency=HELD_SECONDS)
         died = time.monotonic()
         status = None if record is None else WorldStatus.model_validate(record)
-        in_air = 0 if record is None else len(record["in_flight"])
-        return Moment(world_id, status, in_air, died - began, died), Stale(runs, None if status is None else status.owner)
+        in_flight = 0 if record is None else len(record["in_flight"])
+        return Moment(world_id, status, in_flight, died - began, died), Stale(runs, None if status is None else status.owner)
 
     def _watch(self, world_id: str, moment: Moment, stale: Stale) -> float | None:
-        """Wait for the world's last word; return after how many seconds a new owner took it."""
+        """Wait for the world's terminal state; return after how many seconds a new owner took it."""
         again: float | None = None
         epoch = 0 if moment.status is None else moment.status.owner.epoch
 
@@ -140,7 +141,7 @@ class Harness:
         return status is not None and status.owner.run_id is not None
 
     def _is_quiet(self) -> bool:
-        """Whether the former world's run has ended (its checks come after the world's last word), and a retry of it, if any."""
+        """Whether the previous world's run and its retry have ended (a run executes checks after the world's terminal state)."""
         if run_processes(self._stack):
             return False
         with self._stack.instance() as instance:
@@ -158,9 +159,10 @@ class Harness:
 
 
 def deaths(options: Options) -> Sequence[Death]:
-    """Who is to die, and when, from the seed: all kinds in turn, at moments from the order to just after the last word."""
+    """Which process is killed, and when, from the seed: all kinds in turn, at moments from the order to just after the terminal
+    state."""
     dice = random.Random(options.seed)
-    if options.quick:  # in the middle of the work, where most is in the air
+    if options.quick:  # in the middle of the work, when most calls are in flight
         return [Death(kill, dice.randint(4, CALLS - 2), dice.uniform(0.0, LATENCY_SECONDS)) for kill in QUICK]
     kinds = list(Kill)
     return [_death(dice, kinds[place % len(kinds)]) for place in range(ROUNDS)]
@@ -185,7 +187,7 @@ def harness(options: Options, console: Console) -> Report:
 
 
 def met(stack: TestStack, options: Options, console: Console) -> Report:
-    """Let worlds of this stack meet the deaths."""
+    """Make worlds on this stack, and kill one process during each."""
     with stack.database() as database:
         kills = Harness(stack, database, console, BESIDE_TESTS_SECONDS if options.quick else RECOVERY_SECONDS)
         try:
@@ -204,7 +206,7 @@ def _report(outcomes: Sequence[Outcome]) -> Report:
             place,
             outcome.death.kill,
             f"{outcome.stage} {outcome.at:.1f} s",
-            outcome.in_air,
+            outcome.in_flight,
             outcome.repeated,
             outcome.missing,
             outcome.doubled,
@@ -221,7 +223,7 @@ def _report(outcomes: Sequence[Outcome]) -> Report:
         figures={
             "kills": len(outcomes),
             "repeated": sum(outcome.repeated for outcome in outcomes),
-            "in_air": sum(outcome.in_air for outcome in outcomes),
+            "in_air": sum(outcome.in_flight for outcome in outcomes),
             "missing": sum(outcome.missing for outcome in outcomes),
             "doubled": sum(outcome.doubled for outcome in outcomes),
             "orphans": sum(outcome.orphans for outcome in outcomes),
@@ -236,7 +238,7 @@ def _report(outcomes: Sequence[Outcome]) -> Report:
         rows=rows,
         remarks=[
             *(f"{outcome.death.kill}: {complaint}" for outcome in outcomes for complaint in outcome.complaints),
-            f"- taken up: '-' means that the world's own run ended it. Bound: {RECOVERY_SECONDS:.0f} s until complete.",
+            f"- recovered: '-' means that the world's own run completed it. Bound: {RECOVERY_SECONDS:.0f} s until complete.",
         ],
     )
 

@@ -1,4 +1,4 @@
-"""Messages that are no orders, of every kind: what is sent, and which word the reason must name.
+"""Every kind of invalid message, and the word that the reason of its dead letter must contain.
 
 Here: the kinds. Not here: sending them and finding them again (messages.py).
 """
@@ -18,7 +18,8 @@ DEPTH = 20_000
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to be no order. ``make`` gets a right message, with ids of its own; ``after`` a right one that was sent before."""
+    """One way in which a message is invalid. ``make`` gets a valid message with new ids; ``after`` a valid one that was sent
+    before."""
 
     name: str
     reason: str

@@ -1,4 +1,4 @@
-"""A stack for messages: MongoDB, a broker that can be ended and started again with its data, and Dagster around the stand-in.
+"""A stack for messages: MongoDB, a broker that can be restarted with its data, and Dagster with a placeholder code location.
 
 Here: the parts, and killing them. Not here: the messages (malformed.py, messages.py).
 """
@@ -41,7 +41,7 @@ class MessageStack(TestStack):
         self.start_dagster()
 
     def start_kafka(self, *, port: int = 0) -> None:
-        """Apache Kafka; again on its port, with its data, after it was ended."""
+        """Start Apache Kafka; after a stop it starts on the same port with the same data."""
         argv = [sys.executable, "-m", "local_services.apache_kafka", "--data", str(self.folder / "kafka"), "--port", str(port)]
         part = self.parts["kafka"] = start("kafka", argv, log_path=self.folder / "logs" / "kafka.log", timeout=90, cwd=ROOT)
         self.env["KAFKA_BOOTSTRAP_SERVERS"] = part.ready_value
@@ -67,11 +67,21 @@ class MessageStack(TestStack):
 
     def spawn_code_server(self) -> Child:
         port = self.env["CODE_SERVER_PORT"]
-        argv = [sys.executable, "-m", "generia_assets.warm_start", "-m", "bench.stand_in", "-h", "127.0.0.1", "-p", port]
+        argv = [
+            sys.executable,
+            "-m",
+            "generia_assets.warm_start",
+            "-m",
+            "bench.placeholder_location",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            port,
+        ]
         return self._spawn("code server", argv)
 
     def spawn_daemon(self) -> Child:
-        """A daemon that begins no run: they are counted in the queue."""
+        """A daemon that starts no run: the runs are counted in the queue."""
         config = Path(self.env["DAGSTER_HOME"]) / "dagster.yaml"
         config.write_text(config.read_text().replace("max_concurrent_runs: 10", "max_concurrent_runs: 0"))
         return super().spawn_daemon()

@@ -1,8 +1,9 @@
-"""``python -m bench.messages``: orders, repeated orders and broken ones, while the daemon is killed and the broker restarted.
+"""``python -m bench.messages``: valid, repeated and invalid orders, while the daemon is killed and the broker restarted.
 
-Every right order must be recorded once and have one run, every broken one must lie among the dead letters with a reason that names
-what is wrong, and nothing may be lost, whatever ends when. The runs are those of a stand-in (stand_in.py): asked for and not made.
-With Apache Kafka where Java is; else with the small broker, which forgets everything when it ends and so is not restarted.
+Each valid order must be recorded once and have one run. Each invalid one must be a dead letter whose reason names the fault. No
+message may be lost, whichever process ends. The runs are requested and not executed: the code location is a placeholder
+(placeholder_location.py). The harness uses Apache Kafka if Java is installed. Otherwise it uses the small broker, which it does not
+restart, because that broker keeps nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Sent:
 
 
 class Sender:
-    """Sends messages as the platform does, keyed by their world, and remembers where they lie."""
+    """Sends messages as the platform does, keyed by their world, and remembers their partitions and offsets."""
 
     def __init__(self, stack: MessageStack, random: Random) -> None:
         self._random = random
@@ -61,12 +62,13 @@ class Sender:
         self.sent = Sent()
 
     def send(self, *, good: int, repeated: int, broken: int) -> None:
-        """So many right messages, repetitions of them, and broken ones, in a seeded order; return when all have arrived."""
+        """Send this number of valid messages, repetitions of them, and invalid ones, in a seeded order; return when all have
+        arrived."""
         fresh = [order(self._random, users=1 + number % 5, prompt=PROMPTS[number % len(PROMPTS)]) for number in range(good)]
         batch: list[tuple[Body, bytes, Kind | None]] = [(message, encoded(message), None) for message in fresh]
         for number in range(broken):
             one, before = KINDS[number % len(KINDS)], self._random.choice(fresh)
-            # In the partition of the message it refers to, and so after it.
+            # In the partition of the message that it refers to, so that it comes after that message.
             batch.append((before, one.make(order(self._random), before), one))
         self._random.shuffle(batch)
         batch.sort(key=lambda entry: entry[2] is not None and entry[2].name in _AFTER)
@@ -93,7 +95,7 @@ _AFTER = {"an id used with other parameters", "a world ordered twice", "a task o
 
 def harness(options: Options, console: Console) -> Report:
     apache = apache_kafka_here()
-    # Dagster takes up to a second to make a run, so it is the repetitions that a quick round has many of.
+    # Dagster takes up to a second to create a run, so a quick round has many repetitions instead.
     good, repeated, broken = (15, 150, len(KINDS)) if options.quick else (1_000, 1_000, 200)
     deaths = Counter[str]()
     with MessageStack(settings=SETTINGS, apache=apache) as stack:
@@ -129,7 +131,7 @@ def harness(options: Options, console: Console) -> Report:
 
 
 def _break(stack: MessageStack, good: int, *, quick: bool, deaths: Counter[str]) -> None:
-    """Kill the parts while the sensor reads: each when another share of the orders is recorded."""
+    """Kill the parts one after the other while the sensor reads, each after a further share of the orders was recorded."""
     plan = ["daemon"] if quick else ["daemon", "kafka", "code server", "daemon", "kafka", "code server", "daemon"]
     for number, part in enumerate(plan):
         if part == "kafka" and not stack.apache:
@@ -151,10 +153,11 @@ def _all_read(stack: MessageStack, sent: Sent) -> bool:
 
 
 def _judge(stack: MessageStack, sent: Sent) -> tuple[list[str], Counter[Place]]:
-    """Everything that is not as it must be, and the dead letters by their place."""
+    """All faults found, and the dead letters by their place."""
     wrong: list[str] = []
     with stack.database() as database:
-        right: MongoDocument = {"refused": {"$ne": True}}  # a refused message has a failed task, and a failed world if it is new
+        # a refused message has a failed task, and a failed world if the world is new
+        right: MongoDocument = {"refused": {"$ne": True}}
         tasks = {row["_id"]: row for row in database[TASKS].find(right)}
         worlds = {row["_id"] for row in database[STATUS].find(right, {"_id": 1})}
     for task_id, message in sent.good.items():
@@ -179,8 +182,8 @@ def _judge(stack: MessageStack, sent: Sent) -> tuple[list[str], Counter[Place]]:
             wrong.append(f"{kind.name} at {place} is no dead letter")
         elif kind.reason not in reasons[place]:
             wrong.append(f"{kind.name} at {place}: the reason does not name {kind.reason}: {reasons[place]}")
-    buried_alive = letters.keys() - sent.broken.keys()
-    wrong += [f"the message at {place} is right and a dead letter: {reasons[place]}" for place in buried_alive]
+    wrongly_refused = letters.keys() - sent.broken.keys()
+    wrong += [f"the message at {place} is right and a dead letter: {reasons[place]}" for place in wrongly_refused]
     return wrong, letters
 
 

@@ -1,6 +1,6 @@
-"""What moderation did to a world, and whether every refusal is marked where people look.
+"""The refusals of moderation in a world, and whether each one is marked where people look.
 
-Here: the look at the record of requests against the documents. Not here: making the world (trials.py).
+Here: comparing the record of requests with the documents. Not here: making the world (trials.py).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from resources.mongodb.document_store import DocumentStore, DocumentT
 
 @dataclass
 class Refusals:
-    """What was refused, and what became of it."""
+    """The refusals, and what replaced each refused item."""
 
     refused: Counter[str] = field(default_factory=Counter)
     """Refused calls by task type."""
@@ -46,7 +46,7 @@ class Refusals:
 
 
 def refusals(database: MongoDatabase, world_id: str, *, language: str) -> Refusals:
-    """Hold every refused call of this world against the document it was made for."""
+    """Compare every refused call of this world with the document that it was made for."""
     found = Refusals()
     refused: Counter[tuple[str, str, str]] = Counter()
     for row in database[HISTORY].find({"world_id": world_id, "outcome": "refused"}, {"labels": 1, "api_type": 1}):

@@ -1,8 +1,8 @@
-"""``python -m bench.money``: whether a world can ever cost more than it may, and whether what it says it cost is true.
+"""``python -m bench.money``: whether a world can exceed its limits, and whether its recorded cost is correct.
 
-A hundred calls at once race for the last ones a world may make; a run is killed again and again; several runs of one world are
-started at one moment; a cap in dollars is reached, raised and kept; every fault of the emulator meets a fifth of all calls. The
-account is looked at fifty times a second meanwhile, and held against the emulator's own count at the end.
+A hundred concurrent calls compete for the last calls that a world may make. A run is killed repeatedly. Several runs of one world
+start at the same moment. A cap in dollars is reached, raised and kept. Each fault of the emulator hits a fifth of all calls. The
+harness reads the ledger fifty times a second, and compares it with the emulator's count at the end.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ HEADINGS = ("scenario", "people/posts", "looks", "made/limit", "emulator", "cost
 
 @dataclass
 class Scenario:
-    """One way to overspend, and how it went."""
+    """One way to overspend, and its result."""
 
     name: str
     order: Order
@@ -91,7 +91,7 @@ class Money:
         yield self.every_fault()
 
     def crowd(self) -> Scenario:
-        """A hundred calls at once, every second answer useless: the limit of calls is reached in a crowd, and never passed."""
+        """A hundred concurrent calls, half of whose answers are useless, reach the limit of calls and never exceed it."""
         order = self._order(users=4, posts=16) if self._quick else self._order(users=25, posts=150)
         hundred = {"LLM_CONCURRENCY": "100", "IMAGE_CONCURRENCY": "100", "TASK_CONCURRENCY": "100"}
         scenario, made = self._made("a crowd", order, {"broken_json": 0.5, "latency": 0.05}, hundred)
@@ -101,7 +101,8 @@ class Money:
         return scenario
 
     def cap(self) -> Iterator[Scenario]:
-        """A cap in dollars: reached, the world says so and keeps what it has; raised, it goes on to its exact end within it."""
+        """A world that reaches its cap in dollars says so and keeps its items; with a higher cap it completes exactly and within
+        it."""
         users, posts = (4, 10) if self._quick else (15, 90)
         order = self._order(users=users, posts=posts, max_cost_usd=0.05 if self._quick else 0.15)
         first, _ = self._made("a cap", order, {}, {})
@@ -118,7 +119,7 @@ class Money:
         yield second
 
     def every_fault(self) -> Scenario:
-        """Every fault the emulator knows, but for ``NOT_HERE`` and bad writing, meets a fifth of all calls together."""
+        """All faults of the emulator together, except ``NOT_HERE`` and bad writing, hit a fifth of all calls."""
         order = self._order(users=4, posts=12) if self._quick else self._order(users=25, posts=150)
         kinds = sorted(set(FaultName.__args__) - NOT_HERE - ILL_WRITTEN)  # type: ignore[attr-defined]
         faults = {**dict.fromkeys(kinds, 0.2 / len(kinds)), "retry_after": 0.2, "after_calls": 1}
@@ -129,7 +130,7 @@ class Money:
         return scenario
 
     def deaths_and_mistakes(self) -> Iterator[Scenario]:
-        """One world whose run is killed again and again, and beside it several runs of one world that begin at one moment."""
+        """The run of one world is killed repeatedly; at the same time several runs of another world start at one moment."""
         killed = self._order(users=4, posts=10) if self._quick else self._order(users=15, posts=90)
         mistaken = self._order(users=2, posts=5)
         go = self._stack.folder / "go"
@@ -159,13 +160,13 @@ class Money:
         yield from (dead, beside)
 
     def _kill_again_and_again(self, order: Order, go: Path) -> int:
-        """Kill the world's run at seeded moments, each time a further one goes on; returns how often."""
+        """Kill the world's run at seeded moments; each time another run continues. Returns the number of kills."""
         times = 1 if self._quick else 10
         for death in range(times):
             child = self._child(f"killed-{death}", order)
             wait_for("calls to die in", self._moment(child, order), seconds=600)
             go.touch()
-            if child.exitcode is not None:  # it was finished before its hour
+            if child.exitcode is not None:  # it finished before the moment of its kill
                 return death
             child.kill()
             child.join()
@@ -173,7 +174,7 @@ class Money:
         return times
 
     def _moment(self, child: ForkServerProcess, order: Order) -> Callable[[], bool | None]:
-        """True when the run has made a few more calls, a seeded number of them, or has ended."""
+        """True when the run has made a seeded number of further calls, or has ended."""
         enough = self._calls(order) + self._random.randint(1, 6)
         return lambda: self._calls(order) >= enough or child.exitcode is not None or None
 
@@ -183,7 +184,7 @@ class Money:
         return 0 if status is None else status.api_calls_made_LLM
 
     def _child(self, name: str, order: Order, after: Path | None = None) -> ForkServerProcess:
-        environment = {**self._stack.env, "BUDGET_SPARE": "4"}  # a death costs the calls in the air
+        environment = {**self._stack.env, "BUDGET_SPARE": "4"}  # a kill loses the calls in flight
         child = FORKS.Process(target=run_forked, name=name, args=(order, environment, self._log(name), after))
         child.start()
         return child
@@ -218,24 +219,26 @@ class Money:
         return scenario, made
 
     def _counted(self, scenario: Scenario) -> None:
-        """Our count of calls is the emulator's; only a call that the world's end cut off may be counted and never have arrived."""
+        """Check that our count of calls is the emulator's; only a call that the end of the world cut off may be counted without
+        having arrived."""
         status, carried_out = scenario.status, scenario.carried_out
         with self._stack.database() as database:
             cut_off = database[HISTORY].count_documents(
                 {"world_id": status.world_id, "api_type": Api.LLM.value, "outcome": "cut_off"}
             )
         agree = carried_out <= status.api_calls_made_LLM <= carried_out + cut_off
-        told = f"{carried_out} calls were carried out and {cut_off} cut off, {status.api_calls_made_LLM} were counted"
-        self._expect(scenario, agree, told)
+        comparison = f"{carried_out} calls were carried out and {cut_off} cut off, {status.api_calls_made_LLM} were counted"
+        self._expect(scenario, agree, comparison)
 
     def _paid(self, scenario: Scenario, stats: Stats) -> None:
-        """What the world says it paid is what the emulator's tokens cost, perhaps with the worst case of calls without answer."""
+        """Check that the recorded cost is the price of the emulator's tokens, plus at most the worst case of calls without an
+        answer."""
         price = asked_at("gemini-2.5-flash", now()).price(now())
         tokens = TokenUsage(stats.prompt_tokens, stats.cached_tokens, stats.candidates_tokens + stats.thoughts_tokens)
         with self._stack.database() as database:
             rows = list(database[HISTORY].find({"world_id": scenario.order.world_id, "api_type": "llm"}))
         doubtful = ("transient", "cut_off", "error")
-        # An answer whose usage cannot be, or is missing, counts as its worst case.
+        # An answer whose usage is impossible or missing counts as its worst case.
         unanswered = sum(
             row["cost_usd"]
             for row in rows
@@ -245,7 +248,7 @@ class Money:
         agree = owed - CENT_FRACTION <= said <= owed + unanswered + CENT_FRACTION
         self._expect(scenario, agree, f"${owed:.6f} were owed (and ${unanswered:.6f} perhaps), ${said:.6f} counted")
         dearer = [row for row in rows if row["cost_usd"] > row["reserved_usd"] + CENT_FRACTION]
-        # A total far above its parts is taken at its word, the dearer reading.
+        # If a total is far above the sum of its parts, the total counts: the more expensive reading.
         odd = stats.by_outcome.get("odd_usage", 0)
         self._expect(scenario, len(dearer) <= odd, f"{len(dearer)} calls cost more than their worst case, {odd} had an odd usage")
 

@@ -38,7 +38,7 @@ SENDER = "00f067aa0ba902b7"
 
 @dataclass(frozen=True)
 class SentEvent:
-    """A live event as it lies in the topic."""
+    """A live event as stored in the topic."""
 
     kind: str
     traceparent: str
@@ -61,7 +61,7 @@ def events_of(stack: TestStack, world_id: str) -> list[SentEvent]:
 def wrong_with(
     spans: list[ReceivedSpan], events: list[SentEvent], platform: dict[str, int], requests: int, cost_usd: float, *, killed: bool
 ) -> Iterator[str]:
-    """What is not as it must be of a completed world's trace; a killed run takes some of its spans with it."""
+    """The faults of a completed world's trace; a killed run loses some of its spans."""
     known = {span.span_id: span for span in spans}
     taken = [span for span in spans if span.kind == "CONSUMER"]
     runs = [span for span in spans if span.name == "run"]
@@ -103,7 +103,7 @@ def wrong_with(
 
 
 def make(stack: TestStack, receiver: Receiver, trace_id: str, *, kill: bool) -> tuple[list[ReceivedSpan], list[str]]:
-    """Order a world in this trace, and kill its run if so; its spans, and what is wrong with them."""
+    """Order a world in this trace and, if requested, kill its run; return its spans, and their faults."""
     stack.gemini.reset()
     stack.gemini.set_faults(latency=SLOW_SECONDS if kill else LATENCY_SECONDS)
     world_id = stack.order(users=USERS, posts=POSTS, prompt=PROMPT, traceparent=f"00-{trace_id}-{SENDER}-01")

@@ -1,6 +1,6 @@
 """One run of one world in a process of its own, which can be killed; ``python -m bench.one_world WORLD --users N --posts M``.
 
-It goes on with the world's unfinished generation, if there is one. Settings come from the environment. Exit status 0: completed.
+It continues the world's unfinished generation, if there is one. Settings come from the environment. Exit status 0: completed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resources.mongodb.connection import connect
 
 
 def run_forked(order: Order, environment: Mapping[str, str], log: Path, after: Path | None) -> None:
-    """The run of a process that was forked for it. ``after``: it waits for this file, so that several begin at one moment."""
+    """The run of a process that was forked for it. ``after``: it waits for this file, so that several start at the same moment."""
     with log.open("w") as output:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(output.fileno(), stream.fileno())

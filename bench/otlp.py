@@ -1,4 +1,5 @@
-"""A receiver of traces: OTLP over HTTP on a free port of loopback, as a collector has it; and its spans as a tree of text.
+"""A receiver of traces: OTLP over HTTP on a free loopback port, like that of a collector; it also shows its spans as a tree of
+text.
 
 Not here: which spans there must be (one_trace.py).
 """
@@ -46,7 +47,7 @@ class ReceivedSpan:
     service: str
 
     def is_named_by(self, traceparent: str) -> bool:
-        """Whether this header is of work under this span."""
+        """Whether this header names this span as the parent."""
         return traceparent.split("-")[1:3] == [self.trace_id, self.span_id]
 
     @classmethod
@@ -67,7 +68,7 @@ class ReceivedSpan:
 
 @dataclass
 class Receiver:
-    """Receives spans while it is open. ``status``: what it answers (503: as one that is overloaded)."""
+    """Receives spans while it is open. ``status``: the status that it answers (503: like an overloaded receiver)."""
 
     status: int = 200
     port: int = 0
@@ -95,7 +96,7 @@ class Receiver:
                 self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
-                """Nothing: the harness tells what arrived."""
+                """Nothing: the harness reports what arrived."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
@@ -124,7 +125,7 @@ class Receiver:
 
 
 def tree(spans: Iterable[ReceivedSpan]) -> list[str]:
-    """A line for each span, under its parent; those whose parent did not arrive are at the left."""
+    """A line for each span, under its parent; spans whose parent did not arrive are not indented."""
     known = {span.span_id: span for span in spans}
     below: defaultdict[str, list[ReceivedSpan]] = defaultdict(list)
     for span in known.values():

@@ -1,4 +1,4 @@
-"""The cases of ``bench.outages``: each takes one thing away from a world in the middle of its work, and judges what came of it."""
+"""The cases of ``bench.outages``: each makes one service unavailable while a world is made, and judges the result."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ _WORLDS = uuid.UUID("3d1c5b0a-8f0f-4a6e-9d3a-6f6d1f0b7c55")
 
 @dataclass
 class Verdict:
-    """What came of a case. ``seconds``: all it took; ``seen``: what there was to see; ``figures``: for the report's last line."""
+    """The result of a case. ``seconds``: its duration; ``seen``: what was observed; ``figures``: for the last line of the
+    report."""
 
     name: str
     seconds: float
@@ -64,7 +65,7 @@ class Cases:
         change_settings(stack.env)
 
     def undisturbed(self) -> Verdict:
-        """Nothing is taken away: what the other cases are compared with."""
+        """No outage: the other cases are compared with this one."""
         began = time.monotonic()
         world = self._world()
         world.start()
@@ -72,7 +73,7 @@ class Cases:
         return Verdict("nothing is away", time.monotonic() - began, made.failure, world.complaints())
 
     def gemini_is_away(self, faults: Mapping[str, float], seconds: float) -> Verdict:
-        """Gemini answers nothing but errors for so long."""
+        """Gemini answers only with errors for this long."""
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
@@ -83,7 +84,7 @@ class Cases:
         return self._waited(f"Gemini: {', '.join(faults)} for {seconds:.0f} s", world, began, taken)
 
     def gemini_hangs(self, seconds: float) -> Verdict:
-        """Gemini takes calls and answers none; once the breaker is open, one probe at a time is in the air."""
+        """Gemini accepts calls and answers none; after the breaker opened, one probe at a time is in flight."""
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
@@ -98,7 +99,7 @@ class Cases:
         return verdict
 
     def cost_of_an_outage(self, seconds: float) -> Verdict:
-        """A larger world with an outage in its middle against the same without, with the breaker as it is delivered."""
+        """Compare a larger world that meets an outage with the same world without one, with the default breaker."""
         change_settings({"BREAKER_OPEN_SECONDS": "2", "BREAKER_OPEN_MAX_SECONDS": "60"})
         times = []
         complaints = []
@@ -134,53 +135,53 @@ class Cases:
         return Verdict(f"MongoDB: stopped for {seconds:.0f} s", time.monotonic() - began, "", world.complaints())
 
     def primary_steps_down(self, seconds: int) -> Verdict:
-        """MongoDB's primary steps down and nobody else is there for so long."""
+        """MongoDB's primary steps down, and there is no other primary for this long."""
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
-        with suppress(AutoReconnect):  # it may close the connection it was asked on
+        with suppress(AutoReconnect):  # it may close the connection of the request
             self._database.client.admin.command({"replSetStepDown": seconds, "force": True})
         world.end(seconds=END_SECONDS)
         return Verdict(f"MongoDB: no primary for {seconds} s", time.monotonic() - began, "", world.complaints())
 
     def patience_ends(self) -> Verdict:
-        """An outage longer than the patience parks the world; when it is over the watchdog's order ends it."""
+        """An outage longer than the outage timeout suspends the world; after the outage a run of the watchdog completes it."""
         change_settings({"PATIENCE_SECONDS": OUT_OF_PATIENCE})
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
         self._stack.gemini.set_faults(unavailable=1.0)
         made = world.end(seconds=END_SECONDS)
-        complaints = self._parked(world, made.success, "PATIENCE_SECONDS")
+        complaints = self._wrong_while_suspended(world, made.success, "PATIENCE_SECONDS")
         change_settings(self._stack.env)
         self._stack.gemini.set_faults(unavailable=0.0)
-        complaints += self._taken_up(world)
-        return Verdict("an outage longer than the patience", time.monotonic() - began, "parked, then taken up", complaints)
+        complaints += self._resumed_by_watchdog(world)
+        return Verdict("an outage longer than its timeout", time.monotonic() - began, "suspended, then resumed", complaints)
 
     def day_quota(self) -> Verdict:
-        """A used-up day's quota parks the world until the reset, when it is taken up and not before, and burns no attempt."""
+        """A used-up daily quota suspends the world until the reset; only then is it resumed, and no attempt is used."""
         world = self._world()
         self._stack.gemini.set_faults(requests_per_day=6, day=4.0)
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
         made = world.end(seconds=END_SECONDS)
-        complaints = self._parked(world, made.success, "429")
+        complaints = self._wrong_while_suspended(world, made.success, "429")
         refused = self._stack.gemini.stats().by_outcome.get("quota_day", 0)
         until = world.status.parked.until if world.status.parked else None
         if until is None or not timedelta(0) < until - datetime.now(UTC) <= timedelta(days=1):
-            complaints.append(f"it is parked until {until}")
+            complaints.append(f"it is suspended until {until}")
         elif self._abandoned(world) is not None:
             complaints.append("the watchdog would take it up before the reset")
-        self._stack.gemini.set_faults(requests_per_day=None)  # the reset, and its hour
+        self._stack.gemini.set_faults(requests_per_day=None)  # the moment of the reset
         self._database[STATUS].update_one({"_id": world.order.world_id}, {"$set": {"parked.until": datetime.now(UTC)}})
-        complaints += self._taken_up(world)
-        return Verdict("429: the day's quota", time.monotonic() - began, f"parked after {refused} refusals", complaints)
+        complaints += self._resumed_by_watchdog(world)
+        return Verdict("429: the day's quota", time.monotonic() - began, f"suspended after {refused} refusals", complaints)
 
     def minute_quota(self) -> Verdict:
         return self._paced("429: a minute's quota", {"requests_per_minute": 8, "minute": 4.0}, "quota_minute")
 
     def too_many_requests(self) -> Verdict:
-        """Calls refused with RetryInfo, with Retry-After and with neither are made again at the time asked for."""
+        """Calls refused with RetryInfo, with Retry-After and with neither are repeated at the requested time."""
         rates = {"rate_limited": 0.15, "rate_limited_header": 0.15, "rate_limited_bare": 0.15, "retry_after": 0.3}
         return self._paced("429: RetryInfo, Retry-After, neither", rates, *list(rates)[:3])
 
@@ -192,7 +193,7 @@ class Cases:
         return Verdict("a hard ceiling", pace.seconds, seen, complaints, dict(figures))
 
     def dead_process_held_slots(self) -> Verdict:
-        """A process dies with all slots in use: they come back when its lease ends, and another world uses them."""
+        """A process dies while it holds all slots: they are free when its lease ends, and another world uses them."""
         self._stack.gemini.reset()
         self._stack.gemini.set_faults(latency=HELD_SECONDS)
         narrow = {"LLM_CONCURRENCY": "1"}
@@ -214,7 +215,7 @@ class Cases:
         return Verdict("slots of a dead process", time.monotonic() - began, f"used again after {back:.1f} s", world.complaints())
 
     def kafka_is_away(self) -> Verdict:
-        """The broker goes away for good: the feed falls silent, the world does not care."""
+        """The broker stops for good: no live events arrive, and the world completes."""
         world = self._world()
         began = time.monotonic()
         world.start(calls=CALLS_BEFORE)
@@ -224,7 +225,7 @@ class Cases:
         return Verdict("Kafka: gone", time.monotonic() - began, "", world.complaints())
 
     def _world(self, *, users: int | None = None, posts: int | None = None) -> World:
-        """The next world; its id comes from the seed, and so its people, its prompts and which of its calls meet a fault."""
+        """The next world; its id follows from the seed, and so do its people, its prompts and the faults of its calls."""
         self._stack.gemini.reset()
         self._stack.gemini.set_faults(seed=self._seed)
         self._worlds += 1
@@ -232,7 +233,7 @@ class Cases:
         return World(self._stack, self._database, world_id, users=users or self._users, posts=posts or self._posts)
 
     def _waited(self, name: str, world: World, began: float, taken: datetime) -> Verdict:
-        """The verdict on a world that was to wait for the language model since ``taken``."""
+        """The verdict on a world that had to wait for the language model since ``taken``."""
         complaints = []
         since = world.seen.waited_for.get(Api.LLM.value)
         if since is None:
@@ -251,8 +252,8 @@ class Cases:
             name, time.monotonic() - began, f"waited for {', '.join(world.seen.waited_for)}; breaker {states}", complaints
         )
 
-    def _parked(self, world: World, success: bool, word: str) -> list[str]:
-        """What is not as it must be in a world that an outage has parked; ``word`` must stand in its message."""
+    def _wrong_while_suspended(self, world: World, success: bool, word: str) -> list[str]:
+        """The faults of a world that an outage suspended; its message must contain ``word``."""
         status = world.status
         found = {
             "run succeeded": (success, False),
@@ -266,9 +267,9 @@ class Cases:
         }
         return [f"{what}: {is_!r} instead of {must!r}" for what, (is_, must) in found.items() if is_ != must]
 
-    def _taken_up(self, world: World) -> list[str]:
-        """Let the watchdog find the world and carry out its order; what is wrong with the world then."""
-        found = wait_for("the watchdog's look at the parked world", lambda: self._abandoned(world), seconds=60.0)
+    def _resumed_by_watchdog(self, world: World) -> list[str]:
+        """Let the watchdog find the world and execute its run; return the faults of the world."""
+        found = wait_for("the watchdog's tick that finds the suspended world", lambda: self._abandoned(world), seconds=60.0)
         tags = order_again(found, None).tags
         world.start(generation=tags[GENERATION_TAG])
         world.end(seconds=END_SECONDS)

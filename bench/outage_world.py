@@ -1,6 +1,6 @@
-"""A world made in this process while a harness takes something away from it, and what its record says meanwhile.
+"""A world that is made in this process while a harness makes a service unavailable, and its status record meanwhile.
 
-Not here: what is taken away (outages.py), and what exact means (exact.py).
+Not here: which service is unavailable (outages.py), and what exact means (exact.py).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ SAMPLE_SECONDS = 0.02
 
 @dataclass
 class Seen:
-    """What was to be seen while something was away."""
+    """What was observed during an outage."""
 
     waited_for: dict[str, datetime] = field(default_factory=dict)
     """What the world said it waits for, with the moment since when."""
     breaker: set[str] = field(default_factory=set)
     """States of the breaker of the language model, by the board."""
     probes: int = 0
-    """Most calls in the air at once after the breaker had opened and what was in the air before had ended."""
+    """The most calls in flight at once, after the breaker opened and the calls sent before had ended."""
 
 
 class World:
@@ -58,7 +58,7 @@ class World:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, *, calls: int = 0, generation: str | None = None) -> None:
-        """Begin a run; return when the emulator has been asked so often (or the run has ended already)."""
+        """Start a run; return when the emulator has received this number of calls (or the run has already ended)."""
 
         def work() -> None:
             self._made = make(self.order, generation=generation)
@@ -79,7 +79,8 @@ class World:
         return self._made
 
     def watch(self, seconds: float, *, timeout: float | None = None) -> None:
-        """Look for so long. With ``timeout``, a call's longest time, count probes once the breaker has been open for longer."""
+        """Observe for this long. With ``timeout``, the time-out of a call, count probes after the breaker was open for longer than
+        that."""
         end = time.monotonic() + seconds
         opened: float | None = None
         while (now := time.monotonic()) < end:
@@ -89,7 +90,7 @@ class World:
             time.sleep(SAMPLE_SECONDS)
 
     def look(self, *, probing: bool = False) -> None:
-        """Look once; nothing is to be seen while MongoDB is away."""
+        """Observe once; nothing can be read while MongoDB is unavailable."""
         try:
             status = status_of(self._database, self.order.world_id)
             states = self._breaker()
@@ -102,18 +103,18 @@ class World:
             self.seen.probes = max(self.seen.probes, self._stack.gemini.stats().in_flight)
 
     def attempts(self) -> set[int]:
-        """All attempt counts that its tasks have, and whether one failed shows in the status record."""
+        """The attempt counts of all its tasks, and whether the status record names a failed one."""
         return set(self._database[TASKS].distinct("attempt_count", {"world_id": self.order.world_id}))
 
     def complaints(self) -> list[str]:
-        """What is not as it must be in a completed world (no attempt but the first is allowed there)."""
+        """The faults of a completed world (it may have no attempts after the first)."""
         findings = exactness(self._stack, self._database, self.order.world_id)
         return findings.complaints
 
     def closed(self) -> bool | None:
-        """True when the board says that the breaker has closed again; for ``wait_for``."""
+        """True when the stored breaker status is closed again; for ``wait_for``."""
         return not self._breaker() or None
 
     def _breaker(self) -> set[str]:
-        """State of the breaker of the language model, by the board; none while it is closed."""
+        """The stored state of the language model's breaker; None while it is closed."""
         return {one.state.value for one in breakers_not_closed(self._database) if one.api == Api.LLM.value}

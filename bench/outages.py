@@ -1,6 +1,6 @@
-"""``python -m bench.outages``: whatever goes away and comes back, the world waits and goes on; what asks us to slow down is heeded.
+"""``python -m bench.outages``: during each outage the world waits, and continues afterwards; requests to slow down are obeyed.
 
-Here: the cases in their order and what they are called with. Not here: the cases themselves (outage_cases.py), deaths (kills.py).
+Here: the order of the cases and their parameters. Not here: the cases themselves (outage_cases.py), deaths (kills.py).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def harness(options: Options, console: Console) -> Report:
 
 
 def cases(all_cases: Cases, lengths: Lengths, *, quick: bool) -> Sequence[Callable[[], Verdict]]:
-    """The cases, in their order: the small broker forgets everything when it goes, so it goes last."""
+    """The cases, in their order: the small broker keeps nothing when it stops, so its case is the last."""
     chosen: list[Callable[[], Verdict]] = []
     if quick:
         chosen.append(lambda: all_cases.gemini_is_away({"unavailable": 0.5, "reset_connection": 1.0}, lengths.gemini / 3))

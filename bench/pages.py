@@ -1,9 +1,10 @@
-"""``python -m bench.pages``: what the pages of ten thousand posts weigh, when they are painted, and how soon a new post is seen.
+"""``python -m bench.pages``: the size of the pages of ten thousand posts, when they are painted, and how soon a new post is
+visible.
 
-In Debian's Chromium, with nothing in its cache, against the pages' own server; the world has ten thousand people too. What is found
-is held against a world of one page's people and posts, looked at in turn in the same run: a page may not weigh or take more because
-there is more behind it, whatever machine this is. Worlds that are finished are read from their assets, growing ones from their
-tasks; both are looked at. Needs `chromium` (apt-get install chromium).
+Debian's Chromium, with an empty cache, loads the pages from their own server; the world also has ten thousand people. The figures
+are compared with those of a world whose people and posts fit on one page, measured alternately in the same run. A page of the large
+world must not be larger or slower, whatever the machine. Pages of finished worlds read assets, those of growing worlds read tasks;
+both are measured. Needs `chromium` (apt-get install chromium).
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class NoBrowserError(RuntimeError):
 
 @dataclass
 class Look:
-    """A page of a world, and how it was in each of its loads. Bytes by kind of resource; seconds to the first contentful paint."""
+    """A page of a world, and the figures of each load. Bytes by kind of resource; seconds to the first contentful paint."""
 
     world: str
     page: str
@@ -88,7 +89,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def load(browser: Browser, look: Look) -> None:
-    """Open the page as somebody who was never here, and note what came and when it was painted."""
+    """Open the page like a first visitor, and record what was loaded and when it was painted."""
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         page = context.new_page()
         answers: list[Response] = []
@@ -103,7 +104,7 @@ def load(browser: Browser, look: Look) -> None:
 
 
 def awaited(page: Page, moment: str, key: str = "") -> float:
-    """The moment in seconds, as soon as the page knows it. Raises playwright's ``Error`` if it does not within ``PATIENCE_S``."""
+    """The moment in seconds, as soon as the page has it. Raises playwright's ``Error`` if it does not within ``PATIENCE_S``."""
     script = f"""key => new Promise((found, late) => {{
         const look = () => {{ const moment = {moment}; if (moment) found(moment); else setTimeout(look, 10) }};
         setTimeout(() => late(new Error(`no {moment.split("(")[0]} of ${{key}} within {PATIENCE_S} s`)), {PATIENCE_S * 1000});
@@ -114,7 +115,7 @@ def awaited(page: Page, moment: str, key: str = "") -> float:
 
 
 def sights(page: Page, world: MadeUp, address: str, numbers: Sequence[int]) -> list[float]:
-    """Seconds from the commit that publishes each of these posts to its sight in the open page of the world."""
+    """Seconds from the commit that publishes each of these posts until the open page of the world shows it."""
     page.goto(address, wait_until="load")
     page.evaluate(WATCH)
     found = []
@@ -122,9 +123,9 @@ def sights(page: Page, world: MadeUp, address: str, numbers: Sequence[int]) -> l
         key = world.post_key(number)
         event = post_published(world.character(number % world.users), world.post(key), world.published(key, number), None)
         world.tell(event, posts_created=number + 1)
-        told = time.time()
-        found.append(awaited(page, SEEN, key) - told)
-        page.wait_for_timeout(random.uniform(0, 1000 * LOOK_S))  # else each one would come at the same moment between two looks
+        published_at = time.time()
+        found.append(awaited(page, SEEN, key) - published_at)
+        page.wait_for_timeout(random.uniform(0, 1000 * LOOK_S))  # else each post would come at the same moment between two polls
     return found
 
 
@@ -152,7 +153,7 @@ def harness(options: Options, console: Console) -> Report:
                     for name, world in worlds.items()
                     for page, path in PAGES.items()
                 ]
-                for look in random.sample(looks * loads, len(looks) * loads):  # in a mixed order: a slow moment meets all alike
+                for look in random.sample(looks * loads, len(looks) * loads):  # mixed: a slow moment affects all
                     load(browser, look)
                 seen = {}
                 for name in ("small, growing", "large, growing"):
@@ -166,7 +167,7 @@ def harness(options: Options, console: Console) -> Report:
 
 
 def judged(looks: Sequence[Look], seen: dict[str, list[float]]) -> Report:
-    """The figures, and every bound that is passed in a sentence."""
+    """The figures, and one sentence for each bound that is exceeded."""
     wrong, rows = [], []
     by_name = {(look.world, look.page): look for look in looks}
     slower = heavier = 0.0

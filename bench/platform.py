@@ -1,8 +1,8 @@
-"""``python -m bench.platform``: worlds published through the platform's services while a fifth of the calls meets a fault.
+"""``python -m bench.platform``: worlds published through the platform's services while a fifth of the calls hits a fault.
 
-One world for each fault. After its run the feed must have the order of the timeline. What the fault has left undone is made when it
-is over; then the world must be exact: nothing missing, nothing twice, each orphan recorded. Not here: deaths of our own processes
-(kills.py).
+One world for each fault. After its run the feed must have the order of the timeline. After the fault a further run makes the
+missing items; then the world must be exact: nothing missing, nothing twice, each orphan recorded. Not here: killing our own
+processes (kills.py).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _WORLDS = uuid.UUID("6b0f2f64-52b5-4f0e-8d5b-1d7f5c3f9a21")
 
 @dataclass
 class PlatformTrial:
-    """What came of a fault. ``status``: as the first run left the world; ``runs``: how many it needed in all."""
+    """The result of a fault. ``status``: the record after the first run; ``runs``: the number of runs in all."""
 
     name: str
     calls: int
@@ -73,7 +73,7 @@ class PlatformTrial:
 
     @property
     def wrong(self) -> list[str]:
-        """What must not be. A task may have needed its second attempt."""
+        """The faults found. A task may have needed its second attempt."""
         allowed = ("attempts of tasks", *(LATE_POSTS if self.status.tasks_failed else ()))
         order = [] if self.feed == sorted(self.feed) else [f"order of the feed after the first run: {self.feed}"]
         return [*order, *(complaint for complaint in self.findings.complaints if not complaint.startswith(allowed))]
@@ -97,7 +97,7 @@ class PlatformTrials:
         self._seed = seed
 
     def make(self, name: str, rates: Mapping[str, float], *, users: int, posts: int) -> PlatformTrial:
-        """Make a world under these faults, then what they left undone without them."""
+        """Make a world under these faults, then its missing items without faults."""
         order = Order(str(uuid.uuid5(_WORLDS, f"{self._seed}/{name}")), users, posts, PROMPT)
         self._control.reset()
         self._control.add_world(order.world_id)
@@ -137,7 +137,7 @@ def _whole(status: WorldStatus) -> bool:
 
 
 def harness(options: Options, console: Console) -> Report:
-    logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
+    logging.disable(logging.WARNING)  # a thousand warnings about injected faults
     each = {fault: {fault: CONSUL_RATE if fault in CONSUL else RATE} for fault in FAULTS}
     wanted = {"several": QUICK} if options.quick else {"none": {}, **each}
     users, posts = (2, 5) if options.quick else (25, 150)

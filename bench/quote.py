@@ -1,9 +1,9 @@
-"""``python -m bench.quote``: how far the bills of worlds are from their quotes, by what was learned from other worlds.
+"""``python -m bench.quote``: how far the bills of worlds are from their quotes, which use figures of other worlds.
 
-Small worlds are made to learn from, and worlds of mixed sizes to be measured, in four languages, with damaged, looped and refused
-answers. The emulator's texts are too much alike by themselves (tokens of a call differ by 3 % from world to world): with
-``length_spread`` some people write twice as much as others. Each measured world is quoted from others only, and compared with its
-bill: texts alone, since pictures have one price each and would hide the errors of texts.
+Small worlds give the figures, and worlds of mixed sizes are measured, in four languages, with damaged, looped and refused answers.
+The emulator's texts are too similar without ``length_spread`` (tokens of a call differ by 3 % between worlds); with it some people
+write twice as much as others. The quote of each measured world uses other worlds only, and is compared with its bill. Only texts
+count, because pictures have a fixed price and would hide the errors of texts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HEADINGS = ("learned from", "measured", "inside", "median error", "width")
 
 @dataclass(frozen=True)
 class Finished:
-    """A world that was made: its bill, and what its calls used."""
+    """A made world: its bill, and the usage of its calls."""
 
     language: str
     users: int
@@ -57,7 +57,7 @@ class Finished:
 
 @dataclass
 class Comparison:
-    """Bills and their quotes. ``errors``: the bill's, as a part of what was quoted; ``widths``: of the intervals."""
+    """Bills and their quotes. ``errors``: bill minus quote, as a part of the quote; ``widths``: of the intervals."""
 
     name: str
     errors: list[float] = field(default_factory=list)
@@ -93,7 +93,8 @@ class Quotes:
         self._random = random.Random(seed)
 
     def worlds(self, count: int, sizes: Sequence[tuple[int, int]], model: str) -> Iterator[Finished]:
-        """So many worlds of these sizes, every second one in English. One that a fault has ended is left out: it has no usage."""
+        """This number of worlds of these sizes, every second one in English. A world that a fault ended is left out: it has no
+        usage."""
         change_settings({"GEMINI_MODEL": model})
         for number in range(count):
             language = list(SENTENCES)[number // 2 % len(SENTENCES)] if number % 2 else "English"
@@ -113,7 +114,7 @@ class Quotes:
     def compare(
         self, name: str, measured: Sequence[Finished], others: Callable[[Finished], Sequence[Finished]], *, spoken: bool = True
     ) -> Comparison:
-        """Quote each world from the others. ``spoken``: the quote knows the language."""
+        """Quote each world from the others. ``spoken``: the quote uses the language."""
         compared = Comparison(name)
         for world in measured:
             known = Knowledge(worlds=[other.usage for other in others(world)])
@@ -146,7 +147,7 @@ def harness(options: Options, console: Console) -> Report:
             quotes.compare(f"{len(other)} small worlds of {OTHER_MODEL}", mixed, lambda _: other),
             quotes.compare("nothing", mixed, lambda _: ()),
         ]
-    most_off = 2 * MOST_OFF if options.quick else MOST_OFF  # a few worlds tell less
+    most_off = 2 * MOST_OFF if options.quick else MOST_OFF  # a few worlds give less precise figures
     wrong = [one.name for one in held if one.share_inside < LEAST_INSIDE or one.off > most_off]
     return Report(
         ok=not wrong,

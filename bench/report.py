@@ -1,4 +1,4 @@
-"""How every harness is called and how it answers: ``python -m bench.NAME [--quick] [--seed S] [--json]``.
+"""How every harness is called, and its output: ``python -m bench.NAME [--quick] [--seed S] [--json]``.
 
 Here: options, the table a person reads, the one JSON line a program reads, the exit status. Not here: what is measured.
 """
@@ -22,7 +22,7 @@ PIPED_WIDTH = 132
 
 @dataclass(frozen=True)
 class Options:
-    """What the harness was asked for. ``quick``: under 50 s, part of ``make test``. ``seed``: its faults come from it."""
+    """The options of the harness. ``quick``: under 50 s, part of ``make test``. ``seed``: its faults follow from it."""
 
     quick: bool
     seed: int
@@ -35,7 +35,7 @@ class Options:
 
 @dataclass
 class Report:
-    """What the harness found. ``ok``: everything that must be true was."""
+    """What the harness found. ``ok``: everything that must be true is true."""
 
     ok: bool
     figures: Mapping[str, object]
@@ -45,8 +45,8 @@ class Report:
 
 
 def run(name: str, description: str, harness: Callable[[Options, Console], Report]) -> None:
-    """Run the harness as a command and exit: 0 if everything was as it must be, else 1. With ``--json`` the last line of standard
-    output is ``{"ok": bool, …figures}``, and everything else goes to standard error.
+    """Run the harness as a command and exit: 0 if everything is correct, else 1. With ``--json`` the last line of standard output
+    is ``{"ok": bool, …figures}``, and everything else goes to standard error.
     """
     restore_interrupts()
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}", description=description)

@@ -1,9 +1,9 @@
-"""``python -m bench.retired``: how fast Dagster is with 50,000 worlds behind it, and after ``generia retire``.
+"""``python -m bench.retired``: how fast Dagster is with 50,000 worlds in its storage, and after ``generia retire``.
 
 One world is made. Then its rows in Dagster's storage (run, tags, events, checks, partition) are copied under other ids for each
-other world, its status record too; files of a run (events, logs) become hard links to those of the one run, which nothing measured
-here reads. The same is measured three times: with few worlds, with all of them, and after they are retired. GraphQL queries are
-those of Dagster's pages, over HTTP; ticks and the start of a run are those of a daemon at work.
+other world, its status record too; files of a run (events, logs) become hard links to those of the one run; no measurement reads
+them. Each figure is measured three times: with few worlds, with all of them, and after they are retired. The GraphQL queries are
+those of Dagster's pages, over HTTP; the ticks and the start of a run are those of a running daemon.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ QUERIES: dict[str, tuple[str, dict[str, object]]] = {
 
 @dataclass
 class Figures:
-    """What was measured at one time: seconds by name."""
+    """The figures of one measurement: seconds by name."""
 
     worlds: int
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Measured:
-    """A stack with a webserver, and what is measured of it."""
+    """A stack with a webserver, and its measurements."""
 
     def __init__(self, stack: TestStack) -> None:
         self._stack = stack
@@ -96,7 +96,7 @@ class Measured:
         child.wait_until(lambda: accepts_connections(self._port) or None, 60)
 
     def ask(self, query: str, variables: dict[str, object]) -> dict[str, Any]:
-        """The answer of Dagster's pages' server. Raises ``RuntimeError`` for an error in it."""
+        """The answer of Dagster's webserver. Raises ``RuntimeError`` if it is an error."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self._port}/graphql", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=300) as answer:
@@ -106,10 +106,10 @@ class Measured:
         return found["data"]  # type: ignore[no-any-return]
 
     def measure(self, worlds: int) -> Figures:
-        """Ask each query, look at the watchdog's next ticks, and make a world."""
+        """Send each query, read the watchdog's next ticks, and make a world."""
         figures = Figures(worlds)
         for name, (query, variables) in QUERIES.items():
-            self.ask(query, variables)  # the first one fills caches
+            self.ask(query, variables)  # the first query fills caches
             figures.seconds[name] = median(_timed(partial(self.ask, query, variables)) for _ in range(ASKED))
         figures.seconds["tick of the watchdog"] = self._tick("watchdog")
         ways = [way_of(self._stack).stations for _ in range(3)]
@@ -138,7 +138,7 @@ def _timed(ask: Callable[[], object]) -> float:
 
 
 def fill(stack: TestStack, world: str, worlds: int) -> None:
-    """Copy what Dagster and MongoDB have of this world under so many other ids."""
+    """Copy the records that Dagster and MongoDB have of this world, under this number of other ids."""
     with stack.instance() as instance, stack.database() as database:
         (model,) = instance.get_runs(dg.RunsFilter(tags={WORLD_TAG: world}))
         events: Any = instance.event_log_storage
@@ -176,7 +176,7 @@ def _rows(connection: Connection, table: str, column: str, value: str) -> list[d
 def _copy(
     connection: Connection, table: str, rows: list[dict[str, Any]], ids: list[tuple[str, str]], model: tuple[str, str]
 ) -> None:
-    """Insert the rows once for each pair of a run's and a world's id, in the place of those of the model."""
+    """Insert the rows once for each pair of a run id and a world id, which replace those of the original."""
     columns, values = ", ".join(rows[0]), ", ".join(f":{name}" for name in rows[0])
     copies = [
         {name: _under(value, dict(zip(model, pair, strict=True))) for name, value in row.items()} for pair in ids for row in rows
@@ -219,8 +219,8 @@ def harness(options: Options, console: Console) -> Report:
         console.print(f"{many} worlds are copied in {filled_s:.0f} s")
         found.append(measured.measure(many))
         console.print("they are measured")
-        seconds, told = _retire(stack)
-        console.print(f"{told.strip()} {seconds:.0f} s")
+        seconds, printed = _retire(stack)
+        console.print(f"{printed.strip()} {seconds:.0f} s")
         found.append(measured.measure(1))
     return judged(found, many, seconds)
 
@@ -233,7 +233,7 @@ def _retire(stack: TestStack) -> tuple[float, str]:
 
 
 def judged(found: list[Figures], many: int, retire_s: float) -> Report:
-    """The figures, and every query that is slower after retiring than it was with one world."""
+    """The figures, and every query that is slower after retiring than with one world."""
     one, _, retired = found
     wrong = [
         f"{name}: {seconds:.3f} s after retiring, {one.seconds[name]:.3f} s with one world"

@@ -1,7 +1,8 @@
-"""What a call's span costs: CPU of the thread that makes it, with a receiver on loopback, against a bare span of the SDK; and off.
+"""The cost of a call's span: CPU of the thread that makes it, with a receiver on loopback, compared with a bare span of the SDK,
+and with traces off.
 
-Sending is another thread's work, and is measured as the CPU of the whole process less that of the receiver, which is another
-process. Not here: which spans a world has (one_trace.py).
+Another thread sends spans. Its cost is the CPU of the whole process; the receiver is another process. Not here: which spans a world
+has (one_trace.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The stack: what a harness starts, every part a process of its own that can be killed and started again.
 
 Here: MongoDB, broker (or Apache Kafka), the emulators of Gemini and the platform, code server and daemon on free ports in a folder
-of the harness's own; and orders, sent as the platform sends them. Not here: what a harness does to them.
+of the harness; and orders, sent as the platform sends them. Not here: the faults that a harness injects.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ IMPATIENT = {**SHORT_LEASES, "BREAKER_OPEN_SECONDS": "0.3", "BREAKER_OPEN_MAX_SE
 
 
 class TooLateError(TimeoutError):
-    """Something that a harness waits for did not come."""
+    """Something that a harness waits for did not happen in time."""
 
 
 @dataclass
 class TestStack:
-    """The running parts. Use as a context manager; whatever still runs at the end is stopped, and the folder removed."""
+    """The running parts. Use as a context manager; processes that still run at the end are stopped, and the folder is removed."""
 
     __test__: ClassVar = False  # pytest takes it for a class of tests
     instance_file: ClassVar = "dagster.yaml"
@@ -109,7 +109,7 @@ class TestStack:
         home.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "docker" / self.instance_file, home / "dagster.yaml")
         with self.instance():
-            pass  # makes the tables before two processes would at once
+            pass  # creates the tables before two processes do so at once
         self.env.setdefault("CODE_SERVER_PORT", str(free_port()))
         location = f"{{host: 127.0.0.1, port: {self.env['CODE_SERVER_PORT']}, location_name: generia}}"
         (self.folder / "workspace.yaml").write_text(f"load_from:\n  - grpc_server: {location}\n")
@@ -139,7 +139,7 @@ class TestStack:
         return f"http://127.0.0.1:{port}"
 
     def forget(self, name: str) -> None:
-        """Take a part that was killed off the list, once it has ended."""
+        """Remove a killed part from the list, after it has ended."""
         self.parts.pop(name).stop()
 
     @contextmanager
@@ -163,7 +163,7 @@ class TestStack:
 
     @property
     def kafka(self) -> dict[str, Any]:
-        """What a client of kafka-python has to be told of the broker."""
+        """The settings that a client of kafka-python needs for this broker."""
         version = self.env["KAFKA_API_VERSION"]
         api_version = tuple(map(int, version.split("."))) if version else None
         return {"bootstrap_servers": self.env["KAFKA_BOOTSTRAP_SERVERS"], "api_version": api_version}
@@ -219,7 +219,7 @@ def known_status(database: MongoDatabase, world_id: str, failure: str = "") -> W
 
 
 def wait_for(what: str, probe: Callable[[], FoundT | None], *, seconds: float, every: float = 0.05) -> FoundT:
-    """What ``probe`` finds, as soon as it finds something. Raises ``TooLateError`` after ``seconds``."""
+    """The first true result of ``probe``. Raises ``TooLateError`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = probe()
@@ -230,7 +230,7 @@ def wait_for(what: str, probe: Callable[[], FoundT | None], *, seconds: float, e
 
 
 def await_end(database: MongoDatabase, world_id: str, *, seconds: float) -> WorldStatus:
-    """The world's status record when it is over."""
+    """The world's status record after it has ended."""
     return wait_for(
         f"the end of world {world_id}",
         lambda: status if (status := status_of(database, world_id)) is not None and status.done else None,

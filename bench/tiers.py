@@ -1,7 +1,8 @@
-"""``python -m bench.tiers``: what a world costs and when its first post is out, at standard, flex and economy.
+"""``python -m bench.tiers``: the cost of a world and the time of its first post, at standard, flex and economy.
 
-Every world is made at each tier with the same seed, so that the same is asked. An answer at flex takes ten times as long, and a
-tenth of the calls at flex is shed. Held against what is promised: the text bill at flex and economy, and the first post at economy.
+Every world is made at each tier with the same seed, so that the requests are the same. An answer at flex takes ten times as long,
+and a tenth of the calls at flex is shed. Compared with the documented bounds: the text bill at flex and economy, and the first post
+at economy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A trial: one small world made in this process under faults of the Gemini emulator, and what came of it.
+"""A trial: one small world made in this process under faults of the Gemini emulator, and its result.
 
-Here: what the harnesses of answers share; and whether a world's texts are whole: every document valid, no name twice, nothing in a
-text that a damaged answer left there. Not here: which faults, and what must be true (answers.py), and numbers (exact.py).
+Here: what the harnesses of answers share; and whether a world's texts are undamaged: every document is valid, no name occurs twice,
+no text has a trace of a damaged answer. Not here: which faults, and what must be true (answers.py), and numbers (exact.py).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _PIECE_OF_JSON = re.compile(r'```|\{\s*"|"\s*:\s*["\[{]')
 
 
 def damage(database: MongoDatabase, world_id: str, *, language: str) -> list[str]:
-    """Every damaged document of the world in one sentence each; ``language`` is the one that was ordered by the user's sentence."""
+    """One sentence for each damaged document of the world; ``language`` is that of the user's sentence."""
     store = DocumentStore(database)
     try:
         documents = [
@@ -66,7 +66,7 @@ def damage(database: MongoDatabase, world_id: str, *, language: str) -> list[str
 
 
 def _unusable(letter: str) -> bool:
-    """Control characters, halves of pairs, and marks that turn the writing; told without the product's own help."""
+    """Control characters, lone surrogates, and bidirectional marks; decided without the product's own functions."""
     return letter not in "\n\t" and (unicodedata.category(letter) in ("Cc", "Cs") or letter in _UNSEEN)
 
 
@@ -101,7 +101,7 @@ def _readable(document: Document) -> Iterator[str]:
     match document:
         case WorldDescription():
             yield from (document.description_short, document.description)
-        case CharacterBrief() if not document.moderation:  # else it is what was drawn, in English like all that the model is told
+        case CharacterBrief() if not document.moderation:  # else it is what was drawn, in English like everything in a request
             yield document.concept
         case Character():
             yield from (document.bio, document.background_story)
@@ -135,7 +135,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial. ``wrong``: what should not be, in one sentence each."""
+    """The result of a trial. ``wrong``: one sentence for each fault."""
 
     trial: Trial
     world_id: str
@@ -155,14 +155,14 @@ class Bench:
     """Trials, one after the other, in one stack."""
 
     def __init__(self, stack: TestStack, seed: int) -> None:
-        logging.disable(logging.WARNING)  # a thousand warnings about faults that were ordered
+        logging.disable(logging.WARNING)  # a thousand warnings about injected faults
         stack.start_servers()
         change_settings({**stack.env, **GENEROUS})
         self._stack = stack
         self._seed = seed
 
     def run(self, trial: Trial) -> Outcome:
-        """Make the trial's world and look at it; ``wrong`` says whether it is exact and undamaged."""
+        """Make the trial's world and check it; ``wrong`` says whether it is exact and undamaged."""
         change_settings({**GENEROUS, **trial.settings})
         with self._stack.gemini as gemini:
             gemini.reset()
@@ -172,7 +172,7 @@ class Bench:
             return self._outcome(trial, order, made, gemini.stats(), gemini.requests(500))
 
     def go_on(self, before: Outcome, wishes: ResumeOptions, faults: Mapping[str, float]) -> Outcome:
-        """Let the trial's world go on under these wishes and faults."""
+        """Resume the trial's world with these options and faults."""
         with self._stack.database() as database:
             resume_world(database, before.world_id, wishes)
         with self._stack.gemini as gemini:
@@ -186,7 +186,7 @@ class Bench:
             status = known_status(database, order.world_id, made.failure)
             wrong = [] if made.success else [f"the run failed: {made.failure or status.message}"]
             exact = exactness(self._stack, database, order.world_id)
-            # A task may have needed its second attempt: that is what attempts are for.
+            # A task may have needed its second attempt.
             wrong += [complaint for complaint in exact.complaints if not complaint.startswith("attempts of tasks")]
             wrong += damage(database, order.world_id, language=trial.language)
         return Outcome(trial, order.world_id, made, status, stats, requests, wrong)

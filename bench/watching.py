@@ -1,6 +1,6 @@
-"""Watching a world's account: its status record, read fifty times a second, held against the limits at every look.
+"""Watching a world's ledger: its status record is read fifty times a second and compared with the limits.
 
-Here: what must be true of the account at any moment whatever. Not here: what must be true at the end (money.py).
+Here: what must be true of the ledger at every moment. Not here: what must be true at the end (money.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CENT_FRACTION = 1e-9
 
 
 class Watch:
-    """Looks at these worlds from a thread of its own until it is closed. ``wrong``: what no look should have seen."""
+    """Reads these worlds in a thread of its own until it is closed. ``wrong``: the violations that it saw."""
 
     def __init__(self, uri: str, *world_ids: str) -> None:
         self._uri = uri
@@ -49,7 +49,7 @@ class Watch:
 
 
 def broken(status: MongoDocument) -> list[str]:
-    """The limits that this state of an account passes."""
+    """The limits that this state of a ledger exceeds."""
     wrong = []
     for kind in ("LLM", "images"):
         made, limit = status[f"api_calls_made_{kind}"], status[f"api_call_limits_{kind}"]
@@ -61,7 +61,7 @@ def broken(status: MongoDocument) -> list[str]:
     committed = float(status["llm_cost_total"]) + float(status["image_cost_total"]) + reserved
     if cap is not None and committed > cap + CENT_FRACTION:
         wrong.append(f"${committed:.6f} were spent or reserved under a cap of ${cap}")
-    in_the_air = sum(float(note["reserved_usd"]) for note in status["in_flight"].values())
-    if abs(in_the_air - reserved) > CENT_FRACTION:
-        wrong.append(f"${reserved:.6f} are reserved, and the calls in the air reserved ${in_the_air:.6f}")
+    reserved_in_flight = sum(float(note["reserved_usd"]) for note in status["in_flight"].values())
+    if abs(reserved_in_flight - reserved) > CENT_FRACTION:
+        wrong.append(f"${reserved:.6f} are reserved, and the calls in flight reserved ${reserved_in_flight:.6f}")
     return wrong

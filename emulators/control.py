@@ -29,7 +29,7 @@ class Control(Generic[FaultsT, StatsT]):
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
         self._session = Session()
-        self._session.trust_env = False  # no proxy stands before an emulator
+        self._session.trust_env = False  # an emulator is never behind a proxy
 
     def set_faults(self, **changes: JsonValue) -> FaultsT:
         """Change these faults and leave the others as they are (PATCH)."""
@@ -40,7 +40,7 @@ class Control(Generic[FaultsT, StatsT]):
         return self._change("PUT", faults.model_dump())
 
     def faults(self) -> FaultsT:
-        """The faults as they are."""
+        """The present faults."""
         return self.faults_type.model_validate_json(self._call("GET", "faults").content)  # type: ignore[return-value]
 
     def stats(self) -> StatsT:
@@ -60,7 +60,7 @@ class Control(Generic[FaultsT, StatsT]):
         return stats
 
     def reset(self) -> None:
-        """As if just started: no faults but those of the command line, all counts zero."""
+        """Reset to the state after the start: only the faults of the command line, all counts zero."""
         self._call("POST", "reset")
 
     def close(self) -> None:

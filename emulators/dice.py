@@ -1,4 +1,4 @@
-"""Random choices of the emulators: by the seed and the call, never by time or by the order in which calls arrive."""
+"""Random choices of the emulators. They depend on the seed and the call, never on time or on the order in which calls arrive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ _REMEMBERED_REQUESTS = 100_000
 
 
 class Dice:
-    """The throws for one call. ``digest`` is the request's, ``repetition`` how often this very request was made before."""
+    """The random numbers of one call. ``digest`` is that of the request, ``repetition`` the number of earlier identical
+    requests."""
 
     def __init__(self, seed: int, digest: bytes, repetition: int) -> None:
         self._seed = seed
@@ -38,7 +39,7 @@ class Repetitions:
         self._times: OrderedDict[bytes, int] = OrderedDict()
 
     def count(self, digest: bytes) -> int:
-        """How often this very request was made before."""
+        """The number of earlier identical requests."""
         times = self._times.pop(digest, -1) + 1
         self._times[digest] = times
         if len(self._times) > _REMEMBERED_REQUESTS:

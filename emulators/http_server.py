@@ -30,7 +30,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def reset_connection(transport: asyncio.WriteTransport) -> None:
-    """Close a connection with RST: the other side gets an error, whatever it waits for."""
+    """Close a connection with RST, so that the other side gets an error."""
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     transport.abort()
 
@@ -52,11 +52,11 @@ class Connections:
         self._open[_address(transport)] = transport
 
     def closed(self, transport: asyncio.Transport) -> None:
-        """A connection is over."""
+        """A connection has ended."""
         self._open.pop(_address(transport), None)
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """uvicorn's HTTP protocol, which also tells of its connections."""
+        """uvicorn's HTTP protocol, which also registers its connections."""
         connections = self
 
         class TrackedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
@@ -130,7 +130,8 @@ class HasFaults(Protocol):
 
 
 def fault_routes(emulator: HasFaults, model: type[BaseModel]) -> list[Route]:
-    """``/emulator/faults``: GET shows them, PUT replaces them, PATCH changes some. 422 for what is no fault of ``model``."""
+    """``/emulator/faults``: GET shows them, PUT replaces them, PATCH changes some. 422 for anything that is not a fault of
+    ``model``."""
 
     async def show(_: Request) -> Response:
         return as_json(emulator.faults)

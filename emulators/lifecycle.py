@@ -1,7 +1,6 @@
-"""How an embedded server lives as a process: its two common options, its port, its ready file, its end.
+"""The process of an embedded server: its two common options, its port, its ready file, its end.
 
-Here: what the Gemini emulator and the servers of local_services share. The other end is generia_assets/processes.py, which starts
-them.
+Here: what the Gemini emulator and the servers of local_services share. Not here: starting them (generia_assets/processes.py).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _held: list[socket.socket] = []
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--ready-file`` and ``--parent-pid``."""
     parser.add_argument("--ready-file", type=Path, help="the address is written to this file as soon as it can be used")
-    parser.add_argument("--parent-pid", type=int, help="end when this process does (default: live until told to end)")
+    parser.add_argument("--parent-pid", type=int, help="end when this process does (default: run until a signal)")
 
 
 def announce(name: str, address: str, ready_file: Path | None) -> None:
@@ -39,9 +38,8 @@ def announce(name: str, address: str, ready_file: Path | None) -> None:
 
 
 def exit_on_signals() -> None:
-    """Make SIGTERM and SIGINT end this process through ``SystemExit(0)``, so that every open ``with`` block closes.
-
-    Further signals are then ignored: they must not cut the clean-up short.
+    """Make SIGTERM and SIGINT end this process through ``SystemExit(0)``, so that every open ``with`` block closes. Further signals
+    are then ignored: they must not interrupt the clean-up.
     """
 
     def leave(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -56,7 +54,7 @@ def exit_on_signals() -> None:
 def end_with_parent(parent_pid: int | None) -> None:
     """Send this process SIGTERM as soon as the process ``parent_pid`` is gone; do nothing for None.
 
-    A thread waits for it, and not the kernel's PR_SET_PDEATHSIG: that one also fires when only the thread that started us ends.
+    A thread waits for the end. The kernel's PR_SET_PDEATHSIG would also send its signal when only the thread that started us ends.
     """
     if parent_pid is not None:
         threading.Thread(target=_end_with, args=(parent_pid,), name="parent-watch", daemon=True).start()
@@ -68,7 +66,7 @@ def _end_with(parent_pid: int) -> None:
 
 
 def _wait_for_end_of(pid: int) -> None:
-    if hasattr(os, "pidfd_open"):  # Linux: no polling, and a number given to another process later does not fool it
+    if hasattr(os, "pidfd_open"):  # Linux: no polling, and no confusion when another process gets the same id later
         try:
             descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -86,13 +84,12 @@ def _wait_for_end_of(pid: int) -> None:
 
 
 class PortTakenError(RuntimeError):
-    """Somebody else serves at the port that was asked for."""
+    """Another server uses the requested port."""
 
 
 def choose_port(wanted: int) -> int:
-    """Give the wanted port of the loopback interface, or for 0 one that nobody uses now.
-
-    Raises ``PortTakenError``: who waits for a port to open would take the other server for his own.
+    """Return the wanted port of the loopback interface, or for 0 a free one. Raises ``PortTakenError``: a caller that waits for the
+    port would otherwise use the other server.
     """
     if wanted:
         if accepts_connections(wanted):
@@ -102,11 +99,11 @@ def choose_port(wanted: int) -> int:
 
 
 def free_port() -> int:
-    """Give a free TCP port, kept from everybody else on this machine for as long as this process lives.
+    """Return a free TCP port, reserved on this machine as long as this process runs.
 
-    On Linux the port stays bound here, without listening: nobody who asks for any free port gets it, and a server that is told its
-    number can listen there, again and again, if it sets SO_REUSEADDR, as all that are started here do. Elsewhere somebody may take
-    it before the server does.
+    On Linux the port stays bound here, without listening. No process that requests any free port gets it, and a server that gets
+    its number can listen there repeatedly if it sets SO_REUSEADDR, as all servers here do. On other systems another process may
+    take it before the server does.
     """
     probe = socket.socket()
     probe.bind((LOOPBACK, 0))
@@ -120,7 +117,7 @@ def free_port() -> int:
 
 
 def accepts_connections(port: int) -> bool:
-    """Say whether somebody listens at this port."""
+    """Return whether a server listens at this port."""
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((LOOPBACK, port)) == 0

@@ -1,6 +1,7 @@
 """The whole generator on one machine: `generia demo` and `generia dev`, and the servers that they start. Not in production's image.
 
-The product knows these modules by name only (the table of commands, `python -m`); the Gemini emulator is a process like others.
+The product refers to these modules only by name (the table of commands, `python -m`); the Gemini emulator is a process like the
+others.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def keep(
     start: Callable[[argparse.Namespace], AbstractContextManager[Child]],
     *errors: type[Exception],
 ) -> None:
-    """Run a server until told to end, until the parent is gone, or until the server ends by itself (exit code 1)."""
+    """Run a server until a signal, until the parent ends, or until the server ends by itself (exit code 1)."""
     lifecycle.add_arguments(parser)
     options = parser.parse_args()
     lifecycle.exit_on_signals()

@@ -20,11 +20,11 @@ from generia_assets.settings import load_settings
 from local_services import keep
 
 POM = Path(__file__).parent / "kafka" / "pom.xml"
-# Sixteen bytes, as Kafka writes them. Every embedded cluster has the same id: they never meet.
+# Sixteen bytes, as Kafka writes them. Every embedded cluster has the same id, since clients never use two of them.
 _CLUSTER_ID = base64.urlsafe_b64encode(b"generia-embedded").rstrip(b"=").decode()
 _MAVEN_S = 300.0
 _START_S = 60.0
-# A small broker that lives for minutes: little memory, and no compilation that only pays after hours.
+# A small broker that runs for minutes: little memory, and no compilation that only helps after hours.
 _JAVA_OPTIONS = (
     "-Xms64m",
     "-Xmx256m",
@@ -60,7 +60,7 @@ def libs_directory() -> Path:
 
 
 def available() -> str | None:
-    """Say why Apache Kafka cannot be started here, or None if it can (Maven may still have to fetch it)."""
+    """Return why Apache Kafka cannot be started here, or None if it can (Maven may still have to fetch it)."""
     if shutil.which("java") is None:
         return "there is no java on PATH (Java 17 is needed)"
     if not libs_directory().is_dir() and shutil.which("mvn") is None:
@@ -69,11 +69,12 @@ def available() -> str | None:
 
 
 def fetch_libs() -> Path:
-    """Give the directory with the jars, letting Maven fetch them if it is not there. Raises ``ApacheKafkaError``."""
+    """Return the directory with the jars; Maven fetches them if it is missing. Raises ``ApacheKafkaError``."""
     directory = libs_directory()
     if directory.is_dir():
         return directory
-    unfinished = directory.with_name(f"{directory.name}.{os.getpid()}")  # renamed when whole: two may fetch at the same time
+    # Renamed when complete: two processes may fetch at the same time.
+    unfinished = directory.with_name(f"{directory.name}.{os.getpid()}")
     _run(
         [
             *("mvn", "-q", "-B", "-f", POM, "dependency:copy-dependencies"),
@@ -83,17 +84,16 @@ def fetch_libs() -> Path:
     )
     try:
         unfinished.rename(directory)
-    except OSError:  # somebody else was first; theirs is as good
+    except OSError:  # another process was first; use its copy
         shutil.rmtree(unfinished)
     return directory
 
 
 def start(data: Path, port: int, more: str = "") -> Child:
-    """Start the broker on the loopback interface and return when it takes connections; ``ready_value`` is its address.
+    """Start the broker on the loopback interface and return when it accepts connections; ``ready_value`` is its address.
 
-    For port 0 it chooses one. ``more``: properties that come after its own and win; {host}, {port} and {controller_port} are filled
-    in. Raises ``PortTakenError``, and ``ApacheKafkaError`` if it is not available or cannot serve
-    from this directory.
+    For port 0 it chooses one. ``more``: properties that override its own; {host}, {port} and {controller_port} are filled in.
+    Raises ``PortTakenError``, and ``ApacheKafkaError`` if it is not available or cannot serve from this directory.
     """
     reason = available()
     if reason:

@@ -1,11 +1,11 @@
 """``python -m local_services.broker``: Kafka brokers in one small process, on the loopback interface, without Java.
 
-librdkafka's own mock cluster, the one its authors test their client with: real sockets, real Kafka protocol. What it cannot do:
-- It lives in memory. A restart forgets topics, messages and group offsets, and gives other ports (they cannot be chosen), so
-  a reader's stored offset may lie beyond the end of the new log.
+librdkafka's own mock cluster, with which its authors test their client: real sockets, real Kafka protocol. Its limits:
+- It keeps everything in memory. A restart loses topics, messages and group offsets, and changes the ports (they cannot be chosen),
+so a reader's stored offset may be beyond the end of the new log.
 - It keeps only the newest 5 MB of messages of a partition, and never by age; there are no ACLs, no TLS, no topic settings.
-- The admin API is not there: topics are named at the start, or made with four partitions when they are first asked for.
-- kafka-python must be told the protocol: ``api_version=(2, 3)``. Its probing finds newer requests the mock cluster half knows.
+- It has no admin API: topics are named at the start, or created with four partitions when they are first used.
+- kafka-python needs ``api_version=(2, 3)``. Its own probing chooses newer requests, which the mock cluster supports only partly.
 
 Not here: Apache Kafka itself (apache_kafka.py), and what is sent (resources/kafka/resource.py, sensors/kafka.py).
 """
@@ -33,10 +33,9 @@ class BrokerError(RuntimeError):
 
 
 def library_path() -> Path:
-    """Give the librdkafka that the installed confluent-kafka brings along.
-
-    Its Python module shows the mock cluster only as a client's setting, without a say in the number of a topic's partitions;
-    librdkafka's public C functions have it. Raises ``BrokerError`` if it is not installed.
+    """Return the path of the librdkafka in the installed confluent-kafka. Its Python module offers the mock cluster only as a
+    client's setting, without the number of a topic's partitions; librdkafka's public C functions have that option. Raises
+    ``BrokerError`` if it is not installed.
     """
     try:
         files = importlib.metadata.distribution(DISTRIBUTION).files or []
@@ -52,7 +51,7 @@ def library_path() -> Path:
 
 
 class MockCluster:
-    """Brokers inside this process, living as long as it does. ``bootstrap_servers`` is where clients find them."""
+    """Brokers inside this process, which end with it. ``bootstrap_servers`` is their address."""
 
     def __init__(self, brokers: int, topics: Mapping[str, int]) -> None:
         """Start ``brokers`` brokers with these topics (name to number of partitions). Raises ``BrokerError``."""
@@ -108,7 +107,7 @@ def parse_topics(text: str) -> dict[str, int]:
 
 
 def main() -> None:
-    """Run until told to end or until the parent is gone."""
+    """Run until a signal or until the parent ends."""
     parser = argparse.ArgumentParser(
         prog="python -m local_services.broker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,7 +1,7 @@
 """Which services a running generator has: MongoDB, Kafka, Gemini, the platform, the code server, the daemon, the web pages.
 
-What is set (the environment, .env) is used as it is; an embedded service takes the place of what is not. Servers are started as
-modules, never imported. Not here: starting and ending (services.py).
+Services that are set (environment, .env) are used as they are; the others are embedded. Servers are started as modules, never
+imported. Not here: starting and ending (services.py).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DAEMON_GRACE_S = 1.5
 
 @dataclass(frozen=True)
 class ServiceChoice:
-    """What the command asked for.
+    """The options of the command.
 
     ``latency``: seconds until the Gemini emulator answers. ``platform``: local, grpc, or None: as PLATFORM says. ``any_world``: the
     platform emulator has every world. A port of None: no such pages; of 0: at any free one.
@@ -100,7 +100,7 @@ class ServiceCatalog:
 
     @property
     def real_model(self) -> bool:
-        """Whether calls go to a Gemini that is not ours, and may cost money."""
+        """Whether calls go to the real Gemini, and may cost money."""
         return is_set(self._settings, "gemini_api_key") or is_set(self._settings, "gemini_base_url")
 
     @property
@@ -120,7 +120,7 @@ class ServiceCatalog:
         return f"http://{LOOPBACK}:{self._platform_http_port}" if not (self.platform_is_local or set_by_user) else None
 
     def start(self, on_change: Callable[[], None]) -> None:
-        """Start what is to be started; see ``ServiceSet.start``. Raises ``CommandError`` if DAGSTER_HOME is not free for it."""
+        """Start the embedded services; see ``ServiceSet.start``. Raises ``CommandError`` if another generator uses DAGSTER_HOME."""
         if set_dagster_home() is not None:
             refuse_second_daemon(self.dagster_home)
         self._prepare_dagster()
@@ -182,7 +182,7 @@ class ServiceCatalog:
             *command(LOOPBACK, self._code_server_port)[1:],
             probe=lambda _: self.code_server if accepts_connections(self._code_server_port) else None,
             watch=Watch(self.code_server, self._settings.code_server_stuck_seconds),
-            after=KAFKA,  # the addresses of the other two are known before they run
+            after=KAFKA,  # the addresses of the other two are set before they run
             grace=CODE_SERVER_GRACE_S,
         )
 
@@ -199,7 +199,7 @@ class ServiceCatalog:
 
     def _webserver(self, port: int) -> Service:
         arguments = ("--host", LOOPBACK, "--port", port, "--workspace", self._data_dir.workspace)
-        # On a fresh DAGSTER_HOME two must not make the tables at once.
+        # On a fresh DAGSTER_HOME two processes must not create the tables at once.
         after = CODE_SERVER if (self.dagster_home / "storage").exists() else DAEMON
         return self._generator(
             WEBSERVER, "webserver", "-m", "generia_assets.webserver", *arguments, probe=_page_at(port), after=after
@@ -210,7 +210,7 @@ class ServiceCatalog:
         return self._generator(PAGES, "pages", *arguments, probe=_page_at(port), after=MONGODB)
 
     def _embedded(self, name: str, module: str, *arguments: object, probe: Probe = ready_value) -> Service:
-        """A server that stands in the place of one that is not set."""
+        """An embedded server for a service that is not set."""
         log = module.rpartition(".")[2]
         argv = [sys.executable, "-m", module, *map(str, arguments)]
         return Service(name, Ownership.EMBEDDED, lambda: launch(log, argv, log_path=self._data_dir.log(log)), probe)
@@ -248,7 +248,7 @@ class ServiceCatalog:
             "CODE_SERVER": self.code_server,
             "ALLOWED_HOSTS": self._settings.allowed_hosts,
             "PLATFORM": self._platform_kind,
-            # Seconds until a run that died is ordered again (default 5).
+            # Seconds until a run is requested for a world whose run died (default 5).
             "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1",
         }
         if self._pages_port is not None and self._settings.pages_url == Settings.model_fields["pages_url"].default:
@@ -263,7 +263,7 @@ class ServiceCatalog:
         self.dagster_home.mkdir(parents=True, exist_ok=True)
         instance = self.dagster_home / "dagster.yaml"
         ours = self.dagster_home == self._data_dir.dagster
-        if ours or not instance.exists():  # our own file follows the checkout; in somebody else's folder an existing one stays
+        if ours or not instance.exists():  # our own file follows the checkout; in a folder of the user an existing file stays
             shutil.copyfile(INSTANCE_FILE, instance)
         self._data_dir.workspace.write_text(
             "# Written at every start.\nload_from:\n  - grpc_server:\n"

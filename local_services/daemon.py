@@ -1,7 +1,8 @@
-"""``python -m local_services.daemon PORT …``: Dagster's own daemon, which begins when the code server listens at PORT.
+"""``python -m local_services.daemon PORT …``: Dagster's own daemon, which starts when the code server listens at PORT.
 
-Without this a daemon either starts when the code server is up, and all wait for its imports (two seconds), or with it, finds
-no code server yet, and looks again five seconds later. Here: the waiting. What follows PORT goes to ``dagster-daemon`` as it is.
+Otherwise a daemon would start either after the code server, so that all wait for its imports (two seconds), or at the same time;
+then it finds no code server and tries again after five seconds. Here: the waiting. Arguments after PORT are those of
+``dagster-daemon``.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ POLL_S = 0.05
 
 
 def main() -> None:
-    """Wait, then be the daemon. Whoever started this gives it up when the code server never comes."""
+    """Wait, then run the daemon. The parent ends this process if the code server never starts."""
     restore_interrupts()
-    command = daemon_command()  # imported before the waiting begins: that is the point
+    command = daemon_command()  # imported before the waiting begins, to save this time later
     port = int(sys.argv[1])
     while not accepts_connections(port):
         time.sleep(POLL_S)

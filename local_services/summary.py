@@ -1,4 +1,4 @@
-"""What `demo` prints of the world that it made: texts, figures, who was paid, and what has arrived on the platform emulator.
+"""The summary that `demo` prints: texts, figures, who was paid, and the data received by the platform emulator.
 
 Not here: the object of figures that programs read (generia_assets/cli/watching.py).
 """
@@ -81,25 +81,25 @@ def _tokens(database: MongoDatabase, world_id: str) -> int:
 
 
 def _results(database: MongoDatabase, status: WorldStatus, task_type: TaskType, most: int) -> list[MongoDocument]:
-    in_order = [("result.t", 1), ("key", 1)]  # posts by the world's timeline; the others have no place in it
+    in_order = [("result.t", 1), ("key", 1)]  # posts in the order of the timeline; other documents have no place in it
     found = database[TASKS].find(completed(status.world_id, status.generation, task_type), {"world_id": 1, "type": 1, "result": 1})
     return list(found.sort(in_order).limit(most))
 
 
 def recorded_answers(gemini: str) -> int:
-    """How many answers of the Gemini emulator at this URL were recorded ones; 0 where it does not say."""
-    with suppress(CommandError):  # no world fails for want of this number
+    """The number of recorded answers of the Gemini emulator at this URL; 0 if it does not report one."""
+    with suppress(CommandError):  # a missing number must not fail the world
         return int(_call("GET", f"{gemini}/emulator/stats").get("recorded", 0))
     return 0
 
 
 def add_world(platform: str, world_id: str) -> None:
-    """The platform emulator at this URL has this world from here on, as a platform that orders it has. Raises ``CommandError``."""
+    """Add this world to the platform emulator at this URL, as when a user orders it on the platform. Raises ``CommandError``."""
     _call("POST", f"{platform}/worlds", {"id": world_id})
 
 
 def describe_arrived(platform: str, database: MongoDatabase, world_id: str) -> str:
-    """What has arrived on the platform emulator, and whether its feed has the world's order. Raises ``CommandError``."""
+    """The data received by the platform emulator, and whether its feed has the world's order. Raises ``CommandError``."""
     there = _call("GET", f"{platform}/emulator/worlds/{world_id}")
     images = database[ASSETS["post_images"].collection].find({"world_id": world_id}, {"t": 1, "post_id": 1}).sort("t")
     feed = [post["id"] for post in there["posts"]]
@@ -112,7 +112,7 @@ def _call(method: str, url: str, body: object = None) -> Any:  # noqa: ANN401  a
     import requests
 
     with requests.Session() as session:
-        session.trust_env = False  # no proxy stands before an emulator
+        session.trust_env = False  # an emulator is never behind a proxy
         try:
             answer = session.request(method, url, json=body, timeout=EMULATOR_S)
             answer.raise_for_status()

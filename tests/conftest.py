@@ -1,6 +1,6 @@
-"""The servers that tests share: started when the first test asks for one, stopped at the end, however it ends.
+"""The servers that tests share: each starts with the first test that needs it, and is stopped at the end in any case.
 
-They are always the tests' own, whatever addresses the environment names: a test must not write into somebody's database.
+They always belong to the tests, whatever addresses the environment has: a test must not write into another database.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ LONGEST = (
 
 
 class FilesByServer(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """A worker takes a file at a time, and as one the files that share Apache Kafka, or a stack."""
+    """A worker takes one file at a time; files that share Apache Kafka, or a stack, count as one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
@@ -92,7 +92,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesByServe
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs servers; and let the longest files begin, so that no worker is left alone with one at the end."""
+    """Mark the tests that need servers; put the longest files first, so that no worker has a long file alone at the end."""
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("dagster_process"):
             item.add_marker("servers")
@@ -106,27 +106,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection() -> None:
-    """What is imported stays: the garbage collector need not look at a million objects again and again."""
+    """Freeze imported objects: the garbage collector need not visit a million objects repeatedly."""
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)  # by default it takes a twelfth of a worker's time, and finds next to nothing
+    gc.set_threshold(50_000, 20, 20)  # by default it takes a twelfth of a worker's time, and frees almost nothing
     gc.enable()
 
 
-restore_interrupts()  # `nohup make test &` has them ignored, and every process that is started here would ignore them too
+restore_interrupts()  # `nohup make test &` makes processes ignore these signals, and every child would inherit that
 
 
 def python_module(name: str, *arguments: str | Path) -> list[str | Path]:
-    """Give the command line that runs a module with the tests' own interpreter."""
+    """Return the command line that runs a module with the tests' interpreter."""
     return [sys.executable, "-m", name, *arguments]
 
 
 @pytest.fixture(scope="session")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in memory where there is room for it: a database that waits for no disk."""
+    """A folder in memory, if there is enough: a database that waits for no disk."""
     shared = Path("/dev/shm")
     if not shared.is_dir() or shutil.disk_usage(shared).free < MEMORY_BYTES:
         yield tmp_path_factory.mktemp("memory")
@@ -137,9 +137,9 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def mongodb_uri(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a real mongod, a replica set of one; every test takes a database of its own (``mongo_database_name``).
+    """The URI of a real mongod, a replica set of one; every test uses its own database (``mongo_database_name``).
 
-    Its own test commands are on, by which it can be made to refuse a command (``configureFailPoint``).
+    Its test commands are enabled, so that a test can make it refuse a command (``configureFailPoint``).
     """
     home = tmp_path_factory.mktemp("mongod")
     command = python_module("local_services.mongod", "--dbpath", memory / "mongod", "--set-parameter", "enableTestCommands=1")
@@ -149,18 +149,18 @@ def mongodb_uri(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def mongo_client(mongodb_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
-    """A client of that mongod for a test's own looking and arranging; what is tested opens its own."""
+    """A client of that mongod for the test itself; the tested code opens its own."""
     with MongoClient(mongodb_uri) as client:
         yield client
 
 
 @pytest.fixture
 def mongo_database_name(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
-    """The name of a database that is this test's alone and is dropped after it."""
+    """The name of a database that only this test uses; it is dropped afterwards."""
     name = f"test_{uuid.uuid4().hex}"
     yield name
     for collection in mongo_client[name].list_collection_names():
-        mongo_client[name].drop_collection(collection)  # or the next waits a tenth of a second for the journal
+        mongo_client[name].drop_collection(collection)  # otherwise the next test waits a tenth of a second for MongoDB's journal
     mongo_client.drop_database(name)
 
 
@@ -168,8 +168,8 @@ def mongo_database_name(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[s
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``host:port`` of the small broker, with the contract's topics; kafka-python needs ``api_version=(2, 3)`` with it.
 
-    It keeps what earlier tests sent. A test that reads from the start takes a topic of its own: it is made, with four
-    partitions, when it is first used.
+    It keeps the messages of earlier tests. A test that reads from the start uses its own topic, which is created with four
+    partitions at the first use.
     """
     home = tmp_path_factory.mktemp("broker")
     with start(
@@ -180,9 +180,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
-    """Apache Kafka itself, with listeners of every kind. Where it cannot be had the test is skipped with the reason.
-
-    On a CI machine with Java and Maven there is no reason to skip: what fails there is an error.
+    """Apache Kafka itself, with listeners of every kind. If it is not available the test is skipped with the reason. On a CI
+    machine with Java and Maven a failure is an error.
     """
     reason = apache.available()
     if reason:
@@ -205,7 +204,7 @@ def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedK
 
 @pytest.fixture(scope="session")
 def apache_kafka(guarded_kafka: GuardedKafka) -> str:
-    """``host:port`` of Apache Kafka's plain listener, where a client may do everything."""
+    """``host:port`` of Apache Kafka's plain listener, where a client has all rights."""
     return guarded_kafka.plain
 
 
@@ -222,19 +221,19 @@ def _fleet_server(name: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of a real PostgreSQL; a test that writes makes a database of its own. Skipped where the program is absent."""
+    """The URL of a real PostgreSQL; a test that writes creates its own database. Skipped if the program is not installed."""
     yield from _fleet_server("postgresql")
 
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[str]:
-    """The URL of a real RabbitMQ; a test takes queues of its own. Skipped where the program is absent."""
+    """The URL of a real RabbitMQ; each test uses its own queues. Skipped if the program is not installed."""
     yield from _fleet_server("rabbitmq")
 
 
 @pytest.fixture(scope="session")
 def gemini_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Base URL of the Gemini emulator; tests take ``gemini``, which begins from a clean one."""
+    """Base URL of the Gemini emulator; tests use ``gemini``, which resets it first."""
     home = tmp_path_factory.mktemp("gemini")
     with start("gemini", python_module("emulators.gemini"), log_path=home / "server.log", timeout=90) as server:
         yield server.ready_value
@@ -242,14 +241,14 @@ def gemini_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def gemini(gemini_process: str) -> str:
-    """Base URL of the Gemini emulator, without the orders, failures and counts of earlier tests."""
+    """Base URL of the Gemini emulator, without the faults and counts of earlier tests."""
     requests.post(f"{gemini_process}/emulator/reset", timeout=60).raise_for_status()
     return gemini_process
 
 
 @pytest.fixture(scope="session")
 def platform_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The platform emulator's gRPC address and its HTTP URL; tests take ``platform``, which begins from a clean one."""
+    """The platform emulator's gRPC address and its HTTP URL; tests use ``platform``, which resets it first."""
     home = tmp_path_factory.mktemp("platform")
     with start("platform", python_module("emulators.platform"), log_path=home / "server.log", timeout=90) as server:
         grpc_address, url = server.ready_value.split()
@@ -258,14 +257,15 @@ def platform_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
 
 @pytest.fixture
 def platform(platform_process: tuple[str, str]) -> tuple[str, str]:
-    """The platform emulator's two addresses, without the worlds, failures and counts of earlier tests."""
+    """The platform emulator's two addresses, without the worlds, faults and counts of earlier tests."""
     requests.post(f"{platform_process[1]}/emulator/reset", timeout=60).raise_for_status()
     return platform_process
 
 
 @pytest.fixture(scope="session")
 def instance_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which Dagster has made an instance's databases: a quarter of a second of migrations, once."""
+    """A folder in which Dagster has created an instance's databases: this saves a quarter of a second of migrations for each
+    test."""
     import dagster as dg  # a second, which a test without Dagster does not wait
 
     folder = tmp_path_factory.mktemp("instance")
@@ -277,14 +277,14 @@ def instance_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def instance_folder(instance_files: Path) -> Iterator[Path]:
-    """A copy of that folder: what an instance without a run has on its disk."""
+    """A copy of that folder, the files of an instance without a run."""
     with tempfile.TemporaryDirectory(prefix="generia-tests-", ignore_cleanup_errors=True) as folder:
         yield shutil.copytree(instance_files, Path(folder), dirs_exist_ok=True)
 
 
 @pytest.fixture
 def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the templates and data files that the program reads from here on, and that a test may spoil."""
+    """A copy of the templates and data files, which the program reads from now on, and which a test may damage."""
     folder = tmp_path / "content"
     for name in ("prompts", "data"):
         shutil.copytree(CONTENT / name, folder / name)
@@ -311,7 +311,8 @@ def the_worlds(
 
 @pytest.fixture(scope="module")
 def worlds(the_worlds: Worlds) -> Worlds:
-    """The module's worlds; a module whose tests disturb the emulator has a fixture of this name that resets it for each."""
+    """The module's worlds; a module whose tests change the emulator's faults overrides this fixture with one that resets the
+    emulator."""
     return the_worlds
 
 

@@ -1,7 +1,7 @@
-"""``make bench ARGS="B1 B4 --runs 1"``: measure these cases, all of them without a name; see docs/performance.md.
+"""``make bench ARGS="B1 B4 --runs 1"``: measure these cases, or all cases; see docs/performance.md.
 
-Here: the command. It measures and compares, and never says that something is too slow. Exit status 1 if a run fails; the other
-cases are measured all the same.
+Here: the command. It measures and compares, and never reports a figure as too slow. Exit status 1 if a run fails; the other cases
+are measured all the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bounds of a measurement: what its calls take at the least, from the world's own dependency graph and the limits of calls.
+"""The bounds of a measurement: the shortest time of its calls, from the world's dependency graph and the limits of calls.
 
 Not here: the measured times (session.py).
 """
@@ -81,7 +81,7 @@ def world_graph(world_id: str, users: int, posts: int, seconds: Mapping[Api, flo
 
 
 def as_answered(graph: Graph, calls: Iterable[RequestRecord]) -> Graph:
-    """The graph of one world with the calls that were answered, and the seconds that these took."""
+    """The graph of one world with the answered calls, and their durations in seconds."""
     answered: defaultdict[tuple[str, str], list[tuple[Api, float]]] = defaultdict(list)
     for call in sorted(calls, key=lambda call: call.at):
         if call.outcome == OK:
@@ -90,7 +90,7 @@ def as_answered(graph: Graph, calls: Iterable[RequestRecord]) -> Graph:
 
 
 def ends(graph: Graph) -> dict[Node, float]:
-    """When each task ends at the earliest, with slots without limit."""
+    """The earliest end of each task with unlimited slots."""
     found: dict[Node, float] = {}
     for node, work in graph.items():
         found[node] = max((found[other] for other in work.after), default=0.0) + work.seconds
@@ -141,7 +141,7 @@ def schedule(graph: Graph, slots: Mapping[Api, int]) -> float:
 
 
 def slot_seconds(calls: Iterable[RequestRecord], slots: int) -> tuple[float, float]:
-    """Seconds of slots that these calls used, and that were idle while calls waited (``waited_ms``)."""
+    """The slot seconds that these calls used, and those that were idle while calls waited (``waited_ms``)."""
     changes: list[tuple[float, int, int]] = []
     for call in calls:
         sent = call.at.timestamp()

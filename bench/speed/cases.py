@@ -1,4 +1,4 @@
-"""The cases of ``make bench``, one entry each: what is measured, and against which bound.
+"""The cases of ``make bench``, one entry each: the measurement and its bound.
 
 Not here: making and costs (session.py), the arithmetic of bounds (bounds.py).
 """
@@ -36,7 +36,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run of a case gave. ``costs``: of its worlds; None where it made none."""
+    """The result of one run of a case. ``costs``: those of its worlds; None if it made none."""
 
     lines: Sequence[Line]
     costs: Costs | None = None
@@ -48,7 +48,7 @@ Look = Callable[[Session, Made], Iterator[Line]]
 
 @dataclass(frozen=True)
 class Case:
-    """A case. ``seconds``: what one run takes today; ``llm``, ``pictures``: seconds that an answer and a picture take."""
+    """A case. ``seconds``: the usual duration of one run; ``llm``, ``pictures``: seconds that an answer and a picture take."""
 
     name: str
     what: str
@@ -64,7 +64,7 @@ class Case:
 
 
 def worlds(*sizes: tuple[int, int], looks: Sequence[Look], until: Until = is_over) -> Measure:
-    """Make worlds of these sizes at once until this holds, and look at what was made."""
+    """Make worlds of these sizes at once until this holds, and measure the result."""
 
     def measured(session: Session) -> Measured:
         made = session.make(*sizes, until=until)
@@ -74,13 +74,13 @@ def worlds(*sizes: tuple[int, int], looks: Sequence[Look], until: Until = is_ove
 
 
 def by_slots(session: Session, made: Made) -> Iterator[Line]:
-    """First to last call, against the slots of the model: as many answers as there were, with every slot in use."""
+    """First to last call, compared with the time of the same answers if every slot of the model is in use."""
     least = len(made.of(Api.LLM)) * session.seconds[Api.LLM] / session.slots[Api.LLM]
     yield Line("first to last call, against slots", "s", made.span, least)
 
 
 def by_graph(session: Session, made: Made) -> Iterator[Line]:
-    """First to last call, against a schedule of the world's own graph."""
+    """First to last call, compared with a schedule of the world's graph."""
     yield Line("first to last call, against a schedule", "s", made.span, bounds.schedule(made.graph, session.slots))
 
 
@@ -91,7 +91,7 @@ def cpu(session: Session, made: Made) -> Iterator[Line]:
 
 
 def to_first_post(session: Session, made: Made) -> Iterator[Line]:
-    """From the first call to the first post, against the longest path to it."""
+    """From the first call to the first post, compared with the longest path to it."""
     (world,) = made.worlds
     begun = min(call.at.timestamp() for call in made.calls)
     yield Line("first call to first post", "s", world.first_post - begun, bounds.first_post(made.graph))
@@ -104,7 +104,7 @@ def slots_used(session: Session, made: Made) -> Iterator[Line]:
 
 
 def pace(session: Session, made: Made) -> Iterator[Line]:
-    """Outside calls a second, against a schedule of the graphs."""
+    """Outside calls a second, compared with a schedule of the graphs."""
     least = bounds.schedule(made.graph, session.slots)
     yield Line("outside calls a second", "/s", len(made.calls) / made.span, len(made.calls) / least, rate=True)
 
@@ -127,7 +127,7 @@ def starts(session: Session, orders: int = 20) -> Measured:
 
 
 def ceiling(session: Session, calls: int = 240) -> Measured:
-    """The pace under a hard ceiling of the provider, and until all slots are in use again after it."""
+    """The throughput below a hard ceiling of the provider, and the time until all slots are in use after it."""
     found = measure(session.stack, calls, until_back=True)
     lines = [
         Line(f"{calls} calls, ceiling of {CEILING}", "s", found.seconds, found.bound),
@@ -154,7 +154,8 @@ def long_tail(session: Session) -> Measured:
 
 
 def growth(session: Session, sizes: Sequence[tuple[int, int]] = ((1, 10), (50, 500), (1000, 10_000))) -> Measured:
-    """What a call costs in a large world, against a world of a twentieth of its size; Dagster's events against a tiny world."""
+    """The cost of a call in a large world, compared with a world of a twentieth of its size; Dagster's events compared with a tiny
+    world."""
     tiny, small, large = (session.make(size) for size in sizes)
     return Measured(
         [
@@ -199,13 +200,13 @@ def ahead(session: Session, others: int = 20, size: tuple[int, int] = (10, 30)) 
     for other in crowd[: others // 2]:
         session.wait(other, lambda status: status.api_calls_made_LLM > 1)
     world_id, *among_others = made()
-    session.stop(world_id, *reversed(crowd))  # those that wait for a place first
+    session.stop(world_id, *reversed(crowd))  # first the worlds that wait for a place
     names = ("message to first post", "first call to first post")
     return Measured([Line(name, "s", value, bound) for name, value, bound in zip(names, among_others, alone, strict=True)])
 
 
 def spans(session: Session) -> Measured:
-    """What the span of a call costs, recorded and sent, against a bare span of the SDK."""
+    """The cost of a call's span, recorded and sent, compared with a bare span of the SDK."""
     del session
     cost = span_cost.measure()
     return Measured(

@@ -1,6 +1,7 @@
-"""What a measurement costs: CPU of each process, commands of MongoDB, the run's memory. Reads /proc, so it needs Linux.
+"""The resources that a measurement uses: CPU of each process, commands of MongoDB, memory of the run. It reads /proc, so it needs
+Linux.
 
-Here: ``Meter``, which counts between two moments. Not here: what happens in between (session.py).
+Here: ``Meter``, which counts between two moments. Not here: the work in between (session.py).
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _cpu(pid: int, places: slice) -> float:
 
 
 def fixed_loop() -> float:
-    """CPU seconds of a fixed piece of work, by which the speed of the machine at this moment is known: the least of three."""
+    """CPU seconds of a fixed loop, which measures the present speed of the machine: the least of three."""
     found = []
     for _ in range(3):
         began = time.process_time()

@@ -1,4 +1,4 @@
-"""What was measured: medians of a case's runs, the file of earlier results, and the tables a person reads.
+"""The results: medians of a case's runs, the file of earlier results, and the tables for people.
 
 Here: an ``Entry`` for each time that ``make bench`` ran, one line of JSON each in bench/results/speed.jsonl. Not here: measuring.
 """
@@ -50,7 +50,7 @@ class CaseResult(BaseModel):
 
 
 class Entry(BaseModel):
-    """One time that ``make bench`` ran. ``loop_ms``: the fixed loop, the machine's speed then."""
+    """One execution of ``make bench``. ``loop_ms``: the fixed loop, which measures the machine's speed."""
 
     model_config = _FROZEN
 
@@ -68,7 +68,7 @@ def summary(case: Case, runs: Sequence[Measured]) -> CaseResult:
 
 
 def entry(cases: Mapping[str, CaseResult], loop_ms: float, commit: str) -> Entry:
-    """What was measured of this commit, and ends now."""
+    """The results of this commit; the measurement ends now."""
     now = datetime.now(UTC).replace(microsecond=0)
     return Entry(at=now, commit=commit, cores=os.cpu_count() or 1, loop_ms=round(loop_ms, 1), cases=dict(cases))
 
@@ -90,7 +90,7 @@ def earlier(file: Path = FILE) -> list[Entry]:
 
 
 def tables(measured: Entry, before: Sequence[Entry]) -> Iterator[Table]:
-    """What was measured, against the bounds and the latest earlier result of each case; and what a call costs."""
+    """The results compared with the bounds and with the latest earlier result of each case; and the cost of a call."""
     speed = Table("case", "measured", "median", "min", "max", "bound", "ratio", "earlier", "change", title="speed")
     cpu = Table("case", "calls", *_PROCESSES, "all", "run/loop", "peak MB", title="CPU per outside call, ms")
     commands = Table("case", "all", *KINDS, "others", title="MongoDB operations per outside call")

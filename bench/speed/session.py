@@ -1,6 +1,6 @@
-"""A session of measurements: one stack, with the settings of a case, on which worlds are ordered as the platform orders them.
+"""A session of measurements: one stack with the settings of a case, which receives orders as the platform sends them.
 
-Not here: which worlds, and what is looked at (cases.py).
+Not here: which worlds are made, and what is measured (cases.py).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS = ("find", "update", "findAndModify", "insert", "delete", "aggregate", "ge
 
 
 class Costs(BaseModel):
-    """What was spent for each outside call: CPU ms by process, commands of MongoDB by kind. ``loop_ms``: the fixed loop's."""
+    """The cost of each outside call: CPU ms by process, commands of MongoDB by kind. ``loop_ms``: that of the fixed loop."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,7 +74,7 @@ class World:
 
 @dataclass(frozen=True)
 class Made:
-    """Worlds that were made at once: their tasks, their outside calls, and what these cost."""
+    """Worlds that were made at once: their tasks, their outside calls, and the cost of these."""
 
     worlds: Sequence[World]
     graph: bounds.Graph
@@ -131,7 +131,7 @@ class Session:
         return Made(worlds, graph, calls, _costs(spent, len(calls), loop))
 
     def answer(self, **faults: float) -> None:
-        """Let the model answer in its time, with these faults from now on."""
+        """Let the model answer with its latency, and with these faults from now on."""
         self.stack.gemini.reset()
         self.stack.gemini.set_faults(latency=self.seconds[Api.LLM], **faults)
 
@@ -155,7 +155,7 @@ class Session:
         return status
 
     def stop(self, *world_ids: str) -> None:
-        """Stop these worlds for good, as a person does; their runs have ended then, and no other is at work."""
+        """Stop these worlds for good, as a person does; when this returns, all runs have ended."""
         for world_id in world_ids:
             command = [str(Path(sys.executable).with_name("generia")), "stop", world_id, "--give-up"]
             subprocess.run(command, env={**os.environ, **self.stack.env}, check=False, capture_output=True, timeout=60)
@@ -171,7 +171,7 @@ class Session:
 
 @contextmanager
 def session(seconds: Mapping[Api, float], settings: Mapping[str, str], seed: int, *, warm: bool = True) -> Iterator[Session]:
-    """Start a stack; ``warm``: make one small world on it, so that no measurement finds empty caches."""
+    """Start a stack; ``warm``: make one small world on it, so that no measurement starts with empty caches."""
     slots = {api: int(settings.get(f"{name}_CONCURRENCY", default)) for api, name, default in _SLOTS}
     pictures = {"IMAGE_STUB_LATENCY_SECONDS": str(seconds[Api.IMAGE])}
     with TestStack(seed=seed, settings={**pictures, **settings}) as stack:

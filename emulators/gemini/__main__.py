@@ -1,4 +1,4 @@
-"""``python -m emulators.gemini``: start the emulator, say where it is, stop when told or when the parent is gone.
+"""``python -m emulators.gemini``: start the emulator, announce its address, stop on a signal or when the parent ends.
 
 Not here: anything about Gemini.
 """
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _warm_up() -> None:
-    """Names and words take longer to load than the server to start; nobody has to wait for them."""
+    """Load names and words in the background: this takes longer than the start of the server."""
     asyncio.get_running_loop().run_in_executor(None, warm_up)
 
 

@@ -1,4 +1,4 @@
-"""The body of a 200: what the model says, how it stopped, and what it used.
+"""The body of a 200: the model's text, its finish reason, and its usage.
 
 Here: ``answer``, and the candidates and prompts without one. Not here: errors (api/errors.py) and the words (writing/).
 """
@@ -45,23 +45,23 @@ class ReadRequest:
 def answer(
     asked: ReadRequest, faults: Faults, fault: FaultName | None, recorded: JsonValue = None
 ) -> tuple[dict[str, JsonValue], Usage]:
-    """What the model says, spoiled by the fault if it is one of the content's. ``recorded``: the answer by hand, if any."""
+    """The model's answer, damaged if the fault is one of content. ``recorded``: the recorded answer, if any."""
     config = asked.request.generation_config
     rng = random.Random(asked.digest)
     text = _text(asked, fault, rng, recorded)
     thoughts = thinking_tokens(config, asked.model, rng.random())
-    room = (config.max_output_tokens or asked.model.output_token_limit) - thoughts
+    tokens_left = (config.max_output_tokens or asked.model.output_token_limit) - thoughts
     written, finish = tokens(text), "STOP"
-    if fault == "looped" and room > 0:
-        text, finish = looped(text, room), "MAX_TOKENS"
-        written = room
-    elif fault == "truncated_json" and room > 0:
+    if fault == "looped" and tokens_left > 0:
+        text, finish = looped(text, tokens_left), "MAX_TOKENS"
+        written = tokens_left
+    elif fault == "truncated_json" and tokens_left > 0:
         text, finish = truncated(text, rng), "MAX_TOKENS"
         written = tokens(text)
-    elif written > room:
+    elif written > tokens_left:
         # Thinking counts against the limit, and may leave no room for a single word.
-        text, finish = text[: max(0, int(len(text) * room / written))], "MAX_TOKENS"
-        written, thoughts = tokens(text), min(thoughts, thoughts + room)
+        text, finish = text[: max(0, int(len(text) * tokens_left / written))], "MAX_TOKENS"
+        written, thoughts = tokens(text), min(thoughts, thoughts + tokens_left)
     usage = replace(asked.usage, candidates=written, thoughts=thoughts)
     parts = _parts(asked, text, in_pieces=asked.dice.throw("split_text") < faults.split_text)
     body = answer_body(asked, usage, parts if text else [], finish)
@@ -71,7 +71,7 @@ def answer(
 
 
 def empty_answer(asked: ReadRequest) -> tuple[dict[str, JsonValue], Usage]:
-    """A candidate that stopped by itself and says nothing."""
+    """A candidate that stopped normally and has no text."""
     return answer_body(asked, asked.usage, [], "STOP"), asked.usage
 
 

@@ -1,4 +1,4 @@
-"""The HTTP face: Google's two endpoints, and the control plane under ``/emulator``.
+"""The HTTP routes: Google's two endpoints, and the control plane under ``/emulator``.
 
 Not here: what happens to a call (service.py).
 """

@@ -1,4 +1,4 @@
-"""Answers of HTTP that no client expects: bodies of a wrong shape, figures that cannot be, errors that harm who keeps them.
+"""HTTP answers that no client expects: bodies of a wrong shape, impossible figures, errors that are harmful when stored.
 
 Here: the shapes, each seen in public reports, drawn by a share from 0 to 1. Not here: damage inside an answer's text (spoil.py),
 and Google's ordinary errors (api/errors.py).
@@ -38,7 +38,7 @@ _HOSTILE_MESSAGE = "Overloaded \ud83d\x00 for API key AIzaSyD-1234567890 at http
 
 
 def damaged(fault: FaultName | None, body: Body, share: float) -> Response | None:
-    """The response that this fault makes of a good body, or None for a fault of another kind."""
+    """The response that this fault makes from a good body, or None for a fault of another kind."""
     match fault:
         case "odd_usage":
             return JSONResponse({**body, "usageMetadata": _drawn(USAGES, share)})
@@ -66,7 +66,7 @@ def unanswered(fault: FaultName | None, share: float) -> Response | None:
 
 
 def continued(body: Body) -> Body:
-    """The body of an answer that stopped half-way and may be continued by a token, as it says."""
+    """The body of an answer that stopped half-way and offers a token with which it can be continued."""
     return {**body, "candidates": [{**_candidate(body), "finishReason": "CONTINUATION", "continuationToken": "dG9rZW4="}]}
 
 

@@ -1,6 +1,6 @@
-"""What goes wrong, how often, and when: the faults as one model that is set while the emulator runs.
+"""The faults with their rates and times, as one model that can be changed while the emulator runs.
 
-Here: which fault meets a call. Not here: what a fault does to the call (service.py, answer.py, spoil.py).
+Here: which fault a call gets. Not here: the effect of a fault on the call (service.py, answer.py, spoil.py).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _OF_TEXTS: frozenset[FaultName] = frozenset(
 """Faults inside an answer that meet only requests for pictures, or only those for texts."""
 
 _STICKY: frozenset[FaultName] = frozenset({"prompt_blocked", "answer_blocked"})
-"""Moderation judges the request: asking the same again is refused again, a changed prompt is judged anew."""
+"""Moderation depends on the request: the same request is refused again, a changed prompt is judged again."""
 
 
 SPELL: dict[str, float] = {"rate_limited_bare": 0.2, "internal_error": 0.2, "unavailable": 0.2}
@@ -101,9 +101,9 @@ SPELL: dict[str, float] = {"rate_limited_bare": 0.2, "internal_error": 0.2, "una
 class Retirement(BaseModel):
     """How a model is being retired, in one of the five shapes that were seen.
 
-    ``not_found``: 404. ``routed``: it takes what it always took, and ``successor`` (any name) is the ``modelVersion`` of its
-    answers. ``parameter``: ``successor`` answers, with its own rules for parameters, so that some are refused (400). ``spell``: a
-    mix of 429, 500 and 503. ``price``: nothing but the bill changes, at midnight: the API answers as ever.
+    ``not_found``: 404. ``routed``: it accepts the same requests as before, and ``successor`` (any name) is the ``modelVersion`` of
+    its answers. ``parameter``: ``successor`` answers, with its own rules for parameters, so that some are refused (400). ``spell``:
+    a mix of 429, 500 and 503. ``price``: nothing but the bill changes, at midnight: the API answers as ever.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -113,7 +113,7 @@ class Retirement(BaseModel):
 
 
 class Faults(BaseModel):
-    """All faults. Rates are shares of calls from 0 to 1; with everything at its default nothing goes wrong."""
+    """All faults. Rates are shares of calls from 0 to 1; by default there are no faults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -203,7 +203,7 @@ class Faults(BaseModel):
     )
     same_opening: Rate = Field(default=0.0, description="every post, bio, personality and story begins with the same four words")
     reply_ignored: Rate = Field(
-        default=0.0, description="a reply takes up no word of what it answers, and does not name its author"
+        default=0.0, description="a reply has no word of the post that it answers, and does not name its author"
     )
     same_length: Rate = Field(default=0.0, description="every post has about sixty words, whatever length was asked for")
     same_phrases: Rate = Field(default=0.0, description="every profile is made of the same sentences, with other names")
@@ -226,7 +226,7 @@ class Faults(BaseModel):
 
 
 def draw(faults: Faults, dice: Dice, *, call: int, body: bytes, of_picture: bool = False) -> FaultName | None:
-    """The fault that meets this call, the ``call``-th since the reset (from 1), or None; ``of_picture``: it asks for one."""
+    """The fault of this call, number ``call`` since the reset (from 1), or None; ``of_picture``: it requests a picture."""
     last = None if faults.for_calls is None else faults.after_calls + faults.for_calls
     if call <= faults.after_calls or (last is not None and call > last):
         return None
@@ -242,6 +242,6 @@ def draw(faults: Faults, dice: Dice, *, call: int, body: bytes, of_picture: bool
 
 
 def _contains(body: bytes, text: str) -> bool:
-    """Whether a JSON body contains the text, written as it is or in JSON's escapes."""
+    """Whether a JSON body contains the text, with or without JSON escapes."""
     escaped = "".join(letter if letter.isascii() else f"\\u{ord(letter):04x}" for letter in text)
     return text.encode() in body or escaped.encode() in body

@@ -1,7 +1,7 @@
-"""The body of a 200 of a model that makes pictures: a small picture of the right shape, real pixels, and what it used.
+"""The body of a 200 of a model that makes pictures: a small picture of the right shape with real pixels, and its usage.
 
-The pictures are a quarter as wide and as high as the API's. Each shows its reference pictures along its foot, so that a reader sees
-which faces it was given. Not here: refusals, which are those of texts (answer.py), and the rules for requests (api/rules.py).
+The pictures are a quarter as wide and as high as the API's. Each shows its reference pictures at the bottom, so that a reader sees
+which faces were sent. Not here: refusals, which are those of texts (answer.py), and the rules for requests (api/rules.py).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _REFUSING = "I can describe this scene for you, but I cannot make a picture of i
 
 
 def prompt_usage(request: GenerateRequest) -> Usage:
-    """What the request itself has: texts and reference pictures. Models that make pictures have no implicit cache."""
+    """The usage of the request itself: texts and reference pictures. Models that make pictures have no implicit cache."""
     seen = REFERENCE_TOKENS * len(request.blobs())
     return Usage(prompt=tokens(request.prompt_text()) + seen, seen=seen)
 
 
 def picture_answer(asked: ReadRequest, fault: FaultName | None) -> tuple[dict[str, JsonValue], Usage]:
-    """The model's picture, after its drafts; spoiled by the fault if it is one of pictures."""
+    """The model's picture, after its drafts; damaged if the fault is one of pictures."""
     drafts, finish, mime = asked.model.drafts, "STOP", "image/png"
     thoughts = thinking_tokens(asked.request.generation_config, asked.model, asked.dice.throw("thoughts"))
     if fault == "text_only":

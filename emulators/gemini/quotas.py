@@ -1,6 +1,6 @@
 """Quotas: how many calls were answered in the last minute and the last day.
 
-Not here: the ceiling on calls at once, which is a look at the counts (service.py).
+Not here: the ceiling on concurrent calls, which service.py checks by the counts.
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ from emulators.gemini.faults import Faults
 
 
 class Quotas:
-    """Two sliding windows over the times (seconds of a steady clock) at which calls were let through."""
+    """Two sliding windows over the times (seconds of a monotonic clock) at which calls were accepted."""
 
     def __init__(self) -> None:
         self._minute: deque[float] = deque()
         self._day: deque[float] = deque()
 
     def take(self, faults: Faults, model: str, now: float) -> None:
-        """Let one call through.
-
-        Raises GoogleError (429) with the quota's id and the wait until it has room again.
-        """
+        """Accept one call. Raises GoogleError (429) with the quota's id and the time until a call is accepted again."""
         for window, length, limit, name in (
             (self._day, faults.day, faults.requests_per_day, "Day"),
             (self._minute, faults.minute, faults.requests_per_minute, "Minute"),

@@ -1,6 +1,6 @@
-"""Recorded answers: a whole world, answered by hand, that is replayed for the one order it was written for.
+"""Recorded answers: the answers of a whole world, written by hand, which are replayed for the one order that they belong to.
 
-Here: the folders, which recording a request belongs to, and which answer is at its position. Not here: what is said where none fits
+Here: the folders, which recording a request belongs to, and which answer is at its position. Not here: the answer if none fits
 (writing/).
 
 A recording is a folder in ``recorded/``: ``order.json`` and a file for each answer, named by the position of its request:
@@ -95,9 +95,8 @@ def recordings(folder: Path = FOLDER) -> dict[tuple[str, str], Recording]:
 
 
 def position_of(scene: Scene, schema: Schema) -> str:
-    """The position of a request in its world, as files of recordings are named; '' for one that has none.
-
-    None have: what is not asked for in the making of a new world, as a person or a post made again, and what was refused before.
+    """The position of a request in its world, which names the file of its answer; '' if it has none. Requests that do not belong to
+    a new world have none (a person or a post made again), nor have requests after a refusal.
     """
     asked, fields = scene.asked, schema.get("properties")
     names = frozenset(fields) if isinstance(fields, dict) else frozenset()
@@ -119,7 +118,7 @@ def position_of(scene: Scene, schema: Schema) -> str:
 
 
 def recorded_answer(scene: Scene, schema: Schema, folder: Path = FOLDER) -> tuple[str, JsonValue, bool]:
-    """(position, recorded answer, whether it fits the schema) for a request; ('', None, False) where nothing is recorded.
+    """(position, recorded answer, whether it fits the schema) of a request; ('', None, False) if nothing is recorded.
 
     Raises ``RecordingError`` for a file that cannot be read.
     """
@@ -147,7 +146,7 @@ def _is_this_world(scene: Scene, recording: Recording, position: str) -> bool:
 
 
 def check(folder: Path = FOLDER) -> int:
-    """Read everything; how many answers there are. Raises ``RecordingError``."""
+    """Read all files; return the number of answers. Raises ``RecordingError``."""
     return sum(1 for recording in recordings(folder).values() for position in recording.positions if recording.answer(position))
 
 

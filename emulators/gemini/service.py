@@ -1,4 +1,4 @@
-"""One call from its arrival to its end: checked, measured against quotas, met by a fault or answered, and counted.
+"""One call from its arrival to its end: it is checked, counted against quotas, answered or hit by a fault, and recorded.
 
 Here: the emulator's whole state and the order of things. Not here: HTTP routes (app.py).
 """
@@ -61,7 +61,8 @@ class Emulator:
         self.reset()
 
     def reset(self) -> None:
-        """As if just started: faults, counts, quotas, cache and memory. Calls in flight end in the former counts."""
+        """Reset to the state after the start: faults, counts, quotas, cache and memory. Calls in flight end in the earlier
+        counts."""
         self.faults = self._start
         self.counts = Counts(self._keep)
         self._quotas = Quotas()
@@ -72,7 +73,7 @@ class Emulator:
     def model(self, name: str, version: str, key: str | None) -> Model:
         """The model of this name, for a caller with this key.
 
-        Raises GoogleError: 403 and 400 for a missing or bad key, 404 for a model that is gone or never was.
+        Raises GoogleError: 403 and 400 for a missing or bad key, 404 for a retired or unknown model.
         """
         if not key:
             raise errors.no_key()
@@ -104,7 +105,7 @@ class Emulator:
 
     async def _served(self, http: Request, call: EmulatedCall, model: Model) -> Response:
         faults = self.faults
-        retirement = faults.retired.get(model.name, Retirement(shape="price"))  # a bill is nothing that a caller sees
+        retirement = faults.retired.get(model.name, Retirement(shape="price"))  # a caller does not see a bill
         if retirement.shape == "parameter":
             model = MODELS[retirement.successor]
         request = parse(call.body)
@@ -146,7 +147,7 @@ class Emulator:
         return damaged(fault, body, dice.throw("damage")) or JSONResponse(body, headers={"x-gemini-service-tier": tier})
 
     def _recorded(self, scene: Scene, schema: Schema, call: EmulatedCall) -> JsonValue:
-        """The answer recorded for this request, or None. Asked for again with a complaint it comes once more, and no more."""
+        """The recorded answer for this request, or None. After a complaint it is given once more, and never again."""
         position, value, fitting = recorded_answer(scene, schema, self._recordings)
         if not position:
             return None
@@ -187,7 +188,7 @@ def _tier(asked: str | None, faults: Faults, dice: Dice) -> str:
 
 
 def _refuse_by_rate(fault: FaultName | None, faults: Faults, model: Model) -> None:
-    """The 400, the 401 and the 429s: refused at once, as at a front door, without the latency of an answer."""
+    """Raise the 400, the 401 and the 429s at once, without the latency of an answer."""
     if fault == "unauthenticated":
         raise errors.unauthenticated()
     if fault == "invalid_argument":
@@ -219,7 +220,7 @@ def _fail(fault: FaultName | None) -> None:
 
 
 async def _wait(http: Request, seconds: float) -> None:
-    """Wait, but not for a caller who is gone: the call must not be counted as in flight any longer.
+    """Wait, unless the caller closed the connection: the call must not be counted as in flight any longer.
 
     Raises ClientGoneError.
     """

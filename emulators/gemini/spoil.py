@@ -1,4 +1,4 @@
-"""How an answer's text is damaged. Not here: damage that has to happen while it is written (writing/)."""
+"""How an answer's text is damaged. Not here: damage that is made while the text is written (writing/)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ WRITTEN_ANEW = ILL_WRITTEN | {"too_few", "too_many", "repeated_names", "wrong_la
 
 
 def truncated(text: str, rng: random.Random) -> str:
-    """The text up to somewhere between a third and nine tenths."""
+    """The text, cut between a third and nine tenths of it."""
     return text[: max(1, int(len(text) * rng.uniform(0.33, 0.9)))]
 
 
-def looped(text: str, room: int) -> str:
-    """The text's beginning, then the same few words over and over, as long as ``room`` tokens of ASCII are."""
+def looped(text: str, max_output_tokens: int) -> str:
+    """The text's beginning, then the same few words repeatedly, as long as ``room`` tokens of ASCII are."""
     words = "and again the bell rings twice, "
-    start = text[: min(len(text) // 3, room)]
-    return start + words * ((4 * room - len(start)) // len(words) + 1)
+    start = text[: min(len(text) // 3, max_output_tokens)]
+    return start + words * ((4 * max_output_tokens - len(start)) // len(words) + 1)
 
 
 HOSTILE = ("\x00", "\x1b[2J\x07", "\ud83d", "\u202e\u2066", "\ufeff\u200b")
@@ -48,7 +48,7 @@ LONG = 1_000_000
 
 
 def spoiled_text(text: str, fault: FaultName | None, rng: random.Random) -> str:
-    """The text in a code fence, or no JSON any more, if that is the fault."""
+    """The text in a code fence, or as invalid JSON, if that is the fault."""
     if fault == "fenced_json":
         return f"```json\n{text}\n```"
     if fault == "broken_json":

@@ -1,4 +1,4 @@
-"""What the emulator was asked: counts for tests to be exact about, and the last requests' bodies.
+"""Exact counts of the emulator's calls, for tests, and the bodies of the last requests.
 
 Not here: the endpoints that show them (app.py).
 """
@@ -40,7 +40,7 @@ class Stats(BaseModel):
 
 
 class RecordedRequest(BaseModel):
-    """One request as it was asked. ``outcome`` is '' while it is being served."""
+    """One request as it arrived. ``outcome`` is '' while it is being served."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,7 +65,7 @@ class EmulatedCall:
 
 
 class Counts:
-    """Keeps the counts. ``keep`` is how many requests are remembered with their bodies."""
+    """Keeps the counts. ``keep`` is the number of requests that are kept with their bodies."""
 
     def __init__(self, keep: int) -> None:
         self._stats = Stats()
@@ -80,7 +80,7 @@ class Counts:
         return self._stats.in_flight
 
     def begin(self, model: str) -> EmulatedCall:
-        """A call has come."""
+        """A call has arrived."""
         stats = self._stats
         stats.calls += 1
         stats.in_flight += 1
@@ -107,7 +107,7 @@ class Counts:
         self._tiers[call.usage.tier] += call.usage.prompt > 0
 
     def stats(self) -> Stats:
-        """The counts as they stand."""
+        """The present counts."""
         return self._stats.model_copy(
             update={"by_outcome": dict(self._outcomes), "by_model": dict(self._models), "by_service_tier": dict(self._tiers)}
         )

@@ -1,4 +1,4 @@
-"""Tokens: how many a text has, how many of a prompt the implicit cache already holds, how many are spent on thinking.
+"""Tokens: those of a text, those of a prompt that the implicit cache already holds, and those of thinking.
 
 Not here: what they cost.
 """
@@ -79,13 +79,13 @@ def thinking_tokens(config: GenerationConfig, model: Model, share: float) -> int
 
 
 class PrefixCache:
-    """The implicit cache: prompts that were answered, as chains of blocks, one chain a model."""
+    """The implicit cache: answered prompts as chains of blocks, one chain for each model."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[bytes, None] = OrderedDict()
 
     def measure(self, model: Model, prompt: str) -> tuple[int, int]:
-        """(tokens of the prompt, how many of them are a prefix that was answered before), and remember the prompt.
+        """Return (tokens of the prompt, tokens of its prefix that was answered before), and remember the prompt.
 
         A prefix shorter than the model's cache minimum counts as nothing.
         """

@@ -1,4 +1,4 @@
-"""Emblems: the square picture that stands for a world. A framed field with one sign on it.
+"""Emblems: the square icon of a world, a framed field with one sign.
 
 Here: the field, its frame and the signs. Not here: single shapes (outlines.py).
 """

@@ -38,8 +38,8 @@ SQUARES = Vocabulary(
 def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
     """A picture of the shape ``width`` x ``height`` as a JPEG file; the same arguments always give the same bytes.
 
-    A prompt of several lines begins with the style that many pictures share: what is drawn and lettered comes from the rest.
-    Words are set on landscapes alone: squares are avatars and icons, shown so small that nobody could read them.
+    A prompt of several lines begins with the style that many pictures share: what is drawn and lettered comes from the rest. Only
+    landscapes get words: squares are avatars and icons, which are shown too small to read.
     """
     subject = prompt.partition("\n")[2].strip() or prompt
     digest = hashlib.sha256(f"{seed}|{width}x{height}|{prompt}".encode()).digest()
@@ -61,9 +61,9 @@ def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
 class StubImageGenerator:
     """Draws pictures instead of ordering them; the same order always gives the same bytes.
 
-    ``latency_seconds`` is waited before each picture and ``cost_usd`` charged for it, so that limits, budgets and
-    progress can be seen at work. A prompt with one of ``refused_words`` is refused, as moderation does it. Pictures are drawn
-    in threads of its own: the event loop only waits.
+    Each picture waits ``latency_seconds`` and costs ``cost_usd``, so that limits, budgets and progress have an effect. A prompt
+    with one of ``refused_words`` is refused, as moderation does it. Pictures are drawn in the generator's own threads: the event
+    loop only waits.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class StubImageGenerator:
 
     @property
     def cost_per_image_usd(self) -> float:
-        """What every picture is charged, in US dollars."""
+        """The price of each picture, in US dollars."""
         return self._cost_usd
 
     async def generate(
@@ -85,7 +85,7 @@ class StubImageGenerator:
         """Draw a picture of half the ordered width and height: a landscape, or for a square order a portrait or an emblem.
 
         ``references`` and ``idempotency_key`` make no difference: the same order is the same picture anyway. Raises
-        ``FatalCallError`` for a size that cannot be meant, ``RefusedError`` for a refused word.
+        ``FatalCallError`` for an impossible size, ``RefusedError`` for a refused word.
         """
         if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
             raise FatalCallError(f"A picture of {width} x {height} pixels cannot be drawn; sides go from 1 to {MAX_SIDE}.")
@@ -101,5 +101,5 @@ class StubImageGenerator:
         )
 
     async def aclose(self) -> None:
-        """Let the threads end. Pictures still being drawn are finished, none is begun."""
+        """End the threads. Pictures that are being drawn are finished, and no other is begun."""
         self._executor.shutdown(wait=False, cancel_futures=True)

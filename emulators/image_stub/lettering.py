@@ -1,4 +1,4 @@
-"""The prompt's first words on the picture, so that one sees what was ordered.
+"""The prompt's first words on the picture, which show what was ordered.
 
 Here: choosing, spelling, wrapping and setting the words. Pillow's own scalable face has basic Latin letters only, so other
 alphabets are spelled in Latin: the same bytes on every machine, and no font file to license or to install.
@@ -30,14 +30,14 @@ _SPELLING = str.maketrans(_LATIN | {glyph.upper(): latin.capitalize() for glyph,
 
 
 def spelled(prompt: str) -> list[str]:
-    """The prompt's words in letters that the font has; what cannot be spelled is left out."""
+    """The prompt's words in letters of the font; other characters are left out."""
     latin = unicodedata.normalize("NFKD", prompt.translate(_SPELLING)).encode("ascii", "ignore").decode()
     words = (word.strip("*#`\"'()[]{}<>|_~") for word in latin.split())
     return [word for word in words if word]
 
 
 def letter(image: Image.Image, prompt: str) -> None:
-    """Set the prompt's first words at the picture's foot, light on a darkened panel; at most two lines."""
+    """Write the prompt's first words at the bottom of the picture, light on a dark panel; at most two lines."""
     width, height = image.size
     if min(width, height) < 48:
         return
@@ -85,7 +85,7 @@ def _length(text: str, font: Font) -> float:
 
 @lru_cache(maxsize=512)
 def _word(word: str, font: Font) -> tuple[Image.Image, float]:
-    """A word as a mask, and its advance: drawing words anew costs as much as the picture below them."""
+    """A word as a mask, and its advance, cached: drawing words again costs as much as the picture below them."""
     _, _, right, bottom = font.getbbox(word)
     mask = Image.new("L", (max(1, math.ceil(right)), max(1, math.ceil(bottom))))
     ImageDraw.Draw(mask).text((0, 0), word, font=font, fill=255)

@@ -1,7 +1,7 @@
 """Shapes: the outlines that scenes, portraits and emblems are cut from.
 
-Here: geometry alone. Not here: where a shape stands and in which colour.
-Lengths are in the picture's units (0-1); ``stretch`` is the picture's height divided by its width, so that circles are round.
+Here: only geometry. Not here: the place and colour of a shape. Lengths are in the picture's units (0-1); ``stretch`` is the
+picture's height divided by its width, so that circles are round.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def swell(rng: random.Random, level: float, height: float, waves: float, *, shar
 
 
 def height_at(line: Outline, x: float) -> float:
-    """Where a ridge or swell stands at ``x``: its y, for putting things on it."""
+    """The height of a ridge or swell at ``x``: its y, on which objects are placed."""
     crest = line[1:-1]
     index = min(len(crest) - 1, max(0, round(x * (len(crest) - 1))))
     return crest[index][1]

@@ -1,7 +1,6 @@
 """The colours of a picture: few, and in harmony.
 
-Here: moods (how light falls), harmonies (which hues stand together) and the ``Palette`` drawn from them.
-Not here: what is painted with it.
+Here: moods (the light), harmonies (combinations of hues) and the ``Palette`` that is drawn from them. Not here: painting.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Mood:
-    """How light falls: lightness (0-1) of the sky's top and foot, of far haze and of the nearest things; and saturation."""
+    """The light: lightness (0-1) of the sky's top and bottom, of far haze and of the nearest objects; and saturation."""
 
     top: float
     foot: float

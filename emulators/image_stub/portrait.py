@@ -1,7 +1,7 @@
-"""Portraits: the avatars, and people in other pictures. A figure before a shining ground, flat and calm, different for everyone.
+"""Portraits: the avatars, and people in other pictures. A flat figure in front of a bright background, different for each person.
 
-Here: the figure from the ground up: ground, back hair, shoulders, neck, head, face, hair, and what is worn.
-Not here: the garments' shapes (wardrobe.py), single shapes (outlines.py), colours of the whole (palette.py).
+Here: the figure in layers: background, back hair, shoulders, neck, head, face, hair, headwear. Not here: the garments' shapes
+(wardrobe.py), single shapes (outlines.py), colours of the whole (palette.py).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HEAD: Point = (0.5, 0.42)
 
 @dataclass(frozen=True)
 class Figure:
-    """What the draw and the prompt's words decided about one person."""
+    """The properties of one person, from the draw and the prompt's words."""
 
     skin: Color
     hair: Color
@@ -56,13 +56,13 @@ class Figure:
 
 
 def people_in(prompt: str, rng: random.Random) -> list[str]:
-    """Who is seen, each by their looks: those whose looks the prompt tells, or else a few strangers where it wants faces."""
-    told = _LOOKS.findall(prompt)
-    return told or [f"stranger {rng.random()}" for _ in range(3 * ("faces" in prompt.lower()))]
+    """The looks of the people in the picture: those that the prompt describes, or else a few strangers if it requests faces."""
+    described = _LOOKS.findall(prompt)
+    return described or [f"stranger {rng.random()}" for _ in range(3 * ("faces" in prompt.lower()))]
 
 
 def paint_portrait(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Image.Image:
-    """Paint the head and shoulders of the first person whom the prompt tells of, or of somebody its words suggest."""
+    """Paint the head and shoulders of the first person whom the prompt describes, or of a person whom its words suggest."""
     sketch = _ground(size, palette, rng)
     sketch.zoom, sketch.focus = 1.24, (0.5, 0.3)
     look = next(iter(_LOOKS.findall(prompt)), "")
@@ -71,7 +71,7 @@ def paint_portrait(size: tuple[int, int], palette: Palette, prompt: str, rng: ra
 
 
 def paint_people(sketch: Sketch, palette: Palette, looks: list[str]) -> None:
-    """Paint people side by side into the lower part of a picture, each as in every other picture of theirs."""
+    """Paint people side by side into the lower part of a picture, each with the same looks as in every other picture."""
     width, height = sketch.image.size
     side = height * (1.0, 0.9, 0.75)[min(len(looks), 3) - 1]
     for place, look in enumerate(looks):
@@ -81,7 +81,7 @@ def paint_people(sketch: Sketch, palette: Palette, looks: list[str]) -> None:
 
 
 def paint_person(sketch: Sketch, palette: Palette, look: str, rng: random.Random) -> None:
-    """Paint a head and shoulders; the words of the look may choose what is worn on the head."""
+    """Paint a head and shoulders; the words of the look may choose the headwear."""
     sketch.rng = rng
     figure = Figure(
         skin=_skin(palette, rng, human=bool(HUMANS.suggested(look))),
@@ -101,14 +101,14 @@ def paint_person(sketch: Sketch, palette: Palette, look: str, rng: random.Random
 
 
 def _hair(palette: Palette, look: str, rng: random.Random) -> Color:
-    """The colour that the look names, tinted by the picture's light, or any."""
+    """The hair colour that the look names, or any, tinted by the picture's light."""
     drawn = shade(palette.hue + rng.uniform(-0.1, 0.1), rng.choice((0.12, 0.2, 0.3, 0.55, 0.8)), rng.uniform(0.15, 0.6))
     named = HAIR_COLORS.suggested(look)
     return mix(_HAIR[named[0]], palette.light, 0.12) if named else drawn
 
 
 def _skin(palette: Palette, rng: random.Random, *, human: bool) -> Color:
-    """A tone between deep and fair, tinted by the picture's light; now and then none that people have."""
+    """A skin tone between dark and light, tinted by the picture's light; sometimes a colour that people do not have."""
     if rng.random() < 0.1 and not human:
         return shade(palette.hue + 0.5, rng.uniform(0.45, 0.7), 0.35)
     return mix(shade(rng.uniform(0.04, 0.09), rng.uniform(0.3, 0.8), rng.uniform(0.35, 0.6)), palette.light, 0.12)

@@ -1,4 +1,4 @@
-"""Landscapes: headers and post images. A sky, land in layers from far to near, and what shines on it.
+"""Landscapes: headers and post images. A sky, land in layers from far to near, and lights.
 
 Here: which scene a prompt suggests, its sky, and the composition of each kind of land, one function each. Not here: single shapes
 (outlines.py), square pictures (portrait.py, emblem.py).
@@ -37,7 +37,7 @@ SCENES = Vocabulary(
 
 @dataclass
 class Land:
-    """Where the sun stands, and what is coloured on its own once the tones have their colours."""
+    """The position of the sun, and the parts that get their own colours after the tones."""
 
     sun: Point
     flowers: list[Outline] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Land:
 
 
 def _depths(layers: int) -> Iterator[tuple[float, int]]:
-    """From far to near: a layer's depth 0-1, and its tone."""
+    """The layers from far to near: depth 0-1, and tone."""
     for layer in range(layers):
         depth = layer / (layers - 1)
         yield depth, round(HAZE - 8 - (HAZE - 8 - NEAR - 4) * depth**0.85)
@@ -238,7 +238,7 @@ _WITHOUT_CHECKSUM = -zlib.MAX_WBITS
 
 
 def paint_scene(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Image.Image:
-    """Paint a landscape that the prompt's words suggest, and who is seen in it."""
+    """Paint a landscape that the prompt's words suggest, and the people in it."""
     reduced, packed, land = _landscape(SCENES.choose(prompt, rng), rng.randrange(VARIANTS), palette.stars, size)
     colors = (palette.near, palette.middle, palette.haze, palette.sky_top, palette.sky_middle, palette.sky_foot, palette.light)
     tones = (Image.frombytes("L", reduced, zlib.decompress(one, _WITHOUT_CHECKSUM)) for one in packed)
@@ -252,8 +252,8 @@ def paint_scene(size: tuple[int, int], palette: Palette, prompt: str, rng: rando
 
 @lru_cache(maxsize=96)
 def _landscape(kind: str, variant: int, stars: bool, size: tuple[int, int]) -> tuple[tuple[int, int], list[bytes], Land]:
-    """The size and the tones of a landscape: painting them costs more than the rest of a picture. Those of a post have 400 KB,
-    and 25 KB as they are kept."""
+    """The size and the tones of a landscape, cached: painting them costs more than the rest of a picture. Those of a post have 400
+    KB, compressed 25 KB."""
     rng = random.Random(f"{kind} {variant}")
     tones, land = ToneMap(*size, rng), Land(sun=(rng.uniform(0.18, 0.82), rng.uniform(0.2, 0.44)))
     _paint_sky(tones, land, stars=stars)

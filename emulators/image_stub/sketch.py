@@ -1,7 +1,7 @@
 """The drawing surfaces: a map of tones for landscapes, a coloured sketch for everything else.
 
-Here: the few things one can do to a surface, each cheap enough for a picture that may take only a millisecond.
-Not here: which shapes stand in a picture.
+Here: the few operations on a surface, each fast enough for a picture that takes only a millisecond. Not here: the shapes of a
+picture.
 
 Points are shares (0-1) of the picture's width and height, from the upper left.
 """
@@ -50,9 +50,8 @@ def enlarged(tones: Image.Image, size: tuple[int, int], colors: bytes = b"") -> 
 
 
 class ToneMap:
-    """A landscape as one band of tones (see ``NEAR`` … ``LIGHT``), painted from the sky to the nearest thing.
-
-    One band at full size costs less than colours at half the size, and what blends, blends the way air does: towards haze.
+    """A landscape as one band of tones (see ``NEAR`` … ``LIGHT``), painted from the sky to the nearest object. One band at full
+    size costs less than colours at half the size, and blended tones look like haze.
     """
 
     def __init__(self, width: int, height: int, rng: random.Random) -> None:
@@ -79,7 +78,7 @@ class ToneMap:
         self._tones.paste(enlarged(ImageChops.add(tones, shine), self._tones.size))
 
     def stand(self, outlines: Iterable[Outline], tone: int, *, rim: bool = False) -> None:
-        """Put silhouettes before everything painted so far. ``rim`` draws light along their edge."""
+        """Put silhouettes in front of everything painted so far. ``rim`` draws light along their edge."""
         width, height = self.width, self.height
         for outline in outlines:
             points = [(x * width, y * height) for x, y in outline]
@@ -88,11 +87,11 @@ class ToneMap:
                 self._draw.line(points, fill=tone + (HAZE - tone) // 3, width=1)
 
     def disc(self, center: Point, radius: float, tone: int) -> None:
-        """Put a disc before everything painted so far; ``radius`` in heights."""
+        """Put a disc in front of everything painted so far; ``radius`` in heights."""
         self._draw.circle((center[0] * self.width, center[1] * self.height), radius * self.height, fill=tone)
 
     def mist(self, top: float, bottom: float, density: float) -> None:
-        """Let haze lie between two heights, denser towards the lower one."""
+        """Paint haze between two heights, denser towards the lower one."""
         first, last = max(0, round(top * self.height)), min(self.height, round(bottom * self.height))
         if last > first and density > 0:
             rows = last - first
@@ -129,7 +128,7 @@ class Sketch:
 
     @classmethod
     def aura(cls, size: tuple[int, int], rng: random.Random, center: Point, radius: float, colors: bytes) -> Sketch:
-        """A ground that shines around a point: the ramp's last colour there, its first ``radius`` widths away."""
+        """A background that is bright around a point: the ramp's last colour there, its first ``radius`` widths away."""
         coarse = 96
         tones = Image.new("L", (coarse, coarse))
         wide = max(2, round(2 * radius * coarse))
@@ -157,14 +156,14 @@ class Sketch:
 
     @contextmanager
     def within(self, outline: Outline) -> Iterator[None]:
-        """What is painted in this block stays inside the outline."""
+        """Everything painted in this block stays inside the outline."""
         before, outside = self.image.copy(), Image.new("1", self.image.size, 1)
         yield
         ImageDraw.Draw(outside).polygon(self._pixels(outline), fill=0)
         self.image.paste(before, mask=outside)
 
     def glow(self, center: Point, radius: float, color: Color) -> None:
-        """Shine: a soft light around a point; ``radius`` in heights."""
+        """Paint a soft light around a point; ``radius`` in heights."""
         width, height = self.image.size
         size = max(4, round(2 * radius * height))
         corner = (round(center[0] * width - size / 2), round(center[1] * height - size / 2))

@@ -1,4 +1,4 @@
-"""What a portrait wears on its head: one function for each thing.
+"""The headwear of portraits: one function for each kind.
 
 Here: hats, hoods, crowns, flowers, glasses. Not here: the person (portrait.py).
 """
@@ -34,7 +34,7 @@ class _Head:
 
 
 def wear(sketch: Sketch, thing: str, center: Point, half_width: float, half_height: float, palette: Palette, cloth: Color) -> None:
-    """Put a thing named in ``HEADWEAR`` on a head."""
+    """Put headwear named in ``HEADWEAR`` on a head."""
     if thing in _THINGS:
         _THINGS[thing](sketch, _Head(center, half_width, half_height), palette, cloth)
 

@@ -1,6 +1,6 @@
-"""What a prompt's words suggest: a small look-up of words, English and Russian.
+"""Choices that a prompt's words suggest: a small look-up of words, English and Russian.
 
-Here: ``Vocabulary``. Not here: the vocabularies, which stand beside what they choose.
+Here: ``Vocabulary``. Not here: the vocabularies, which are in the modules that use them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m emulators.platform``: start the emulator, announce its addresses, stop on a signal or when the parent is gone.
+"""``python -m emulators.platform``: start the emulator, announce its addresses, stop on a signal or when the parent ends.
 
 It announces ``HOST:PORT URL``: gRPC, and HTTP (object store, Consul, control).
 """

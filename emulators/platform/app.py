@@ -1,4 +1,4 @@
-"""The HTTP face: the object store, Consul, the worlds that the platform has, and the control plane under ``/emulator``.
+"""The HTTP routes: the object store, Consul, the worlds that the platform has, and the control plane under ``/emulator``.
 
 Not here: the gRPC services (services.py, calls.py).
 """

@@ -1,6 +1,6 @@
-"""A gRPC call's way through the server: counted, met by a fault or not, worked on, answered with the code of its refusal.
+"""One gRPC call in the server: it is counted, hit by a fault or executed, and answered or refused with a code.
 
-Here: what a fault does to a call, and the server. Not here: the work (services.py), which fault it is (faults.py).
+Here: the effect of a fault on a call, and the server. Not here: the work (services.py), the choice of the fault (faults.py).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PlatformEmulator:
         return PlatformState(self._objects(), self._worlds, any_world=self._any_world)
 
     def reset(self) -> None:
-        """As if just started."""
+        """Reset to the state after the start."""
         self.state.objects.close()
         self.state = self._fresh_state()
         self.faults = self._start
@@ -67,7 +67,7 @@ class PlatformEmulator:
         self._repetitions = Repetitions()
 
     def dice(self, name: str, request: bytes) -> Dice:
-        """The dice of a call of this name."""
+        """The dice of a call with this name."""
         digest = hashlib.blake2b(f"{name}:".encode() + request, digest_size=24).digest()
         return Dice(self.faults.seed, digest, self._repetitions.count(digest))
 
@@ -144,7 +144,7 @@ class PlatformEmulator:
         return server, port
 
     def _handler(self, service: type[Any], method: MethodDescriptor) -> grpc.RpcMethodHandler:
-        """Serves a method with the state that the emulator has when it is called."""
+        """Serves a method with the emulator's state at the time of the call."""
 
         async def served(request: Message, context: grpc.aio.ServicerContext) -> Message:
             return await self.serve(method.name, getattr(service(self.state), method.name), request, context)
@@ -156,7 +156,7 @@ class PlatformEmulator:
         )
 
     async def stop_server(self, server: grpc.aio.Server) -> None:
-        """Stop it, and delete what it kept."""
+        """Stop the server, and delete its stored objects."""
         for late in self._late:
             late.cancel()
         await server.stop(_GRACE_SECONDS)

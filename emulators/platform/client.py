@@ -1,4 +1,4 @@
-"""The control of a running platform emulator: faults, counts, its worlds, and what has arrived there."""
+"""The control of a running platform emulator: faults, counts, its worlds, and their received data."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class PlatformControl(Control[PlatformFaults, PlatformStats]):
     faults_type, stats_type = PlatformFaults, PlatformStats
 
     def add_world(self, world_id: str) -> None:
-        """The platform has this world from here on, as when a user orders it there."""
+        """Add this world to the platform, as when a user orders it there."""
         self._session.post(f"{self.base_url}/worlds", json={"id": world_id}, timeout=self._timeout).raise_for_status()
 
     def world(self, world_id: str) -> WorldReport:
-        """What has arrived for this world."""
+        """The data received for this world."""
         return WorldReport.model_validate_json(self._call("GET", f"worlds/{world_id}").content)
 
 

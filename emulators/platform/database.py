@@ -1,6 +1,6 @@
-"""The platform's database: rows in memory, under the constraints of the PostgreSQL that stands behind the real services.
+"""The platform's database: rows in memory, with the constraints of the PostgreSQL database of the real services.
 
-Here: column types, foreign keys, and the words in which the database refuses. Not here: the rules of the services (services.py).
+Here: column types, foreign keys, and the database's error messages. Not here: the rules of the services (services.py).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class RefusalError(Exception):
 
 
 class DatabaseError(RefusalError):
-    """The database refuses a statement; a service passes its words on as INTERNAL."""
+    """The database refuses a statement; a service returns the message as INTERNAL."""
 
     def __init__(self, message: str) -> None:
         super().__init__(grpc.StatusCode.INTERNAL, f"pq: {message}")
 
 
 class WorldRow(BaseModel):
-    """A world, as the platform made it and the generator described it."""
+    """A world, created by the platform and described by the generator."""
 
     id: str
     name: str = ""
@@ -59,7 +59,7 @@ class CharacterRow(BaseModel):
 
 
 class MediaRow(BaseModel):
-    """A picture, uploaded or announced. ``object_name`` is its place in the object store."""
+    """A picture, uploaded or announced. ``object_name`` is its name in the object store."""
 
     id: str
     world_id: str
@@ -85,7 +85,7 @@ class PostRow(BaseModel):
 
 
 class Database:
-    """The tables. A column's value passes ``to_uuid``, ``to_text`` or ``to_json`` before it is stored, as on its way into SQL."""
+    """The tables. A column's value is converted with ``to_uuid``, ``to_text`` or ``to_json`` before it is stored, as for SQL."""
 
     def __init__(self) -> None:
         self.worlds: dict[str, WorldRow] = {}
@@ -95,7 +95,7 @@ class Database:
         self._last = datetime.fromtimestamp(0, UTC)
 
     def now(self) -> datetime:
-        """The time of this creation, later than that of every other."""
+        """The time of this creation, later than every earlier one."""
         self._last = max(datetime.now(UTC), self._last + timedelta(microseconds=1))
         return self._last
 
@@ -131,7 +131,7 @@ def to_uuid(value: str) -> str:
 
 
 def to_text(value: str, longest: int | None = None) -> str:
-    """The text, if its column takes it. Raises ``DatabaseError``."""
+    """The text, if its column accepts it. Raises ``DatabaseError``."""
     if "\0" in value:
         raise DatabaseError('invalid byte sequence for encoding "UTF8": 0x00')
     if longest is not None and len(value) > longest:
@@ -140,7 +140,7 @@ def to_text(value: str, longest: int | None = None) -> str:
 
 
 def to_json(value: str) -> str:
-    """The text, if it is JSON that a ``jsonb`` column takes. Raises ``DatabaseError``."""
+    """The text, if it is JSON that a ``jsonb`` column accepts. Raises ``DatabaseError``."""
     try:
         parsed = json.loads(value)
     except ValueError:

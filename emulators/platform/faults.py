@@ -1,6 +1,6 @@
-"""What goes wrong, how often, and at which calls: the faults as one model that is set while the emulator runs.
+"""The faults with their rates and calls, as one model that can be changed while the emulator runs.
 
-Here: which fault meets a call. Not here: what it does to the call (calls.py for gRPC, app.py for HTTP).
+Here: which fault a call gets. Not here: the effect of a fault on the call (calls.py for gRPC, app.py for HTTP).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CONSUL_FAULTS: tuple[str, ...] = ConsulFault.__args__  # type: ignore[attr-defin
 
 
 class PlatformFaults(BaseModel):
-    """All faults; with everything at its default nothing goes wrong."""
+    """All faults; by default there are none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,5 +55,5 @@ class PlatformFaults(BaseModel):
 
 
 def draw(faults: PlatformFaults, names: tuple[str, ...], dice: Dice) -> str | None:
-    """The first of these faults that comes up, or None."""
+    """The first of these faults that is drawn, or None."""
     return next((name for name, rate in faults.rates.items() if name in names and dice.throw(name) < rate), None)

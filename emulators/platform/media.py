@@ -27,7 +27,7 @@ class MediaService:
     def GetPresignedUploadURL(  # noqa: N802
         self, request: media_pb2.GetPresignedUploadURLRequest, call: ServedCall
     ) -> media_pb2.GetPresignedUploadURLResponse:
-        """A row for the picture, and the URL for its bytes."""
+        """Create a row for the picture; return the URL for its bytes."""
         _check_upload(request)
         database, world_id, media_id = self._state.database, to_uuid(request.world_id), call.dice.uuid("media")
         character_id = to_uuid(request.character_id) if request.character_id else None
@@ -47,7 +47,7 @@ class MediaService:
         return media_pb2.GetPresignedUploadURLResponse(media_id=media_id.hex, upload_url=url, expires_at=expires)
 
     def ConfirmUpload(self, request: media_pb2.ConfirmUploadRequest, _: ServedCall) -> media_pb2.ConfirmUploadResponse:  # noqa: N802
-        """The picture is shown from here on; confirming twice changes nothing."""
+        """Make the picture visible; confirming twice changes nothing."""
         row = self._state.media(request.media_id)
         if self._state.objects.size(row.object_name) is None:
             raise MediaError("failed to confirm upload: The specified key does not exist.")

@@ -1,6 +1,6 @@
-"""The object store: presigned URLs that are good for one object, content type and size until they expire, and the bytes.
+"""The object store: presigned URLs that are valid for one object, content type and size until they expire, and the bytes.
 
-Like S3 it signs the request, knows nothing of media, and answers errors in XML. Not here: the routes (app.py).
+Like S3 it signs the request, does not know the media service, and answers errors in XML. Not here: the routes (app.py).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ObjectStore:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def presign_put(self, name: str, content_type: str, size: int, seconds: float) -> tuple[str, int]:
-        """A URL that takes exactly this upload, and when it expires (Unix seconds)."""
+        """A URL that accepts exactly this upload, and when it expires (Unix seconds)."""
         return self._presign("PUT", name, f"{content_type}|{size}", seconds)
 
     def presign_get(self, name: str, seconds: float) -> tuple[str, int]:
@@ -61,7 +61,7 @@ class ObjectStore:
             raise ObjectError(403, "AccessDenied", "Request has expired")
 
     def put(self, name: str, content_type: str, data: bytes) -> None:
-        """Keep the object, in the place of an earlier one."""
+        """Store the object; it replaces an earlier one."""
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -1,6 +1,6 @@
 """The TCP connections of the gRPC server's callers, so that one can be reset: grpc itself offers no way to do that.
 
-A proxy in this process: a caller's bytes go to the server behind it and back, unread.
+A proxy in this process: it passes a caller's bytes to the server and back, unread.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Proxy:
         self._target = 0
 
     async def start(self, target_port: int) -> asyncio.Server:
-        """Take connections from here on."""
+        """Start to accept connections."""
         self._target = target_port
         return await asyncio.start_server(self._connected, sock=self._listener)
 

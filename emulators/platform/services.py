@@ -1,7 +1,7 @@
 """The character, post and world services: their rules, in the order in which they check. docs/requirements.md is the contract.
 
-Here: one class for each service, whose methods do the work of a call at once. Not here: the media service (media.py), a call's way
-through the server (calls.py), and what the database itself refuses (database.py).
+Here: one class for each service, whose methods do the work of a call at once. Not here: the media service (media.py), counting and
+faults of calls (calls.py), and the refusals of the database (database.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CharacterService:
         self._state = state
 
     def CreateCharacter(self, request: character_pb2.CreateCharacterRequest, call: ServedCall) -> character_pb2.Character:  # noqa: N802
-        """A new character at every call: there is no key and no unique constraint."""
+        """Create a new character at every call: there is no key and no unique constraint."""
         database = self._state.database
         row = CharacterRow(
             id=str(call.dice.uuid("character")),
@@ -51,7 +51,7 @@ class CharacterService:
         return self._message(row)
 
     def UpdateCharacter(self, request: character_pb2.UpdateCharacterRequest, _: ServedCall) -> character_pb2.Character:  # noqa: N802
-        """Changes the fields that are there."""
+        """Change the fields that are set."""
         row = self._state.character(request.character_id)
         changes = {
             name: check(getattr(request, name))
@@ -86,7 +86,7 @@ class PostService:
         self._state = state
 
     def CreateAIPost(self, request: post_pb2.CreateAIPostRequest, call: ServedCall) -> post_pb2.CreatePostResponse:  # noqa: N802
-        """A new post at every call. Its tags are not stored."""
+        """Create a new post at every call. Its tags are not stored."""
         _require(character_id=request.character_id, media_id=request.media_id, world_id=request.world_id)
         character = self._state.character(request.character_id)
         if character.real_user_id is not None:

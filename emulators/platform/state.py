@@ -1,4 +1,4 @@
-"""What the services work on: database, object store, and the look-ups that they share, with their refusals."""
+"""The state of the services: database, object store, and shared look-ups, with their refusals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_URL_SECONDS = 3600
 
 
 class MediaError(RefusalError):
-    """An error of the media service, which has no code: it arrives as UNKNOWN, from the post service, too."""
+    """An error of the media service, which has no code: callers get UNKNOWN, also from the post service."""
 
     def __init__(self, message: str) -> None:
         super().__init__(grpc.StatusCode.UNKNOWN, message)
@@ -24,14 +24,14 @@ class MediaError(RefusalError):
 
 @dataclass(frozen=True)
 class ServedCall:
-    """What a call's work depends on beside its request: where ids come from, and how long a URL for an upload is good."""
+    """What a call depends on beside its request: the source of ids, and how long a URL for an upload is valid."""
 
     dice: Dice
     url_seconds: float
 
 
 class PlatformState:
-    """What the services work on. ``any_world``: an unknown world becomes a row at its first UpdateWorldParams."""
+    """The state of the services. ``any_world``: an unknown world gets a row at its first UpdateWorldParams."""
 
     def __init__(self, objects: ObjectStore, worlds: Iterable[str], *, any_world: bool) -> None:
         self.database = Database()
@@ -41,7 +41,7 @@ class PlatformState:
             self.add_world(world_id)
 
     def add_world(self, world_id: str) -> WorldRow:
-        """The platform has a world of this id from here on. Raises ``DatabaseError`` for what is no UUID."""
+        """Add a world with this id. Raises ``DatabaseError`` if it is not a UUID."""
         one = to_uuid(world_id)
         return self.database.worlds.setdefault(one, WorldRow(id=one))
 

@@ -1,4 +1,4 @@
-"""What the emulator was asked, and what came of it: counts of calls, and a world as the platform's database now holds it.
+"""The calls of the emulator and their results: counts of calls, and a world in the platform's database.
 
 Not here: the endpoints that show them (app.py).
 """
@@ -39,7 +39,7 @@ class PlatformCounts:
         self.in_flight = 0
 
     def stats(self, database: Database) -> PlatformStats:
-        """The counts as they stand."""
+        """The present counts."""
         return PlatformStats(
             calls=dict(self.calls),
             outcomes=dict(self.outcomes),
@@ -74,7 +74,7 @@ class WorldReport(BaseModel):
 
 
 def world_report(database: Database, world_id: str) -> WorldReport:
-    """The world as it is now. Raises ``KeyError``."""
+    """The present state of the world. Raises ``KeyError``."""
     world = database.worlds[world_id]
     characters = [row for row in database.characters.values() if row.world_id == world_id]
     media = [row for row in database.media.values() if row.world_id == world_id]

@@ -1,4 +1,4 @@
-"""A finished world that a module's tests look at and damage: as large as the module's PEOPLE and POSTS say."""
+"""A finished world that a module's tests read and damage. The module's PEOPLE and POSTS are its size."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def checked(
 
 @pytest.fixture
 def restored(checked: Worlds) -> Iterator[Worlds]:
-    """That world, which is as it was when the test is over."""
+    """That world; after the test its original state is restored."""
     with restored_after(checked) as damaged:
         yield damaged
 
 
 @pytest.fixture(scope="module")
 def undamaged(checked: Worlds) -> Iterator[Mapping[str, Any]]:
-    """What each check says of the undamaged world; whether each passes is the same again when the module's tests are over."""
+    """The result of each check for the undamaged world; after the module's tests each check must give the same result."""
     before = all_asked(checked)
     yield before
     after = all_asked(checked)

@@ -1,4 +1,4 @@
-"""Damaged answers in a whole world: what is asked again and how (A4, A9), and what is left behind of them (A13, A14, S15)."""
+"""Damaged answers in a whole world: which requests are repeated, and how (A4, A9), and what is stored of them (A13, A14, S15)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
 
 
 def asked(worlds: Worlds) -> list[dict[str, Any]]:
-    """The bodies that the emulator was sent, oldest first."""
+    """The bodies that the emulator received, oldest first."""
     assert worlds.gemini is not None
     return [dict(request.body) for request in worlds.gemini.requests(500) if isinstance(request.body, dict)]
 
 
-def room(request: dict[str, Any]) -> int:
+def max_output_tokens(request: dict[str, Any]) -> int:
     return int(request["generationConfig"]["maxOutputTokens"])
 
 
@@ -42,8 +42,9 @@ def room(request: dict[str, Any]) -> int:
         pytest.param("odd_shape", id="A7 a body that cannot be read"),
     ],
 )
-def test_what_came_by_chance_is_asked_again_as_it_was(worlds: Worlds, fault: str) -> None:
-    """The very same request, byte for byte, with no more room; each damaged answer is one call, and the world completes."""
+def test_a_randomly_damaged_answer_is_requested_again_unchanged(worlds: Worlds, fault: str) -> None:
+    """The repeated request is the same, byte for byte, with the same limit of tokens; each damaged answer is one call, and the
+    world completes."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(**{fault: 1, "for_calls": 3})
     _, made = worlds.make()
@@ -54,19 +55,19 @@ def test_what_came_by_chance_is_asked_again_as_it_was(worlds: Worlds, fault: str
 
 
 @pytest.mark.case("A4")
-def test_a_cut_answer_gets_more_room_and_not_without_end(worlds: Worlds) -> None:
-    """Each attempt doubles the room up to what its task can need, and then gives up."""
+def test_a_cut_answer_is_requested_again_with_more_tokens_up_to_a_limit(worlds: Worlds) -> None:
+    """Each attempt doubles the limit of tokens up to the maximum of its task, and then fails."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(truncated_json=1)
     _, made = worlds.make()
     assert not made.success
     attempt = [_OUTPUT_WORLD, 2 * _OUTPUT_WORLD, MOST_OUTPUT * _OUTPUT_WORLD]
-    assert [room(request) for request in asked(worlds)] == attempt * Level.WORLD.attempts
+    assert [max_output_tokens(request) for request in asked(worlds)] == attempt * Level.WORLD.attempts
 
 
 @pytest.mark.case("A8")
-def test_a_fence_costs_no_call(worlds: Worlds) -> None:
-    """A model that puts every answer in a fence makes a world with the calls of one that puts none."""
+def test_a_code_fence_costs_no_call(worlds: Worlds) -> None:
+    """If a model puts every answer into a code fence, the world takes the same number of calls."""
     assert worlds.gemini is not None
     worlds.make(users=1, posts=1)
     calls = worlds.calls
@@ -80,8 +81,8 @@ def test_a_fence_costs_no_call(worlds: Worlds) -> None:
 
 @pytest.mark.case("A27")
 def test_bad_comments_damage_no_post(worlds: Worlds) -> None:
-    """However a model comments, the world is whole: no post has more comments than the plan, and each is short, in the world's
-    language, and by and to nobody who does not exist."""
+    """Whatever comments a model writes, the world completes: no post has more comments than planned, and each comment is short, in
+    the world's language, and names only existing people."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(bad_comments=1)
     world_id, made = worlds.make(users=4, posts=16)
@@ -99,8 +100,9 @@ def test_bad_comments_damage_no_post(worlds: Worlds) -> None:
 
 @pytest.mark.case("A14")
 @pytest.mark.case("S15")
-def test_hostile_errors_do_not_stop_the_writer(worlds: Worlds) -> None:
-    """Halves of pairs, keys, waits without end, bytes that are no UTF-8: each is on record and can be read; the world completes."""
+def test_hostile_errors_do_not_stop_the_world(worlds: Worlds) -> None:
+    """Lone surrogates, keys, endless waits, bytes that are not UTF-8: each error is recorded and readable, and the world
+    completes."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(hostile_error=1, for_calls=2)
     world_id, made = worlds.make(users=1, posts=1)

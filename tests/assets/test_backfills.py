@@ -1,4 +1,4 @@
-"""Backfills over many worlds: none begins before a person has confirmed its price."""
+"""Backfills over many worlds: none starts before a person has confirmed its price."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def world_id(the_worlds: Worlds) -> str:
 
 
 def a_backfill(worlds: Worlds, world_id: str, count: int) -> dict[str, str]:
-    """A backfill over this world and others; the tag of its runs."""
+    """Start a backfill over this world and others; return the tag of its runs."""
     names = [world_id, *(f"other-{number}" for number in range(count - 1))]
     backfill_id = f"over-{count}-{worlds.instance.get_runs_count()}"
     worlds.instance.add_backfill(PartitionBackfill(backfill_id, BulkActionStatus.REQUESTED, False, {}, 0.0, partition_names=names))
@@ -28,10 +28,10 @@ def a_backfill(worlds: Worlds, world_id: str, count: int) -> dict[str, str]:
 @pytest.mark.case("P42")
 @pytest.mark.parametrize("confirmed", [{}, {CONFIRMED: "5"}], ids=["not confirmed", "fewer confirmed"])
 @pytest.mark.parametrize("select", [(), ("world_images",)], ids=["all nine", "a part"])
-def test_a_backfill_that_nobody_confirmed_ends_with_its_price_before_anything_begins(
+def test_an_unconfirmed_backfill_fails_with_its_price_before_any_call(
     worlds: Worlds, world_id: str, select: tuple[str, ...], confirmed: dict[str, str]
 ) -> None:
-    """No call, no change of a world; the backfill fails, and its message is that of the run."""
+    """It makes no call and changes no world; the backfill fails with the message of the run."""
     assert worlds.gemini is not None
     worlds.gemini.reset()
     before, tags = worlds.raw_status(world_id), a_backfill(worlds, world_id, UNCONFIRMED_WORLDS + 1)
@@ -48,10 +48,8 @@ def test_a_backfill_that_nobody_confirmed_ends_with_its_price_before_anything_be
 
 
 @pytest.mark.parametrize(("count", "confirmed"), [(UNCONFIRMED_WORLDS, {}), (6, {CONFIRMED: "6"})], ids=["few", "confirmed"])
-def test_a_backfill_over_few_worlds_or_a_confirmed_one_begins(
-    worlds: Worlds, world_id: str, count: int, confirmed: dict[str, str]
-) -> None:
-    """Its runs make what it selects, with at most three tags of ours."""
+def test_a_small_or_confirmed_backfill_starts(worlds: Worlds, world_id: str, count: int, confirmed: dict[str, str]) -> None:
+    """Its runs make the selected assets, and have at most three of our tags."""
     made = worlds.run(world_id, select=["world_images"], tags={**a_backfill(worlds, world_id, count), **confirmed})
     assert made.success, made.failure
     assert len([name for name in made.run.tags if "generia" in name]) <= 3

@@ -1,4 +1,4 @@
-"""The asset checks: each passes for a world that is as it should be, and fails when its fault is planted."""
+"""The asset checks: each passes for a good world, and fails when its fault is planted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PEOPLE, POSTS = 4, 6
 
 
 def copy(worlds: Worlds, asset: str, field: str) -> str:
-    """Let the second say what the first says; gives the second's key."""
+    """Copy the text of the first document to the second; return the key of the second."""
     one, other = first(worlds, asset), first(worlds, asset, 1)
     change(worlds, asset, other.key, {field: getattr(one, field).replace("a", "A")})
     return str(other.key)
 
 
 def drop(worlds: Worlds, asset: str) -> str:
-    """Lose the last document, and let the materialization say so."""
+    """Delete the last document, and lower the count of the materialization."""
     last = worlds.documents(asset, WORLD)[-1]
     worlds.database[ASSETS[asset].collection].delete_one({"world_id": WORLD, "key": last.key})
     worlds.database["materializations"].update_one({"_id": f"{WORLD}:{ASSETS[asset].collection}"}, {"$inc": {"count": -1}})
@@ -199,7 +199,7 @@ FAULTS: list[tuple[str, str, str, Callable[[Worlds], str], str]] = [
 @pytest.mark.parametrize(
     ("asset", "name", "severity", "plant", "again"), FAULTS, ids=[f"{fault[1]}-{number}" for number, fault in enumerate(FAULTS)]
 )
-def test_a_planted_fault_is_found_named_and_told_how_to_be_mended(
+def test_a_planted_fault_is_named_with_how_to_repair_it(
     undamaged: Mapping[str, Any],
     restored: Worlds,
     asset: str,
@@ -208,8 +208,8 @@ def test_a_planted_fault_is_found_named_and_told_how_to_be_mended(
     plant: Callable[[Worlds], str],
     again: str,
 ) -> None:
-    """The check passes before; afterwards it fails, says what is wrong, and with what to ask for it again."""
-    if name != "distinct_posts":  # the emulator may repeat itself
+    """The check passes before; afterwards it fails, names the fault, and names the items that must be made again."""
+    if name != "distinct_posts":  # the emulator's texts can repeat
         assert undamaged[name].passed, undamaged[name].description
     wrong = plant(restored)
     found = asked(restored, asset, name)
@@ -220,15 +220,14 @@ def test_a_planted_fault_is_found_named_and_told_how_to_be_mended(
 
 
 def test_comments_of_a_few_words_may_be_in_any_language(restored: Worlds) -> None:
-    """They are no evidence, whatever they are written in and however many posts have them."""
+    """Such comments are not evidence of a language, in any script and on any number of posts."""
     for post in restored.documents("posts", WORLD):
         comment_on(restored, post, "¡Sí, el tranvía! Да.")
     assert asked(restored, "posts", "posts_in_language").passed
 
 
-def test_a_check_that_is_asked_by_itself_in_a_run_answers_alone(restored: Worlds) -> None:
-    """The button on an asset's page runs that check and no other; what it found is in Dagster as the check has said it, about the
-    asset's newest materialization."""
+def test_one_check_can_be_executed_without_the_others(restored: Worlds) -> None:
+    """The button on an asset's page executes only that check; Dagster stores its result with the asset's newest materialization."""
     wrong = one_id_twice(restored)
     key = dg.AssetCheckKey(dg.AssetKey("post_images"), "exact_publications")
     (result,) = asked_in_a_run(restored, {key})
@@ -243,7 +242,7 @@ def test_a_check_that_is_asked_by_itself_in_a_run_answers_alone(restored: Worlds
 
 
 def test_a_failed_check_is_counted_for_monitors(undamaged: Mapping[str, Any], restored: Worlds) -> None:
-    """A check that fails is counted by its severity, and named with the world; one that passes counts nothing."""
+    """A failed check is counted by severity and named with its world; a passed check is not counted."""
     before = check_figures(restored.database)
     assert asked(restored, "post_images", "exact_publications").passed
     assert check_figures(restored.database) == before
@@ -255,13 +254,13 @@ def test_a_failed_check_is_counted_for_monitors(undamaged: Mapping[str, Any], re
 
 
 def test_every_check_has_a_planted_fault(checked: Worlds) -> None:
-    """None of them is there for show."""
+    """Each check can fail."""
     checks = {(key.asset_key.path[-1], key.name) for key in checked.defs.resolve_asset_graph().asset_check_keys}
     assert {(asset, name) for asset, name, *_ in (*FAULTS, *CONTENT_FAULTS)} == checks
 
 
-def test_what_is_told_of_a_world_full_of_faults_is_bounded(restored: Worlds) -> None:
-    """Five are named, the rest is a number: a description of ten thousand lines helps nobody."""
+def test_the_description_of_many_faults_is_bounded(restored: Worlds) -> None:
+    """It names five faults and the number of the others."""
     restored.database["posts"].update_many({"world_id": WORLD}, {"$set": {"deleted_reason": "refused by moderation twice"}})
     found = asked(restored, "posts", "no_placeholder")
     assert f"{POSTS} wrong: " in found.description

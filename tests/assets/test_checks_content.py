@@ -1,4 +1,4 @@
-"""The asset checks of content: each passes for a world as it should be, and fails for a planted fault or one of the emulator's."""
+"""The asset checks of content: each passes for a good world, and fails for a planted fault or a fault of the emulator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_planted_fault_of_content_is_found_and_named(
     plant: Callable[[Worlds], str],
     again: str,
 ) -> None:
-    """The check passes before; afterwards it fails, says what is wrong, and what to ask for again."""
+    """The check passes before; afterwards it fails, names the fault and the items that must be made again."""
     assert undamaged[name].passed, undamaged[name].description
     wrong = plant(restored)
     found = asked(restored, asset, name)
@@ -40,7 +40,7 @@ def test_a_planted_fault_of_content_is_found_and_named(
 
 
 def test_a_post_made_again_later_does_not_count_as_published_out_of_order(restored: Worlds) -> None:
-    """Another run published it: it keeps its place and is later than all others."""
+    """Another run published it: it keeps its place, and its time of publication is the latest."""
     made = restored.launch("rerun_post", WORLD, post=in_order(restored)[2].key)
     assert made.success, made.failure
     assert made.checks["timeline_kept"].passed, made.checks["timeline_kept"].description
@@ -48,7 +48,7 @@ def test_a_post_made_again_later_does_not_count_as_published_out_of_order(restor
 
 
 def test_a_world_made_before_these_fields_passes_and_says_so(restored: Worlds) -> None:
-    """Nothing of it has a place in time or a wish; what does not need these is judged as ever."""
+    """Its documents have no place in time and no wish; checks that do not need them work as usual."""
     for asset in ("post_briefs", "posts", "post_images"):
         everywhere(restored, asset, {"t": 0, "after": 0, "wish": "", "in_reply_to": ""})
     everywhere(restored, "character_briefs", {"years": 0, "kind": "", "age": "", "facts": {}})
@@ -69,7 +69,8 @@ def test_a_world_made_before_these_fields_passes_and_says_so(restored: Worlds) -
 
 
 def test_a_made_world_is_measured_from_its_documents_and_requests(checked: Worlds) -> None:
-    """``bench.content --world``: the checks' figures, and of each type of request the prefix, the own part and the answer."""
+    """``bench.content --world``: it shows the figures of the checks, and for each request type the prefix, the rest and the
+    answer."""
     figures = of_world(World(WORLD, checked.database, checked.settings.media_dir), Console(file=io.StringIO()))
     assert {check.name for check in ALL if (check.asset, check.name) in {fault[:2] for fault in FAULTS}} <= set(figures)
     calls, prefix, own, answer = figures["post"]
@@ -91,10 +92,9 @@ def test_a_made_world_is_measured_from_its_documents_and_requests(checked: World
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_world_written_badly_on_purpose_is_told_by_its_own_checks(
-    restored: Worlds, fault: str, select: tuple[str, ...], checks: set[str]
-) -> None:
-    """The model's fault, in the parts that it is about made again, makes its checks warn, and no check an error."""
+def test_the_checks_find_a_badly_written_world(restored: Worlds, fault: str, select: tuple[str, ...], checks: set[str]) -> None:
+    """If the affected parts are made again with a fault of writing, the checks of this fault warn, and no check reports an
+    error."""
     assert restored.gemini is not None
     restored.gemini.set_faults(**{fault: 1.0})
     try:

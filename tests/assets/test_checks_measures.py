@@ -1,4 +1,5 @@
-"""Measures of the asset checks: words, openings, phrases and names are found in every script, and chance is not called a fault."""
+"""Measures of the asset checks: words, openings, phrases and names are found in every script, and random repetitions are not
+faults."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ ENGLISH = frozenset({"the", "and", "of", "a", "in"})
     ],
 )
 def test_words_are_counted_in_every_script(text: str, count: int) -> None:
-    """Signs are no words; two letters of a script without spaces are one."""
+    """Punctuation does not count as words; two letters of a script without spaces count as one word."""
     assert len(words(text)) == count
 
 
@@ -46,7 +47,7 @@ def test_words_are_counted_in_every_script(text: str, count: int) -> None:
     ],
 )
 def test_a_word_keeps_the_signs_at_its_end(text: str, found: list[str]) -> None:
-    """Vowel signs and points are letters of their word, and no signs around it."""
+    """Vowel signs and points belong to their word; they are not punctuation."""
     assert words(text) == found
 
 
@@ -66,13 +67,14 @@ def test_a_word_keeps_the_signs_at_its_end(text: str, found: list[str]) -> None:
         ("المرفأ بلا ماء", "نزلنا إلى مرفأنا", True),
     ],
 )
-def test_a_wish_shows_by_the_beginning_of_a_word(wish: str, text: str, shown: bool) -> None:
-    """Endings differ, short words tell nothing, and Hebrew and Arabic join small words to the next one."""
+def test_a_wish_is_recognized_by_the_beginning_of_a_word(wish: str, text: str, shown: bool) -> None:
+    """Endings differ, short words do not count, and Hebrew and Arabic join small words to the next one."""
     assert shows(text, stems(wish, NONE)) is shown
 
 
-def test_an_opening_repeats_only_where_chance_would_not_make_it() -> None:
-    """Three texts of twelve may begin with one word, half of them with a very frequent one; four words alike, two of them."""
+def test_an_opening_is_reported_only_if_it_repeats_more_than_by_chance() -> None:
+    """Of twelve texts three may begin with the same word, six with the same very frequent word, and two with the same four
+    words."""
     openings = Openings(ENGLISH)
     for number in range(3):
         openings.add(f"t{number}", f"Tired, and number{number} knows it")
@@ -96,7 +98,7 @@ def test_the_same_four_words_may_open_more_texts_in_a_larger_world() -> None:
 
 
 def test_a_phrase_of_many_texts_is_named_once_and_the_worlds_own_is_not() -> None:
-    """A sentence that repeats is told by one phrase of it, or two; the calendar's names and the language's small words are not."""
+    """A repeated sentence is reported with one or two of its phrases; names of the calendar and frequent words are not reported."""
     texts = {str(n): f"Number{n} would be hurt if anybody knew. She left in the Year of the Cold Foot." for n in range(5)}
     own = frozenset(phrases("It was in the Year of the Cold Foot. She left in it"))
     found = [phrase for phrase, _, _ in repeated_phrases(texts, own, ENGLISH)]
@@ -106,7 +108,7 @@ def test_a_phrase_of_many_texts_is_named_once_and_the_worlds_own_is_not() -> Non
 
 
 def test_words_without_spaces_are_named_as_they_are_written() -> None:
-    """What is counted piece by piece is quoted as a reader finds it in the text."""
+    """Words are counted in pieces, and quoted as they are in the text."""
     openings = Openings(NONE)
     for number in range(3):
         openings.add(str(number), f"自慢ではないが、{number}")
@@ -126,7 +128,7 @@ def test_words_without_spaces_are_named_as_they_are_written() -> None:
         ("Суд над читальным залом", "Суд над читальным залом!", True),
     ],
 )
-def test_a_name_is_found_whole_and_only_where_it_is_no_chance(name: str, text: str, found: bool) -> None:
-    """Whatever the case and the signs around it; names that any text may hold are not looked for."""
+def test_a_whole_name_is_found_unless_it_is_an_ordinary_word(name: str, text: str, found: bool) -> None:
+    """Case and punctuation do not matter; names that are ordinary words are not searched for."""
     wanted = searchable_name(name, ENGLISH)
     assert bool(wanted and wanted in searchable(text)) is found

@@ -1,4 +1,4 @@
-"""Code versions: each asset's is made of the templates and data that it is really asked for with."""
+"""Code versions: each asset's version depends on exactly the templates and data of its requests."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def its_pictures() -> None:
 
 
 async def concepts() -> None:
-    """A batch that was short, one that was refused twice, and somebody made anew who came out alike."""
+    """A batch with too few people, one that was refused twice, and a regenerated character that is too similar."""
     ten = BatchParameters(key="b001", first=10, count=10)
     bench = a_bench(people_answer(range(1, 9)), people_answer([9, 10], name="Stair"))
     await generate_character_batch(ten, bench.clients, REQUEST, DESCRIBED, CharacterIndex())
@@ -95,7 +95,7 @@ async def posts() -> None:
 
 
 async def at_once() -> None:
-    """A turn that has come."""
+    """A turn that is there at once."""
 
 
 async def a_post_s_picture() -> None:
@@ -125,7 +125,7 @@ def declared(asset: str, kind: str) -> set[Path]:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Path]]:
-    """The templates and data files read from here on; nothing that was read before is remembered."""
+    """The templates and data files that are read from now on; the caches are cleared first."""
     found, load = set[Path](), yaml_files.read
 
     class Recording(jinja2.FileSystemLoader):
@@ -152,15 +152,15 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[Path]]:
 
 @pytest.mark.parametrize("asset", ASSETS)
 async def test_an_asset_s_code_version_is_made_of_what_its_task_reads(asset: str, read: set[Path]) -> None:
-    """Every template the task renders, and no other, and every data file it looks into are declared."""
+    """The asset declares exactly the templates that its task renders, and every data file that it reads."""
     await MAKE[asset]()
     templates = {path for path in read if path.suffix == ".j2"}
     assert templates == declared(asset, "prompts/")
     assert read - templates <= declared(asset, "data/")
 
 
-def test_nothing_that_is_written_for_the_model_is_outside_of_all_code_versions() -> None:
-    """Each template and data file belongs to an asset, with what it includes, and no pattern is left without a file."""
+def test_every_template_and_data_file_is_in_a_code_version() -> None:
+    """Each template and data file belongs to an asset, with its includes, and each pattern matches a file."""
     for kind in ("prompts/", "data/"):
         files = {path for path in (CONTENT / kind).rglob("*") if path.suffix in {".j2", ".yaml"}}
         assert files == {path for asset in ASSETS for path in declared(asset, kind)}
@@ -180,10 +180,10 @@ def test_nothing_that_is_written_for_the_model_is_outside_of_all_code_versions()
         ("data/banlist/any.yaml", set(ASSETS) - {"world_request"}),
     ],
 )
-def test_a_changed_file_changes_the_code_version_of_what_is_made_with_it_alone(
+def test_a_changed_file_changes_only_the_code_versions_of_assets_that_use_it(
     changed: str, assets: set[str], tmp_path: Path
 ) -> None:
-    """One more line in a template or a list makes these assets' versions others, and no other asset's."""
+    """One more line in a template or a list changes the versions of these assets, and no other version."""
     folder = tmp_path / "content"
     shutil.copytree(CONTENT, folder)
     with (folder / changed).open("a") as file:

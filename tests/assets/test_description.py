@@ -1,4 +1,4 @@
-"""What a materialization tells: readable, and inert whatever people and models wrote."""
+"""The metadata of a materialization: readable, and escaped whatever people and models wrote."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ACTIVE = re.compile(r"(?<!\\)[`*_\[\]#!|~$<>]")
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_is_shown_as_it_is_and_does_nothing(text: str) -> None:
-    """No character that Markdown or HTML would act upon is left bare, and what is shown is the text itself."""
+    """Every character with a meaning in Markdown or HTML is escaped, and the rendered text is the original."""
     made = escape_markdown(text)
     bare = html.unescape(re.sub(r"&(lt|gt|amp);", "", made))
     assert not ACTIVE.search(bare), bare
@@ -52,8 +52,8 @@ def test_hostile_text_is_shown_as_it_is_and_does_nothing(text: str) -> None:
     assert shown == text
 
 
-def test_a_hostile_name_in_a_sample_is_inert() -> None:
-    """Names and texts of people stand in the sample escaped, between the sample's own Markdown."""
+def test_a_hostile_name_in_a_sample_is_escaped() -> None:
+    """The sample contains the names and texts of people escaped, between its own Markdown."""
     request = a_request()
     brief = a_brief(0, request).model_copy(update={"display_name": "<b>Bo</b> [x](y)", "concept": "![p](q)"})
     text = sample([brief]).value
@@ -63,32 +63,33 @@ def test_a_hostile_name_in_a_sample_is_inert() -> None:
     assert "](" not in text
 
 
-def test_worn_out_words_are_counted_and_the_most_frequent_named() -> None:
-    """All finds are counted, at most eight entries named, the most frequent first, and a word stands where there are none."""
-    told = banned_terms({**{f"word {number}": 1 for number in range(9)}, "whisper*": 3})
-    assert told["worn_out"].value == 12
-    assert str(told["worn_out_most"].value).startswith("whisper* (3), word 0 (1), word 1 (1)")
-    assert str(told["worn_out_most"].value).count(",") == BANNED_TERMS_SHOWN - 1
+def test_banned_terms_are_counted_and_the_most_frequent_are_named() -> None:
+    """All occurrences are counted, and at most eight terms are named, the most frequent first; without terms there is a word
+    instead."""
+    metadata = banned_terms({**{f"word {number}": 1 for number in range(9)}, "whisper*": 3})
+    assert metadata["worn_out"].value == 12
+    assert str(metadata["worn_out_most"].value).startswith("whisper* (3), word 0 (1), word 1 (1)")
+    assert str(metadata["worn_out_most"].value).count(",") == BANNED_TERMS_SHOWN - 1
     assert banned_terms({})["worn_out_most"].value == "(nothing)"
 
 
-def test_a_sample_is_the_first_documents_that_have_something_to_say() -> None:
-    """At most three, parted by lines, and a word where there is nothing."""
+def test_a_sample_has_the_first_documents_with_text() -> None:
+    """At most three documents, separated by lines; without documents there is a word instead."""
     request = a_request()
-    told = str(sample([a_character(index, request) for index in range(5)]).value)
-    assert told.count("---") == SAMPLES - 1
-    assert "Wicket 0" in told
-    assert "Wicket 4" not in told
+    metadata = str(sample([a_character(index, request) for index in range(5)]).value)
+    assert metadata.count("---") == SAMPLES - 1
+    assert "Wicket 0" in metadata
+    assert "Wicket 4" not in metadata
     assert sample([]).value == "(nothing)"
     assert a_world().name in str(sample([a_world()]).value)
 
 
 def test_a_post_is_shown_with_its_comments() -> None:
-    """Below its text, each with who says it, as inert as the text."""
+    """Comments are below the text, each with its author, and escaped like the text."""
     post = filled(Post)
     said = [Comment(character="c0001", username="bo_b", content="<b>No.</b>"), post.comments[0]]
-    told = str(sample([post.model_copy(update={"comments": tuple(said)})]).value)
-    assert told.split("\n\n")[2:] == [f"@{escape_markdown(one.username)}: {escape_markdown(one.content)}" for one in said]
+    metadata = str(sample([post.model_copy(update={"comments": tuple(said)})]).value)
+    assert metadata.split("\n\n")[2:] == [f"@{escape_markdown(one.username)}: {escape_markdown(one.content)}" for one in said]
 
 
 def media(path: Path, home: Path) -> Media:
@@ -112,7 +113,7 @@ def urls(value: Any) -> list[str]:
 
 
 def test_previews_are_small_pictures_inside_the_event(tmp_path: Path) -> None:
-    """At most six, each a JPEG of a few kilobytes that no other server is asked for."""
+    """At most six, each a JPEG of a few kilobytes inside the event, so that no other server is asked."""
     picture = a_picture(tmp_path)
     shown = urls(previews([a_post_image(picture)] * 9, tmp_path / "media"))
     assert len(shown) == PREVIEWS
@@ -124,7 +125,7 @@ def test_previews_are_small_pictures_inside_the_event(tmp_path: Path) -> None:
 
 
 def test_a_preview_reads_nothing_outside_the_media_folder(tmp_path: Path) -> None:
-    """A URL that climbs out of the folder, or is somewhere else, is left out and not opened."""
+    """A URL that leads out of the folder, or to another server, is left out and not opened."""
     a_picture(tmp_path)
     secret = tmp_path / "secret.jpg"
     Image.new("RGB", (10, 10)).save(secret)
@@ -136,5 +137,5 @@ def test_a_preview_reads_nothing_outside_the_media_folder(tmp_path: Path) -> Non
 
 
 def test_without_pictures_there_are_no_previews(tmp_path: Path) -> None:
-    """Assets of text have no such entry."""
+    """Assets of text have no entry for pictures."""
     assert previews([a_character(0, a_request())], tmp_path) is None

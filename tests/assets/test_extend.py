@@ -1,4 +1,4 @@
-"""Extending a completed world: what exists stays as it is, and what is new goes on from there."""
+"""Extending a completed world: existing documents do not change, and new ones continue from there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PEOPLE, POSTS = 4, 9
 
 
 def extend(worlds: Worlds, world_id: str, **parameters: Any) -> Made:
-    """The run of a message that extends the world."""
+    """Execute the run of a message that extends the world."""
     order = Order(world_id, ExtensionParameters(**parameters), task_id=str(uuid.uuid4()))
     recorded = record_order(worlds.database, order, max_users=50, max_posts=100)
     request = run_request(recorded.order)
@@ -35,7 +35,7 @@ def extend(worlds: Worlds, world_id: str, **parameters: Any) -> Made:
 
 
 def go_on(worlds: Worlds, world_id: str) -> Made:
-    """The run by which the watchdog goes on with the world after ``generia resume``."""
+    """Execute the run with which the watchdog continues the world after ``generia resume``."""
     status = worlds.status(world_id)
     request = order_again(status, None, assets_of(worlds.database, status))
     return worlds.run(world_id, select=[key.path[-1] for key in request.asset_selection or ()], tags=request.tags)
@@ -48,14 +48,14 @@ def made_world(worlds: Worlds, name: str) -> str:
 
 
 def task_of(worlds: Worlds, made: Made) -> dict[str, Any]:
-    """The task of the order that a run carried out."""
+    """The task of the order that a run executed."""
     found = worlds.database["tasks"].find_one({"_id": made.run.tags[".dagster/generia_task_id"]})
     assert found is not None
     return found
 
 
 def require_good(worlds: Worlds, world_id: str) -> None:
-    """Every asset check that is an error passes of the world as a whole."""
+    """Every asset check with severity error passes for the whole world."""
     world = World(world_id, worlds.database, worlds.settings.media_dir)
     for check in ALL:
         result = check.evaluate(world)
@@ -63,19 +63,19 @@ def require_good(worlds: Worlds, world_id: str) -> None:
 
 
 def without_counts(documents: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """All documents but the request, whose counts an extension raises."""
+    """All documents except the request, whose counts an extension raises."""
     return {name: found for name, found in documents.items() if name != "world_request"}
 
 
 def require_kept(before: dict[str, dict[str, dict[str, Any]]], after: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """Every document that was there is there and says the same."""
+    """Every earlier document exists and is unchanged."""
     for name, found in without_counts(before).items():
         assert {key: after[name][key] for key in found} == found, name
 
 
 @pytest.fixture(scope="module")
 def extended(the_worlds: Worlds) -> tuple[str, dict[str, Any], dict[str, Any], Made, int]:
-    """A world, what it had before it was extended, the platform's people then, the run, and its LLM calls."""
+    """A world, its documents and the platform's people before the extension, the run, and its LLM calls."""
     world_id = made_world(the_worlds, "extended")
     before, people, calls = stored(the_worlds, world_id), on_platform(the_worlds, world_id), the_worlds.calls
     made = extend(the_worlds, world_id, add_users=8, add_posts=20)
@@ -83,8 +83,8 @@ def extended(the_worlds: Worlds) -> tuple[str, dict[str, Any], dict[str, Any], M
     return world_id, before, people, made, the_worlds.calls - calls
 
 
-def test_what_exists_stays_and_what_is_new_has_the_next_keys(worlds: Worlds, extended: Any) -> None:
-    """Documents, ids of the platform and places are as before; the sums are exact; no call was made for what existed."""
+def test_existing_documents_stay_and_new_ones_have_the_next_keys(worlds: Worlds, extended: Any) -> None:
+    """Documents, platform ids and places are unchanged; the sums are exact; no call was made for existing items."""
     world_id, before, people, made, calls = extended
     after, status = stored(worlds, world_id), worlds.status(world_id)
     require_kept(before, after)
@@ -107,7 +107,7 @@ def test_what_exists_stays_and_what_is_new_has_the_next_keys(worlds: Worlds, ext
 
 
 def test_new_people_know_old_ones_and_posts_go_on(worlds: Worlds, extended: Any) -> None:
-    """A new person's document names each of their ties; old and new people post; a new post answers an old one's author."""
+    """A new person's document has all their ties; old and new people post; a new post replies to the author of an old one."""
     world_id, *_ = extended
     request, people = worlds.documents("world_request", world_id)[0], worlds.documents("characters", world_id)
     names = {person.key: person.username for person in people}
@@ -123,8 +123,8 @@ def test_new_people_know_old_ones_and_posts_go_on(worlds: Worlds, extended: Any)
     assert published == sorted(published)
 
 
-def test_a_rerun_of_either_half_replaces_only_that(worlds: Worlds, extended: Any) -> None:
-    """An old person and a new one, an old post and a new one are made again; what they were drawn, and all others, stay."""
+def test_a_rerun_replaces_only_the_named_old_or_new_items(worlds: Worlds, extended: Any) -> None:
+    """An old person and a new one, an old post and a new one are made again; their draws, and all other items, stay."""
     world_id, *_ = extended
     old_post = next(post.key for post in worlds.documents("posts", world_id) if post.t < POSTS and post.character != "c0001")
     new_post = next(post.key for post in worlds.documents("posts", world_id) if post.t >= POSTS and post.character != "c0001")
@@ -145,7 +145,7 @@ def test_a_rerun_of_either_half_replaces_only_that(worlds: Worlds, extended: Any
 
 
 def test_extended_again_by_people_only_and_by_posts_only(worlds: Worlds, extended: Any) -> None:
-    """Each extension begins where the world ends then."""
+    """Each extension starts at the end of the world at that time."""
     world_id, *_ = extended
     for added in ({"add_users": 2}, {"add_posts": 5}):
         before = stored(worlds, world_id)
@@ -159,7 +159,7 @@ def test_extended_again_by_people_only_and_by_posts_only(worlds: Worlds, extende
 
 
 def cut_off(worlds: Worlds, world_id: str, how: str) -> Made:
-    """An extension that comes to its cap, which fails it, or to the model's daily quota, which suspends it."""
+    """An extension that reaches its cap and fails, or reaches the model's daily quota and is suspended."""
     cap = worlds.raw_status(world_id)["llm_cost_total"] * 1.2 if how == "cap" else None
     assert worlds.gemini is not None
     if how == "outage":
@@ -171,10 +171,11 @@ def cut_off(worlds: Worlds, world_id: str, how: str) -> Made:
 
 
 @pytest.mark.parametrize(("how", "then"), [("cap", "outage"), ("outage", "cap")])
-def test_an_extension_that_is_cut_off_leaves_the_world_and_goes_on_or_is_given_up(worlds: Worlds, how: str, then: str) -> None:
-    """Readers see the world as it was; another extension is refused; ``resume`` makes what is missing; nothing is paid twice.
-
-    After ``stop --give-up`` the world is completed as it was, and another extension begins there.
+def test_an_interrupted_extension_leaves_the_world_unchanged_and_can_be_resumed_or_given_up(
+    worlds: Worlds, how: str, then: str
+) -> None:
+    """Readers see the earlier world; another extension is refused; ``resume`` makes the missing items; nothing is paid twice. After
+    ``stop --give-up`` the world is completed as before, and another extension can start.
     """
     world_id = made_world(worlds, f"cut-off-by-{how}")
     before, visible, status = stored(worlds, world_id), worlds.snapshot(world_id), worlds.raw_status(world_id)
@@ -209,7 +210,7 @@ def test_an_extension_that_is_cut_off_leaves_the_world_and_goes_on_or_is_given_u
 
 
 def test_an_extension_too_large_is_refused_at_the_order(worlds: Worlds, extended: Any) -> None:
-    """MAX_USERS and MAX_POSTS hold for the sum, and an order that adds nothing is none."""
+    """MAX_USERS and MAX_POSTS limit the sum, and an order that adds nothing is invalid."""
     world_id, *_ = extended
     with pytest.raises(OrderError, match="MAX_USERS"):
         extend(worlds, world_id, add_users=39)
@@ -221,9 +222,8 @@ def test_an_extension_too_large_is_refused_at_the_order(worlds: Worlds, extended
 
 @pytest.mark.case("P29")
 def test_the_smallest_worlds_are_extended(worlds: Worlds) -> None:
-    """Of one person with one post, and of one without posts: what is there stays, and everybody has the posts of the plan.
-
-    Made again as a whole, the world has as many people and posts, in the same places.
+    """A world of one person with one post, and one without posts: existing items stay, and everybody has the planned posts. If the
+    whole world is made again, it has as many people and posts, in the same places.
     """
     for posts in (1, 0):
         world_id, made = worlds.make(users=1, posts=posts)
@@ -234,7 +234,7 @@ def test_the_smallest_worlds_are_extended(worlds: Worlds) -> None:
             assert made.success, made.failure
             require_kept(before, stored(worlds, world_id))
         assert worlds.status(world_id).posts_created == posts + 4
-        if posts:  # which had no idea: what comes after is told its text
+        if posts:  # which had no planned idea: the request of the next post contains its text
             only = worlds.documents("posts", world_id)[0].content
             asked = worlds.database["api_requests_history"].find({"world_id": world_id, "request_type": "post_batch"})
             assert only in str(next(asked)["request_data"])

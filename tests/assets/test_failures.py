@@ -1,4 +1,4 @@
-"""What goes wrong while a world is made: the world says so, the run says so, and it can go on."""
+"""Failures while a world is made: the world and the run name them, and the world can be resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds
 
 SETTINGS: dict[str, Any] = {
     "gemini_max_reasks": 0
-}  # a damaged answer is a failed attempt at once: the spare calls of a small world are few
+}  # a damaged answer is a failed attempt at once, because a small world has few spare calls
 WITH_CHECKS = True
 
 
@@ -31,19 +31,19 @@ def faults(worlds: Worlds, **changes: Any) -> None:
 
 
 def a_post_fails(worlds: Worlds, world_id: str) -> str:
-    """Have every request for one post of this world answered with damage; return the post's key."""
+    """Let the emulator damage every answer for one post of this world; return the key of the post."""
     ideas = worlds.documents("post_briefs", world_id)
     answered = {idea.in_reply_to for idea in ideas}
     post = next(idea for idea in ideas if idea.key not in answered)
     count = sum(idea.character == post.character for idea in ideas)
-    # As the request for this very post says it.
+    # As the request for this post names it.
     faults(worlds, broken_json=1.0, only_matching=f"Post {post.order + 1} of {count} of @{post.username}.")
     return str(post.key)
 
 
 @pytest.fixture(scope="module")
 def with_a_hole(the_worlds: Worlds) -> tuple[str, str, Made]:
-    """A world that lacks one post which failed for good: the world, the post's key, the run."""
+    """A world in which one post failed for good: the world, the key of the post, the run."""
     worlds = the_worlds
     assert worlds.gemini is not None
     worlds.gemini.reset()
@@ -55,10 +55,10 @@ def with_a_hole(the_worlds: Worlds) -> tuple[str, str, Made]:
     return world_id, key, made
 
 
-def test_one_post_that_fails_for_good_leaves_the_world_completed_and_the_checks_naming_it(
+def test_a_world_with_a_failed_post_is_completed_and_the_checks_name_the_post(
     worlds: Worlds, with_a_hole: tuple[str, str, Made]
 ) -> None:
-    """Everything else is made; the failure is counted and named in the status record and by both checks that miss something."""
+    """Everything else is made; the status record counts and names the failure, and so do both checks of missing items."""
     world_id, key, made = with_a_hole
     assert made.success, made.failure
     status = worlds.status(world_id)
@@ -73,8 +73,8 @@ def test_one_post_that_fails_for_good_leaves_the_world_completed_and_the_checks_
     assert made.metadata["posts"]["failed_tasks"] == 1
 
 
-def test_what_hangs_on_a_missing_item_can_be_made_again_without_it(worlds: Worlds, with_a_hole: tuple[str, str, Made]) -> None:
-    """A hole in one asset is no reason to refuse the pictures of all the others; the check goes on failing."""
+def test_pictures_can_be_made_again_although_a_post_is_missing(worlds: Worlds, with_a_hole: tuple[str, str, Made]) -> None:
+    """A missing post does not prevent the pictures of the other posts; the check still fails."""
     world_id, _, _ = with_a_hole
     made = worlds.run(world_id, select=["post_images"])
     assert made.success, made.failure
@@ -82,8 +82,8 @@ def test_what_hangs_on_a_missing_item_can_be_made_again_without_it(worlds: World
     assert not made.checks["exact_publications"].passed
 
 
-def test_an_item_that_had_failed_is_made_by_its_key_and_fills_the_hole(worlds: Worlds, with_a_hole: tuple[str, str, Made]) -> None:
-    """Following the check's advice makes the world whole: counts, counters and checks are right again."""
+def test_a_failed_item_can_be_made_by_its_key(worlds: Worlds, with_a_hole: tuple[str, str, Made]) -> None:
+    """The advice of the check completes the world: counts, counters and checks are right again."""
     world_id, key, _ = with_a_hole
     made = worlds.run(world_id, select=["posts", "post_images"], keys=[key])
     assert made.success, made.failure
@@ -93,8 +93,8 @@ def test_an_item_that_had_failed_is_made_by_its_key_and_fills_the_hole(worlds: W
     assert all(check.passed for check in made.checks.values())
 
 
-def test_a_description_that_fails_for_good_fails_world_and_run_with_its_reason(worlds: Worlds) -> None:
-    """Nothing can be made without it: four attempts, then the world is failed in that stage, for the platform to see."""
+def test_a_failed_description_fails_the_world_and_the_run_with_its_reason(worlds: Worlds) -> None:
+    """After four attempts the world is failed in that stage, and the platform can read it."""
     faults(worlds, broken_json=1.0)
     world_id, made = worlds.make("undescribed")
     assert not made.success
@@ -102,14 +102,15 @@ def test_a_description_that_fails_for_good_fails_world_and_run_with_its_reason(w
     status = worlds.status(world_id)
     assert (status.status, status.tasks_failed) == (State.FAILED, 1)
     assert "generate_world_description" in status.message
-    assert status.message.endswith(f"generia resume {world_id} --retry-failed")  # without it, it would be failed still
+    assert status.message.endswith(f"generia resume {world_id} --retry-failed")  # without it the task would still be failed
     assert status.current_stage is Stage.WORLD_DESCRIPTION
     assert {stage.name: stage.status for stage in status.stages}[Stage.WORLD_DESCRIPTION] is State.FAILED
     assert status.owner.run_id is None
 
 
-def test_a_refused_sentence_fails_the_smallest_world_with_words_for_its_user(worlds: Worlds) -> None:
-    """Both rungs of the ladder and no more, within the few calls of one person without posts; the limit of calls is never met."""
+def test_a_refused_sentence_fails_the_smallest_world_with_a_message_for_its_user(worlds: Worlds) -> None:
+    """Both steps of the fallback chain are used, within the few calls of one person without posts; the limit of calls is not
+    reached."""
     faults(worlds, prompt_blocked=1.0, block_reasons=["SAFETY"])
     world_id, made = worlds.make("refused", users=1, posts=0)
     assert not made.success
@@ -122,8 +123,8 @@ def test_a_refused_sentence_fails_the_smallest_world_with_words_for_its_user(wor
     assert status.message in again.failure
 
 
-def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(worlds: Worlds) -> None:
-    """Three calls and no failed task; everybody has a name and is written, and the check names them as what they are."""
+def test_if_all_concepts_are_refused_the_people_are_fallback_characters(worlds: Worlds) -> None:
+    """Three calls and no failed task; everybody has a name and a profile, and the check names them as fallback characters."""
     faults(worlds, prompt_blocked=1.0, block_reasons=["SAFETY"], only_matching=f"Invent {USERS} people of this world")
     world_id, made = worlds.make("drawn-people")
     assert made.success, made.failure
@@ -136,8 +137,8 @@ def test_people_whose_concepts_are_all_refused_are_drawn_and_the_world_is_exact(
     assert made.checks["people_in_full"].metadata["wrong"].value == USERS
 
 
-def test_a_wrong_key_stops_the_world_at_once_and_its_re_execution_goes_on(worlds: Worlds) -> None:
-    """A fatal answer is no task's fault: the run says what to do, and after mending it the same generation is finished."""
+def test_a_wrong_api_key_ends_the_run_at_once_and_a_re_execution_continues(worlds: Worlds) -> None:
+    """A fatal answer fails no task: the run's message says what to do, and with a right key the same generation is completed."""
     with worlds.changed_settings(gemini_api_key=SecretStr("bad-key")):
         world_id, made = worlds.make("wrong-key")
     assert not made.success
@@ -151,8 +152,8 @@ def test_a_wrong_key_stops_the_world_at_once_and_its_re_execution_goes_on(worlds
     assert (status.status, status.generation) == (State.COMPLETED, made.run_id)
 
 
-def test_without_any_gemini_the_run_says_what_to_set_and_the_world_that_it_failed(worlds: Worlds) -> None:
-    """Neither key nor address: nobody is left waiting for a world that cannot begin."""
+def test_without_a_gemini_address_the_run_names_the_setting_and_the_world_is_failed(worlds: Worlds) -> None:
+    """Without key and address the world is failed at once, so that nobody waits for it."""
     nowhere = Worlds(worlds.settings.model_copy(update={"gemini_base_url": ""}), worlds.settings.mongodb_uri.get_secret_value(), "")
     world_id, made = nowhere.make("no-gemini")
     assert not made.success
@@ -164,8 +165,8 @@ def test_without_any_gemini_the_run_says_what_to_set_and_the_world_that_it_faile
     nowhere.instance.dispose()
 
 
-def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: Worlds) -> None:
-    """The failure is a sentence, with the hosts, without the password."""
+def test_without_mongodb_the_run_names_the_address_and_how_to_start_mongodb(worlds: Worlds) -> None:
+    """The failure is one sentence with the hosts and without the password."""
     nowhere = "mongodb://somebody:secret@127.0.0.1:1/?directConnection=true"  # pragma: allowlist secret
     with worlds.changed_settings(mongodb_uri=SecretStr(nowhere)):
         _, made = worlds.make("no-mongodb")
@@ -176,7 +177,7 @@ def test_without_mongodb_the_run_names_the_address_and_how_to_start_one(worlds: 
 
 
 def test_an_exhausted_limit_of_calls_cancels_a_rerun_and_keeps_what_exists(worlds: Worlds) -> None:
-    """Too many answers had to be asked again: the world is completed as before and names the limit; no call goes beyond it."""
+    """Too many requests were repeated: the world is completed as before and names the limit; no call exceeds it."""
     world_id, made = worlds.make("dear")
     assert made.success, made.failure
     before = worlds.calls
@@ -189,7 +190,7 @@ def test_an_exhausted_limit_of_calls_cancels_a_rerun_and_keeps_what_exists(world
     assert "api_call_limits_LLM" in status.message
     rerun = worlds.database[GENERATIONS].find_one({"_id": made.run_id}) or {}
     left = rerun["left"]
-    # Calls that were in flight when the limit was met were cut off: each is counted, and excused by one more.
+    # Calls that were in flight when the limit was reached were cut off: each counts, and raises the limit by one.
     assert left["api_calls_made_LLM"] == left["api_call_limits_LLM"] - left["calls_excused"]
     assert worlds.calls - before <= left["api_calls_made_LLM"]
     assert len(worlds.documents("posts", world_id)) == POSTS

@@ -1,4 +1,4 @@
-"""What a world does when one item's requests are refused or answered with damage: the item fails, the world goes on."""
+"""If the requests of one item are refused or answered with damage, the item fails and the world continues."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
 
 @pytest.fixture(scope="module")
 def there(the_worlds: Worlds) -> str:
-    """A world that is complete."""
+    """A completed world."""
     with the_worlds.undamaged():
         world_id, made = the_worlds.make("there")
     assert made.success, made.failure
@@ -42,7 +42,7 @@ def there(the_worlds: Worlds) -> str:
 def test_an_item_that_fails_is_named_and_all_others_are_made(
     worlds: Worlds, there: str, fault: dict[str, Any], reason: str
 ) -> None:
-    """Whatever is wrong with one post's request, it fails after its attempts, without a placeholder, at nobody's expense."""
+    """A post whose request is wrong fails after its attempts, without a placeholder, and no other item is affected."""
     key, words = one_post(worlds, there)
     faults(worlds, only_matching=words, **fault)
     made = worlds.run(there, select=["posts"])
@@ -62,8 +62,8 @@ def test_an_item_that_fails_is_named_and_all_others_are_made(
         pytest.param("Plan posts of one person", 1, 1, id="A18 the ideas of a batch"),
     ],
 )
-def test_in_a_small_world_what_is_refused_for_good_has_its_fallback(worlds: Worlds, words: str, users: int, posts: int) -> None:
-    """The share of the spare ends no item that moderation refuses before the program's own plan can stand for it."""
+def test_in_a_small_world_a_refused_item_gets_its_fallback(worlds: Worlds, words: str, users: int, posts: int) -> None:
+    """The share of the spare calls is large enough that a refused item reaches its fallback."""
     faults(worlds, only_matching=words, prompt_blocked=1.0, block_reasons=["SAFETY"])
     world_id, made = worlds.make(users=users, posts=posts)
     assert made.success, made.failure
@@ -74,7 +74,8 @@ def test_in_a_small_world_what_is_refused_for_good_has_its_fallback(worlds: Worl
 
 @pytest.mark.case("A11")
 def test_when_the_first_requests_of_a_kind_are_all_rejected_the_world_stops(worlds: Worlds) -> None:
-    """Nobody pays for a hundred requests that are all wrong in the same way; the world fails and says why, and can go on."""
+    """If the first requests of a kind are all wrong, the world fails with the reason instead of making a hundred of them, and can
+    be resumed."""
     faults(worlds, only_matching="Write one post", invalid_argument=1.0)
     world_id, made = worlds.make("rejected", users=2, posts=16)
     assert not made.success
@@ -89,7 +90,7 @@ def test_when_the_first_requests_of_a_kind_are_all_rejected_the_world_stops(worl
 
 @pytest.mark.case("A11")
 def test_a_description_that_is_rejected_fails_the_world_at_the_first_call(worlds: Worlds) -> None:
-    """All requests of its kind are this one: asking the same again cannot help."""
+    """It is the only request of its kind, so a repetition cannot help."""
     faults(worlds, invalid_argument=1.0)
     world_id, _ = worlds.make("rejected-description")
     assert worlds.status(world_id).status is State.FAILED
@@ -97,8 +98,8 @@ def test_a_description_that_is_rejected_fails_the_world_at_the_first_call(worlds
 
 
 @pytest.mark.case("A10")
-def test_an_answer_that_stopped_by_chance_is_asked_for_again_as_it_was(worlds: Worlds, there: str) -> None:
-    """RECITATION is no moderation of the request: the same bytes are sent again, and nothing in the post speaks of a refusal."""
+def test_an_answer_that_stopped_by_chance_is_requested_again_unchanged(worlds: Worlds, there: str) -> None:
+    """RECITATION is not moderation: the same request is sent again, and the post has no mark of a refusal."""
     key, words = one_post(worlds, there)
     faults(worlds, stopped=1.0, stop_reasons=["RECITATION"], for_calls=1)
     made = worlds.run(there, select=["posts"], keys=[key])
@@ -118,8 +119,8 @@ def test_an_answer_that_stopped_by_chance_is_asked_for_again_as_it_was(worlds: W
         pytest.param({"invalid_argument": 1.0}, id="A17 rejected"),
     ],
 )
-def test_an_improvement_that_fails_leaves_what_was_there(worlds: Worlds, fault: dict[str, Any]) -> None:
-    """Quality high: pictures are painted of the scene there was, after one answer, in the first attempt of their tasks."""
+def test_a_failed_improvement_keeps_the_original(worlds: Worlds, fault: dict[str, Any]) -> None:
+    """Quality high: pictures are painted from the original scene, after one answer, in the first attempt of their tasks."""
     faults(worlds, only_matching="Make a better prompt for", **fault)
     world_id, made = worlds.make(users=1, posts=2, quality="high")
     assert made.success, made.failure

@@ -1,4 +1,4 @@
-"""What a world does when a call fails again and again: an outage is waited for, a poisonous item fails, healing is bounded."""
+"""If a call fails repeatedly, the run waits during an outage, a poisonous item fails, and automatic resumes are bounded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {"patience_seconds": 60, "breaker_open_seconds": 0.1,
 
 @pytest.fixture
 def worlds(the_worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worlds]:
-    """The worlds, with an emulator that does nothing wrong but what the test asks for, and with short waits between attempts."""
+    """The worlds, with an emulator that has only the faults of the test, and with short waits between attempts."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
     with the_worlds.undamaged():
         yield the_worlds
@@ -37,7 +37,7 @@ def worlds(the_worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worl
 
 @pytest.fixture(scope="module")
 def there(the_worlds: Worlds) -> str:
-    """A world that is complete."""
+    """A completed world."""
     with the_worlds.undamaged():
         world_id, made = the_worlds.make("there")
     assert made.success, made.failure
@@ -52,7 +52,7 @@ def there(the_worlds: Worlds) -> str:
     ],
 )
 def test_one_poisonous_post_among_others_fails_and_the_world_completes(worlds: Worlds, there: str, fault: str) -> None:
-    """While others are answered, an item that never is fails after its attempts, and everything else is made."""
+    """If only one item is never answered, it fails after its attempts, and everything else is made."""
     key, words = one_post(worlds, there)
     faults(worlds, only_matching=words, **{fault: 1.0})
     made = worlds.run(there, select=["posts"])
@@ -61,8 +61,8 @@ def test_one_poisonous_post_among_others_fails_and_the_world_completes(worlds: W
 
 
 @pytest.mark.case("A2")
-def test_a_poisonous_post_that_is_all_that_is_left_ends_too(worlds: Worlds, there: str) -> None:
-    """Alone, an item is compared with controls: small calls that are answered, recorded, and raise the limit they count against."""
+def test_a_poisonous_post_fails_also_when_it_is_the_last_item(worlds: Worlds, there: str) -> None:
+    """A single item is compared with control calls, which are answered, recorded, and raise the limit of calls that they use."""
     key, words = one_post(worlds, there)
     faults(worlds, only_matching=words, internal_error=1.0)
     made = worlds.run(there, select=["posts"], keys=[key])
@@ -74,8 +74,8 @@ def test_a_poisonous_post_that_is_all_that_is_left_ends_too(worlds: Worlds, ther
 
 
 @pytest.mark.case("A2")
-def test_a_poisonous_description_fails_its_world_with_words(worlds: Worlds) -> None:
-    """A world's own task has four attempts; then the world is failed, not suspended and resumed for ever."""
+def test_a_poisonous_description_fails_its_world_with_a_message(worlds: Worlds) -> None:
+    """A task of level world has four attempts; then the world is failed, instead of being suspended and resumed for ever."""
     faults(worlds, only_matching="Make a world of this sentence", internal_error=1.0)
     world_id, made = worlds.make("poisonous-description")
     assert not made.success
@@ -103,7 +103,7 @@ def test_a_poisonous_picture_fails_its_post_and_the_world_completes(
     reason: str,
     calls: int,
 ) -> None:
-    """The rule is the same for the image API: one post is not published, and all else is."""
+    """The rule is the same for the image API: one post is not published, and all others are."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
     provider: dict[str, Any] = {"image_provider": f"tests.support.items_worlds:{painter}"}
     with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, **provider) as worlds:
@@ -118,7 +118,7 @@ def test_a_poisonous_picture_fails_its_post_and_the_world_completes(
 
 @contextmanager
 def impatient(worlds: Worlds) -> Iterator[Worlds]:
-    """The same worlds for somebody who waits out an outage for half a second only."""
+    """The same worlds with an outage timeout of half a second."""
     short = worlds.settings.model_copy(update={"patience_seconds": 0.5})
     others = Worlds(short, worlds.settings.mongodb_uri.get_secret_value(), "")
     try:
@@ -129,7 +129,7 @@ def impatient(worlds: Worlds) -> Iterator[Worlds]:
 
 
 def suspended(worlds: Worlds, world_id: str, *, retries: int) -> str:
-    """The world is suspended, nothing of it is failed, and so often it was in vain; returns its message."""
+    """Check that the world is suspended without a failed task, after this number of vain resumes; return its message."""
     status = worlds.status(world_id)
     assert (status.status, status.tasks_failed) == (State.IN_PROGRESS, 0), status.message
     assert status.parked is not None
@@ -138,7 +138,7 @@ def suspended(worlds: Worlds, world_id: str, *, retries: int) -> str:
 
 
 def completes(worlds: Worlds, world_id: str) -> None:
-    """Resumed with an emulator that does nothing wrong, the world completes, and no task has used more than one attempt."""
+    """Check that the world completes after a resume without faults, and that no task has used more than one attempt."""
     assert worlds.gemini is not None
     worlds.gemini.reset()
     again = worlds.resume(world_id)
@@ -149,7 +149,7 @@ def completes(worlds: Worlds, world_id: str) -> None:
 
 @pytest.mark.case("A2")
 def test_an_outage_uses_no_attempt_and_is_waited_for(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When nobody is answered nothing fails, however often the world is resumed; afterwards it completes."""
+    """While no call is answered, nothing fails, however often the world is resumed; after the outage it completes."""
     monkeypatch.setattr(session, "MOST_RETRIES", 0)
     faults(worlds, unavailable=1.0, after_calls=4)
     with impatient(worlds) as others:
@@ -167,8 +167,8 @@ def test_an_outage_uses_no_attempt_and_is_waited_for(worlds: Worlds, monkeypatch
         pytest.param("somebody_else", id="S4 302, 204, 407, an HTML 404"),
     ],
 )
-def test_what_refuses_for_a_moment_is_waited_for(worlds: Worlds, fault: str) -> None:
-    """What was answered before and is refused now is an outage: the same run completes the world."""
+def test_an_api_that_refuses_for_a_moment_is_waited_for(worlds: Worlds, fault: str) -> None:
+    """A refusal after earlier answers is an outage: the same run completes the world."""
     faults(worlds, after_calls=5, for_calls=12, **{fault: 1.0})
     world_id, made = worlds.make()
     assert made.success, made.failure
@@ -178,7 +178,7 @@ def test_what_refuses_for_a_moment_is_waited_for(worlds: Worlds, fault: str) -> 
 
 @pytest.mark.case("S4")
 def test_trust_is_renewed_by_every_run_that_is_answered(worlds: Worlds, there: str) -> None:
-    """What is in daily use stays trusted: the month begins anew with each run, for the model and the image API."""
+    """A key in daily use stays trusted: each run starts a new month of trust, for the model and the image API."""
     fleet, soon = worlds.database[FLEET], datetime.now(UTC) + timedelta(hours=1)
     fleet.update_many({"_id": {"$regex": "^answered:"}}, {"$set": {"expires_at": soon}})
     made = worlds.run(there, select=["posts", "post_images"], keys=[one_post(worlds, there)[0]])
@@ -192,7 +192,7 @@ def test_trust_is_renewed_by_every_run_that_is_answered(worlds: Worlds, there: s
 def test_a_key_that_is_refused_for_good_fails_the_world_after_a_bound(
     worlds: Worlds, there: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A world that begins while a key that was good is refused is resumed by itself, so often, and then failed; both are said."""
+    """If an earlier valid key is refused, the world is resumed a bounded number of times and then failed; its messages say both."""
     monkeypatch.setattr(session, "MOST_RETRIES", 2)
     faults(worlds, unauthenticated=1.0)
     with impatient(worlds) as others:
@@ -210,10 +210,10 @@ def test_a_key_that_is_refused_for_good_fails_the_world_after_a_bound(
 
 
 @pytest.mark.case("S4")
-def test_dagsters_storage_that_is_locked_suspends_a_world_whose_tasks_are_done(
+def test_a_locked_dagster_storage_suspends_a_world_whose_tasks_are_done(
     worlds: Worlds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The world waits and is completed from what is recorded, without a call; it is never failed for it."""
+    """The world is suspended, and later completed from the recorded results without a call; it is never failed."""
     monkeypatch.setattr(sqlite_event_log, "SQLITE_BUSY_TIMEOUT_SECONDS", 0.1)
     worlds = Worlds(worlds.settings, worlds.settings.mongodb_uri.get_secret_value(), worlds.settings.gemini_base_url)
     worlds.instance = dg.DagsterInstance.local_temp(str(tmp_path))
@@ -226,7 +226,7 @@ def test_dagsters_storage_that_is_locked_suspends_a_world_whose_tasks_are_done(
     options = mongo._options()
     seam = Seam("'current_stage': 'finishing'", lock, committed=True)
     monkeypatch.setattr(mongo, "_options", lambda: {**options, "event_listeners": [seam]})
-    with suppress(OperationalError):  # Dagster's own, where it cannot even say that the run failed
+    with suppress(OperationalError):  # Dagster's own error, when it cannot even record that the run failed
         worlds.run("locked", run_id=run_id, form={"prompt": PROMPT, "users": 1, "posts": 2})
     locks[0].rollback()
     assert "Dagster's own storage failed (database is locked)" in suspended(worlds, "locked", retries=1)

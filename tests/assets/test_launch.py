@@ -1,4 +1,4 @@
-"""The launch form: a world ordered by a person, and what the form says when something is wrong with it."""
+"""The launch form: a person orders a world, and an invalid form gives a message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.support.worlds_in_process import CONTENT_ASSETS, PROMPT, Worlds
 
 
 def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
-    """A world by the form alone is made whole, although the broker cannot be reached; an order is on record as if by message."""
+    """A world that is ordered by the form is completed although the broker cannot be reached; its order is recorded like that of a
+    message."""
     settings = worlds.settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
     alone = Worlds(settings, worlds.settings.mongodb_uri.get_secret_value(), "")
     world_id, made = alone.make("no-kafka", users=1, posts=1, quality="high", max_cost_usd=5.0, seed=7)
@@ -32,8 +33,10 @@ def test_a_world_needs_no_kafka(worlds: Worlds) -> None:
     alone.instance.dispose()
 
 
-def test_a_worlds_priority_is_that_of_its_newest_form_and_weighs_its_calls(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run has the slots of that priority from its first call on; a run that makes a part again has the world's."""
+def test_a_world_has_the_priority_of_its_newest_form_and_its_calls_are_weighted_by_it(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has the slots of that priority from its first call on; a run that makes a part again has the world's priority."""
     weighed: list[int] = []
     weigh = ApiGateway.weigh
 
@@ -75,7 +78,7 @@ def test_a_worlds_priority_is_that_of_its_newest_form_and_weighs_its_calls(world
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 20 else "",
 )
-def test_a_form_that_cannot_be_carried_out_says_why_and_leaves_no_trace(
+def test_an_invalid_form_fails_with_its_reason_and_records_nothing(
     worlds: Worlds, world_id: str, form: dict[str, Any], said: str
 ) -> None:
     """The run fails at once with the field, the value and what is allowed; no call is made and nothing is recorded."""
@@ -88,10 +91,9 @@ def test_a_form_that_cannot_be_carried_out_says_why_and_leaves_no_trace(
 
 
 @pytest.mark.case("S11")
-def test_an_existing_world_is_made_again_as_ordered_or_as_the_form_now_says(worlds: Worlds, generia: Command) -> None:
-    """Without a prompt the old order stands for new content, by as many calls; with one, prompt and counts are the new ones.
-
-    Characters are changed in place, and nobody is there twice. What no document refers to any more is counted and shown.
+def test_an_existing_world_is_made_again_with_its_old_order_or_the_new_form(worlds: Worlds, generia: Command) -> None:
+    """Without a prompt the old order is used, with the same number of calls; with one, prompt and counts are the new ones.
+    Characters are changed in place, and none exists twice. Superseded objects are counted and shown.
     """
     began = worlds.calls
     world_id, first = worlds.make("again", users=2, posts=3)
@@ -125,8 +127,8 @@ def test_an_existing_world_is_made_again_as_ordered_or_as_the_form_now_says(worl
     assert status.superseded == {"character": 1, "media": 2 * (2 + 2 + 3), "post": 6}
 
 
-def test_a_world_of_people_without_posts_is_a_world(worlds: Worlds) -> None:
-    """No posts ordered, none made: the world completes all the same."""
+def test_a_world_of_people_without_posts_completes(worlds: Worlds) -> None:
+    """If no posts are ordered, none are made, and the world completes."""
     world_id, made = worlds.make("silent", users=1, posts=0)
     assert made.success, made.failure
     status = worlds.status(world_id)

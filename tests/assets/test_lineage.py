@@ -1,4 +1,4 @@
-"""The lineage as Dagster shows it, and that looking at it needs nothing."""
+"""The lineage as Dagster shows it; loading it needs no server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def defs() -> dg.Definitions:
 
 
 def test_there_are_the_nine_assets_with_the_lineage_of_the_design(defs: dg.Definitions) -> None:
-    """Exactly nine, each hanging on exactly what it is made of, all partitioned by world."""
+    """There are exactly nine assets; each depends on exactly its inputs, and all are partitioned by world."""
     graph = defs.resolve_asset_graph()
     found = {key.path[-1]: {parent.path[-1] for parent in graph.get(key).parent_keys} for key in graph.get_all_asset_keys()}
     outside = {"platform": {"world_images", "character_avatars", "post_images"}, "orders_topic": set[str]()}
@@ -46,8 +46,8 @@ def test_there_are_the_nine_assets_with_the_lineage_of_the_design(defs: dg.Defin
     assert {graph.get(key).partitions_def for key in graph.executable_asset_keys} == {worlds}
 
 
-def test_every_asset_says_what_it_is(defs: dg.Definitions) -> None:
-    """Group, owner, kinds, description, code version and storage are there for each of the nine."""
+def test_every_asset_has_its_metadata(defs: dg.Definitions) -> None:
+    """Each of the nine assets has group, owner, kinds, description, code version and storage."""
     graph = defs.resolve_asset_graph()
     groups = {"world": set[str](), "people": set[str](), "posts": set[str]()}
     for key in graph.executable_asset_keys:
@@ -66,7 +66,7 @@ def test_every_asset_says_what_it_is(defs: dg.Definitions) -> None:
 
 
 def test_the_checks_the_jobs_and_the_two_sensors_are_there(defs: dg.Definitions) -> None:
-    """Every check with what it looks at told, five jobs over the assets they make, the Kafka sensor and the watchdog."""
+    """Every check is described, there are five jobs with the assets that they make, the Kafka sensor and the watchdog."""
     graph = defs.resolve_asset_graph()
     assert {(check.asset_key.path[-1], check.name) for check in graph.asset_check_keys} == {(one.asset, one.name) for one in ALL}
     assert f"**Checks**, {len(graph.asset_check_keys)} in all" in (ROOT / "docs/pages.md").read_text(encoding="utf-8")
@@ -110,9 +110,9 @@ def test_every_asset_links_to_its_task_its_step_and_its_prompts(source_url: str)
                 assert any(f"def {ASSETS[name].task_name}" in text for text in lines[int(line) - 1 : int(line) + 1])
 
 
-@pytest.mark.servers  # another interpreter loads the code location
+@pytest.mark.servers  # a second interpreter loads the code location
 def test_the_code_location_loads_in_a_fresh_interpreter_without_servers_and_environment(tmp_path: Path) -> None:
-    """Looking at the lineage needs neither MongoDB nor Kafka nor Gemini nor a single variable."""
+    """It needs neither MongoDB nor Kafka nor Gemini nor an environment variable."""
     says = "from generia_assets.definitions import defs; print(len(defs.resolve_asset_graph().get_all_asset_keys()))"
     loaded = subprocess.run(
         [sys.executable, "-c", says],

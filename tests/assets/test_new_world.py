@@ -1,4 +1,4 @@
-"""Job ``new_world``: its form makes a world as it opens, and refuses what cannot be one."""
+"""Job ``new_world``: its unchanged form makes a world, and an invalid form is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.worlds_in_process import PROMPT, Made, Worlds
 
 
 def launch(worlds: Worlds, form: dict[str, Any], parent: Made | None = None) -> Made:
-    """The run of a form; with ``parent``, as Dagster repeats it after a crash."""
+    """Launch a form; with ``parent``, as Dagster repeats a run after a crash."""
     job = worlds.defs.resolve_job_def("new_world")
     run = worlds.instance.create_run_for_job(
         job,
@@ -33,8 +33,8 @@ def launch(worlds: Worlds, form: dict[str, Any], parent: Made | None = None) -> 
 
 
 @pytest.mark.case("P41")
-def test_the_form_as_it_opens_orders_a_world_that_the_watchdog_starts_at_once(worlds: Worlds) -> None:
-    """Its id has words of the prompt, it is a partition, and its run says that it comes from Dagster's pages and who ordered it."""
+def test_the_unchanged_form_orders_a_world_that_the_watchdog_starts_at_once(worlds: Worlds) -> None:
+    """Its id contains words of the prompt, it is a partition, and its run has its origin (Dagster's pages) and who ordered it."""
     opened: Any = validate_run_config(worlds.defs.resolve_job_def("new_world"))["ops"]["order_world"]["config"]
     assert (opened["prompt"], opened["users"], opened["posts"], opened["name"]) == (EXAMPLE, 5, 12, "")
     made = launch(worlds, {"users": 1, "posts": 1})
@@ -54,8 +54,8 @@ def test_the_form_as_it_opens_orders_a_world_that_the_watchdog_starts_at_once(wo
     assert (status.ordered_by, len(worlds.documents("posts", world.world_id))) == ("job new_world", 1)
 
 
-def test_a_name_of_a_person_is_the_worlds_id_and_a_world_that_exists_is_not_ordered_twice(worlds: Worlds) -> None:
-    """A refused order's record gives way to the world."""
+def test_the_name_in_the_form_is_the_worlds_id_and_an_existing_world_is_not_ordered_twice(worlds: Worlds) -> None:
+    """The world replaces the record of a refused order."""
     record_refusal(worlds.database, RefusedOrder("users_count=0", "whale", str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION))
     form = {"name": "whale", "prompt": PROMPT, "users": 1, "posts": 0, "quality": "high", "max_cost_usd": 1.0}
     assert launch(worlds, form).success
@@ -75,7 +75,7 @@ def test_a_name_of_a_person_is_the_worlds_id_and_a_world_that_exists_is_not_orde
         ({"users": 0}, "parameters.users_count=0"),
     ],
 )
-def test_a_form_that_is_no_order_is_refused_with_the_field_and_its_value(worlds: Worlds, form: dict[str, Any], said: str) -> None:
+def test_an_invalid_form_is_refused_with_the_field_and_its_value(worlds: Worlds, form: dict[str, Any], said: str) -> None:
     """Nothing is recorded, and the message has no traceback."""
     before = worlds.database[STATUS].count_documents({})
     made = launch(worlds, form)
@@ -87,7 +87,7 @@ def test_a_form_that_is_no_order_is_refused_with_the_field_and_its_value(worlds:
 
 @pytest.mark.parametrize("form", [{"quality": "supreme"}, {"users": "many"}])
 def test_a_value_that_the_form_does_not_allow_starts_no_run(worlds: Worlds, form: dict[str, Any]) -> None:
-    """Dagster's own look at the form says which value is wrong."""
+    """Dagster's validation of the form names the wrong value."""
     with pytest.raises(DagsterInvalidConfigError, match=next(iter(form))):
         launch(worlds, form)
 
@@ -103,6 +103,6 @@ def test_a_value_that_the_form_does_not_allow_starts_no_run(worlds: Worlds, form
     ],
 )
 def test_an_id_is_made_of_the_first_words_of_any_prompt(prompt: str, world_id: str) -> None:
-    """It names a world by the rule for ids, whatever the prompt's script."""
+    """The id follows the rule for ids, whatever the prompt's script is."""
     assert world_id_of(prompt, "0123-4567") == world_id
     assert re.fullmatch(WORLD_ID_PATTERN, world_id)

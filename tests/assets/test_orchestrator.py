@@ -1,4 +1,4 @@
-"""The order of work along the timeline, with a journal that does every task in its own time and lets some fail."""
+"""The order of work along the timeline, with a task runner whose tasks take random times and some of which fail."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ITEMS = (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR, TaskTy
 
 
 class NothingThere:
-    """A world of which nothing was materialized."""
+    """A world in which nothing is materialized."""
 
     async def one_if_there(self, model: Any, key: str) -> Any:
         """Nothing."""
@@ -51,18 +51,18 @@ def world_run(runner: Any, materialized: Any, selection: Selection, request: Wor
 
 
 @dataclass
-class DicedJournal:
-    """Does each task in a random number of turns of the event loop, ``room`` at once; what is in ``failing`` fails."""
+class RandomRunner:
+    """Executes each task in a random number of turns of the event loop, ``concurrency`` at once; tasks in ``failing`` fail."""
 
     request: WorldRequest
     dice: random.Random
-    room: asyncio.Semaphore
+    concurrency: asyncio.Semaphore
     failing: set[str] = field(default_factory=set)
     references: bool = False
     """Whether pictures are made from the avatars of those they show."""
     results: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, Any] = field(default_factory=dict)
-    """By task, what it was told of others."""
+    known_to: dict[str, Any] = field(default_factory=dict)
+    """By task, what its request contains about others."""
     performed: list[str] = field(default_factory=list)
     painted: list[str] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
@@ -82,7 +82,7 @@ class DicedJournal:
     async def execute(self, brings: Any, task: Any, parameters: Any, *context: Any, **named: Any) -> Any:
         name = f"{task.task_type}:{parameters.key}"
         assert self.priority_of(task.task_type, parameters.key) >= 0
-        async with TaskSlot(self.room):
+        async with TaskSlot(self.concurrency):
             self.performed.append(name)
             await self.work()
             if name in self.failing:
@@ -104,11 +104,11 @@ class DicedJournal:
         return WorldImages(header=MEDIA, icon=MEDIA)
 
     async def generate_character_batch(self, parameters: Any, _request: object, _world: object, characters: Any) -> CharacterBriefs:
-        self.told[parameters.key] = characters.count
+        self.known_to[parameters.key] = characters.count
         return CharacterBriefs(briefs=tuple(a_brief(parameters.first + place, self.request) for place in range(parameters.count)))
 
     async def generate_character(self, parameters: Any, _r: object, _w: object, brief: Any, acquaintances: Any, *_: object) -> Any:
-        self.told[parameters.key] = [other.key for other in acquaintances]
+        self.known_to[parameters.key] = [other.key for other in acquaintances]
         return a_character(character_index(brief.key), self.request)
 
     async def generate_character_avatar(self, parameters: Any, _r: object, _w: object, character: Any) -> CharacterAvatar:
@@ -117,7 +117,7 @@ class DicedJournal:
     async def generate_post_batch(
         self, parameters: Any, _r: object, _w: object, character: Any, _k: object, ideas: Any
     ) -> PostBriefs:
-        self.told[parameters.key] = ideas.count
+        self.known_to[parameters.key] = ideas.count
         return PostBriefs(briefs=tuple(self.idea(character, parameters.first + place) for place in range(parameters.count)))
 
     def idea(self, character: Any, order: int) -> PostBrief:
@@ -153,19 +153,19 @@ class DicedJournal:
         former: str,
     ) -> Post:
         assert not former
-        self.told[parameters.key] = (
+        self.known_to[parameters.key] = (
             [earlier.order for earlier in story if earlier.order < idea.order][-3:],
             replied_to and replied_to.key,
             [earlier.t for earlier in heard],
         )
         words = dict.fromkeys(("username", "image_prompt", "image_style", "mood", "context", "location", "time_of_day"), "")
-        told = {"key": idea.key, "character": idea.character, "character_id": "", "order": idea.order, "moment": "", "t": idea.t}
-        anybody = f"c{(idea.t * 7 + 3) % self.request.users_count:04d}"  # also somebody who joins later
-        told["pictured"] = tuple(dict.fromkeys((character.key, anybody)))
-        return Post.model_validate({**words, **told, "content": f"text {idea.t}", "hashtags": (), "mentions": ()})
+        given = {"key": idea.key, "character": idea.character, "character_id": "", "order": idea.order, "moment": "", "t": idea.t}
+        anybody = f"c{(idea.t * 7 + 3) % self.request.users_count:04d}"  # also a person who joins later
+        given["pictured"] = tuple(dict.fromkeys((character.key, anybody)))
+        return Post.model_validate({**words, **given, "content": f"text {idea.t}", "hashtags": (), "mentions": ()})
 
     def face_of(self, person: str) -> bool:
-        """Whether this person gets an avatar."""
+        """Whether this person will get an avatar."""
         made_by = (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_CHARACTER_AVATAR)
         return not self.failing.intersection(f"{task_type}:{person}" for task_type in made_by)
 
@@ -187,7 +187,7 @@ class DicedJournal:
 
 
 def some_failing(request: WorldRequest, dice: random.Random, share: float) -> set[str]:
-    """Tasks of items that are to fail."""
+    """Random tasks of items, which will fail."""
     line = timeline(request.seed, request.users_count, request.posts_count)
     people = [f"c{index:04d}" for index in range(request.users_count)]
     posts = [post_key(f"c{line.people[t]:04d}", line.orders[t]) for t in range(len(line))]
@@ -202,21 +202,21 @@ async def made(
     seed: int,
     failing: set[str],
     *,
-    room: int = 100,
+    concurrency: int = 100,
     selection: Selection | None = None,
     references: bool = False,
-) -> DicedJournal:
-    """The world, made by a conductor whose tasks take random times; it must end."""
-    journal = DicedJournal(request, random.Random(seed), asyncio.Semaphore(room), failing, references)
+) -> RandomRunner:
+    """The world, made by a WorldOrchestrator whose tasks take random times; it must end."""
+    runner = RandomRunner(request, random.Random(seed), asyncio.Semaphore(concurrency), failing, references)
     selection = selection or Selection(frozenset(TaskType))
     async with asyncio.timeout(PATIENCE_S):
-        await WorldOrchestrator(world_run(journal, NothingThere(), selection, request)).run()
-    return journal
+        await WorldOrchestrator(world_run(runner, NothingThere(), selection, request)).run()
+    return runner
 
 
-def will_come(journal: DicedJournal, t: int) -> bool:
-    """Whether nothing that the post at this place hangs on fails."""
-    person, order = f"c{journal.line.people[t]:04d}", journal.line.orders[t]
+def will_come(runner: RandomRunner, t: int) -> bool:
+    """Whether the post at this place depends on no failing task."""
+    person, order = f"c{runner.line.people[t]:04d}", runner.line.orders[t]
     key = post_key(person, order)
     needed: Iterable[str] = (
         f"{TaskType.GENERATE_CHARACTER}:{person}",
@@ -224,11 +224,11 @@ def will_come(journal: DicedJournal, t: int) -> bool:
         f"{TaskType.GENERATE_POST}:{key}",
         f"{TaskType.GENERATE_POST_IMAGE}:{key}",
     )
-    return not journal.failing.intersection(needed)
+    return not runner.failing.intersection(needed)
 
 
 def small_worlds(count: int) -> Iterable[tuple[int, WorldRequest, random.Random]]:
-    """Requests of random small worlds: from one person without posts on, with people of one post and of thirty."""
+    """Requests of random small worlds: from one person without posts upwards, with people of one post and of thirty."""
     for seed in range(count):
         dice = random.Random(seed)
         yield seed, a_request(users=dice.choice((1, 2, 3, 5, 12, 23)), posts=dice.choice((0, 1, 3, 8, 20, 45)), seed=seed), dice
@@ -237,111 +237,113 @@ def small_worlds(count: int) -> Iterable[tuple[int, WorldRequest, random.Random]
 @pytest.mark.parametrize("references", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.15])
 @pytest.mark.parametrize(
-    ("open_posts", "waiting", "room", "kept", "packed"),
+    ("open_posts", "waiting", "concurrency", "kept", "packed"),
     [(80, 100, 100, 300, 0), (1, 0, 1, 10, 0), (3, 2, 2, 10, 5), (10, 3, 5, 20, 100)],
 )
-async def test_posts_are_published_in_the_order_of_the_timeline_whatever_finishes_first(
+async def test_posts_are_published_in_the_order_of_the_timeline_whichever_task_finishes_first(
     monkeypatch: pytest.MonkeyPatch,
     references: bool,
     share: float,
     open_posts: int,
     waiting: int,
-    room: int,
+    concurrency: int,
     kept: int,
     packed: int,
 ) -> None:
-    """In random worlds with random times and failures, all that can come is published once, in order, within every bound; nothing
-    waits for ever, however few may be at work, wait or be remembered. With reference pictures each picture gets the avatars of
-    those it shows, but for those that failed.
+    """In random worlds with random times and failures, every post that can be made is published once, in order, within every bound.
+    Nothing waits for ever, however low the limits of concurrent, waiting and remembered tasks are. With reference pictures each
+    picture gets the avatars of the people in it, except failed ones.
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", open_posts)
     monkeypatch.setattr(people, "KEPT_PEOPLE", kept)
     monkeypatch.setattr(people, "PACKED_PEOPLE", packed)
     monkeypatch.setattr(orchestrator, "WAITING", waiting)
     for seed, request, dice in small_worlds(25):
-        journal = await made(request, seed, some_failing(request, dice, share), room=room, references=references)
-        wanted = [journal.key(t) for t in range(request.posts_count) if will_come(journal, t)]
-        assert journal.published == wanted
-        assert len(journal.painted) == len(set(journal.painted))
-        assert journal.most_at_work <= room
-        again = [name for name in journal.performed if journal.performed.count(name) > 1]
+        runner = await made(request, seed, some_failing(request, dice, share), concurrency=concurrency, references=references)
+        wanted = [runner.key(t) for t in range(request.posts_count) if will_come(runner, t)]
+        assert runner.published == wanted
+        assert len(runner.painted) == len(set(runner.painted))
+        assert runner.most_at_work <= concurrency
+        again = [name for name in runner.performed if runner.performed.count(name) > 1]
         assert all(name.startswith(f"{TaskType.GENERATE_POST_IMAGE}:") for name in again), "nothing else is done twice"
-        assert sum(name.startswith(f"{TaskType.GENERATE_CHARACTER}:") for name in journal.performed) == request.users_count
+        assert sum(name.startswith(f"{TaskType.GENERATE_CHARACTER}:") for name in runner.performed) == request.users_count
 
 
-async def test_what_each_task_is_told_does_not_depend_on_what_finishes_first() -> None:
-    """The same world in other random times makes the same requests: after a restart, answers that were recorded still fit."""
+async def test_requests_do_not_depend_on_which_task_finishes_first() -> None:
+    """The same world with other random times makes the same requests, so that recorded answers still fit after a restart."""
     for seed, request, dice in small_worlds(25):
         failing = some_failing(request, dice, 0.1)
-        journals = [await made(request, seed * 7 + number, failing, room=100) for number in range(2)]
-        assert journals[0].told == journals[1].told
-        line, told = journals[0].line, journals[0].told
+        runners = [await made(request, seed * 7 + number, failing, concurrency=100) for number in range(2)]
+        assert runners[0].known_to == runners[1].known_to
+        line, known_to = runners[0].line, runners[0].known_to
         for t in range(request.posts_count):
-            if (found := told.get(journals[0].key(t))) is None:
+            if (found := known_to.get(runners[0].key(t))) is None:
                 continue
             _, replied_to, heard = found
-            assert replied_to is None or replied_to == journals[0].key(line.replies[t])
+            assert replied_to is None or replied_to == runners[0].key(line.replies[t])
             assert set(heard) <= set(heard_before(request.seed, request.users_count, request.posts_count, t))
 
 
 async def test_a_reply_to_a_post_that_failed_is_an_ordinary_post() -> None:
-    """It is written without the other's text as soon as that has failed, and published in its place."""
+    """It is written without the other text as soon as that post has failed, and published at its own place."""
     request = a_request(users=12, posts=45)
     line = timeline(request.seed, 12, 45)
     reply = next(t for t in range(45) if line.replies[t] >= 0)
     other = post_key(f"c{line.people[line.replies[reply]]:04d}", line.orders[line.replies[reply]])
-    told = {}
+    quoted = {}
     for failing in (set[str](), {f"{TaskType.GENERATE_POST}:{other}"}):
-        journal = await made(request, 1, failing)
-        assert journal.key(reply) in journal.published
-        told[bool(failing)] = journal.told[journal.key(reply)][1]
-    assert told == {False: other, True: None}
+        runner = await made(request, 1, failing)
+        assert runner.key(reply) in runner.published
+        quoted[bool(failing)] = runner.known_to[runner.key(reply)][1]
+    assert quoted == {False: other, True: None}
 
 
 @pytest.mark.parametrize("stopped_by", [RuntimeError("budget"), asyncio.CancelledError()])
-async def test_what_stops_the_world_stops_everybody_who_waits(monkeypatch: pytest.MonkeyPatch, stopped_by: BaseException) -> None:
-    """A post that hangs keeps only its own place among the open ones: the others are painted and wait. What then stops the world
-    ends them all, and nothing is published after that.
+async def test_an_error_that_stops_the_world_ends_all_waiting_tasks(
+    monkeypatch: pytest.MonkeyPatch, stopped_by: BaseException
+) -> None:
+    """A hanging post occupies only its own place among the open posts: the others are painted and wait. An error that then stops
+    the world ends them all, and nothing is published after it.
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", 4)
     request = a_request(users=12, posts=45)
-    journal = DicedJournal(request, random.Random(1), asyncio.Semaphore(100))
+    runner = RandomRunner(request, random.Random(1), asyncio.Semaphore(100))
     hold = asyncio.Event()
-    original = journal.generate_post
+    original = runner.generate_post
 
     async def generate_post(parameters: Any, *context: Any, **named: Any) -> Post:
-        if parameters.key == journal.key(5):
+        if parameters.key == runner.key(5):
             await hold.wait()
             raise stopped_by
         return await original(parameters, *context, **named)
 
-    journal.generate_post = generate_post  # type: ignore[method-assign]
+    runner.generate_post = generate_post  # type: ignore[method-assign]
     working = asyncio.create_task(
-        WorldOrchestrator(world_run(journal, NothingThere(), Selection(frozenset(TaskType)), request)).run()
+        WorldOrchestrator(world_run(runner, NothingThere(), Selection(frozenset(TaskType)), request)).run()
     )
     async with asyncio.timeout(PATIENCE_S):
-        await journal.twenty_painted.wait()
-        published = list(journal.published)
-        assert published == [journal.key(t) for t in range(len(published))]
+        await runner.twenty_painted.wait()
+        published = list(runner.published)
+        assert published == [runner.key(t) for t in range(len(published))]
         assert len(published) <= 5
         hold.set()
         if isinstance(stopped_by, asyncio.CancelledError):
             working.cancel()
         with pytest.raises((ExceptionGroup, asyncio.CancelledError)):
             await working
-    assert journal.published == published
+    assert runner.published == published
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
-    """One person's posts are made in their order while nobody else's are waited for."""
+async def test_a_run_over_some_items_waits_for_no_other_item() -> None:
+    """One person's posts are made in their order, without waiting for posts of others."""
     request = a_request(users=12, posts=45)
     whole = await made(request, 1, set())
     line = whole.line
     person = max(range(12), key=line.count_of)
 
     class There(NothingThere):
-        """The whole world is materialized."""
+        """A world in which everything is materialized."""
 
         async def one_if_there(self, *asked: Any) -> Any:
             model, key = asked
@@ -354,10 +356,10 @@ async def test_a_run_over_some_items_settles_all_others_at_once() -> None:
             return await self.one_if_there(model, key)
 
     key = f"c{person:04d}"
-    journal = DicedJournal(request, random.Random(2), asyncio.Semaphore(100))
+    runner = RandomRunner(request, random.Random(2), asyncio.Semaphore(100))
     posts = frozenset({TaskType.GENERATE_POST_BATCH, TaskType.GENERATE_POST, TaskType.GENERATE_POST_IMAGE})
     async with asyncio.timeout(PATIENCE_S):
-        await WorldOrchestrator(world_run(journal, There(), Selection(posts, frozenset({key})), request)).run()
-    assert journal.published == [whole.key(t) for t in range(45) if line.people[t] == person]
+        await WorldOrchestrator(world_run(runner, There(), Selection(posts, frozenset({key})), request)).run()
+    assert runner.published == [whole.key(t) for t in range(45) if line.people[t] == person]
     replied = {whole.key(t): whole.key(line.replies[t]) for t in range(45) if line.people[t] == person and line.replies[t] >= 0}
-    assert {post: journal.told[post][1] for post in replied} == replied
+    assert {post: runner.known_to[post][1] for post in replied} == replied

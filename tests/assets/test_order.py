@@ -1,4 +1,5 @@
-"""Posts are written along the world's timeline and published in its order: over failures, hanging calls, full buffers and stops."""
+"""Posts are written along the world's timeline and published in its order: despite failures, hanging calls, full buffers and
+stops."""
 
 from __future__ import annotations
 
@@ -46,38 +47,39 @@ def key_at(world_id: str, t: int) -> str:
 
 
 def only_post(world_id: str, t: int) -> str:
-    """Words that only the requests for the post at this place have, whoever that person is."""
+    """Words that occur only in the requests for the post at this place."""
     line = line_of(world_id)
     index = line.people[t]
     return f"Post {line.orders[t] + 1} of {line.count_of(index)} of @"
 
 
 def matches_once(world_id: str, t: int) -> bool:
-    """Whether the words that name this post in a request name no other one."""
+    """Whether the words that name this post in a request name no other post."""
     return [only_post(world_id, other) for other in range(POSTS)].count(only_post(world_id, t)) == 1
 
 
 def out(worlds: Worlds, world_id: str) -> list[int]:
-    """The places of the posts in the order in which they came out: by the platform's clock, by ours and as it was told."""
+    """The places of the posts in the order of publication, which is the same by the platform's clock, by ours and in the events."""
     place = {image.post_id: image.t for image in worlds.documents("post_images", world_id)}
     rows = worlds.platform["platform_posts"].find({"world_id": world_id}).sort("created_at")
     on_platform = [place[row["_id"]] for row in rows if row["_id"] in place]
     images = worlds.documents("post_images", world_id)
     assert [image.t for image in sorted(images, key=lambda image: (image.published_at, image.t))] == on_platform
-    told = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
-    assert [row["event"]["t"] for row in told] == on_platform
+    events = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
+    assert [row["event"]["t"] for row in events] == on_platform
     return on_platform
 
 
 def requests(worlds: Worlds, world_id: str) -> Counter[str]:
-    """Every call of the model that was answered, by what was asked."""
+    """Every answered call of the model, by its request."""
     rows = worlds.database[HISTORY].find({"world_id": world_id, "api_type": "llm", "outcome": {"$ne": CUT_OFF}})
     return Counter(repr(row["request_data"]) for row in rows)
 
 
-def test_posts_that_are_let_go_are_published_in_order_and_painted_once(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for one waiting post and one task's place, all come out in order, without one picture or request more.
-
+def test_posts_that_give_up_waiting_are_published_in_order_and_painted_once(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one place for a waiting post and one for a task, all posts are published in order, without an extra picture or request.
     Ideas, posts and pictures have the places of the timeline, and a reply quotes the post that it answers.
     """
     monkeypatch.setattr(orchestrator, "PublicationOrder", lambda places, waiting: publication.PublicationOrder(places, waiting=1))
@@ -110,10 +112,9 @@ def test_posts_that_are_let_go_are_published_in_order_and_painted_once(worlds: W
 
 
 @pytest.mark.timeout(900)
-def test_a_hanging_call_holds_up_the_feed_for_no_longer_than_its_deadline(worlds: Worlds) -> None:
-    """One early post's call hangs once: the others are written meanwhile, and all come out, in order, right after its deadline.
-
-    Where a machine is too slow to write the others within the deadline, the next world has a longer one.
+def test_a_hanging_call_delays_the_feed_no_longer_than_its_deadline(worlds: Worlds) -> None:
+    """The call of one early post hangs once: the others are written meanwhile, and all are published, in order, right after its
+    deadline. If a machine is too slow to write the others within the deadline, the next world has a longer deadline.
     """
     named = ((f"hanging-{number}", t) for number in range(50) for t in range(POSTS // 3))
     hanging = ((world_id, t) for world_id, t in named if matches_once(world_id, t))
@@ -127,7 +128,7 @@ def test_a_hanging_call_holds_up_the_feed_for_no_longer_than_its_deadline(worlds
 
 
 def late_when_one_hangs(worlds: Worlds, world_id: str, hanging: int, seconds: float) -> set[str]:
-    """What comes too late of a world whose post at ``hanging`` hangs once: posts that do not reply to it, by their keys."""
+    """The keys of posts that are late in a world whose post at ``hanging`` hangs once, without the replies to it."""
     faults(worlds, hang=1.0, only_matching=only_post(world_id, hanging))
 
     def heal() -> None:
@@ -147,7 +148,7 @@ def late_when_one_hangs(worlds: Worlds, world_id: str, hanging: int, seconds: fl
     assert hung["labels"]["key"] == key_at(world_id, hanging)
     assert hung["duration_ms"] >= seconds * 1000
     released = hung["created_at"] + timedelta(milliseconds=hung["duration_ms"])
-    line, waiting_for_it = line_of(world_id), {hanging}  # its replies, and replies to those
+    line, waiting_for_it = line_of(world_id), {hanging}  # its replies, and replies to them
     for t in range(POSTS):
         if line.replies[t] in waiting_for_it:
             waiting_for_it.add(t)
@@ -156,15 +157,15 @@ def late_when_one_hangs(worlds: Worlds, world_id: str, hanging: int, seconds: fl
     assert written <= need_not_wait
     at = [image.published_at for image in sorted(worlds.documents("post_images", world_id), key=lambda image: image.t)]
     assert released < at[hanging]
-    # Nothing comes after the deadline but the making of that post and of its replies, and the publishing itself.
+    # After the deadline only that post and its replies are made, and posts are published.
     before_it = {key_at(world_id, t) for t in range(hanging) if at[t] >= released}
     after_it = {key_at(world_id, t) for t in range(hanging, POSTS) if at[t] - released >= timedelta(seconds=seconds)}
     return (need_not_wait - written) | before_it | after_it
 
 
-def test_a_post_that_fails_for_good_leaves_the_others_in_order_and_can_come_later(worlds: Worlds) -> None:
-    """Its replies are ordinary posts; made again by its key, it comes out last and takes its place ``t``, and no other document
-    changes.
+def test_a_failed_post_leaves_the_others_in_order_and_can_be_made_later(worlds: Worlds) -> None:
+    """Its replies are ordinary posts; when it is made again by its key, it is published last and gets its place ``t``, and no other
+    document changes.
     """
     named = ((f"with-a-hole-{number}", t) for number in range(50) for t in range(POSTS))
     world_id, failed = next((world, t) for world, t in named if t in line_of(world).replies and matches_once(world, t))
@@ -191,11 +192,11 @@ def test_a_post_that_fails_for_good_leaves_the_others_in_order_and_can_come_late
 
 
 @pytest.mark.parametrize("after_calls", [17, 28])
-def test_a_world_that_is_stopped_anywhere_goes_on_in_order_with_the_same_requests(
+def test_a_world_that_was_stopped_continues_in_order_with_the_same_requests(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch, after_calls: int
 ) -> None:
-    """When the budget ends while posts wait for their turn nothing is published out of order; resumed, the world is completed with
-    exactly the requests that it would have made, and every picture is painted once.
+    """If the budget ends while posts wait for their turn, nothing is published out of order; after a resume the world is completed
+    with exactly the requests that it would have made, and every picture is painted once.
     """
     monkeypatch.setattr(orchestrator, "OPEN_POSTS", 1)
     world_id = f"stopped-{after_calls}"
@@ -203,8 +204,8 @@ def test_a_world_that_is_stopped_anywhere_goes_on_in_order_with_the_same_request
     _, made = worlds.make(world_id, users=PEOPLE, posts=POSTS)
     assert not made.success
     assert worlds.status(world_id).status is not State.COMPLETED
-    told = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
-    published = [row["event"]["t"] for row in told]
+    rows = worlds.database[WORLD_EVENTS].find({"world_id": world_id, "event.event_type": "post_published"}).sort("seq")
+    published = [row["event"]["t"] for row in rows]
     assert published == list(range(len(published)))
     worlds.gemini.reset()
     again = worlds.resume(world_id)

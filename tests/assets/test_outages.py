@@ -1,4 +1,4 @@
-"""MongoDB away for a moment, at the seams of a run: between its steps and while its results are handed over."""
+"""A short outage of MongoDB between the steps of a run, and while the run stores its results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE_OF_THE_DRIVER_MS = 1_000
 
 
 class Seam(CommandListener):
-    """Begins the outage when a write that says ``words`` is done (``committed``: when its transaction is), and only then, once."""
+    """Starts the outage once, after a write that contains ``words`` (``committed``: after the commit of its transaction)."""
 
     def __init__(self, words: str, begin: Callable[[], None], *, committed: bool) -> None:
         self._words = words
@@ -47,7 +47,7 @@ class Seam(CommandListener):
 
 @contextmanager
 def a_way(uri: str) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Another address of this MongoDB, and what makes it go away for a while."""
+    """A second address of this MongoDB, and a function that makes it unavailable for a while."""
     timers = []
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(MongoWay(uri)) as way:
 
@@ -74,10 +74,10 @@ def a_way(uri: str) -> Iterator[tuple[str, Callable[[], None]]]:
     ],
     ids=["after the order", "after the description", "before the results are handed over", "between two results", "at the end"],
 )
-def test_a_moment_without_mongodb_between_two_steps_is_waited_out(
+def test_a_short_outage_of_mongodb_between_two_steps_is_waited_for(
     tmp_path: Path, mongodb_uri: str, broker: str, gemini: str, monkeypatch: pytest.MonkeyPatch, words: str, committed: bool
 ) -> None:
-    """Wherever it meets the run, the same run completes the world; no attempt is used and nobody has to resume it."""
+    """At any moment of the run, the same run completes the world; no attempt is used and nobody has to resume it."""
     options = mongo._options()
     monkeypatch.setattr(mongo, "CONNECT_TIMEOUT_MS", PATIENCE_OF_THE_DRIVER_MS)
     with (

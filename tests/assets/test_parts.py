@@ -1,4 +1,4 @@
-"""Parts of a world made again: only what is selected, everything else stays as it is."""
+"""Parts of a world made again: only the selected items change."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.support.worlds_in_process import POSTS, USERS, Made, Worlds
 
 @pytest.fixture(scope="module")
 def world_id(the_worlds: Worlds) -> str:
-    """One world of which every test below makes some part again: what a test assumes of it holds after all of them."""
+    """One world of which every test below makes some part again; their assumptions hold after each of them."""
     world_id, made = the_worlds.make()
     assert made.success, made.failure
     return world_id
 
 
 def remade(worlds: Worlds, world_id: str, *select: str, keys: tuple[str, ...] = ()) -> tuple[Made, int]:
-    """Make these assets again; the run, and the LLM calls it took."""
+    """Make these assets again; return the run, and the number of its LLM calls."""
     before = worlds.calls
     made = worlds.run(world_id, select=select, keys=keys)
     assert made.success, made.failure
@@ -45,14 +45,14 @@ def remade(worlds: Worlds, world_id: str, *select: str, keys: tuple[str, ...] = 
     ],
     ids=lambda value: "+".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_part_made_again_takes_its_own_tasks_and_leaves_the_rest(
+def test_a_part_made_again_executes_only_its_own_tasks(
     worlds: Worlds, world_id: str, select: tuple[str, ...], llm_calls: int | None, tasks: dict[str, int]
 ) -> None:
     """Only the selected assets' tasks run, only their documents are replaced, and the world ends completed and counted."""
     before, created = worlds.snapshot(world_id), worlds.status(world_id)
     made, calls = remade(worlds, world_id, *select)
     after, status = worlds.snapshot(world_id), worlds.status(world_id)
-    planners = sum(person.posts_count > 1 for person in before["characters"])  # one post alone is planned without a call
+    planners = sum(person.posts_count > 1 for person in before["characters"])  # a single post is planned without a call
     assert calls == (planners if llm_calls is None else llm_calls)
     assert worlds.tasks(world_id) == tasks
     assert {name for name in ASSETS if name not in select and before[name] != after[name]} == set()
@@ -78,7 +78,7 @@ def test_a_part_made_again_takes_its_own_tasks_and_leaves_the_rest(
 def test_keys_make_only_those_items_again(
     worlds: Worlds, world_id: str, keys: tuple[str, ...], tasks: dict[str, int | None]
 ) -> None:
-    """Of the selected assets only the named items are made; all others, and their number, stay."""
+    """Only the named items of the selected assets are made; all others, and their number, stay."""
     before = worlds.snapshot(world_id)
     post = next(post for post in before["posts"] if post.character == "c0001")
     keys = tuple(post.key if key == "POST" else key for key in keys)
@@ -106,8 +106,8 @@ def test_keys_make_only_those_items_again(
     assert made.metadata["posts"]["documents"] == POSTS
 
 
-def test_a_person_made_again_keeps_everybody_elses_name_and_concept(worlds: Worlds, world_id: str) -> None:
-    """Naming one person with all content selected invents that person anew and nobody else; the platform's character stays."""
+def test_a_regenerated_character_leaves_all_other_names_and_concepts(worlds: Worlds, world_id: str) -> None:
+    """With all content selected and one person named, only this person is invented again; the platform's character stays."""
     before = worlds.snapshot(world_id)
     own = sum(post.character == "c0000" for post in before["posts"])
     _, calls = remade(
@@ -124,8 +124,8 @@ def test_a_person_made_again_keeps_everybody_elses_name_and_concept(worlds: Worl
 
 
 @pytest.mark.parametrize("key", ["c00001", "c0003", "c0000-p0099", "everybody"])
-def test_a_key_that_is_nothing_in_this_world_is_refused_by_name(worlds: Worlds, world_id: str, key: str) -> None:
-    """A mistyped key makes nothing, costs nothing, changes nothing, and is told with what keys look like."""
+def test_a_key_that_does_not_exist_is_refused_by_name(worlds: Worlds, world_id: str, key: str) -> None:
+    """A mistyped key makes, costs and changes nothing; the message has the key and what keys look like."""
     before, status, calls = worlds.snapshot(world_id), worlds.status(world_id), worlds.calls
     made = worlds.run(world_id, select=["posts"], keys=[key])
     assert not made.success
@@ -136,8 +136,8 @@ def test_a_key_that_is_nothing_in_this_world_is_refused_by_name(worlds: Worlds, 
     assert worlds.status(world_id).generation == status.generation
 
 
-def test_keys_hold_for_the_whole_run(worlds: Worlds, world_id: str) -> None:
-    """A run over the description and some items' posts makes no other posts, although another step opened the world first."""
+def test_keys_apply_to_the_whole_run(worlds: Worlds, world_id: str) -> None:
+    """A run over the description and the posts of some items makes no other posts, although another step opened the world first."""
     post = worlds.snapshot(world_id)["posts"][0]
     _, calls = remade(worlds, world_id, "world_description", "posts", "post_images", keys=(post.key,))
     assert calls == 2

@@ -1,4 +1,4 @@
-"""What a run keeps in memory of its people: ``Memo``."""
+"""The memory of a run for its people: ``Memo``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def a_plan(number: int) -> tuple[PostBrief, ...]:
     return (brief, brief.model_copy(update={"key": f"c{number:04d}-p0001", "order": 1}))
 
 
-async def test_a_value_is_made_once_and_comes_back_equal_however_long_ago_it_was_used() -> None:
-    """Of eight values two stay as they are and six packed: the latest come back without being made, the first is loaded again."""
+async def test_a_value_is_made_once_and_stays_equal() -> None:
+    """Of eight values two are kept as objects and six packed: the latest are returned without being made, the first is loaded
+    again."""
     made = Counter[tuple[int, bool]]()
 
     async def make(number: int, again: bool) -> tuple[PostBrief, ...]:
@@ -51,7 +52,7 @@ async def test_a_value_is_made_once_and_comes_back_equal_however_long_ago_it_was
 
 
 async def test_a_value_that_is_changed_is_not_taken_from_its_packed_form() -> None:
-    """Who asks for the value that is there may change it: a form that was packed before is not used any more."""
+    """A caller may change the returned value: its earlier packed form is not used any more."""
     made = Counter[int]()
 
     async def make(number: int, again: bool) -> tuple[PostBrief, ...]:

@@ -1,4 +1,4 @@
-"""Whole worlds on the platform's services (the emulator): there once, in order, whatever fails on the way."""
+"""Whole worlds on the platform's services (the emulator): published once and in order despite faults."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ def ordered(worlds: Worlds, control: PlatformControl) -> str:
     return world_id
 
 
-def test_a_world_through_all_faults_is_there_once_and_in_order(worlds: Worlds, control: PlatformControl) -> None:
-    """Codes, lost answers, resets, slow calls, expired URLs, a failing store: nothing twice, nothing missing, orphans recorded."""
+def test_a_world_is_published_once_and_in_order_despite_all_faults(worlds: Worlds, control: PlatformControl) -> None:
+    """With error codes, lost answers, resets, slow calls, expired URLs and a failing store, nothing is missing or made twice, and
+    orphans are recorded."""
     codes = ("unavailable", "internal", "unknown", "resource_exhausted", "aborted")
     lost = ("lost_reset", "lost_unavailable", "lost_internal", "reset", "slow_committed", "slow_commits_late")
     upload = ("url_expired", "put_403", "put_500", "put_reset", "put_lost_reset")
@@ -72,10 +73,11 @@ def test_a_world_through_all_faults_is_there_once_and_in_order(worlds: Worlds, c
     assert sum(row.get("possible_orphans", 0) for row in noted) >= len(report.orphans)
 
 
-def test_a_post_that_the_platform_refuses_for_ever_gives_up_its_turn(
+def test_a_post_that_the_platform_always_refuses_gives_up_its_turn(
     worlds: Worlds, control: PlatformControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """UNKNOWN for the first post whenever it is tried: it fails with the platform's words, and all later ones are published."""
+    """The platform always answers UNKNOWN for the first post: it fails with the platform's message, and all later posts are
+    published."""
     create, poisonous = GrpcPlatform.create_post, list[str]()
 
     async def create_post(self: GrpcPlatform, *, caption: str, media_id: str, **post: Any) -> str:
@@ -93,7 +95,7 @@ def test_a_post_that_the_platform_refuses_for_ever_gives_up_its_turn(
 
 
 def test_a_world_that_was_ordered_elsewhere_fails_after_its_description(worlds: Worlds, control: PlatformControl) -> None:
-    """The platform has no row of it: the message says where to order it, and nothing else is paid for."""
+    """The platform has no row for it: the message says where to order it, and no further call is made."""
     world_id, made = worlds.make()
     assert not made.success
     assert "Order it on the platform, or set PLATFORM=local" in made.failure
@@ -103,7 +105,8 @@ def test_a_world_that_was_ordered_elsewhere_fails_after_its_description(worlds: 
 
 
 def test_a_world_is_not_continued_on_another_platform(worlds: Worlds, control: PlatformControl) -> None:
-    """Ids of one platform never reach another: the run fails before any call, says what to set, and the world stays as it was."""
+    """Ids of one platform are never sent to another: the run fails before any call, names the setting, and the world is
+    unchanged."""
     world_id, made = worlds.make(ordered(worlds, control))
     assert made.success, made.failure
     before = (worlds.calls, worlds.snapshot(world_id), State.COMPLETED)
@@ -113,7 +116,7 @@ def test_a_world_is_not_continued_on_another_platform(worlds: Worlds, control: P
     assert (worlds.calls, worlds.snapshot(world_id), worlds.status(world_id).status) == before
 
 
-def test_a_world_carries_its_orders_trace_on_although_no_spans_are_sent(worlds: Worlds, control: PlatformControl) -> None:
+def test_a_world_passes_on_the_trace_of_its_order_although_no_spans_are_sent(worlds: Worlds, control: PlatformControl) -> None:
     """Every call of the platform, and every event but the order's own, has the header that came with the order; its
     generation keeps it for the runs that continue it."""
     world_id, trace = ordered(worlds, control), f"00-{'4b' * 16}-{'0f' * 8}-01"

@@ -1,4 +1,4 @@
-"""Priorities: whose call goes first when calls of one world wait, by the timeline."""
+"""Priorities: which of the waiting calls of one world is first, by the timeline."""
 
 import pytest
 
@@ -11,8 +11,9 @@ from tests.support.worlds import a_request
 
 
 @pytest.mark.parametrize(("people", "posts"), [(1, 0), (7, 7), (25, 150), (40, 30), (30, 600)])
-def test_what_an_earlier_post_needs_goes_first_and_of_one_post_what_ends_it(people: int, posts: int) -> None:
-    """All that a post waits for goes before what is for a later post alone; of its own tasks the last one goes first."""
+def test_calls_for_an_earlier_post_go_first_and_the_last_task_of_a_post_before_its_others(people: int, posts: int) -> None:
+    """Everything that a post waits for goes before calls that only a later post needs; among its own tasks the last one goes
+    first."""
     request = a_request(users=people, posts=posts)
     line, of = timeline(request.seed, people, posts), Priorities(request)
     before = -1
@@ -37,10 +38,10 @@ def test_what_an_earlier_post_needs_goes_first_and_of_one_post_what_ends_it(peop
 
 @pytest.mark.parametrize("task_type", [TaskType.GENERATE_WORLD_IMAGE, TaskType.GENERATE_CHARACTER_AVATAR])
 def test_pictures_that_no_post_needs_wait_for_a_bounded_number_of_posts(task_type: TaskType) -> None:
-    """They neither hold up the posts that are next nor wait for the last ones."""
+    """They neither delay the next posts nor wait for the last ones."""
     request = a_request()
     line, of = timeline(request.seed, 25, 150), Priorities(request)
     key, since = ("world", 0) if task_type is TaskType.GENERATE_WORLD_IMAGE else ("c0003", line.joined(3))
     texts = [of(TaskType.GENERATE_POST, post_key(character_key(line.people[t]), line.orders[t])) for t in range(150)]
-    # The one that is written beside the picture, and so many more.
+    # The post that is written at the same time, and this number of others.
     assert sum(text < of(task_type, key) for text in texts[since:]) == 1 + NOT_NEEDED_AFTER

@@ -1,4 +1,4 @@
-"""The order of publication: posts go out in the order of their places, one at a time, whatever order they are painted in."""
+"""The order of publication: posts are published in the order of their places, one at a time, in whatever order they are painted."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from tests.support.waiting import PATIENCE_S
 
 
 async def published(order: PublicationOrder, dice: random.Random, places: int, failing: set[int]) -> tuple[list[int], int]:
-    """Paint the places in a random order, some of which fail; what was published in which order, and how many were postponed."""
+    """Paint the places in a random order; some fail. Return what was published, in order, and the number of postponed posts."""
     out: list[int] = []
     postponed, at_once = 0, 0
 
@@ -49,8 +49,8 @@ async def published(order: PublicationOrder, dice: random.Random, places: int, f
 
 
 @pytest.mark.parametrize("waiting", [0, 1, 3, 1000])
-async def test_whatever_is_painted_first_the_published_order_is_that_of_the_places(waiting: int) -> None:
-    """For random orders and failures everything that did not fail is published once, in order, and nobody waits for ever."""
+async def test_the_order_of_publication_is_that_of_the_places_in_whatever_order_they_are_painted(waiting: int) -> None:
+    """For random orders and failures every post that did not fail is published once, in order, and none waits for ever."""
     let_go = 0
     for seed in range(40):
         dice = random.Random(seed)
@@ -62,8 +62,8 @@ async def test_whatever_is_painted_first_the_published_order_is_that_of_the_plac
     assert bool(let_go) is (waiting < 1000)
 
 
-async def test_a_place_has_its_turn_at_once_when_all_before_it_are_settled() -> None:
-    """Nothing is waited for where nothing is before it, and what is settled twice is settled."""
+async def test_a_place_has_its_turn_when_all_earlier_places_are_done() -> None:
+    """The first place does not wait, and a place can be marked done twice."""
     order = PublicationOrder(3, waiting=0)
     for t in (1, 0, 0):
         order.settle(t)
@@ -73,8 +73,8 @@ async def test_a_place_has_its_turn_at_once_when_all_before_it_are_settled() -> 
     assert await order.next_postponed() is None
 
 
-async def test_who_stops_waiting_makes_room_for_another() -> None:
-    """A task that is cancelled while it waits is forgotten: another one may wait, and the turn goes to nobody else by that."""
+async def test_a_cancelled_wait_frees_its_place() -> None:
+    """A task that is cancelled while it waits is removed: another task may wait, and no turn is lost."""
     order = PublicationOrder(3, waiting=1)
     first = asyncio.create_task(order.turn(1))
     await asyncio.sleep(0)
@@ -91,15 +91,15 @@ async def test_who_stops_waiting_makes_room_for_another() -> None:
 
 
 async def test_a_world_without_posts_waits_for_no_first_post() -> None:
-    """What begins with the first settled place begins at once where there is none."""
+    """Work that starts after the first place is done starts at once if there is no place."""
     order = PublicationOrder(0, waiting=1)
     assert order.first_settled.is_set()
     assert await order.next_postponed() is None
 
 
-async def test_where_publishing_takes_longest_no_more_posts_are_opened_than_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While places are settled, the next post is opened when half of those that may wait do, or fewer; when the order stands still,
-    at once."""
+async def test_slow_publishing_opens_no_more_posts_than_can_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While posts are published, the next one is opened when at most half of the waiting places are used; when the order is
+    blocked, at once."""
     standstill, clock = publication.STANDSTILL_SECONDS, asyncio.get_running_loop().time
     monkeypatch.setattr(publication, "STANDSTILL_SECONDS", PATIENCE_S)
     order = PublicationOrder(10, waiting=4)

@@ -1,4 +1,4 @@
-"""Worlds with real pictures: the Gemini provider against the emulator, a face for every person, and faults."""
+"""Worlds with pictures of the Gemini provider, made with the emulator: one face for every person, and faults."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ def undisturbed(gemini_process: str) -> Iterator[None]:
 
 
 def requests_of(gemini: str) -> list[Any]:
-    """The bodies of the requests for pictures, in the order in which they came."""
+    """The bodies of the requests for pictures, in the order of their arrival."""
     with EmulatorControl(gemini) as control:
         return [one.body for one in control.requests(1000, contains='"responseModalities"') if one.outcome == "ok"]
 
 
-def test_everybody_keeps_one_face(worlds: Worlds, gemini_process: str) -> None:
-    """Each picture of a post that shows somebody carries their avatar and says who that is; all pictures decode.
-
-    The world's cost of pictures is the sum of its calls, and near the usual price of each; nothing stays reserved.
+def test_each_person_has_one_face_in_all_pictures(worlds: Worlds, gemini_process: str) -> None:
+    """The request of each picture with a person contains their avatar and name; all pictures decode. The world's cost of pictures
+    is the sum of its calls, and near the usual price of each; nothing stays reserved.
     """
     world, made = worlds.make(users=3, posts=12)
     assert made.success, made.failure
@@ -71,8 +70,8 @@ def test_everybody_keeps_one_face(worlds: Worlds, gemini_process: str) -> None:
     assert worlds.raw_status(world)["cost_reserved_usd"] == pytest.approx(0)
 
 
-def test_a_neutral_picture_in_place_of_an_avatar_is_nobodys_face(worlds: Worlds, gemini_process: str) -> None:
-    """Where moderation refuses every avatar, the pictures of posts are made from the words alone."""
+def test_a_neutral_avatar_is_not_sent_as_a_reference(worlds: Worlds, gemini_process: str) -> None:
+    """If moderation refuses every avatar, the pictures of posts are made without reference pictures."""
     with EmulatorControl(gemini_process) as control:
         control.set_faults(answer_blocked=1, finish_reasons=["IMAGE_SAFETY"], only_matching="Square profile picture")
         world, made = worlds.make(users=2, posts=6)
@@ -84,8 +83,8 @@ def test_a_neutral_picture_in_place_of_an_avatar_is_nobodys_face(worlds: Worlds,
     assert sent == []
 
 
-def test_pictures_that_cannot_be_used_cost_no_post(worlds: Worlds, gemini_process: str) -> None:
-    """A tenth of the pictures is refused, missing, cut, damaged, or a text: each is asked for again or becomes a milder one."""
+def test_unusable_pictures_fail_no_post(worlds: Worlds, gemini_process: str) -> None:
+    """A tenth of the pictures is refused, missing, cut, damaged, or a text: each is requested again or replaced by a milder one."""
     with EmulatorControl(gemini_process) as control:
         rates = dict.fromkeys(("text_only", "two_pictures", "cut_picture", "damaged_base64", "wrong_mime", "stopped"), 0.03)
         control.set_faults(

@@ -1,4 +1,4 @@
-"""One person, one post, one part again, by the jobs' forms: what was asked for is another, everything else is what it was."""
+"""One person, one post or one part is made again by the jobs' forms: only the requested items change."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ BOOKKEEPING = ("_id", "materialization", "fence", "created_at")
 
 @pytest.fixture(scope="module")
 def world_id(the_worlds: Worlds) -> str:
-    """One world that every test below makes something of again; what is assumed of it holds after all of them."""
+    """One world of which every test below makes something again; their assumptions hold after each of them."""
     world_id, made = the_worlds.make("made-again", users=PEOPLE, posts=POSTS)
     assert made.success, made.failure
     return world_id
 
 
 def stored(worlds: Worlds, world_id: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Every document of the world as MongoDB has it, by asset and key."""
+    """Every stored document of the world, by asset and key."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for name, kind in ASSETS.items():
         where = {"_id": world_id} if kind.one_per_world else {"world_id": world_id}
@@ -52,15 +52,15 @@ def on_platform(worlds: Worlds, world_id: str) -> dict[str, dict[str, Any]]:
 
 
 def somebody_known(worlds: Worlds, world_id: str) -> Any:
-    """A person of whom somebody else tells, and who posts."""
+    """A person who posts, and whom another profile mentions."""
     people = worlds.documents("characters", world_id)
-    told = {tie.username for person in people for tie in person.relationships}
-    return next(person for person in people if person.username in told and person.posts_count)
+    related = {tie.username for person in people for tie in person.relationships}
+    return next(person for person in people if person.username in related and person.posts_count)
 
 
 @pytest.fixture(scope="module")
-def another_self(the_worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any], dict[str, Any], dict[str, Any], Made, int]:
-    """Who was made anew; the world and the platform's people before, the world after; the run and its LLM calls."""
+def regenerated(the_worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any], dict[str, Any], dict[str, Any], Made, int]:
+    """The regenerated character; the world and the platform's people before, the world after; the run and its LLM calls."""
     person = somebody_known(the_worlds, world_id)
     before, people, calls = stored(the_worlds, world_id), on_platform(the_worlds, world_id), the_worlds.calls
     made = the_worlds.launch("rerun_character", world_id, character=f"@{person.username.upper()}")
@@ -68,11 +68,11 @@ def another_self(the_worlds: Worlds, world_id: str) -> tuple[Any, dict[str, Any]
     return person, before, people, stored(the_worlds, world_id), made, the_worlds.calls - calls
 
 
-def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds, another_self: Any) -> None:
+def test_a_regenerated_character_is_another_person_under_the_same_name(worlds: Worlds, regenerated: Any) -> None:
     """Concept, life, look, draw, avatar, ideas and posts are new; key, name, share of the posts, their places in the world's time,
     what they reply to, and the platform's id are not.
     """
-    person, before, _, after, made, calls = another_self
+    person, before, _, after, made, calls = regenerated
     key = person.key
     old, new = before["character_briefs"][key], after["character_briefs"][key]
     changed, another = {name for name in old if old[name] != new[name]}, {"concept", "one_line", "axes", "selves"}
@@ -86,9 +86,9 @@ def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds,
     assert before["character_avatars"][key]["avatar"]["media_id"] != after["character_avatars"][key]["avatar"]["media_id"]
     mine = [post for post in before["posts"] if post.startswith(key)]
     assert len(mine) == person.posts_count
-    # The emulator may say one sentence again by chance, but not all that is in one answer.
-    for asset, told in (("posts", ("content", "context", "image_prompt")), ("post_images", ("post_id",))):
-        assert [post for post in mine if all(before[asset][post][name] == after[asset][post][name] for name in told)] == []
+    # The emulator may repeat one text by chance, but not all texts of one answer.
+    for asset, fields in (("posts", ("content", "context", "image_prompt")), ("post_images", ("post_id",))):
+        assert [post for post in mine if all(before[asset][post][name] == after[asset][post][name] for name in fields)] == []
     old, new = ([made["post_briefs"][post]["idea"] for post in mine] for made in (before, after))
     assert old != new
     for asset, kept in (("post_briefs", KEPT), ("posts", (*KEPT, "quote")), ("post_images", ("t",))):
@@ -98,9 +98,9 @@ def test_a_person_made_anew_is_somebody_else_under_the_same_name(worlds: Worlds,
     assert set(made.metadata) == set(ASSETS) - {"world_request", "world_description", "world_images"}
 
 
-def test_everybody_else_stays_byte_for_byte_but_for_what_they_tell_of_that_person(another_self: Any) -> None:
-    """Only the descriptions of relations with the person made anew differ; nothing is added, nothing lost."""
-    person, before, _, after, _, _ = another_self
+def test_all_others_stay_byte_for_byte_except_their_relations_with_that_person(regenerated: Any) -> None:
+    """Only the descriptions of relations with the regenerated character differ; nothing is added or lost."""
+    person, before, _, after, _, _ = regenerated
     retold = 0
     for asset, documents in before.items():
         assert documents.keys() == after[asset].keys()
@@ -119,9 +119,9 @@ def test_everybody_else_stays_byte_for_byte_but_for_what_they_tell_of_that_perso
     assert retold > 0
 
 
-def test_the_platform_has_the_same_person_changed_and_no_second_one(worlds: Worlds, world_id: str, another_self: Any) -> None:
-    """As many characters as before; the changed one and those who tell of it say what the documents say."""
-    person, _, people, after, _, _ = another_self
+def test_the_platforms_character_is_changed_and_not_created_again(worlds: Worlds, world_id: str, regenerated: Any) -> None:
+    """The number of characters is the same; the changed character and those with a relation to it match the documents."""
+    person, _, people, after, _, _ = regenerated
     now = on_platform(worlds, world_id)
     assert now.keys() == people.keys()
     assert len(now) == PEOPLE
@@ -139,9 +139,9 @@ def test_the_platform_has_the_same_person_changed_and_no_second_one(worlds: Worl
             assert character == people[character_id]
 
 
-def test_the_counters_and_limits_are_those_of_one_person(worlds: Worlds, world_id: str, another_self: Any) -> None:
-    """The world stays as large as ordered; tasks and reserved calls are that person's alone; all checks but likeness can tell."""
-    person, _, _, _, made, calls = another_self
+def test_the_counters_and_limits_are_those_of_one_person(worlds: Worlds, world_id: str, regenerated: Any) -> None:
+    """The world keeps its size; tasks and reserved calls are only those of that person; all checks except similarity pass."""
+    person, _, _, _, made, calls = regenerated
     status = worlds.status(world_id)
     assert (status.status, status.users_created, status.posts_created) == (State.COMPLETED, PEOPLE, POSTS)
     own = person.posts_count
@@ -161,9 +161,9 @@ def test_the_counters_and_limits_are_those_of_one_person(worlds: Worlds, world_i
     assert calls == status.api_calls_made_LLM or status.generation != made.run_id
 
 
-def test_a_second_new_self_is_neither_the_first_nor_the_former(worlds: Worlds, world_id: str, another_self: Any) -> None:
-    """Each time another draw and another concept; one character on the platform all the same."""
-    person, before, _, after, _, _ = another_self
+def test_a_character_that_is_regenerated_twice_is_a_third_person(worlds: Worlds, world_id: str, regenerated: Any) -> None:
+    """Each time the draw and the concept are new; the platform still has one character."""
+    person, before, _, after, _, _ = regenerated
     made = worlds.run(
         world_id, select=[name for name in ASSETS if name not in ("world_request", "world_description")], keys=[person.key]
     )
@@ -176,9 +176,9 @@ def test_a_second_new_self_is_neither_the_first_nor_the_former(worlds: Worlds, w
     assert len(on_platform(worlds, world_id)) == PEOPLE
 
 
-def test_one_post_again_is_another_text_and_picture_and_nothing_else_changes(worlds: Worlds, world_id: str) -> None:
-    """By the platform's id as by key: text, picture and published id of that post are new, every other document is what it was,
-    the quote in its replies, too; its place in the world's time stays.
+def test_one_post_made_again_has_another_text_and_picture_and_nothing_else_changes(worlds: Worlds, world_id: str) -> None:
+    """By platform id or by key: text, picture and published id of that post are new. Every other document is unchanged, including
+    the quotes in its replies, and so is its place in the timeline.
     """
     before, calls = stored(worlds, world_id), worlds.calls
     replied = {post["in_reply_to"] for post in before["posts"].values()} - {""}
@@ -201,15 +201,14 @@ def test_one_post_again_is_another_text_and_picture_and_nothing_else_changes(wor
     assert worlds.tasks(world_id) == {"generate_post": 1, "generate_post_image": 1}
 
 
-def test_a_part_again_takes_what_was_made_of_it_with_it_unless_told_not_to(worlds: Worlds, world_id: str) -> None:
-    """``part: posts`` makes posts and their pictures.
-
-    With ``with_what_follows: false`` the posts alone; nobody is created twice.
+def test_a_part_made_again_includes_its_downstream_assets_by_default(worlds: Worlds, world_id: str) -> None:
+    """``part: posts`` makes posts and their pictures. With ``with_what_follows: false`` only the posts; no character is created
+    twice.
     """
     made = worlds.launch("rerun_world_part", world_id, part="posts", with_what_follows=False)
     assert made.success, made.failure
     assert set(made.metadata) == {"posts"}
-    # What is not made is not checked: it would stand on its asset's page as not executed.
+    # Assets that are not made are not checked: Dagster would show their checks as not executed.
     assert set(made.checks) == {check.name for check in ALL if check.asset == "posts"}
     for asset, name in (("posts", "exact_posts"), ("characters", "exact_characters")):
         key = dg.AssetCheckKey(dg.AssetKey(asset), name)
@@ -226,7 +225,7 @@ def test_a_part_again_takes_what_was_made_of_it_with_it_unless_told_not_to(world
 
 
 def test_a_message_for_one_person_or_one_post_does_what_the_jobs_do(worlds: Worlds, world_id: str) -> None:
-    """The run that the sensor requests selects the item and what hangs on it, and its order is completed by it."""
+    """The run that the sensor requests selects the item and its downstream items, and completes the order."""
     post = next(iter(stored(worlds, world_id)["posts"]))
     for task_id, kind, key, assets in (
         ("00000000-0000-4000-8000-000000000001", TaskType.GENERATE_POST, post, ["posts", "post_images"]),
@@ -260,8 +259,9 @@ def test_a_message_for_one_person_or_one_post_does_what_the_jobs_do(worlds: Worl
     assert len(on_platform(worlds, world_id)) == PEOPLE
 
 
-def test_texts_ordered_by_message_are_the_ones_the_platform_shows(worlds: Worlds, world_id: str) -> None:
-    """After an order of all posts without keys, every post's text, picture and id are one post of the platform, and a new one."""
+def test_the_platform_shows_the_texts_that_a_message_ordered(worlds: Worlds, world_id: str) -> None:
+    """After an order of all posts without keys, the text, picture and id of every post are those of one new post of the
+    platform."""
     before = stored(worlds, world_id)
     task_id = "00000000-0000-4000-8000-000000000003"
     order = order_of(task_id, TaskType.GENERATE_POST, world_id, {})
@@ -293,7 +293,7 @@ def test_texts_ordered_by_message_are_the_ones_the_platform_shows(worlds: Worlds
         ("rerun_world_part", {}, "part: empty; name one of world_images, character_briefs"),
     ],
 )
-def test_a_form_that_its_job_cannot_carry_out_is_refused_before_anything_is_touched(
+def test_a_form_that_its_job_cannot_execute_is_refused_before_any_change(
     worlds: Worlds, world_id: str, job: str, form: dict[str, Any], said: str
 ) -> None:
     """The run fails with the field, the value and what to do; no call, no new generation, no changed document."""
@@ -311,16 +311,16 @@ def test_a_form_that_its_job_cannot_carry_out_is_refused_before_anything_is_touc
     ("job", "form"),
     [("rerun_world_part", {"part": "everything"}), ("rerun_character", {"keys": "c0000"})],
 )
-def test_a_value_that_no_form_allows_does_not_even_start_a_run(worlds: Worlds, job: str, form: dict[str, Any]) -> None:
-    """Dagster's own look at the form says which value is wrong, before there is a run."""
+def test_a_value_that_the_form_does_not_allow_starts_no_run(worlds: Worlds, job: str, form: dict[str, Any]) -> None:
+    """Dagster's validation of the form names the wrong value, before there is a run."""
     runs = worlds.instance.get_runs_count()
     with pytest.raises(DagsterInvalidConfigError, match=next(iter(form))):
         worlds.launch(job, "never", **form)
     assert worlds.instance.get_runs_count() == runs
 
 
-def test_the_launchpads_open_with_every_field_a_person_has_to_fill_in(worlds: Worlds) -> None:
-    """Each job's form is valid as far as it can be known before, and each of its fields has a help text."""
+def test_the_launchpads_show_every_field_that_a_person_must_fill_in(worlds: Worlds) -> None:
+    """Each job's form is valid except for the fields to fill in, and each of its fields has a help text."""
     opened = {
         name: worlds.defs.resolve_job_def(name).get_run_config_for_partition_key("a-world")["ops"]
         for name in ("rerun_world_part", "rerun_character", "rerun_post")
@@ -332,17 +332,18 @@ def test_the_launchpads_open_with_every_field_a_person_has_to_fill_in(worlds: Wo
         assert all(len(field.description) > 40 for field in shape.fields.values())
 
 
-def test_a_rerun_that_an_outage_parked_is_taken_up_by_the_watchdog_and_makes_nothing_else(worlds: Worlds) -> None:
-    """The watchdog's run selects what the generation makes: no description is asked for again, nothing answered is asked twice."""
+def test_the_watchdog_resumes_a_rerun_that_an_outage_suspended_and_makes_nothing_else(worlds: Worlds) -> None:
+    """The watchdog's run selects the assets of the generation: the description is not requested again, and no answered request is
+    repeated."""
     assert worlds.gemini is not None
     world_id, made = worlds.make("outage", users=2, posts=3)
     assert made.success, made.failure
     before, described = stored(worlds, world_id), worlds.database["world_parameters"].find_one({"_id": world_id})
     worlds.gemini.reset()
     worlds.gemini.set_faults(requests_per_day=2)
-    parked = worlds.launch("rerun_character", world_id, character="c0000")
+    suspended = worlds.launch("rerun_character", world_id, character="c0000")
     worlds.gemini.set_faults(requests_per_day=None)
-    assert "suspended and can be resumed" in parked.failure
+    assert "suspended and can be resumed" in suspended.failure
     assert stored(worlds, world_id) == before
     status = worlds.status(world_id)
     request = order_again(status, None, assets_of(worlds.database, status))
@@ -354,12 +355,18 @@ def test_a_rerun_that_an_outage_parked_is_taken_up_by_the_watchdog_and_makes_not
     assert worlds.database["world_parameters"].find_one({"_id": world_id}) == described
     assert after["character_briefs"]["c0000"]["selves"] == 1
     status = worlds.status(world_id)
-    assert (status.status, status.generation, status.users_created, status.posts_created) == (State.COMPLETED, parked.run_id, 2, 3)
+    assert (status.status, status.generation, status.users_created, status.posts_created) == (
+        State.COMPLETED,
+        suspended.run_id,
+        2,
+        3,
+    )
     assert len(on_platform(worlds, world_id)) == 2
 
 
-def test_what_an_earlier_version_made_is_made_again_as_a_whole_only(worlds: Worlds, world_id: str) -> None:
-    """What hangs on its plan is refused with what to do, in the order's task, too, and changes nothing; avatars are made."""
+def test_a_world_of_an_earlier_version_can_only_be_made_again_as_a_whole(worlds: Worlds, world_id: str) -> None:
+    """Assets that depend on its plan are refused, and the message and the order's task say what to do; nothing changes. Avatars can
+    be made."""
     briefs = worlds.database["character_briefs"]
     years = {row["_id"]: row["years"] for row in briefs.find({"world_id": world_id})}
     briefs.update_many({"world_id": world_id}, {"$set": {"years": 0}})

@@ -1,4 +1,4 @@
-"""Runs and generations: what a second run of the same world makes, and what it only goes on with."""
+"""Runs and generations: when a second run of the same world starts a generation, and when it continues one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
 
 
 def answered(worlds: Worlds, world_id: str) -> Counter[tuple[str, str]]:
-    """How often each task's question of each kind was answered."""
+    """The number of answered calls of each kind for each task."""
     rows = worlds.database[HISTORY].find({"world_id": world_id, "api_type": "llm", "outcome": "ok"})
     return Counter((row["task_id"], row["request_type"]) for row in rows)
 
@@ -47,8 +47,8 @@ TOLD_ONCE = {
 """The live events of a world that nothing happened to."""
 
 
-def told(worlds: Worlds, world_id: str) -> Counter[str]:
-    """The world's live events so far, whose numbers have no gaps."""
+def event_counts(worlds: Worlds, world_id: str) -> Counter[str]:
+    """Counts of the world's live events so far; checks that their numbers have no gaps."""
     events = [row["event"] for row in worlds.database[WORLD_EVENTS].find({"world_id": world_id}).sort("seq")]
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     named = {"stage_started": "stage", "stage_finished": "stage", "going_on": "after", "cancelled": "reason"}
@@ -57,7 +57,7 @@ def told(worlds: Worlds, world_id: str) -> Counter[str]:
 
 
 def assert_exact(worlds: Worlds, world_id: str) -> None:
-    """The world is complete, nobody and nothing is there twice, here and on the platform."""
+    """Check that the world is complete, and that no document and no object of the platform exists twice."""
     status = worlds.status(world_id)
     assert (status.status, status.tasks_failed) == (State.COMPLETED, 0)
     assert status.tasks_total == status.tasks_completed == status.task_predicted
@@ -68,10 +68,8 @@ def assert_exact(worlds: Worlds, world_id: str) -> None:
 
 
 @pytest.mark.parametrize("quota", [1, 4, 9], ids=["while people are invented", "among the people", "among the posts"])
-def test_a_run_that_failed_in_the_middle_is_re_executed_in_its_generation_and_asks_nothing_twice(
-    worlds: Worlds, quota: int
-) -> None:
-    """What was answered before the failure is not asked again, by the emulator's own count, and the world ends exact."""
+def test_a_re_execution_of_a_failed_run_continues_its_generation_and_repeats_no_answered_call(worlds: Worlds, quota: int) -> None:
+    """By the emulator's count no answered call is repeated, and the world is exact."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(requests_per_day=quota)
     world_id, failed = worlds.make(f"quota-{quota}")
@@ -92,11 +90,11 @@ def test_a_run_that_failed_in_the_middle_is_re_executed_in_its_generation_and_as
     assert worlds.gemini.stats().by_outcome["ok"] == sum(after.values())
     assert before.keys() <= after.keys()
     assert_exact(worlds, world_id)
-    assert told(worlds, world_id) == {**TOLD_ONCE, "parked": 1, "going_on parked": 1}
+    assert event_counts(worlds, world_id) == {**TOLD_ONCE, "parked": 1, "going_on parked": 1}
 
 
 def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Worlds) -> None:
-    """A run tagged with such a generation fails with its name, asks for nothing and leaves the world as it is."""
+    """A run with the tag of such a generation fails with the id, makes no call and changes nothing."""
     world_id, made = worlds.make("finished", users=1, posts=1)
     assert made.success, made.failure
     before, status, calls = worlds.snapshot(world_id), worlds.raw_status(world_id), worlds.calls
@@ -110,11 +108,12 @@ def test_a_generation_that_is_completed_or_unknown_cannot_be_resumed(worlds: Wor
     assert {name: worlds.raw_status(world_id)[name] for name in unchanged} == {name: status[name] for name in unchanged}
 
 
-@pytest.mark.parametrize(("how", "parked"), [("stop", "stopped"), ("deploy", None)])
-def test_an_interrupted_run_gives_its_world_back_within_seconds_and_another_run_finishes_it(
-    worlds: Worlds, how: str, parked: str | None
+@pytest.mark.parametrize(("how", "suspended"), [("stop", "stopped"), ("deploy", None)])
+def test_an_interrupted_run_releases_its_world_within_seconds_and_another_run_completes_it(
+    worlds: Worlds, how: str, suspended: str | None
 ) -> None:
-    """Stopped by a person the world waits for one, by a deploy for nobody; either way no answered call is repeated afterwards."""
+    """After a stop by a person the world waits for a resume, after a deploy it does not; in both cases no answered call is
+    repeated."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(hang=1.0, after_calls=4)
     world_id, run_id = f"interrupted-by-{how}", str(uuid.uuid4())
@@ -123,7 +122,7 @@ def test_an_interrupted_run_gives_its_world_back_within_seconds_and_another_run_
         assert worlds.gemini is not None
         worlds.gemini.wait_until(lambda stats: stats.by_outcome.get("ok", 0) == 4, timeout=120)
         began = time.monotonic()
-        if parked:  # as Dagster does when somebody terminates the run, which then interrupts itself
+        if suspended:  # as Dagster does when somebody terminates the run, which then interrupts itself
             worlds.instance.report_run_canceling(worlds.made(run_id).run)
         else:
             os.kill(os.getpid(), signal.SIGINT)
@@ -136,7 +135,7 @@ def test_an_interrupted_run_gives_its_world_back_within_seconds_and_another_run_
     assert seconds.result() < 5 * slowness()
     status = worlds.status(world_id)
     assert status.status is State.IN_PROGRESS
-    assert (status.parked.kind if status.parked else None) == parked
+    assert (status.parked.kind if status.parked else None) == suspended
     assert status.message
     before = answered(worlds, world_id)
     assert len(before) == 4
@@ -144,19 +143,19 @@ def test_an_interrupted_run_gives_its_world_back_within_seconds_and_another_run_
     resumed = worlds.resume(world_id)
     assert resumed.success, resumed.failure
     assert worlds.status(world_id).generation == run_id
-    assert worlds.status(world_id).takeovers == 0  # no death: deploys bring a world no nearer to MAX_TAKEOVERS
+    assert worlds.status(world_id).takeovers == 0  # not a crash: deploys do not count toward MAX_TAKEOVERS
     after = answered(worlds, world_id)
     assert set(after.values()) == {1}
-    stood_still = {"cancelled stopped": 1, "going_on resume": 1} if parked else {"going_on interruption": 1}
-    assert told(worlds, world_id) == {**TOLD_ONCE, **stood_still}
+    stood_still = {"cancelled stopped": 1, "going_on resume": 1} if suspended else {"going_on interruption": 1}
+    assert event_counts(worlds, world_id) == {**TOLD_ONCE, **stood_still}
     assert before.keys() <= after.keys()
     assert_exact(worlds, world_id)
     assert worlds.status(world_id).cost_reserved_usd == 0
 
 
 @pytest.mark.case("S16")
-def test_a_signal_that_comes_when_the_world_is_completed_changes_nothing(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interrupted run's world stays completed, with its one last event, and its assets are those that the run has made."""
+def test_a_signal_after_the_world_is_completed_changes_nothing(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The world stays completed with one final event, and has the assets of the interrupted run."""
     record = Worker.record
 
     def interrupted(worker: Worker, change: Any) -> None:
@@ -167,14 +166,14 @@ def test_a_signal_that_comes_when_the_world_is_completed_changes_nothing(worlds:
     world_id, made = worlds.make("interrupted-at-the-end")
     assert not made.success
     assert (worlds.status(world_id).message, worlds.status(world_id).resumable) == ("", False)
-    assert told(worlds, world_id) == TOLD_ONCE
+    assert event_counts(worlds, world_id) == TOLD_ONCE
     assert not any("unchanged" in of_asset for of_asset in made.metadata.values())
     assert_exact(worlds, world_id)
 
 
 @pytest.mark.case("S16")
-def test_a_run_that_is_terminated_while_it_closes_gives_its_world_back(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What closes a run is not interrupted: else the world would be owned until the lease is over."""
+def test_a_run_that_is_terminated_while_it_closes_releases_its_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing a run is not interrupted: otherwise the run would own the world until its lease is over."""
     close = GeneratorResource.close
 
     def terminated(generator: GeneratorResource, error: BaseException | None, context: dg.InitResourceContext) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a world when something unusual happens to its runs."""
+"""Worlds after unusual events of their runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
 def test_a_world_whose_partition_is_deleted_while_it_is_made_is_completed(
     worlds: Worlds, instance_folder: Path, answered: int
 ) -> None:
-    """What is paid is stored all the same: the run adds the partition again and ends well."""
+    """Paid results are stored: the run adds the partition again and succeeds."""
     assert worlds.gemini is not None
     world_id, gemini = f"deleted-after-{answered}", worlds.gemini
     gemini.set_faults(latency=0.15)
@@ -52,7 +52,7 @@ def test_a_world_whose_partition_is_deleted_while_it_is_made_is_completed(
         gemini.wait_until(lambda stats: stats.calls > answered, timeout=120)
         on_disk.delete_dynamic_partition("worlds", world_id)
 
-    # Two threads look at it.
+    # Two threads read it.
     with dg.DagsterInstance.from_config(str(instance_folder)) as on_disk, pytest.MonkeyPatch.context() as patch:
         patch.setattr(worlds, "instance", on_disk)
         deleting = threading.Thread(target=delete)
@@ -67,7 +67,7 @@ def test_a_world_whose_partition_is_deleted_while_it_is_made_is_completed(
 
 @pytest.fixture(scope="module")
 def world_id(the_worlds: Worlds) -> str:
-    """A completed world of two people and three posts; whoever changes it leaves it completed and whole."""
+    """A completed world of two people and three posts; a test that changes it leaves it completed."""
     assert the_worlds.gemini is not None
     the_worlds.gemini.reset()
     world_id, made = the_worlds.make("00000000-0000-4000-8000-0000000000aa", users=PEOPLE, posts=POSTS)
@@ -76,7 +76,7 @@ def world_id(the_worlds: Worlds) -> str:
 
 
 def look(worlds: Worlds, world_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The world's documents, and what its status record says of it."""
+    """The world's documents, and fields of its status record."""
     shown = (
         "status",
         "generation",
@@ -116,10 +116,11 @@ def failed_partitions(worlds: Worlds, world_id: str) -> list[str]:
         pytest.param({"no_credit": 1.0}, ("posts", "post_images"), None, id="P3 a part, the account without credit"),
     ],
 )
-def test_a_rerun_that_fails_leaves_the_world_completed_as_it_was_until_it_is_resumed(
+def test_a_failed_rerun_does_not_change_the_completed_world_until_it_is_resumed(
     worlds: Worlds, world_id: str, faults: dict[str, Any], select: tuple[str, ...], form: dict[str, Any] | None
 ) -> None:
-    """Documents, counters, order and Dagster's partition are what they were; the message says what to do; then it replaces them."""
+    """Documents, counters, order and Dagster's partition are unchanged; the message says what to do; after a resume the rerun
+    replaces them."""
     assert worlds.gemini is not None
     before, status = look(worlds, world_id)
     worlds.gemini.set_faults(**faults)
@@ -147,11 +148,11 @@ def test_a_rerun_that_fails_leaves_the_world_completed_as_it_was_until_it_is_res
 
 @pytest.mark.case("P1")
 @pytest.mark.case("P3")
-def test_what_failed_and_fails_again_or_is_given_up_leaves_the_world_completed_with_its_failures(
+def test_a_failed_post_that_fails_again_or_is_given_up_leaves_the_world_completed_with_its_failures(
     worlds: Worlds, generia: Command
 ) -> None:
-    """A world whose failed post is tried again in vain, or not any more, is completed without that post, which is named: it is open
-    to reruns, and the post can be tried once more."""
+    """If the failed post fails again, or is given up, the world is completed without it and names it: reruns are possible, and the
+    post can be tried once more."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(broken_json=1.0, only_matching="When: ")
     world_id, made = worlds.make("with-a-hole", users=1, posts=1)
@@ -174,8 +175,8 @@ def test_what_failed_and_fails_again_or_is_given_up_leaves_the_world_completed_w
 
 
 @pytest.mark.case("P1")
-def test_what_is_given_up_is_over_and_the_world_completed_as_before(worlds: Worlds, world_id: str, generia: Command) -> None:
-    """Only a person who says so gives up what is paid for; then the world is what it was, and can be made again."""
+def test_giving_up_a_rerun_leaves_the_world_completed_as_before(worlds: Worlds, world_id: str, generia: Command) -> None:
+    """Only a person gives up paid work; then the world is unchanged, and can be made again."""
     assert worlds.gemini is not None
     before = look(worlds, world_id)
     worlds.gemini.set_faults(broken_json=1.0, after_calls=1)
@@ -195,8 +196,8 @@ def test_what_is_given_up_is_over_and_the_world_completed_as_before(worlds: Worl
 
 
 @pytest.mark.case("P1")
-def test_a_world_that_was_given_up_before_it_was_complete_can_be_ordered_anew(worlds: Worlds, generia: Command) -> None:
-    """Nothing goes on with what was given up, and no part of it is made; a new order makes all of it."""
+def test_a_world_that_was_given_up_before_it_was_complete_can_be_ordered_again(worlds: Worlds, generia: Command) -> None:
+    """No run continues it, and no part of it can be made; a new order makes the whole world."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(requests_per_day=3)
     world_id, made = worlds.make("given-up", users=1, posts=1)
@@ -213,7 +214,7 @@ def test_a_world_that_was_given_up_before_it_was_complete_can_be_ordered_anew(wo
 
 
 @pytest.mark.case("S6")
-def test_a_form_that_is_no_order_changes_nothing_of_a_completed_world(worlds: Worlds, world_id: str) -> None:
+def test_an_invalid_form_changes_nothing_of_a_completed_world(worlds: Worlds, world_id: str) -> None:
     """Everything is checked before anything is written: documents, order, limits, counters and Dagster's partition stay."""
     before, status = worlds.snapshot(world_id), worlds.raw_status(world_id)
     made = worlds.run(world_id, form={"prompt": "w " * 450_000})
@@ -223,8 +224,8 @@ def test_a_form_that_is_no_order_changes_nothing_of_a_completed_world(worlds: Wo
 
 
 @pytest.mark.case("P1")
-def test_a_world_that_is_not_whole_is_found_and_never_called_completed(worlds: Worlds, world_id: str, generia: Command) -> None:
-    """Where documents are gone the check fails, and doctor names the world and the command that mends it."""
+def test_a_world_with_missing_documents_is_found_and_not_called_completed(worlds: Worlds, world_id: str, generia: Command) -> None:
+    """If documents are missing, the check fails, and doctor names the world and the command that repairs it."""
     gone = list(worlds.database["materializations"].find({"_id": f"{world_id}:posts"}))
     assert not [one for one in doctor(generia) if world_id in one["part"]]
     worlds.database["materializations"].delete_many({"_id": f"{world_id}:posts"})
@@ -262,12 +263,12 @@ def doctor(generia: Command) -> list[dict[str, str]]:
     ],
     ids=["with what follows", "alone"],
 )
-def test_the_description_again_takes_everything_with_it_unless_it_is_wanted_alone(
+def test_the_description_made_again_includes_everything_downstream_unless_ordered_alone(
     worlds: Worlds, world_id: str, generia: Command, alone: tuple[str, ...], makes: list[str]
 ) -> None:
-    """What `rerun` announces is what its message makes; alone, it says what may no longer fit."""
-    told = json.loads(generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run", "--json")[1])
-    assert told["makes"] == makes
+    """The message makes what `rerun` announces; alone, `rerun` names what may no longer fit."""
+    fields = json.loads(generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run", "--json")[1])
+    assert fields["makes"] == makes
     said = generia.call("rerun", world_id, "--part", "description", *alone, "--dry-run")[1]
     assert ("may no longer fit" in said) is bool(alone)
     order = order_of(str(uuid.uuid4()), TaskType.GENERATE_WORLD_DESCRIPTION, world_id, {"with_what_follows": not alone})
@@ -279,8 +280,8 @@ def test_the_description_again_takes_everything_with_it_unless_it_is_wanted_alon
 
 
 @pytest.mark.case("P11")
-def test_a_world_that_fails_is_failed_for_its_own_partition_and_no_other(worlds: Worlds, world_id: str) -> None:
-    """Of the other worlds no partition is failed; of this one all assets, also those that the run had made before it failed."""
+def test_a_failed_world_fails_only_its_own_partition(worlds: Worlds, world_id: str) -> None:
+    """All assets of this partition are failed, also those that the run had made before; no other partition is."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(broken_json=1.0)
     failing, made = worlds.make("failing", users=1, posts=1)
@@ -295,7 +296,7 @@ def test_a_world_that_fails_is_failed_for_its_own_partition_and_no_other(worlds:
 
 @pytest.mark.case("P12")
 def test_a_run_has_three_tags_of_ours_with_the_worlds_name(worlds: Worlds, world_id: str) -> None:
-    """However it came about: its name, its origin, and the tag by which a run of a sensor finds its work."""
+    """Each run has the world's name, its origin, and the tag with which a run of a sensor finds its work."""
     order = order_of(str(uuid.uuid4()), TaskType.GENERATE_WORLD_IMAGE, world_id, {})
     request = run_request(record_order(worlds.database, order, max_users=9, max_posts=9).order)
     runs = [worlds.run(world_id, select=["world_images"], tags=request.tags), worlds.run(world_id, select=["world_images"])]

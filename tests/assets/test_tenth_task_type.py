@@ -1,4 +1,4 @@
-"""A tenth task type is one row of the catalogue, one file in tasks/ and one template; nothing else names it.
+"""A tenth task type is one row of the catalogue, one file in tasks/ and one template; no other place names it.
 
 The tests share a product: a copy of ``generia_assets`` with such rows, files and templates added.
 """
@@ -81,7 +81,7 @@ def song_of(per: str) -> str:
 
 def product_with(folder: Path, *pers: str) -> Path:
     """A copy of the product that has a song for each document of these assets."""
-    shutil.copytree(ROOT / "generia_assets", folder / "generia_assets")  # with its bytecode: to compile it takes seconds
+    shutil.copytree(ROOT / "generia_assets", folder / "generia_assets")  # with its bytecode: compiling takes seconds
     product, rows = folder / "generia_assets", ""
     for per in pers:
         unit, stage = UNITS[per]
@@ -103,7 +103,7 @@ def product_with(folder: Path, *pers: str) -> Path:
 
 
 def world_of(product: Path, *servers: str) -> dict[str, Any]:
-    """What a small world of this product is like, from all sides."""
+    """All outputs of a small world of this product."""
     path = os.pathsep.join(map(str, (product, ROOT)))
     script = [sys.executable, str(ROOT / "tests" / "support" / "tenth_world.py"), str(product / "home"), *servers]
     ended = subprocess.run(
@@ -116,7 +116,7 @@ def world_of(product: Path, *servers: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str) -> dict[str, Any]:
-    """A world of a product with such a row, file and template for each of ``UNITS``."""
+    """A world of a product that has such a row, file and template for each of ``UNITS``."""
     requests.post(f"{gemini_process}/emulator/reset", timeout=60).raise_for_status()
     return world_of(product_with(tmp_path_factory.mktemp("product"), *UNITS), mongodb_uri, broker, gemini_process)
 
@@ -148,8 +148,9 @@ def test_a_tenth_task_type_is_planned_quoted_run_and_shown_everywhere(found: dic
     assert set(found["again"]) == {f"generate_song_of_{per}" for per in UNITS}, "materialized again, they alone are made"
 
 
-def test_any_asset_can_have_something_made_for_each_of_its_documents(found: dict[str, Any]) -> None:
-    """A song for the world, each concept, person, avatar, idea, post and published post, in one run and again by themselves."""
+def test_a_task_type_can_follow_each_document_of_any_asset(found: dict[str, Any]) -> None:
+    """There is a song for the world, each concept, person, avatar, idea, post and published post, in one run, and each can be made
+    again alone."""
     for per in UNITS:
         keys = [document["key"] for document in found["documents"][per]]
         assert [song["of"] for song in found["documents"][song_of(per)]] == keys, per

@@ -1,4 +1,5 @@
-"""A step's hands when signals interrupt Dagster's thread: work is cancelled, what is said of the world is said once."""
+"""The worker of a step when signals interrupt Dagster's thread: work is cancelled, and the world's terminal state is recorded
+once."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from tests.support.waiting import PATIENCE_S
 
 
 class Session:
-    """Of a world's session only that it does the work, in no trace."""
+    """A minimal session of a world: it executes the work, without a trace."""
 
     span = Span("run", {})
 
@@ -51,7 +52,7 @@ def interrupted() -> Iterator[threading.Event]:
 
 
 def waits_for_the_result() -> bool:
-    """Whether the main thread waits for what the worker does (and no longer for its beginning)."""
+    """Whether the main thread waits for the worker's result (and no longer for its start)."""
     frame, inner = sys._current_frames().get(threading.main_thread().ident or 0), None
     while frame is not None and frame.f_code is not Worker._wait.__code__:
         frame, inner = frame.f_back, frame
@@ -59,7 +60,7 @@ def waits_for_the_result() -> bool:
 
 
 async def until_interrupted(interrupted: threading.Event, outlast_s: float) -> None:
-    """Send the signal to the thread that waits, and go on for so long after it has seen it."""
+    """Send the signal to the waiting thread, and continue for this long after it has received it."""
     while not waits_for_the_result():  # noqa: ASYNC110  nobody tells of it
         await anyio.sleep(0.01)
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
@@ -68,7 +69,7 @@ async def until_interrupted(interrupted: threading.Event, outlast_s: float) -> N
 
 
 def test_a_signal_cancels_the_work_and_waits_until_it_has_stopped(worker: Worker, interrupted: threading.Event) -> None:
-    """When the interruption is passed on, nothing of the work goes on."""
+    """When the interruption is raised, all work has ended."""
     ended: list[str] = []
 
     async def work(_: object) -> None:
@@ -83,8 +84,8 @@ def test_a_signal_cancels_the_work_and_waits_until_it_has_stopped(worker: Worker
     assert ended == ["stopped"]
 
 
-def test_a_second_signal_lets_the_last_word_be_said(worker: Worker, interrupted: threading.Event) -> None:
-    """Whoever catches the interruption finds the word recorded, and need not say it again."""
+def test_a_second_signal_does_not_prevent_recording_the_terminal_state(worker: Worker, interrupted: threading.Event) -> None:
+    """The code that catches the interruption finds the terminal state recorded, and need not record it again."""
     said: list[str] = []
 
     async def word(_: object) -> None:

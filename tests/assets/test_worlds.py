@@ -1,4 +1,4 @@
-"""A whole world, through the real job on real servers: exact, published once, told well, checked."""
+"""A whole world, made by the real job on real servers: exact, published once, described, checked."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ PEOPLE, LARGER_POSTS = 12, 30
 
 @pytest.fixture(scope="module")
 def made(the_worlds: Worlds) -> tuple[str, Made]:
-    """One world that all looks below share; none of them changes it."""
+    """One world that all tests below share; none of them changes it."""
     world_id, made = the_worlds.make(users=PEOPLE, posts=LARGER_POSTS)
     assert made.success, made.failure
     return world_id, made
 
 
 def test_a_world_has_exactly_what_was_ordered(worlds: Worlds, made: tuple[str, Made]) -> None:
-    """N people, M posts, one of everything that belongs to each, nobody and nothing twice."""
+    """N people, M posts, one document of each kind for each of them, and nothing twice."""
     world = worlds.snapshot(made[0])
     assert {name: len(documents) for name, documents in world.items()} == {
         "world_request": 1,
@@ -60,7 +60,7 @@ def test_a_world_has_exactly_what_was_ordered(worlds: Worlds, made: tuple[str, M
 
 
 def test_relations_and_mentions_name_people_who_exist(worlds: Worlds, made: tuple[str, Made]) -> None:
-    """Whoever is related to or mentioned lives in this world, and is somebody else."""
+    """Related and mentioned people exist in this world, and differ from the person of the document."""
     world = worlds.snapshot(made[0])
     people = {person.username for person in world["characters"]}
     related = {(person.username, other.username) for person in world["characters"] for other in person.relationships}
@@ -90,8 +90,8 @@ def test_every_post_is_published_once_with_a_picture_of_its_own(worlds: Worlds, 
     assert len(on_platform["media"]) == 2 + PEOPLE + LARGER_POSTS
 
 
-def test_the_counters_agree_with_everything_that_can_be_counted(worlds: Worlds, made: tuple[str, Made]) -> None:
-    """Status record, tasks, history and the emulator's own count say the same."""
+def test_the_counters_agree_with_all_other_counts(worlds: Worlds, made: tuple[str, Made]) -> None:
+    """Status record, tasks, history and the emulator's count agree."""
     world_id = made[0]
     status, tasks = worlds.status(world_id), worlds.tasks(world_id)
     assert status.status is State.COMPLETED
@@ -112,27 +112,29 @@ def test_the_counters_agree_with_everything_that_can_be_counted(worlds: Worlds, 
     assert status.owner.run_id is None
 
 
-def test_a_materialization_tells_counts_cost_tokens_a_sample_and_pictures(worlds: Worlds, made: tuple[str, Made]) -> None:
-    """Each of the nine materializations carries figures that add up to the world's own."""
+def test_a_materialization_has_counts_cost_tokens_a_sample_and_pictures(worlds: Worlds, made: tuple[str, Made]) -> None:
+    """The figures of the nine materializations sum up to those of the world."""
     world_id, run = made
-    told, status = run.metadata, worlds.status(world_id)
-    assert set(told) == set(ASSETS)
+    by_asset, status = run.metadata, worlds.status(world_id)
+    assert set(by_asset) == set(ASSETS)
     world = worlds.snapshot(world_id)
-    assert {name: metadata["documents"] for name, metadata in told.items()} == {name: len(found) for name, found in world.items()}
-    assert sum(metadata["llm_calls"] for metadata in told.values()) == status.api_calls_made_LLM
-    assert sum(metadata["image_calls"] for metadata in told.values()) == status.api_calls_made_images
-    assert sum(metadata["cost_usd"] for metadata in told.values()) == pytest.approx(status.cost_usd, abs=1e-4)
-    assert told["posts"]["input_tokens"] > told["posts"]["output_tokens"] > 0
-    assert all(metadata["failed_tasks"] == 0 for metadata in told.values())
-    assert all("worn_out" in told[name] for name in ("world_description", "character_briefs", "posts"))
+    assert {name: metadata["documents"] for name, metadata in by_asset.items()} == {
+        name: len(found) for name, found in world.items()
+    }
+    assert sum(metadata["llm_calls"] for metadata in by_asset.values()) == status.api_calls_made_LLM
+    assert sum(metadata["image_calls"] for metadata in by_asset.values()) == status.api_calls_made_images
+    assert sum(metadata["cost_usd"] for metadata in by_asset.values()) == pytest.approx(status.cost_usd, abs=1e-4)
+    assert by_asset["posts"]["input_tokens"] > by_asset["posts"]["output_tokens"] > 0
+    assert all(metadata["failed_tasks"] == 0 for metadata in by_asset.values())
+    assert all("worn_out" in by_asset[name] for name in ("world_description", "character_briefs", "posts"))
     for name in ("characters", "posts", "world_description"):
-        assert len(told[name]["sample"]) > 100
+        assert len(by_asset[name]["sample"]) > 100
     for name in ("world_images", "character_avatars", "post_images"):
-        assert "data:image/jpeg;base64," in told[name]["pictures"]
+        assert "data:image/jpeg;base64," in by_asset[name]["pictures"]
 
 
-def test_worn_out_words_are_added_up_over_all_posts_of_a_generation(worlds: Worlds) -> None:
-    """What each post trips over is counted where the post is, of this world, generation and task type alone."""
+def test_banned_terms_are_summed_over_all_posts_of_a_generation(worlds: Worlds) -> None:
+    """The banned terms of each post are counted with the post, only for this world, generation and task type."""
     mine = {"world_id": "worn", "generation": "g", "type": TaskType.GENERATE_POST.value, "status": State.COMPLETED.value}
     tasks = [
         mine | {"key": f"c0000-p{n:04d}", "result": {"worn": worn}}
@@ -141,25 +143,25 @@ def test_worn_out_words_are_added_up_over_all_posts_of_a_generation(worlds: Worl
     others = [{"generation": "h"}, {"world_id": "w"}, {"type": TaskType.GENERATE_POST_IMAGE.value}]
     tasks += [mine | other | {"key": f"other-{n}", "result": {"worn": ["tapestry"]}} for n, other in enumerate(others)]
     worlds.database[TASKS].insert_many([task | {"_id": f"worn-{n}"} for n, task in enumerate(tasks)])
-    told = banned_terms_in(worlds.database, "worn", "g", ASSETS["posts"])
-    assert (told["worn_out"].value, told["worn_out_most"].value) == (3, "whisper* (2), bees (1)")
+    metadata = banned_terms_in(worlds.database, "worn", "g", ASSETS["posts"])
+    assert (metadata["worn_out"].value, metadata["worn_out_most"].value) == (3, "whisper* (2), bees (1)")
     assert banned_terms_in(worlds.database, "worn", "g", ASSETS["post_images"]) == {}
 
 
 def test_the_checks_of_a_good_world_pass(made: tuple[str, Made]) -> None:
-    """All checks ran, for this world's partition, and found nothing wrong."""
+    """All checks were executed for this world's partition, and found no fault."""
     checks = made[1].checks
     assert set(checks) == {check.name for check in ALL}
-    # The emulator writes from lists and does repeat itself: that is told, as a warning.
+    # The emulator writes from lists, so that its texts repeat: that is a warning.
     assert {name for name, check in checks.items() if not check.passed} <= {"distinct_posts", "post_openings", "profiles_differ"}
 
 
-def test_whoever_watches_sees_counters_that_agree_stages_in_order_and_completed_last(worlds: Worlds) -> None:
+def test_every_snapshot_has_agreeing_counters_stages_in_order_and_completed_last(worlds: Worlds) -> None:
     """In every snapshot the counters equal the tasks; no stage goes back; when ``completed`` is first seen, everything is there."""
     world_id = "watched"
     assert worlds.gemini is not None
     with worlds.undamaged(), watching(worlds, world_id) as looks:
-        worlds.gemini.set_faults(latency=0.2)  # a look takes less
+        worlds.gemini.set_faults(latency=0.2)  # a snapshot takes less
         _, run = worlds.make(world_id)
         wait_for(lambda: looks and looks[-1].status["owner"]["run_id"] is None and looks[-1].status["status"] == "completed")
     assert run.success, run.failure
@@ -184,7 +186,7 @@ def test_whoever_watches_sees_counters_that_agree_stages_in_order_and_completed_
 
 @dataclass(frozen=True)
 class Look:
-    """What one snapshot shows: the status record, counts of tasks, and by collection documents found and documents promised."""
+    """One snapshot: the status record, counts of tasks, and by collection the number of documents found and expected."""
 
     status: dict[str, Any]
     tasks: dict[str, int]
@@ -192,14 +194,14 @@ class Look:
 
 
 def last_word(status: dict[str, Any]) -> dict[str, Any]:
-    """The record without what giving the world back and sending its events change."""
+    """The record without the fields that releasing the world and sending its events change."""
     later = ("owner", "updated_at", "last_commit", "events_sent", "events_pending")
     return {name: value for name, value in status.items() if name not in later}
 
 
 @contextmanager
 def watching(worlds: Worlds, world_id: str) -> Iterator[list[Look]]:
-    """A second pair of eyes, which looks as often as it can."""
+    """A thread that takes snapshots as often as it can."""
     looks: list[Look] = []
     over = Event()
 
@@ -209,7 +211,7 @@ def watching(worlds: Worlds, world_id: str) -> Iterator[list[Look]]:
                 if (look := look_once(worlds, world_id)) is not None:
                     looks.append(look)
             except OperationFailure as error:
-                if error.code != 246:  # no snapshot to be had in the moment in which a collection is made
+                if error.code != 246:  # no snapshot is possible while a collection is created
                     raise
 
     with ThreadPoolExecutor(1) as thread:

@@ -1,4 +1,4 @@
-"""Harnesses in the tests' own process: an interpreter less to start for each, and three servers where it kills none of them."""
+"""Harnesses in the tests' own process: this saves an interpreter for each, and three servers if the harness kills none of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Quickly = Callable[[Harness], Mapping[str, Any]]
 
 @pytest.fixture
 def alone() -> Iterator[Quickly]:
-    """Runs a harness, which starts its own servers, in its quick form and gives its figures; nothing was wrong."""
+    """Runs a harness in its quick form with its own servers; returns its figures and checks that it found no fault."""
 
     def quick(harness: Harness) -> Mapping[str, Any]:
         report = harness(Options(quick=True, seed=1, json=True), Console(file=io.StringIO()))
@@ -48,7 +48,7 @@ def quickly(
     mongo_client: MongoClient[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Quickly]:
-    """Runs it on the tests' servers, and leaves nothing of it behind."""
+    """Runs a harness on the tests' servers, and removes everything it made."""
     servers = {"MONGODB_URI": mongodb_uri, "KAFKA_BOOTSTRAP_SERVERS": broker, "GEMINI_BASE_URL": gemini}
     monkeypatch.setattr(TestStack, "start_servers", lambda stack, *, latency=0.0: stack.env.update(servers))
     databases = [Settings.model_fields[name].default for name in ("mongodb_database", "platform_database")]

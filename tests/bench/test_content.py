@@ -1,4 +1,4 @@
-"""The measurement of content: its requests are those of the plan, and what it says of a size is what is drawn."""
+"""The measurement of content: its requests are those of the plan, and its figures are those of the draws."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from generia_assets.content.plan import plan
 
 
 def test_the_requests_measured_are_the_calls_of_the_plan() -> None:
-    """Every call that a world of this size takes is made once, with a prefix, an own part and an answer."""
+    """Every call of a world of this size is made once, with a prefix, the rest and an answer."""
     shown = io.StringIO()
     figures = content.of_size(5, 12, 2, Console(file=shown, width=120))
     planned = [plan(content.the_request(f"content-{number}", 5, 12)).llm_calls for number in range(2)]

@@ -1,4 +1,4 @@
-"""The outage harness in its small version: what goes away comes back, and the worlds have waited for it."""
+"""The outage harness in its quick form: the worlds wait until each service is available again."""
 
 import json
 import subprocess
@@ -9,10 +9,9 @@ import pytest
 
 @pytest.mark.servers
 @pytest.mark.timeout(1250)
-def test_worlds_wait_out_whatever_goes_away():
-    """Through every outage and every demand to slow down no attempt is used up, and each world ends exact.
-
-    This harness runs as the command that people give.
+def test_worlds_wait_during_every_outage():
+    """During every outage and every request to slow down no attempt is used, and each world is exact. The test starts the harness
+    as a command, like people do.
     """
     command = [sys.executable, "-m", "bench.outages", "--quick", "--json"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)

@@ -1,4 +1,4 @@
-"""``make bench``: the arithmetic of its bounds, the file of earlier results, and its tiny form."""
+"""``make bench``: the arithmetic of its bounds, the file of earlier results, and its smallest form."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def chain(*calls: Sequence[Api], after: Sequence[int] = ()) -> bounds.Graph:
 
 
 def call(sent: float, seconds: float, waited: float) -> RequestRecord:
-    """A recorded call: sent so many seconds after a fixed moment."""
+    """A recorded call: sent this number of seconds after a fixed moment."""
     return RequestRecord.model_validate(
         {
             "_id": f"{sent}/{seconds}/{waited}",
@@ -57,13 +57,13 @@ def call(sent: float, seconds: float, waited: float) -> RequestRecord:
     [
         (chain(*[[Api.LLM]] * 7), 3, 1.5),  # seven calls of half a second on three slots
         (chain([Api.LLM], [Api.LLM], [Api.LLM], after=(-1, 0, 1)), 3, 1.5),  # one after the other
-        (chain([Api.LLM], [Api.LLM], [Api.LLM], after=(-1, -1, 1)), 1, 1.5),  # whatever the order
-        (chain([Api.LLM], [Api.LLM], [Api.LLM, Api.LLM], after=(-1, -1, 1)), 2, 1.5),  # the long path first
-        (chain([Api.LLM, Api.IMAGE], [Api.LLM, Api.IMAGE]), 1, 1.5),  # a picture beside a text
+        (chain([Api.LLM], [Api.LLM], [Api.LLM], after=(-1, -1, 1)), 1, 1.5),  # in any order
+        (chain([Api.LLM], [Api.LLM], [Api.LLM, Api.LLM], after=(-1, -1, 1)), 2, 1.5),  # the longest path first
+        (chain([Api.LLM, Api.IMAGE], [Api.LLM, Api.IMAGE]), 1, 1.5),  # a picture at the same time as a text
     ],
 )
 def test_a_schedule_leaves_no_slot_idle(graph: bounds.Graph, slots: int, seconds: float) -> None:
-    """The schedule of a small graph takes the seconds that a person computes."""
+    """The schedule of a small graph takes the seconds that were computed by hand."""
     assert bounds.schedule(graph, {Api.LLM: slots, Api.IMAGE: slots}) == pytest.approx(seconds)
 
 
@@ -81,8 +81,9 @@ def test_the_graph_has_the_calls_of_the_plan() -> None:
     assert bounds.schedule(graph, dict.fromkeys(SLOTS, 1000)) == pytest.approx(path)
 
 
-def test_the_first_post_is_six_calls_away() -> None:
-    """World, concepts, person, ideas, text, picture: the same for a world of any size whose first person knows nobody ahead."""
+def test_the_path_to_the_first_post_has_six_calls() -> None:
+    """World, concepts, person, ideas, text, picture: the path is the same for a world of any size whose first person knows nobody
+    of a later batch."""
     paths = [bounds.first_post(bounds.world_graph(WORLD, users, users * 2, HALF)) for users in (10, 100, 500)]
     assert set(paths) <= {2.5, 3.0, 3.5}
     assert len(set(paths)) == 1
@@ -124,7 +125,7 @@ def test_a_slowdown_is_seen(tmp_path: Path) -> None:
 
 
 def test_each_case_has_its_own_name() -> None:
-    """All cases of the issue are there, B4 with B1."""
+    """All cases of the issue exist, B4 with B1."""
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
     assert {part[:2] for name in names for part in name.split("+")} == {f"B{number}" for number in range(1, 10)}
@@ -133,8 +134,8 @@ def test_each_case_has_its_own_name() -> None:
 @pytest.mark.timeout(1250)
 @pytest.mark.dagster_process
 @pytest.mark.usefixtures("alone")
-def test_the_tiny_form_measures_everything(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A small world is made through Kafka and the code server, and every figure of the tables is there."""
+def test_the_smallest_form_measures_everything(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A small world is made with Kafka and the code server, and the tables have every figure."""
     monkeypatch.setattr(sys, "argv", ["bench.speed", "--quick", "--json"])
     with pytest.raises(SystemExit, match="0"):
         main()

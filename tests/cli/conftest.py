@@ -10,5 +10,5 @@ from tests.support.waiting import PATIENCE_S
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not essential is waited for, however slow the machine is; where connections are refused nothing waits."""
+    """Optional parts of a command are waited for, however slow the machine is; refused connections end at once."""
     monkeypatch.setattr(connections, "QUICK_S", PATIENCE_S)

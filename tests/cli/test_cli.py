@@ -1,4 +1,4 @@
-"""The command line without a server: what it refuses, what it orders, what it promises, and that texts do nothing to a terminal."""
+"""The command line without a server: refusals, orders, results, and texts that do not control a terminal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run(*arguments: str) -> tuple[int, str, str]:
 
 
 def moment(**changes: Any) -> Snapshot:
-    """A world as ``watch`` sees it, with these values of its status record."""
+    """A snapshot of ``watch``, with these values of the status record."""
     return Snapshot(
         a_status(**changes),
         [],
@@ -75,8 +75,8 @@ def sub_commands() -> Sequence[tuple[str, ...]]:
 
 @pytest.mark.parametrize("command", sub_commands(), ids=" ".join)
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
-    """`--help` of every command and sub-command says what it does, with an example, what each argument and option means, and, once,
-    which exit status to expect; arguments are called as people write them, and what shows something does so as JSON, too."""
+    """`--help` of every command and sub-command has its purpose, an example, the meaning of each argument and option, and once the
+    exit status. Arguments have plain names, and every command that shows something has `--json`."""
     exit_code, out, _ = run(*command, "--help")
     flat, usage = " ".join(out.split()), out.splitlines()[0]
     assert exit_code == 0
@@ -95,8 +95,8 @@ def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 @pytest.mark.slow
-def test_no_help_text_is_too_much_for_a_console(encoding: str) -> None:
-    """On a console that has no Cyrillic letters the help text that shows some ends well, too."""
+def test_every_help_text_can_be_printed_on_a_console_without_cyrillic(encoding: str) -> None:
+    """A help text with Cyrillic letters can be printed on a console that has none."""
     environment = os.environ | {"PYTHONIOENCODING": f"{encoding}:strict", "COLUMNS": "200"}
     command = [sys.executable, "-m", "generia_assets.cli", "send", "--help"]
     ended = subprocess.run(command, capture_output=True, env=environment, check=False)
@@ -104,13 +104,13 @@ def test_no_help_text_is_too_much_for_a_console(encoding: str) -> None:
     assert b"--max-cost-usd" in ended.stdout
 
 
-def test_it_says_its_version() -> None:
+def test_version_prints_the_installed_version() -> None:
     """`generia --version` names the version that is installed."""
     assert run("--version")[:2] == (0, f"generia {version('generia')}\n")
 
 
 def test_the_list_of_commands_imports_none_of_them() -> None:
-    """`generia --help` and the shell's completion are there at once: no database, no Kafka and no Dagster is imported for them."""
+    """`generia --help` and the shell's completion import no database client, no Kafka and no Dagster."""
     code = (
         "import sys; from typer.testing import CliRunner; from generia_assets.cli.main import app; "
         "out = CliRunner().invoke(app, ['--help']).stdout; "
@@ -147,14 +147,14 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", WITHOUT_A_SERVER, ids=" ".join)
-def test_what_needs_no_server_waits_for_no_library_of_one(arguments: list[str], imported: dict[str, list[str]]) -> None:
-    """Help, a refusal, a quote and a check take 0.3 s: neither Dagster nor the client of a server is imported for them."""
+def test_commands_without_a_server_import_no_client_of_one(arguments: list[str], imported: dict[str, list[str]]) -> None:
+    """Help, a refusal, a quote and a check take 0.3 s: they import neither Dagster nor the client of a server."""
     assert imported[" ".join(arguments)] == []
 
 
 @pytest.mark.parametrize("command", [(), *sub_commands()], ids=" ".join)
 def test_help_fits_a_narrow_window(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In 40 columns a help text is wrapped at its words, but for examples, which are copied. Commands have four groups."""
+    """In 40 columns a help text is wrapped between words, except examples, which people copy. Commands have four groups."""
     monkeypatch.setenv("COLUMNS", "40")
     exit_code, out, _ = run(*command, "--help")
     assert exit_code == 0
@@ -164,7 +164,7 @@ def test_help_fits_a_narrow_window(command: tuple[str, ...], monkeypatch: pytest
 
 
 def test_a_shell_completes_commands() -> None:
-    """After `generia st`, Tab offers the commands that begin so."""
+    """After `generia st`, Tab offers the commands that begin with it."""
     asked = {"_GENERIA_COMPLETE": "complete_bash", "COMP_WORDS": "generia st", "COMP_CWORD": "1"}
     result = CliRunner().invoke(app, [], env=asked, prog_name="generia")
     assert set(result.stdout.split()) == {"status", "stats", "stop"}
@@ -184,23 +184,23 @@ def test_a_shell_completes_commands() -> None:
         (["--max-cost-usd", "0"], ["--max-cost-usd", "0", "above 0"]),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_asked_of_a_server(arguments: list[str], named: list[str]) -> None:
-    """Exit status 2, and a message with the option, the value and what is allowed; no server is needed for that."""
+def test_bad_input_is_refused_without_a_server(arguments: list[str], named: list[str]) -> None:
+    """Exit status 2, and a message with the option, the value and what is allowed."""
     exit_code, out, err = run("send", "--prompt", "a lake", *arguments)
     assert exit_code == 2
     assert out == ""
     assert [part for part in named if part not in err] == []
 
 
-def test_nobody_orders_a_world_without_saying_which() -> None:
-    """`send` alone may spend money on what nobody asked for: it is refused, with the option that is missing."""
+def test_send_without_a_prompt_is_refused() -> None:
+    """`send` without options could spend money by mistake: it is refused, and the message names the missing option."""
     exit_code, out, err = run("send", "--users", "3")
     assert (exit_code, out) == (2, "")
     assert "--prompt" in err
 
 
-def test_an_order_is_the_platforms_own_message() -> None:
-    """What `send` puts into Kafka is read by the sensor as the order that was typed."""
+def test_an_order_of_the_command_line_is_the_platforms_message() -> None:
+    """The sensor reads the message of `send` as the order that was typed."""
     order = new_order(
         world_parameters(settings(), users=3, posts=7, prompt="город", quality=Quality.HIGH, max_cost_usd=1.5, seed=0)
     )
@@ -210,14 +210,14 @@ def test_an_order_is_the_platforms_own_message() -> None:
     assert json.loads(order.message())["parameters"] == expected
 
 
-def test_the_result_has_exactly_the_promised_fields() -> None:
-    """`--json` gives these fields and no others, in this order."""
+def test_the_result_has_exactly_the_documented_fields() -> None:
+    """`--json` prints exactly these fields, in this order."""
     promised = "world_id status characters posts images llm_calls image_calls cost_usd seconds seconds_to_first_post gallery"
     assert list(WorldResult.model_fields) == promised.split()
 
 
 def test_a_quote_is_the_plan_at_the_models_price() -> None:
-    """25 people and 150 posts are quoted with the plan's 205 calls and 177 pictures, limits with a quarter to spare."""
+    """The quote of 25 people and 150 posts has the plan's 205 calls and 177 pictures, and limits a quarter above them."""
     exit_code, out, _ = run("quote", "--users", "25", "--posts", "150", "--json")
     assert exit_code == 0
     quote = json.loads(out)
@@ -229,16 +229,16 @@ def test_a_quote_is_the_plan_at_the_models_price() -> None:
     assert 0 < quote["minutes"] < 10
 
 
-def test_a_terminal_obeys_no_text() -> None:
-    """Of a hostile text only what can be read is left."""
+def test_texts_do_not_control_a_terminal() -> None:
+    """Only the readable part of a hostile text is printed."""
     assert safe_line(HOSTILE) == "[2J[bold]not bold[/bold] turned next31m"
     assert safe_block("a\r\nb\tc\ud800") == "a\nb    c\ufffd"
     assert safe_line("word " * 50, 20) == "word word word word…"
 
 
 @pytest.mark.parametrize("watched", [True, False])
-def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
-    """Markup in names, prompts and messages is printed as it stands, and no escape sequence but our own comes out."""
+def test_texts_of_a_world_are_shown_as_text(watched: bool) -> None:
+    """Markup in names, prompts and messages is printed unchanged, and only our own escape sequences are printed."""
     waiting = {"api": "llm", "reason": HOSTILE, "since": datetime.now(UTC)}
     seen = moment(name=HOSTILE, message=HOSTILE, waiting_for=waiting, generation="g")
     text = Text("post", safe_line(HOSTILE), safe_block(HOSTILE))
@@ -256,24 +256,24 @@ def test_what_is_shown_of_a_world_is_read_as_text(watched: bool) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out.getvalue())
 
 
-def test_json_is_harmless_and_the_same() -> None:
-    """What a terminal would obey is an escape in `--json`, and a reader of the JSON gets the text as it was."""
-    told = as_json({"text": HOSTILE, "word": "город"})
-    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", told)
-    assert "город" in told
-    assert json.loads(told)["text"] == HOSTILE
+def test_json_output_has_no_control_characters_and_the_same_content() -> None:
+    """In `--json` control characters are escaped, and a reader of the JSON gets the original text."""
+    dumped = as_json({"text": HOSTILE, "word": "город"})
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e]", dumped)
+    assert "город" in dumped
+    assert json.loads(dumped)["text"] == HOSTILE
 
 
-def test_a_book_means_nothing_to_markdown() -> None:
-    """Texts of users and models come through as text: no heading, link, picture, list or HTML of theirs."""
+def test_texts_in_a_book_are_escaped_for_markdown() -> None:
+    """Texts of users and models are shown as text: none of them makes a heading, link, picture, list or HTML."""
     assert escaped("# <b>[x](javascript:1)</b> ![i](u) https://a.b") == (
         "\\# &lt;b&gt;\\[x\\](javascript:1)&lt;/b&gt; !\\[i\\](u) https\\://a.b"
     )
     assert paragraphs("1. one\n\n- two\n\n\x1b[2J<script>") == "1\\. one\n\n\\- two\n\n\\[2J&lt;script&gt;"
 
 
-def test_the_picture_of_a_world_tells_stages_calls_and_time_left() -> None:
-    """A bar and a number for each stage that has one, calls in flight of those that may be, dollars, and what is left."""
+def test_the_display_of_watch_has_stages_calls_and_time_left() -> None:
+    """It has a bar and a number for each counted stage, calls in flight and their limit, dollars, and the time left."""
     out = io.StringIO()
     stages = [{"name": stage.value, "status": "completed" if place < 3 else "in_progress"} for place, stage in enumerate(Stage)]
     seen = moment(stages=stages, generation="g", users_created=1, posts_created=1, llm_cost_total=0.5, task_predicted=9)
@@ -287,7 +287,7 @@ def test_the_picture_of_a_world_tells_stages_calls_and_time_left() -> None:
 
 
 def test_a_time_of_another_day_has_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What happened today has its time of day; what happened before is not taken for today's."""
+    """A moment of today has its time of day; an earlier moment also has its date."""
     midnight = datetime(2026, 12, 1, tzinfo=UTC)
     monkeypatch.setattr(formats, "datetime", SimpleNamespace(now=lambda zone: midnight))
     assert clock(midnight) == "00:00:00.000"
@@ -295,7 +295,7 @@ def test_a_time_of_another_day_has_its_date(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_moments_are_read_as_people_write_them() -> None:
-    """A time ago, a moment without a zone (UTC), one with a zone; anything else is refused with an example."""
+    """A duration, a moment without a zone (UTC), and one with a zone are accepted; anything else is refused with an example."""
     assert abs((datetime.now(UTC) - parsed("10min")).total_seconds() - 600) < 5
     assert parsed("2026-11-23T14:30:00") == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
     assert parsed("2026-11-23T14:30:00+03:00") == datetime(2026, 11, 23, 11, 30, tzinfo=UTC)
@@ -303,8 +303,8 @@ def test_moments_are_read_as_people_write_them() -> None:
         parsed("yesterday")
 
 
-def test_a_part_is_ordered_by_the_platforms_own_message() -> None:
-    """What `rerun` puts into Kafka is read by the sensor as the order of that part, with its keys, or alone."""
+def test_an_order_of_a_part_is_the_platforms_message() -> None:
+    """The sensor reads the message of `rerun` as the order of that part, with its keys, with or without downstream assets."""
     for parameters, sent in (
         (PartParameters(keys=("c0000-p0001",)), {"keys": ["c0000-p0001"]}),
         (PartParameters(with_what_follows=False), {"with_what_follows": False}),

@@ -1,4 +1,4 @@
-"""``generia dead-letters``: what the list shows, and what a mended letter becomes."""
+"""``generia dead-letters``: the list, and sending corrected letters again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from resources.kafka.producer import Event
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoResource, connect
 from sensors.dead_letters import InvalidMessage, send_dead_letters
-from tests.support.kafka_stand_in import kafka_resource, order, told_of
+from tests.support.kafka_ticks import command_for, kafka_resource, order
 
 DeadLetters = Callable[..., tuple[int, str, str]]
 
@@ -37,11 +37,11 @@ def mongo(mongodb_uri: str, mongo_database_name: str) -> MongoResource:
 
 @pytest.fixture
 def generia(kafka: KafkaResource, mongo: MongoResource, tmp_path: Path) -> DeadLetters:
-    """``generia dead-letters``: exit status, standard output, standard error."""
-    return partial(told_of(kafka, mongo, tmp_path).call, "dead-letters")
+    """Runs ``generia dead-letters``: exit status, standard output, standard error."""
+    return partial(command_for(kafka, mongo, tmp_path).call, "dead-letters")
 
 
-def bury(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_count='3': must be a number") -> None:
+def send_to_dlq(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_count='3': must be a number") -> None:
     """Make dead letters as the sensor does, all in one partition."""
     from resources.kafka.reader import KafkaRecord
 
@@ -55,12 +55,12 @@ def bury(kafka: KafkaResource, *values: bytes, reason: str = "parameters.users_c
 
 
 def resent(kafka: KafkaResource) -> list[dict[str, Any]]:
-    """What the command put into the orders' topic."""
+    """The messages that the command sent to the orders' topic."""
     return [json.loads(letter.value) for letter in last_letters(kafka.address, kafka.settings.kafka_tasks_topic, 10)]
 
 
 def place_of(kafka: KafkaResource, value: bytes) -> str:
-    """Where a letter lies, as the list names it."""
+    """The place of a letter, as in the list."""
     return next(
         letter.place
         for letter in last_letters(kafka.address, kafka.settings.kafka_dead_letters_topic, 100)
@@ -68,24 +68,25 @@ def place_of(kafka: KafkaResource, value: bytes) -> str:
     )
 
 
-def test_the_list_shows_reason_origin_and_message_and_no_terminal_codes(kafka: KafkaResource, generia: DeadLetters):
-    """Every letter is listed with its reason and where it came from; what a terminal would obey is left out."""
+def test_the_list_shows_reason_origin_and_message_without_terminal_codes(kafka: KafkaResource, generia: DeadLetters):
+    """Every letter is listed with its reason and its origin; terminal codes are removed."""
     assert "no dead letters" in "".join(generia()[1:])
-    bury(kafka, b'{"a": "\x1b[2Jcleared"}', b"second")
+    send_to_dlq(kafka, b'{"a": "\x1b[2Jcleared"}', b"second")
     exit_code, out, err = generia()
     assert exit_code == 0
     assert f"{kafka.settings.kafka_tasks_topic}[1]@40" in out
     assert "parameters.users_count='3'" in out
     assert "\x1b" not in out + err
-    told = [json.loads(line) for line in generia("--json", "--limit", "1")[1].splitlines()]
-    assert [letter["message"] for letter in told] == ["second"]
+    shown = [json.loads(line) for line in generia("--json", "--limit", "1")[1].splitlines()]
+    assert [letter["message"] for letter in shown] == ["second"]
 
 
-def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource, generia: DeadLetters):
-    """With a limit the newest are listed, in order, whichever partition they lie in, and a cut is said; --json alone lists all."""
+def test_a_limit_shows_the_newest_letters_of_all_partitions(kafka: KafkaResource, generia: DeadLetters):
+    """With a limit the newest letters of all partitions are listed in order, with the number of the others; --json alone lists
+    all."""
     values = [f"letter {number}" for number in range(25)]
     with kafka.producer() as producer:
-        for number, value in enumerate(values):  # keys that lead to several partitions, and each letter of a millisecond of its own
+        for number, value in enumerate(values):  # keys for several partitions, and a different millisecond for each letter
             began = time.time_ns() // 1_000_000
             while time.time_ns() // 1_000_000 == began:
                 pass
@@ -104,11 +105,11 @@ def test_the_last_letters_are_the_last_of_all_partitions(kafka: KafkaResource, g
 def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(
     kafka: KafkaResource, mongo: MongoResource, generia: DeadLetters
 ):
-    """--edit changes what it names, takes out what has no value, and leaves the rest; the letter stays, and is resolved."""
+    """--edit changes the named fields, removes those without a value, and keeps the rest; the letter stays, and is resolved."""
     right = order()
     wrong = {**right, "priority": 1, "parameters": {**right["parameters"], "users_count": "3"}}  # type: ignore[dict-item]
     letter = json.dumps(wrong).encode()
-    bury(kafka, letter)
+    send_to_dlq(kafka, letter)
     with connect(mongo.uri) as client:
         count_dead_letters(client[mongo.database], [f"{kafka.settings.kafka_tasks_topic}[1]@40", "another"])
         exit_code, out, err = generia(
@@ -125,9 +126,9 @@ def test_an_edited_letter_is_sent_again_with_the_other_fields_as_they_were(
     assert place_of(kafka, letter)
 
 
-def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, generia: DeadLetters, tmp_path: Path):
-    """What cannot be edited says so; the file's message is sent in its place."""
-    bury(kafka, b"{broken")
+def test_a_letter_that_is_not_json_is_corrected_by_a_file(kafka: KafkaResource, generia: DeadLetters, tmp_path: Path):
+    """--edit is refused with the reason; the message of the file is sent instead."""
+    send_to_dlq(kafka, b"{broken")
     place, right, file = place_of(kafka, b"{broken"), order(), tmp_path / "mended.json"
     exit_code, _, err = generia("resend", place, "--edit", "a=1")
     assert exit_code == 1
@@ -139,7 +140,7 @@ def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, gen
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "message"),
     [
         (["0"], 2, "either --file"),
         (["one", "--edit", "a=1"], 2, "must be a number"),
@@ -148,23 +149,23 @@ def test_a_letter_that_is_not_json_is_mended_by_a_file(kafka: KafkaResource, gen
         (["0", "--file", "/nowhere/mended.json"], 2, "No such file"),
     ],
 )
-def test_what_cannot_be_sent_again_says_why(
-    kafka: KafkaResource, generia: DeadLetters, arguments: list[str], status: int, told: str
+def test_a_letter_that_cannot_be_sent_again_is_refused_with_the_reason(
+    kafka: KafkaResource, generia: DeadLetters, arguments: list[str], status: int, message: str
 ):
-    """Wrong input ends with one line that names it, and nothing is sent."""
+    """Wrong input is answered with one line that names it, and nothing is sent."""
     for number in range(8):
-        bury(kafka, b'{"number": %d}' % number)
-    # The small broker makes topics with four partitions: which letter is where is not the test's business.
+        send_to_dlq(kafka, b'{"number": %d}' % number)
+    # The small broker creates topics with four partitions; the partition of each letter does not matter here.
     places = {letter.place for letter in last_letters(kafka.address, kafka.settings.kafka_dead_letters_topic, 100)}
     arguments = [sorted(places)[0] if argument == "0" else argument for argument in arguments]
     exit_code, _, err = generia("resend", *arguments)
     assert exit_code == status, err
-    assert told in err
+    assert message in err
     assert resent(kafka) == []
 
 
 def test_a_cut_letter_is_not_edited(kafka: KafkaResource, generia: DeadLetters):
-    """Of a giant only the beginning is among the dead letters, so that it is mended from the whole."""
+    """The dead letter of a giant message has only its beginning, so it must be corrected from the whole message."""
     with kafka.producer() as producer:
         event = Event(
             kafka.settings.kafka_dead_letters_topic, b"k", b'{"a": 1}', (("reason", "too large"), ("cut", "8 of 9000000 bytes"))
@@ -176,18 +177,18 @@ def test_a_cut_letter_is_not_edited(kafka: KafkaResource, generia: DeadLetters):
 
 
 @pytest.mark.parametrize("version", ["", "2.3"])
-def test_a_broker_that_is_away_is_one_line(mongo: MongoResource, tmp_path: Path, version: str):
-    """No traceback, and no waiting for ever: the address, and how to start a broker."""
+def test_an_unavailable_broker_is_reported_in_one_line(mongo: MongoResource, tmp_path: Path, version: str):
+    """There is no traceback and no endless wait; the line has the address, and how to start a broker."""
     away = kafka_resource("127.0.0.1:9", "orders", api_version=version)
-    exit_code, _, err = told_of(away, mongo, tmp_path).call("dead-letters")
+    exit_code, _, err = command_for(away, mongo, tmp_path).call("dead-letters")
     assert exit_code == 1
     assert "127.0.0.1:9" in err
     assert "make dev" in err
 
 
-def test_a_place_that_holds_nothing_is_none(kafka: KafkaResource):
-    """Neither a partition nor an offset that does not exist is an error of the reader's."""
-    bury(kafka, b"one")
+def test_a_place_without_a_letter_is_none(kafka: KafkaResource):
+    """A partition or an offset that does not exist is not an error of the reader."""
+    send_to_dlq(kafka, b"one")
     address = kafka.address
     assert letter_at(address, kafka.settings.kafka_dead_letters_topic, 99, 0) is None
     assert letter_at(address, kafka.settings.kafka_dead_letters_topic, 0, 10_000) is None

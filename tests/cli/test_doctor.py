@@ -1,4 +1,4 @@
-"""``generia doctor`` beside servers that answer and one that does not."""
+"""``generia doctor`` with servers that answer and one that does not."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from emulators import lifecycle
-from tests.cli.test_worlds import lines, told
+from tests.cli.test_worlds import lines, stdout_of
 from tests.support.command import Command
 
 
 def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_path: Path) -> None:
-    """Reachable servers are fine; one that is not is named with what to do, exit status 1; passwords and keys stay hidden."""
+    """Reachable servers are ok; an unreachable one is named with what to do, exit status 1; passwords and keys are hidden."""
     healthy = lines(generia, "doctor")
     assert {one["part"]: one["health"] for one in healthy if one["part"] in ("MongoDB", "Kafka", "pictures")} == {
         "MongoDB": "ok",
@@ -25,7 +25,7 @@ def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_
         "GEMINI_BASE_URL": "http://127.0.0.1:9",
         "DAGSTER_HOME": str(tmp_path / "nowhere"),
     }
-    assert "ok     MongoDB: " in told(generia, "doctor")
+    assert "ok     MongoDB: " in stdout_of(generia, "doctor")
     exit_code, out, err = Command(tmp_path, ill).call("doctor", "--json")
     assert exit_code == 1
     assert "s3cret" not in out + err
@@ -34,8 +34,8 @@ def test_a_doctor_finds_what_is_wrong_and_shows_no_secret(generia: Command, tmp_
     assert all(one["advice"] for one in map(json.loads, out.splitlines()) if one["health"] == "wrong")
 
 
-def test_the_doctor_asks_each_of_the_platforms_services(platform_process: tuple[str, str], tmp_path: Path) -> None:
-    """One that serves is named with its address, one that does not with what to do."""
+def test_doctor_checks_each_of_the_platforms_services(platform_process: tuple[str, str], tmp_path: Path) -> None:
+    """A service that serves is named with its address, another one with what to do."""
     wrong = f"127.0.0.1:{lifecycle.free_port()}"
     addresses = dict.fromkeys(("CHARACTER_SERVICE", "MEDIA_SERVICE", "WORLD_SERVICE"), platform_process[0])
     elsewhere = {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
@@ -49,4 +49,4 @@ def test_the_doctor_asks_each_of_the_platforms_services(platform_process: tuple[
     }
     assert found["post-service"]["health"] == "wrong", err
     assert "POST_SERVICE" in found["post-service"]["advice"]
-    assert "/pending can be written" in found["pictures"]["found"]  # where pictures wait; the platform keeps them
+    assert "/pending can be written" in found["pictures"]["found"]  # the folder of pending pictures; the platform stores them

@@ -1,4 +1,4 @@
-"""How much is told: people see the first screens and are told that there is more; programs get everything."""
+"""Limits of output: people see the first screens and the number of other entries; programs get everything."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BEGAN = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
 
 @pytest.fixture
 def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str, tmp_path: Path) -> Command:
-    """The command on a database with many parked worlds, one of which has many tasks, requests and lines of its log."""
-    database, parked = mongo_client[mongo_database_name], {"kind": "stopped", "since": BEGAN, "until": None}
+    """The command on a database with many suspended worlds, one of which has many tasks, requests and log lines."""
+    database, suspended = mongo_client[mongo_database_name], {"kind": "stopped", "since": BEGAN, "until": None}
     moments = [BEGAN + timedelta(seconds=number) for number in range(MANY)]
     states = [
         new_status("w", {"user_prompt": "a lake"}, users=1, posts=1)
-        | {"_id": WORLD if number == 0 else f"world-{number}", "updated_at": at, "parked": parked}
+        | {"_id": WORLD if number == 0 else f"world-{number}", "updated_at": at, "parked": suspended}
         for number, at in enumerate(moments)
     ]
     database[STATUS].insert_many(states)
@@ -56,15 +56,16 @@ def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]], mongo_d
         (["logs", WORLD], 40),
     ],
 )
-def test_programs_get_everything_and_people_hear_of_the_rest(generia: Command, command: list[str], shown: int) -> None:
-    """Without a limit --json leaves nothing out; a cut, by our limit for people or by one's own, is said, beside the JSON."""
+def test_programs_get_everything_and_people_see_how_much_is_left_out(generia: Command, command: list[str], shown: int) -> None:
+    """Without a limit --json prints everything; if the default limit or a given one cuts the output, a note outside the JSON says
+    so."""
     exit_code, out, err = generia.call(*command, "--json")
     assert (exit_code, err) == (0, "")
-    told = json.loads(out) if command[0] == "show" else [json.loads(line) for line in out.splitlines()]
-    assert len(told) == len({one.get("world_id", one.get("id")) if "_id" not in one else one["_id"] for one in told}) == MANY
+    listed = json.loads(out) if command[0] == "show" else [json.loads(line) for line in out.splitlines()]
+    assert len(listed) == len({one.get("world_id", one.get("id")) if "_id" not in one else one["_id"] for one in listed}) == MANY
     _, text, _ = generia.call(*command)
     assert text.count("attempt_count" if command[0] == "show" else "\n") <= shown + 2
-    if command[0] in ("status", "logs"):  # takes no limit; is asked for lines from the end
+    if command[0] in ("status", "logs"):  # has no limit; takes lines from the end
         return
     assert "--limit" in text
     exit_code, out, err = generia.call(*command, "--json", "--limit", "30")

@@ -1,4 +1,4 @@
-"""``stop`` and ``resume`` of many worlds: which ones filters choose, what is asked first, and that the same ones go on."""
+"""``stop`` and ``resume`` of many worlds: the choice by filters, the confirmation, and that the same worlds are resumed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def stopped(database: MongoDatabase) -> set[str]:
 def test_filters_choose_the_worlds_that_are_stopped_and_resumed(
     cli: Command, four: MongoDatabase, filters: list[str], found: set[str]
 ) -> None:
-    """Filters are combined; --dry-run counts the worlds and changes nothing; the same words resume the same worlds."""
+    """Filters are combined; --dry-run counts the worlds and changes nothing; the same filters resume the same worlds."""
     code, out, _ = cli.call("stop", *filters, "--dry-run", "--json")
     assert (code, json.loads(out)["worlds"], stopped(four)) == (0, len(found), set())
     code, out, err = cli.call("stop", *filters)
@@ -84,9 +84,9 @@ def test_filters_choose_the_worlds_that_are_stopped_and_resumed(
     assert stopped(four) == set()
 
 
-def test_resume_all_resumes_what_the_brake_stopped_and_nothing_else(cli: Command, four: MongoDatabase) -> None:
-    """What a person or a filter stopped before stays stopped; single worlds wait until the brake is off."""
-    assert cli.call("stop", "--cost-over", "9.5", "--state", "pending", "--yes")[0] == 0  # fits no world
+def test_resume_all_resumes_only_worlds_that_stop_all_stopped(cli: Command, four: MongoDatabase) -> None:
+    """Worlds that a person or a filter stopped before stay stopped; single worlds cannot be resumed until the brake is off."""
+    assert cli.call("stop", "--cost-over", "9.5", "--state", "pending", "--yes")[0] == 0  # matches no world
     assert cli.call("stop", "cheap", "dear", "--yes")[0] == 0
     assert cli.call("stop", "--all", "--yes")[0] == 0
     assert engaged_since(four) is not None
@@ -102,8 +102,8 @@ def test_resume_all_resumes_what_the_brake_stopped_and_nothing_else(cli: Command
 @pytest.mark.parametrize(
     "words", [[], ["--all", "--state", "pending"], ["w", "--all"], ["w", "--cost-over", "1"], ["--all", "--give-up"]]
 )
-def test_which_worlds_are_meant_must_be_clear(cli: Command, four: MongoDatabase, words: list[str]) -> None:
-    """Worlds, --all and filters exclude each other; nothing happens without one of them."""
+def test_exactly_one_way_of_naming_worlds_is_required(cli: Command, four: MongoDatabase, words: list[str]) -> None:
+    """Worlds, --all and filters exclude each other; without one of them the command does nothing."""
     assert cli.call("stop", *words, "--yes")[0] == 2
     assert stopped(four) == set()
 
@@ -126,7 +126,7 @@ def queue(instance: dg.DagsterInstance, run_id: str, world: str, order: str = ""
 def test_a_world_that_never_began_can_be_given_up(
     instance: dg.DagsterInstance, four: MongoDatabase, tmp_path: Path, mongodb_uri: str, mongo_database_name: str
 ) -> None:
-    """Its run leaves the queue; the world is failed, and can be ordered again."""
+    """Its run is removed from the queue; the world is failed, and can be ordered again."""
     queue(instance, "own", "waiting")
     env = {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": mongo_database_name, "DAGSTER_HOME": str(tmp_path)}
     exit_code, out, err = Command(tmp_path, env).call("stop", "waiting", "--give-up")
@@ -139,8 +139,8 @@ def test_a_world_that_never_began_can_be_given_up(
     assert (found["status"], found["resumable"]) == ("failed", False)
 
 
-def test_runs_of_held_worlds_leave_the_queue_and_other_orders_stay(instance: dg.DagsterInstance) -> None:
-    """A queued run of another order, or of another world, is still there afterwards: its order would be lost."""
+def test_runs_of_held_worlds_are_removed_from_the_queue_and_other_orders_stay(instance: dg.DagsterInstance) -> None:
+    """A queued run of another order, or of another world, stays in the queue: otherwise its order would be lost."""
     for run_id, world, order in (("own", "w", "t"), ("resumed", "w", ""), ("part", "w", "p"), ("other", "v", "u")):
         queue(instance, run_id, world, order)
     assert cancel_queued(instance, {"w": "t"}) == 2

@@ -1,4 +1,4 @@
-"""P7, P17-P21, P23: how worlds are named, what is refused and how soon, what a narrow window and a pipe get, and counts."""
+"""P7, P17-P21, P23: names of worlds, refusals and their time, narrow windows, pipes, and counts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from generia_assets.settings import settings
 from resources.kafka.dead_letters import last_letters
 from sensors.messages import read_message
 from tests.support.command import Command, interrupt, on_a_terminal
-from tests.support.kafka_stand_in import kafka_address
+from tests.support.kafka_ticks import kafka_address
 
 FIRST, SECOND = "0b6f9a52-6a7c-4f0e-9d39-5a9a3f2f6c10", "0b6f9a53-6a7c-4f0e-9d39-5a9a3f2f6c10"
 NAMED, NEWEST = "harbour", "c1d2e3f4-6a7c-4f0e-9d39-5a9a3f2f6c10"
@@ -51,7 +51,8 @@ def record(world_id: str, **changes: Any) -> dict[str, Any]:
 def generia(
     mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Command]:
-    """The command on four finished worlds: two that begin alike, one from the launch form, and the newest. Two have one name."""
+    """The command on four finished worlds: two whose ids begin alike, one from the launch form, and the newest. Two have the same
+    name."""
     name = f"test_{uuid.uuid4().hex}"
     now = datetime.now(UTC)
     day = timedelta(days=1)
@@ -89,7 +90,7 @@ ON_A_WORLD = [
     ("trace", "c0000"),
     ("delete",),
     ("retire",),
-    ("view", "--port", str(free_port())),  # the usual one may be another generator's
+    ("view", "--port", str(free_port())),  # the default port may be used by another generator
 ]
 """Every command that takes a world: its name, and what comes after the world."""
 
@@ -99,7 +100,7 @@ def named(command: tuple[str, ...], world: str) -> list[str]:
 
 
 def called(one: str | Sequence[str]) -> str:
-    """A parameter's id: a command by its name, for the ports of others differ from process to process."""
+    """The id of a parameter: a command by its name, because the ports in other parameters differ between processes."""
     return one if isinstance(one, str) else one[0]
 
 
@@ -113,18 +114,18 @@ def called(one: str | Sequence[str]) -> str:
 def test_every_command_takes_a_world_by_any_of_its_names(
     generia: Command, tmp_path: Path, command: tuple[str, ...], given: str
 ) -> None:
-    """Whichever name is given, the command is about that very world: its id stands in what is said of it."""
+    """With each name the command finds that world: the output contains its id."""
     meant = NAMING[given]
     arguments = [*named(command, given), *(("--folder", str(tmp_path / "x")) if command[0] == "export" else ())]
     exit_code, out, err = generia.call(*arguments)
-    assert exit_code in (0, 1) or command[0] in ("trace", "delete"), err  # delete asks first, and nobody is there
-    assert meant in out + err or (command[0] == "watch" and exit_code == 0) or command[0] == "retire"  # retire wants Dagster
+    assert exit_code in (0, 1) or command[0] in ("trace", "delete"), err  # delete asks first, and nobody answers
+    assert meant in out + err or (command[0] == "watch" and exit_code == 0) or command[0] == "retire"  # retire needs Dagster
     assert "no world has" not in err
 
 
 @pytest.mark.case("P7")
-def test_pages_are_served_of_the_world_that_is_meant(generia: Command) -> None:
-    """`view` takes a world by the beginning of its id, and says its whole address."""
+def test_view_finds_a_world_by_the_beginning_of_its_id(generia: Command) -> None:
+    """`view` accepts the beginning of a world's id, and prints the whole address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -142,10 +143,10 @@ def test_pages_are_served_of_the_world_that_is_meant(generia: Command) -> None:
     [(("status",), "0b6f9a5", [FIRST, SECOND])] + [(command, "lake", [FIRST, NEWEST]) for command in ON_A_WORLD],
     ids=called,
 )
-def test_a_name_of_two_worlds_is_refused_with_both(
+def test_an_ambiguous_name_is_refused_with_all_candidates(
     generia: Command, command: tuple[str, ...], given: str, candidates: list[str]
 ) -> None:
-    """A name or a beginning that two worlds have means none of them, nor a third one: the candidates, each with its name."""
+    """A name or a beginning that two worlds share is refused; the message lists the candidates, each with its name."""
     exit_code, out, err = generia.call(*named(command, given))
     assert (exit_code, out) == (2, "")
     assert [one for one, called in NAMES.items() if f"  {one}  {called}\n" in err] == candidates
@@ -159,7 +160,7 @@ def test_a_name_of_two_worlds_is_refused_with_both(
     ids=called,
 )
 def test_an_unknown_world_is_bad_input_everywhere(generia: Command, command: tuple[str, ...], world: str) -> None:
-    """What is no world's name ends every command with exit status 2, and says where they are listed, and the newest."""
+    """An unknown name ends every command with exit status 2; the message says how to list worlds, and names the newest."""
     exit_code, out, err = generia.call(*named(command, world))
     assert (exit_code, out) == (2, "")
     assert "list" in err and "Traceback" not in err
@@ -169,14 +170,16 @@ def test_an_unknown_world_is_bad_input_everywhere(generia: Command, command: tup
 
 @pytest.mark.case("P18")
 def test_no_command_that_takes_a_world_is_forgotten() -> None:
-    """The commands above are all that have an argument WORLD."""
+    """The list above has every command with an argument WORLD."""
     with_world = {name for name in COMMANDS if any("WORLD" in str(one.metavar) for one in load(name).params)}
     assert with_world == {command[0] for command in ON_A_WORLD}
 
 
 @pytest.mark.case("P7")
-def test_a_world_that_is_called_last_comes_before_the_last(generia: Command, mongo_client: MongoClient[dict[str, Any]]) -> None:
-    """An exact name counts more than what `last` or a beginning could mean."""
+def test_a_world_named_last_takes_precedence_over_the_word_last(
+    generia: Command, mongo_client: MongoClient[dict[str, Any]]
+) -> None:
+    """An exact name takes precedence over the word `last` and over a beginning."""
     statuses = mongo_client[generia.settings["MONGODB_DATABASE"]][STATUS]
     statuses.insert_one(record("last", created_at=datetime.now(UTC) - timedelta(days=9)))
     try:
@@ -187,7 +190,7 @@ def test_a_world_that_is_called_last_comes_before_the_last(generia: Command, mon
 
 @pytest.mark.parametrize("columns", [40, 80, 120], ids=lambda columns: f"P20 {columns} columns")
 def test_a_tables_columns_are_whole_or_left_out(generia: Command, columns: int) -> None:
-    """In a narrow window nothing of a table is cut: a column is there whole, or it is named below as left out."""
+    """In a narrow window no column of a table is cut: it is whole, or named below as left out."""
     shown = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(generia, "list", columns=columns))
     header, *rows = shown.splitlines()
     assert "…" not in shown
@@ -198,23 +201,23 @@ def test_a_tables_columns_are_whole_or_left_out(generia: Command, columns: int) 
 
 
 @pytest.mark.case("P20")
-def test_columns_give_way_one_after_the_other() -> None:
-    """As many columns as there is room for; a column with something short in its place stays as long as that."""
+def test_columns_are_left_out_one_after_the_other() -> None:
+    """A table shows as many columns as fit; a column with a short form is shown as long as its short form fits."""
     rows: list[Sequence[str | Text]] = [["0b6f9a52-6a7c", "Lake", "12345"]]
     table = FittedTable(("world", "name", "posts"), 2, gives_way=("world", "name"), rows=rows, short={"world": ["0b6f"]})
-    told = []
+    headers = []
     for columns in (30, 20, 13):
         out = io.StringIO()
         table.print(Console(file=out, width=columns, color_system=None))
-        told.append(out.getvalue().split()[:6])
-    assert told[0] == ["world", "name", "posts", "0b6f9a52-6a7c", "Lake", "12345"]
-    assert told[1] == ["world", "name", "posts", "0b6f", "Lake", "12345"]
-    assert told[2][:4] == ["world", "posts", "0b6f", "12345"]
+        headers.append(out.getvalue().split()[:6])
+    assert headers[0] == ["world", "name", "posts", "0b6f9a52-6a7c", "Lake", "12345"]
+    assert headers[1] == ["world", "name", "posts", "0b6f", "Lake", "12345"]
+    assert headers[2][:4] == ["world", "posts", "0b6f", "12345"]
 
 
 @pytest.mark.parametrize(("failed", "shown"), [(0, {"p95", "calls"}), (2, {"failed", "calls"})], ids=["P20 none", "P20 two"])
-def test_dollars_of_nothing_give_way_before_what_was_done(failed: int, shown: set[str]) -> None:
-    """In 40 columns `stats` keeps the calls of each type, and failures if there are any, and leaves out the dollars."""
+def test_a_narrow_window_leaves_out_dollars_before_calls_and_failures(failed: int, shown: set[str]) -> None:
+    """In 40 columns `stats` shows the calls of each type, and failures if there are any, and leaves out the dollars."""
     numbers = dict.fromkeys(TaskFigures.model_fields, 12) | {"failed": failed, "calls_failed": 0, "cost_usd": 0}
     figures = TaskFigures.model_validate(numbers | {"task_type": "generate_world_description"})
     out = io.StringIO()
@@ -224,8 +227,8 @@ def test_dollars_of_nothing_give_way_before_what_was_done(failed: int, shown: se
 
 
 @pytest.mark.case("P20")
-def test_what_a_window_wraps_stays_beside_its_label() -> None:
-    """In 40 columns a text is wrapped at its words, beside its label; a word that has no room there stands below, whole."""
+def test_wrapped_text_stays_beside_its_label() -> None:
+    """In 40 columns a text is wrapped between words, beside its label; a word that does not fit is below it, whole."""
     out = io.StringIO()
     labels(Console(file=out, width=40, force_terminal=True, color_system=None), [("prompt", "a lake " * 6), ("owner", FIRST)])
     shown = [line.rstrip() for line in out.getvalue().splitlines()]
@@ -234,7 +237,7 @@ def test_what_a_window_wraps_stays_beside_its_label() -> None:
 
 @pytest.mark.case("P20")
 def test_a_path_or_an_id_is_never_broken() -> None:
-    """In 40 columns an id with its comma, or a path wider than the window, has a line of its own: it can be copied."""
+    """In 40 columns an id with its comma, or a path wider than the window, has its own line, so that it can be copied."""
     path, out = "/var/lib/generia/data/services/logs/broker.log", io.StringIO()
     console = _Console(file=out, width=40, force_terminal=True, color_system=None)
     labels(console, [("generation", f"{FIRST}, resumed 0 times"), ("broker", path)])
@@ -267,16 +270,16 @@ def test_a_shell_completes_a_name_to_the_worlds_id(generia: Command, monkeypatch
     [["status", "last"], ["list"], ["stats", "last"], ["quote", "--users", "1", "--posts", "1"]],
     ids=lambda one: f"P23 {one[0]}",
 )
-def test_nothing_says_1_calls(generia: Command, command: list[str]) -> None:
-    """What commands say of a world of one person, one post, one call and one picture is English."""
+def test_counts_of_one_are_singular_in_all_commands(generia: Command, command: list[str]) -> None:
+    """Commands use the singular for a world of one person, one post, one call and one picture."""
     exit_code, out, err = generia.call(*command)
     assert exit_code == 0, err
     assert not re.search(r"\b1 (calls|pictures|people|posts|documents|tasks|times|worlds|partitions|messages)\b", out + err)
 
 
 @pytest.mark.case("P23")
-def test_an_export_of_one_document_says_so(generia: Command, tmp_path: Path) -> None:
-    """`export` counts one document as one."""
+def test_an_export_of_one_document_counts_one(generia: Command, tmp_path: Path) -> None:
+    """`export` reports one document in the singular."""
     exit_code, _, err = generia.call("export", "last", "--folder", str(tmp_path / "x"), "--format", "jsonl")
     assert exit_code == 0
     assert re.search(r"status\.jsonl: 1 document\n", err)
@@ -284,10 +287,10 @@ def test_an_export_of_one_document_says_so(generia: Command, tmp_path: Path) -> 
 
 
 @pytest.mark.case("P23")
-def test_watch_says_where_the_page_is(generia: Command) -> None:
+def test_watch_names_the_worlds_page(generia: Command) -> None:
     """`watch --json` names the world's page: the file that demo wrote, or its address on the pages' server."""
-    told = json.loads(generia.call("watch", "last", "--json")[1])
-    assert told["gallery"] == f"http://127.0.0.1:3001/worlds/{NEWEST}"
+    result = json.loads(generia.call("watch", "last", "--json")[1])
+    assert result["gallery"] == f"http://127.0.0.1:3001/worlds/{NEWEST}"
     page = generia.folder / "gallery" / FIRST / "index.html"
     page.parent.mkdir(parents=True)
     page.touch()
@@ -295,8 +298,8 @@ def test_watch_says_where_the_page_is(generia: Command) -> None:
 
 
 @pytest.mark.case("P23")
-def test_what_is_sent_is_named(generia: Command, broker: str) -> None:
-    """`send` says how to watch this very world, by its id."""
+def test_send_names_the_ordered_world(generia: Command, broker: str) -> None:
+    """`send` prints how to watch this world by its id."""
     kafka = {"KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3", "KAFKA_TASKS_TOPIC": f"orders-{uuid.uuid4().hex[:8]}"}
     exit_code, out, err = Command(generia.folder, generia.settings | kafka).call("send", "--prompt", "a lake")
     assert exit_code == 0, err
@@ -304,8 +307,8 @@ def test_what_is_sent_is_named(generia: Command, broker: str) -> None:
 
 
 @pytest.mark.case("P23")
-def test_what_a_dry_run_says_is_its_result(generia: Command) -> None:
-    """`rerun --dry-run` prints what would be made and cost on standard output, and nothing beside it."""
+def test_a_dry_run_prints_its_result_on_standard_output(generia: Command) -> None:
+    """`rerun --dry-run` prints what would be made and its cost on standard output, and nothing on standard error."""
     exit_code, out, err = generia.call("rerun", "last", "--part", "posts", "--dry-run")
     assert (exit_code, err) == (0, "")
     assert "Makes again" in out and "Takes 1 call of" in out and "Nothing was ordered" in out
@@ -315,7 +318,7 @@ def test_what_a_dry_run_says_is_its_result(generia: Command) -> None:
 def test_a_world_from_the_launch_form_is_made_again_by_message(
     generia: Command, mongo_client: MongoClient[dict[str, Any]], broker: str
 ) -> None:
-    """`rerun` orders a part of a world that has a name and no UUID: the message is an order, and it is recorded for that world."""
+    """`rerun` can order a part of a world with a name instead of a UUID: the message is valid, and is recorded for that world."""
     topic = f"orders-{uuid.uuid4().hex[:8]}"
     kafka = {"KAFKA_BOOTSTRAP_SERVERS": broker, "KAFKA_API_VERSION": "2.3", "KAFKA_TASKS_TOPIC": topic}
     exit_code, out, err = Command(generia.folder, generia.settings | kafka).call("rerun", "har", "--part", "posts")
@@ -329,7 +332,7 @@ def test_a_world_from_the_launch_form_is_made_again_by_message(
 
 @pytest.mark.case("P7")
 def test_a_new_world_has_a_uuid() -> None:
-    """Only what exists may be named otherwise: a message that orders a new world under another name is no order."""
+    """Only an existing world may have another name: a message that orders a new world without a UUID is invalid."""
     message = Order(NAMED, parse_world({"user_prompt": "a lake", "users_count": 1, "posts_count": 1})).message()
     try:
         said = str(read_message(message))

@@ -25,8 +25,8 @@ def cli(tmp_path: Path, mongodb_uri: str, mongo_database_name: str) -> Command:
     return Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": mongo_database_name})
 
 
-def test_a_world_gets_another_priority_and_everybody_is_told(cli: Command, database: MongoDatabase) -> None:
-    """Also a negative one, which is no option; status and list show what the status record holds."""
+def test_a_new_priority_is_stored_and_shown(cli: Command, database: MongoDatabase) -> None:
+    """Also a negative one, which is not parsed as an option; status and list show the stored value."""
     world_id = str(uuid.uuid4())
     record(database, an_order(world_id, priority=3))
     assert cli.call("prioritise", world_id, "-5")[:2] == (0, f"World {world_id} has priority -5, before 3.\n")
@@ -38,8 +38,8 @@ def test_a_world_gets_another_priority_and_everybody_is_told(cli: Command, datab
 
 
 @pytest.mark.parametrize("wrong", ["11", "-11", "1.5", "high"])
-def test_what_is_no_priority_is_refused(cli: Command, database: MongoDatabase, wrong: str) -> None:
-    """With exit status 2 and what is allowed, by both commands that take one; nothing changes."""
+def test_an_invalid_priority_is_refused(cli: Command, database: MongoDatabase, wrong: str) -> None:
+    """Both commands with a priority end with exit status 2 and name what is allowed; nothing changes."""
     world_id = str(uuid.uuid4())
     record(database, an_order(world_id))
     for command in (("prioritise", world_id, wrong), ("send", "--prompt", "a town", "--priority", wrong)):
@@ -49,7 +49,7 @@ def test_what_is_no_priority_is_refused(cli: Command, database: MongoDatabase, w
 
 
 def test_history_has_no_priority(cli: Command, database: MongoDatabase) -> None:
-    """A world of the former worker stays as it is."""
+    """A world of the former worker is not changed."""
     world_id = str(uuid.uuid4())
     record(database, an_order(world_id))
     database[STATUS].update_one({"_id": world_id}, {"$unset": {"owner": "", "priority": ""}})

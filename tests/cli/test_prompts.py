@@ -1,4 +1,4 @@
-"""``generia prompts``: every request of a world once, the same in every run, and answered by hand round by round."""
+"""``generia prompts``: every request of a world once, the same in every run, and answered by hand in rounds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def written(generia: Command, folder: Path, *options: str) -> dict[str, str]:
     [("a city where dreams turn solid", 5, 12, "standard"), (RUSSIAN, 3, 6, "standard"), (RUSSIAN, 11, 31, "high")],
 )
 def test_every_request_is_made_once(generia: Command, tmp_path: Path, sentence: str, users: int, posts: int, quality: str) -> None:
-    """As many requests of each type as are planned, each under a name of its own, in any language: no task objects to a sample."""
+    """The planned number of requests of each type, each with its own name, in any language; every task accepts the sample
+    answers."""
     order = ("--users", str(users), "--posts", str(posts), "--seed", "7", "--prompt", sentence, "--quality", quality)
     names = [name.split(".")[1] for name in written(generia, tmp_path / "out", *order)]
     planned = plan(a_request(sentence, users, posts, seed=7, quality=Quality(quality))).llm_calls
@@ -44,7 +45,7 @@ def test_every_request_is_made_once(generia: Command, tmp_path: Path, sentence: 
 
 
 def test_two_runs_write_the_same_bytes(generia: Command, tmp_path: Path) -> None:
-    """The same order gives the same files, also into a folder that holds those of another order."""
+    """The same order gives the same files, also in a folder that contains those of another order."""
     first = written(generia, tmp_path / "one")
     written(generia, tmp_path / "two", *SMALL)
     assert written(generia, tmp_path / "two") == first
@@ -52,10 +53,10 @@ def test_two_runs_write_the_same_bytes(generia: Command, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("template", ["post", "post_batch", "character", "character_batch", "world_images"])
 @pytest.mark.slow
-def test_a_changed_template_changes_the_requests_of_its_type_alone(
+def test_a_changed_template_changes_only_the_requests_of_its_type(
     generia: Command, tmp_path: Path, content: Path, template: str
 ) -> None:
-    """The diff of two versions shows what the change does, and nothing that follows from other answers."""
+    """The diff of two versions shows only the effect of the change, and no effect of other answers."""
     before = written(generia, tmp_path / "before")
     file = content / "prompts" / f"{template}.j2"
     file.write_text(f"One more line.\n{file.read_text()}")
@@ -84,7 +85,7 @@ IN_SOME = {"post": (r"Replies to @person_\w+:\n<answered-\w{8}>", r"<heard-\w{8}
 
 
 def test_every_request_has_the_lines_that_recorded_answers_are_found_by(generia: Command, tmp_path: Path) -> None:
-    """Whatever else a template says, these lines are in each request of its type, and the others where the draw asks for them."""
+    """Each request of a type has its required lines, and the optional lines if the draw needs them."""
     requests = written(generia, tmp_path / "out")
     for name, lines in LINES.items():
         of_type = [text for file, text in requests.items() if file.split(".")[1] == name]
@@ -99,8 +100,8 @@ def test_every_request_has_the_lines_that_recorded_answers_are_found_by(generia:
 
 
 @pytest.mark.slow
-def test_requests_are_answered_by_hand_round_by_round(generia: Command, tmp_path: Path) -> None:
-    """Each round writes the unanswered requests whose context is answered, until all are; the same requests as in one run."""
+def test_requests_can_be_answered_by_hand_in_rounds(generia: Command, tmp_path: Path) -> None:
+    """Each round writes the unanswered requests whose context is answered, until all are; they are the same as in one run."""
     whole = written(generia, tmp_path / "whole", *SMALL)
     samples = answers_of(generia, tmp_path)
     folder, rounds = tmp_path / "answers", []
@@ -126,8 +127,8 @@ def test_requests_are_answered_by_hand_round_by_round(generia: Command, tmp_path
     assert (result["requests"], result["wrong"], result["unread"]) == (len(whole), {}, [])
 
 
-def test_an_answer_that_does_not_fit_is_said_with_its_reason(generia: Command, tmp_path: Path) -> None:
-    """What the draft refuses and what the task objects to is listed, and the request is written with the complaint in it."""
+def test_an_invalid_answer_is_listed_with_its_reason(generia: Command, tmp_path: Path) -> None:
+    """The refusals of drafts and the complaints of tasks are listed, and the request is written with the complaint."""
     samples = answers_of(generia, tmp_path)
     batch = samples["character_batch.0"]
     twins = [{**one, "username": "same", "display_name": "Same"} for one in batch["people"]]
@@ -172,7 +173,7 @@ def answers_of(generia: Command, tmp_path: Path) -> dict[str, dict[str, Any]]:
         (("--out", "x", "--seed", "-1"), "'-1' is not a whole number"),
     ],
 )
-def test_a_command_that_cannot_be_carried_out_is_refused(generia: Command, options: tuple[str, ...], said: str) -> None:
+def test_a_command_that_cannot_be_executed_is_refused(generia: Command, options: tuple[str, ...], said: str) -> None:
     """Exit status 2, with what to do."""
     exit_code, _, err = generia.call("prompts", *options)
     assert exit_code == 2

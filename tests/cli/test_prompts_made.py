@@ -1,4 +1,4 @@
-"""``generia prompts`` against worlds that were made: its requests are those that a run makes, byte for byte."""
+"""``generia prompts`` compared with made worlds: its requests are those of a run, byte for byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.worlds_in_process import Worlds
 
 
 class Answered:
-    """The answers that the model gave in a world, found by the whole request."""
+    """The recorded answers of a world, found by the whole request."""
 
     def __init__(self, worlds: Worlds, world_id: str) -> None:
         calls = list(worlds.database[HISTORY].find({"world_id": world_id, "api_type": "llm", "outcome": "ok"}))
@@ -33,7 +33,7 @@ class Answered:
 
 @pytest.mark.parametrize(("seed", "quality"), [(7, "standard"), (12, "high")])
 def test_a_dry_run_makes_the_requests_of_a_run(worlds: Worlds, seed: int, quality: str) -> None:
-    """With the answers of a world that was made, the dry run makes every request of that world and no other."""
+    """With the answers of a made world, the dry run makes exactly the requests of that world."""
     world_id, made = worlds.make(users=5, posts=12, seed=seed, quality=quality)
     assert made.success, made.failure
     (request,) = worlds.documents("world_request", world_id)

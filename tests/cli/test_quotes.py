@@ -1,4 +1,4 @@
-"""Quotes: what a finished world leaves for them, what they consist of, and the comparison of tiers, models and image providers."""
+"""Quotes: the usage of finished worlds, the parts of a quote, and the comparison of tiers, models and image providers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ ORDER = world_parameters(CHOSEN, users=25, posts=150, prompt="a quote")
 
 
 def test_a_finished_world_counts_once_for_quotes(worlds: Worlds) -> None:
-    """The sums of its requests are kept when it completes; finished again or made again in part, it does not count twice."""
+    """The sums of its requests are stored when it completes; a world that is completed again, or made again in part, counts
+    once."""
     world_id, made = worlds.make(users=2, posts=3)
     assert made.success, made.failure
     (usage,) = finished_worlds(worlds.database)
@@ -54,8 +55,8 @@ def test_a_finished_world_counts_once_for_quotes(worlds: Worlds) -> None:
     assert finished_worlds(worlds.database) == [usage]
 
 
-def test_a_world_is_quoted_at_what_worlds_like_it_cost(worlds: Worlds) -> None:
-    """The quote of a world, by others that used the same, is what its ledger says."""
+def test_a_quote_is_the_cost_of_similar_worlds(worlds: Worlds) -> None:
+    """The quote of a world from others with the same usage is the cost in its ledger."""
     world_id, made = worlds.make(users=2, posts=3)
     assert made.success, made.failure
     known = knowledge_of(worlds.database, worlds.settings)
@@ -68,8 +69,8 @@ def test_a_world_is_quoted_at_what_worlds_like_it_cost(worlds: Worlds) -> None:
     assert quote.texts_interval_usd[0] < quote.texts_usd < quote.texts_interval_usd[1]
 
 
-def test_a_price_is_texts_and_pictures() -> None:
-    """Both have an interval, and so has their sum; a picture costs what its provider says."""
+def test_a_price_has_texts_and_pictures() -> None:
+    """Both have an interval, and so has their sum; the provider sets the price of a picture."""
     quote = quote_for(CHOSEN, Knowledge(), ORDER)
     assert quote.pictures_usd == pytest.approx(177 * 0.01)
     assert quote.cost_usd == pytest.approx(quote.texts_usd + quote.pictures_usd)
@@ -89,7 +90,7 @@ def test_a_price_is_texts_and_pictures() -> None:
     ],
 )
 def test_a_cap_is_compared_with_the_interval(cap: float | None, said: str | None) -> None:
-    """Below the expected price a cap will probably cancel the world, within the interval it may."""
+    """A cap below the expected price will probably cancel the world, a cap within the interval may."""
     warning = cap_warning(quote_for(CHOSEN, Knowledge(), ORDER), cap)
     assert warning is None if said is None else warning is not None and said in warning
 
@@ -98,22 +99,22 @@ def test_a_cap_is_compared_with_the_interval(cap: float | None, said: str | None
     ("usd", "said"),
     [(0, "$0.00"), (0.00261, "$0.0026"), (0.0409, "$0.041"), (0.1022, "$0.10"), (7.3456, "$7.35"), (1234.5, "$1,234.50")],
 )
-def test_an_estimate_is_no_more_exact_than_it_can_be(usd: float, said: str) -> None:
-    """An estimated price has two decimals; a small one two significant digits."""
+def test_an_estimate_is_rounded(usd: float, said: str) -> None:
+    """An estimated price has two decimals, a small one two significant digits."""
     assert about_dollars(usd) == said
     assert price_sentence(usd, (usd, usd)) == said
 
 
 def as_chosen(quote: Quote) -> Quote:
-    """The quote of the settings and the order that this row of the comparison stands for."""
+    """The quote for the settings and the order of this row of the comparison."""
     gemini = quote.images.startswith("gemini-")
     images = {"image_provider": "gemini", "image_model": quote.images} if gemini else {}
     settings = CHOSEN.model_copy(update={"gemini_model": quote.model, "service_tier": quote.service_tier, **images})
     return quote_for(settings, Knowledge(), ORDER)
 
 
-def test_the_comparison_says_of_each_choice_what_its_quote_says() -> None:
-    """Every tier with every model that is asked and every image provider once, the cheapest first, each as `quote` has it."""
+def test_each_row_of_the_comparison_equals_its_quote() -> None:
+    """It has every tier with every model and every image provider once, the cheapest first, with the figures of `quote`."""
     quotes = compare(CHOSEN, Knowledge(), ORDER)
     models = [name for name, profile in model_profiles().items() if not profile.ended(now())]
     kinds = [(quote.service_tier, quote.model, quote.images) for quote in quotes]
@@ -136,8 +137,8 @@ def test_tiers_differ_in_price_and_time() -> None:
     assert flex.minutes > standard.minutes
 
 
-def test_a_model_that_is_gone_is_not_compared() -> None:
-    """A model of which the fleet has noted that it is gone is no choice."""
+def test_a_retired_model_is_not_compared() -> None:
+    """A model that the fleet has noted as retired is left out."""
     note = {"model": "gemini-3.8-flash", "at": now(), "successor": "gemini-3.5-flash-lite"}
     known = Knowledge(notes=FleetNotes.model_validate({"retired": [note]}))
     assert "gemini-3.8-flash" not in {quote.model for quote in compare(CHOSEN, known, ORDER)}
@@ -145,7 +146,7 @@ def test_a_model_that_is_gone_is_not_compared() -> None:
 
 @pytest.mark.parametrize("width", [80, 40])
 def test_the_comparison_fits_its_window(width: int) -> None:
-    """No row is wrapped at 80 and at 40 columns; model, tier and a price with pictures are always there."""
+    """No row is wrapped at 80 and at 40 columns; model, tier and a price with pictures are always shown."""
     free, out = CHOSEN.model_copy(update={"image_stub_cost_usd": 0.0}), io.StringIO()
     console = Console(file=out, width=width, markup=False, highlight=False)
     print_comparison(console, "25 people", compare(free, Knowledge(), ORDER), quote_for(free, Knowledge(), ORDER))
@@ -163,23 +164,23 @@ def test_the_comparison_fits_its_window(width: int) -> None:
     ("arguments", "said"),
     [(["--language", "Qwertish"], "is no language"), (["--compare", "--service-tier", "flex"], "leave one of the two out")],
 )
-def test_the_command_refuses_what_it_cannot_answer(arguments: list[str], said: str) -> None:
-    """An unknown language and a tier beside a comparison of all end with one sentence and status 2."""
+def test_the_command_refuses_contradictory_input(arguments: list[str], said: str) -> None:
+    """An unknown language, and a tier together with --compare, end with one sentence and status 2."""
     shown = CliRunner().invoke(app, ["quote", *arguments])
     assert shown.exit_code in (1, 2)
     assert said in (shown.stderr + str(shown.exception)).replace("\n", " ")
 
 
-def test_the_command_compares_for_programs() -> None:
+def test_the_comparison_is_one_json_object() -> None:
     """`--compare --json` is one object with all quotes."""
     shown = CliRunner().invoke(app, ["quote", "--compare", "--json"])
     assert shown.exit_code == 0
     assert all(Quote.model_validate(one) for one in json.loads(shown.stdout)["quotes"])
 
 
-def test_a_quote_does_not_wait_for_a_server_that_is_not_there() -> None:
-    """Where connections are refused, nothing is known, at once: not after the time that a query may take."""
-    with socket.socket() as unused:  # bound, and listening to nobody
+def test_a_quote_does_not_wait_for_a_missing_server() -> None:
+    """If connections are refused, the quote uses no stored figures and does not wait for a time-out."""
+    with socket.socket() as unused:  # bound, and not listening
         unused.bind(("127.0.0.1", 0))
         uri = f"mongodb://127.0.0.1:{unused.getsockname()[1]}/"
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Worlds that are taken away (E6): ``generia delete`` leaves nothing, ``generia retire`` leaves the documents."""
+"""Removing worlds (E6): ``generia delete`` removes everything, ``generia retire`` keeps the documents."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from tests.support.worlds_in_process import Worlds, worlds_in_process
 
 @pytest.fixture(scope="module")
 def worlds(mongodb_uri: str, broker: str, gemini_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    """Worlds with a Dagster instance in a folder, as a running generator has one."""
+    """Worlds with a Dagster instance in a folder, like that of a running generator."""
     home = tmp_path_factory.mktemp("removal")
     with worlds_in_process(home / "data", mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, checks=True) as made:
-        EmulatorControl(gemini_process).reset()  # of what earlier tests have asked it to do
+        EmulatorControl(gemini_process).reset()  # of the faults of earlier tests
         made.instance.dispose()
         (home / "dagster").mkdir()
         (home / "dagster" / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
@@ -50,7 +50,7 @@ def cli(worlds: Worlds, mongodb_uri: str) -> Command:
 
 @pytest.fixture(scope="module")
 def pair(worlds: Worlds) -> tuple[str, str]:
-    """Two finished worlds that are made alike, each with a page written as a file: one to be deleted, one to be retired."""
+    """Two finished worlds of the same kind, each with a page written as a file: one to be deleted, one to be retired."""
     ids = []
     for number in range(2):
         world_id = f"pair-{number}"
@@ -65,14 +65,14 @@ def pair(worlds: Worlds) -> tuple[str, str]:
 
 
 def leave_pending(worlds: Worlds, world_id: str) -> None:
-    """A picture whose upload died with its run."""
+    """A pending picture, whose run died during the upload."""
     folder = worlds.settings.pending_dir / world_id
     folder.mkdir(parents=True)
     (folder / "left.jpg").write_bytes(b"a picture")
 
 
 def everything(worlds: Worlds, world_id: str) -> dict[str, list[bytes]]:
-    """Every document of both databases that has the world's id anywhere, and every file: byte for byte."""
+    """Every document of both databases that contains the world's id, and every file, byte for byte."""
     found: dict[str, list[bytes]] = {}
     for database in (worlds.database, worlds.platform):
         for name in database.list_collection_names():
@@ -83,7 +83,7 @@ def everything(worlds: Worlds, world_id: str) -> dict[str, list[bytes]]:
 
 
 def in_dagster(worlds: Worlds, texts: list[str]) -> list[str]:
-    """The tables of Dagster's storage, and its files, in which one of the texts stands."""
+    """The tables and files of Dagster's storage that contain one of the texts."""
     home = worlds.settings.generia_data_dir.parent / "dagster"
     found = [str(path) for path in home.rglob("*") if any(text in path.name for text in texts)]
     for path in home.rglob("*.db"):
@@ -96,7 +96,7 @@ def in_dagster(worlds: Worlds, texts: list[str]) -> list[str]:
 
 @pytest.mark.case("E6")
 def test_a_deleted_world_leaves_no_trace(worlds: Worlds, cli: Command, pair: tuple[str, str]) -> None:
-    """Collections, pictures, pages and Dagster's storage have nothing of it; its neighbour is as it was, byte for byte."""
+    """Collections, pictures, pages and Dagster's storage have nothing of it; the other world is unchanged, byte for byte."""
     gone, neighbour = pair
     before = everything(worlds, neighbour)
     runs = [run.run_id for run in worlds.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": gone}))]
@@ -106,13 +106,13 @@ def test_a_deleted_world_leaves_no_trace(worlds: Worlds, cli: Command, pair: tup
     keep(worlds.database, [StoredDeadLetter("t:0:1", datetime.now(UTC), None, value, {}, "no broker")])
     assert in_dagster(worlds, [gone, *runs])
 
-    assert cli.call("delete", gone) == (2, "", cli.call("delete", gone)[2])  # nobody can be asked here
+    assert cli.call("delete", gone) == (2, "", cli.call("delete", gone)[2])  # nobody can answer a question here
     status, out, err = cli.call("delete", gone, "--yes", "--json")
     assert status == 0, err
-    told = json.loads(out)
-    assert (told["world_id"], told["runs"], told["pictures"], told["pages"]) == (gone, 1, 5, 1)
-    assert told["documents"][STATUS] == 1
-    assert told["platform"]["platform_posts"] == 1
+    deleted = json.loads(out)
+    assert (deleted["world_id"], deleted["runs"], deleted["pictures"], deleted["pages"]) == (gone, 1, 5, 1)
+    assert deleted["documents"][STATUS] == 1
+    assert deleted["platform"]["platform_posts"] == 1
 
     assert everything(worlds, gone) == {}
     assert in_dagster(worlds, [gone, *runs]) == []
@@ -128,7 +128,7 @@ def test_a_deleted_world_leaves_no_trace(worlds: Worlds, cli: Command, pair: tup
 
 @pytest.fixture
 def made_up(worlds: Worlds) -> Iterator[MadeUp]:
-    """A finished world of documents alone, with what the platform has of it."""
+    """A finished world that has only documents, and its records on the platform."""
     world = MadeUp(worlds.database, worlds.settings.media_dir, users=1, posts=1).make()
     publication = {"_id": f"p:{world.world_id}", "world_id": world.world_id, "kind": "post", "answer": f"post of {world.world_id}"}
     worlds.database[PUBLICATIONS].insert_one(publication)
@@ -140,8 +140,8 @@ def made_up(worlds: Worlds) -> Iterator[MadeUp]:
 
 @pytest.mark.case("E6")
 @pytest.mark.parametrize("as_json", [True, False])
-def test_what_was_published_can_stay(worlds: Worlds, cli: Command, made_up: MadeUp, as_json: bool) -> None:
-    """With --keep-platform the platform's records and pictures stay, and their ids are listed."""
+def test_published_records_can_be_kept(worlds: Worlds, cli: Command, made_up: MadeUp, as_json: bool) -> None:
+    """--keep-platform keeps the platform's records and pictures, and lists their ids."""
     world_id = made_up.world_id
     status, out, err = cli.call("delete", world_id, "--yes", "--keep-platform", *(["--json"] if as_json else []))
     assert status == 0, err
@@ -155,8 +155,8 @@ def test_what_was_published_can_stay(worlds: Worlds, cli: Command, made_up: Made
     assert len([name for name in left if name.endswith(".png")]) == 4
 
 
-def test_what_the_platforms_services_have_stays_and_is_listed(worlds: Worlds, cli: Command, made_up: MadeUp) -> None:
-    """They have no call that deletes: the operator gets the ids."""
+def test_records_of_the_platforms_services_stay_and_are_listed(worlds: Worlds, cli: Command, made_up: MadeUp) -> None:
+    """The services cannot delete: the operator gets the ids."""
     cli.settings |= {"PLATFORM": "grpc", "CONSUL_ADDRESS": "127.0.0.1:1"}
     status, out, err = cli.call("delete", made_up.world_id, "--yes", "--json")
     assert (status, json.loads(out)["platform"]) == (0, {}), err
@@ -165,10 +165,10 @@ def test_what_the_platforms_services_have_stays_and_is_listed(worlds: Worlds, cl
 
 @pytest.mark.case("E6")
 @pytest.mark.parametrize("dies_at", [0, 3, 8, 12])
-def test_dying_in_the_middle_is_finished_by_the_same_command(
+def test_an_interrupted_deletion_is_completed_by_the_same_command(
     worlds: Worlds, cli: Command, made_up: MadeUp, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
-    """Wherever deleting is cut off, no run and no order can work on the world, and the same command takes the rest."""
+    """Whenever a deletion is interrupted, no run and no order can work on the world, and the same command deletes the rest."""
     world_id, steps, removed = made_up.world_id, iter(range(100)), removal._removed
 
     def dying(database: Any, collection: str, of: str) -> int:
@@ -191,8 +191,8 @@ def test_dying_in_the_middle_is_finished_by_the_same_command(
 
 @pytest.mark.case("E6")
 def test_a_world_that_is_being_made_is_refused(worlds: Worlds, cli: Command) -> None:
-    """Neither command touches a world that is not over, that a run owns, or that has a run on its way."""
-    for world_id, values, told in (
+    """Neither command changes a world that is not over, that a run owns, or that has a queued or starting run."""
+    for world_id, values, message in (
         ("ordered", {"status": "pending"}, "is not over"),
         ("owned", {"status": "completed", "owner.run_id": "r", "owner.expires_at": datetime.now(UTC) + timedelta(hours=1)}, "stop"),
         ("queued", {"status": "completed"}, "is STARTED; stop it first"),
@@ -215,7 +215,7 @@ def test_a_world_that_is_being_made_is_refused(worlds: Worlds, cli: Command) -> 
             )
         before = everything(worlds, world_id)
         status, _, err = cli.call("delete", world_id, "--yes")
-        assert (status, told in err) == (1, True), err
+        assert (status, message in err) == (1, True), err
         if world_id != "owned":
             assert cli.call("retire", world_id, "--yes")[0] == 1
         assert everything(worlds, world_id) == before
@@ -223,8 +223,8 @@ def test_a_world_that_is_being_made_is_refused(worlds: Worlds, cli: Command) -> 
 
 
 @pytest.mark.case("E6")
-def test_filters_delete_worlds_that_are_over_and_leave_the_others(worlds: Worlds, cli: Command) -> None:
-    """All that fit are deleted, worlds in progress are left out and named as such, and --dry-run deletes nothing."""
+def test_filters_delete_finished_worlds_and_leave_the_others(worlds: Worlds, cli: Command) -> None:
+    """All matching worlds are deleted, worlds in progress are left out and named, and --dry-run deletes nothing."""
     for world_id, state in (("goes-1", "failed"), ("goes-2", "completed"), ("stays", "in_progress")):
         record = new_status(world_id, {"user_prompt": "a heap of rubbish"}, users=1, posts=0)
         worlds.database[STATUS].insert_one({**record, "status": state})
@@ -242,12 +242,12 @@ def test_filters_delete_worlds_that_are_over_and_leave_the_others(worlds: Worlds
 
 @pytest.mark.case("E6")
 def test_a_retired_world_keeps_its_documents(worlds: Worlds, cli: Command, pair: tuple[str, str]) -> None:
-    """Partition and runs go from Dagster; all else is as before; a later run brings the partition back."""
+    """Partition and runs are deleted from Dagster; all else is unchanged; a later run adds the partition again."""
     world_id = pair[1]
     long_ago = datetime.now(UTC) - timedelta(days=40)
     worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"updated_at": long_ago}})
     before = everything(worlds, world_id)
-    assert not (worlds.settings.pending_dir / world_id).exists()  # the world's end has removed what died before it
+    assert not (worlds.settings.pending_dir / world_id).exists()  # the end of the world has removed earlier leftovers
     leave_pending(worlds, world_id)
     status, out, err = cli.call("retire", "--older-than", "30", "--yes", "--json")
     assert (status, json.loads(out)) == (0, {"world_id": world_id, "retired": True, "runs": 1}), err

@@ -1,4 +1,4 @@
-"""Letting a world go on: the note in its status record, what it changes, and that the watchdog finds it, on a real MongoDB."""
+"""Resuming a world: the note in its status record, its effect, and that the watchdog finds it, on a real MongoDB."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def cancelled(database: MongoDatabase, world_id: str) -> int:
 
 
 def test_a_world_whose_run_died_can_be_stopped(database: MongoDatabase) -> None:
-    """The dead run's name in the record keeps nobody from stopping the world; it is told once, however often it is asked for."""
+    """The record's owner, a dead run, does not prevent the stop; repeated stops give one event."""
     world_id = a_world(database, **owner("dead", timedelta(seconds=-1)))
     assert mark_stopped(database, world_id)
     assert not mark_stopped(database, world_id)
@@ -67,8 +67,8 @@ def test_a_world_whose_run_died_can_be_stopped(database: MongoDatabase) -> None:
     assert cancelled(database, world_id) == 1
 
 
-def test_a_run_that_cannot_be_reached_loses_the_world_that_is_stopped_and_no_other_run_does(database: MongoDatabase) -> None:
-    """Only the run that was waited for in vain is fenced off; a later owner keeps the world, and the stop is not noted."""
+def test_only_the_unreachable_run_loses_the_stopped_world(database: MongoDatabase) -> None:
+    """Only the run that did not end is fenced off; a later owner keeps the world, and the stop is not recorded."""
     world_id = a_world(database, **owner("orphan", timedelta(hours=1)))
     assert not mark_stopped(database, world_id)
     assert not mark_stopped(database, world_id, taken_from="another")
@@ -77,8 +77,8 @@ def test_a_run_that_cannot_be_reached_loses_the_world_that_is_stopped_and_no_oth
     assert (status.owner.run_id, status.parked.kind if status.parked else None) == (None, "stopped")
 
 
-def test_a_stopped_world_goes_on_only_when_told_to(database: MongoDatabase) -> None:
-    """The watchdog leaves a stopped world alone; once it is resumed it is ordered again, as its own generation."""
+def test_a_stopped_world_continues_only_after_a_resume(database: MongoDatabase) -> None:
+    """The watchdog ignores a stopped world; after a resume it starts a run for the same generation."""
     world_id = a_world(database, **stopped())
     assert found_by_watchdog(database) == []
     resume_world(database, world_id, ResumeOptions())
@@ -89,8 +89,8 @@ def test_a_stopped_world_goes_on_only_when_told_to(database: MongoDatabase) -> N
     assert request.tags[GENERATION_TAG] == "g1"
 
 
-def test_a_failed_world_goes_on_with_more_room(database: MongoDatabase) -> None:
-    """Limits are raised, the cap is replaced, and what said `failed` says `in_progress` again."""
+def test_a_failed_world_is_resumed_with_higher_limits(database: MongoDatabase) -> None:
+    """Limits are raised, the cap is replaced, and `failed` states become `in_progress`."""
     world_id = a_world(database, status="failed", message="api_calls_made_LLM has reached its limit", cost_limit_usd=0.1)
     resume_world(database, world_id, ResumeOptions(max_cost_usd=2.5, more_calls=7))
     world = status_of(database, world_id)
@@ -125,8 +125,10 @@ def test_failed_tasks_are_tried_again_with_their_counters(database: MongoDatabas
         ({"owner": {"run_id": "r", "epoch": 3, "expires_at": datetime.now(UTC) + timedelta(hours=1)}}, "run r right now"),
     ],
 )
-def test_a_world_that_cannot_go_on_says_why(database: MongoDatabase, changes: dict[str, Any], reason: str) -> None:
-    """A finished world, and one that is being made, are left as they are."""
+def test_a_world_that_cannot_be_resumed_is_refused_with_the_reason(
+    database: MongoDatabase, changes: dict[str, Any], reason: str
+) -> None:
+    """A finished world, and one that is being made, are not changed."""
     world_id = a_world(database, **changes)
     before = database[STATUS].find_one({"_id": world_id})
     with pytest.raises(ResumeError, match=reason):
@@ -135,7 +137,7 @@ def test_a_world_that_cannot_go_on_says_why(database: MongoDatabase, changes: di
 
 
 def test_an_order_that_was_stopped_before_its_run_is_not_ordered_again(database: MongoDatabase) -> None:
-    """A world that is stopped while its run is queued stays stopped, however old its order becomes."""
+    """A world that is stopped while its run is queued stays stopped, at any age of its order."""
     world_id = a_world(database, status="pending", generation=None)
     mark_stopped(database, world_id)
     database[STATUS].update_one({"_id": world_id}, {"$set": {"updated_at": datetime(2020, 1, 1, tzinfo=UTC)}})

@@ -1,4 +1,4 @@
-"""What the command does to the console that it finds: a terminal, a dumb one, one without colours, a pipe, one without Unicode."""
+"""The output of the command on each kind of console: a terminal, a dumb one, one without colours, a pipe, one without Unicode."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def generia(mongodb_uri: str, mongo_client: MongoClient[dict[str, Any]], mongo_d
     return Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": mongo_database_name})
 
 
-def test_a_person_sees_one_picture_in_colours(generia: Command) -> None:
-    """On a terminal `watch` draws a picture over itself, gives the cursor back, and obeys nothing that the world's texts say."""
+def test_a_terminal_gets_one_updated_display_in_colours(generia: Command) -> None:
+    """On a terminal `watch` updates its display in place, restores the cursor, and prints no control code of the world's texts."""
     text = on_a_terminal(generia, "watch", WORLD)
     assert COLOUR.search(text)
     assert MOVES in text
@@ -47,16 +47,16 @@ def test_a_person_sees_one_picture_in_colours(generia: Command) -> None:
     assert "completed: people 1/1" in text
 
 
-def test_who_wants_no_colours_gets_none(generia: Command) -> None:
-    """With NO_COLOR the picture is drawn all the same, without a colour."""
+def test_no_color_removes_the_colours(generia: Command) -> None:
+    """With NO_COLOR the display is the same without colours."""
     text = on_a_terminal(generia, "watch", WORLD, NO_COLOR="1")
     assert MOVES in text
     assert not COLOUR.search(text)
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"CI": "true"}, {"PYTHONIOENCODING": "latin-1:strict"}], ids=str)
-def test_a_terminal_that_cannot_draw_gets_plain_lines(generia: Command, environment: dict[str, Any]) -> None:
-    """A dumb terminal, a CI's, or one that lacks the signs that are drawn: lines as into a pipe, without a control code."""
+def test_a_simple_terminal_gets_plain_lines(generia: Command, environment: dict[str, Any]) -> None:
+    """A dumb terminal, that of a CI, or one that lacks the drawing characters, gets the lines of a pipe, without control codes."""
     text = on_a_terminal(generia, "watch", WORLD, **environment)
     assert not OBEYED.search(text)
     assert "0.0 s  watching: " in text
@@ -68,14 +68,14 @@ QUOTES = ("quote", AND, "quote", "--compare", AND, "check")
 
 
 def test_everything_fits_a_narrow_window(generia: Command) -> None:
-    """In a window of 40 columns no line is longer, so that the terminal breaks none in the middle of a word."""
+    """In a window of 40 columns no line is longer, so that the terminal breaks no word."""
     text = on_a_terminal(generia, *NARROW, AND, *QUOTES, columns=40, NO_COLOR="1")
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n").splitlines()
     assert [line for line in lines if cell_len(line) > 40] == []
 
 
 def test_a_pipe_gets_no_control_codes(generia: Command) -> None:
-    """Into a pipe goes the text alone, even where the environment describes a terminal full of colours."""
+    """A pipe gets only the text, even if the environment describes a terminal with colours."""
     generia.settings |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "CI": ""}
     exit_code, out, err = generia.run("watch", WORLD, AND, "list", AND, "status", WORLD, AND, "show", WORLD, "status")
     assert exit_code == 0, err
@@ -83,8 +83,8 @@ def test_a_pipe_gets_no_control_codes(generia: Command) -> None:
     assert ["[bold]" in text for text in out.split(AND)] == [True] * 4
 
 
-def test_what_a_console_has_no_signs_for_is_escaped(generia: Command) -> None:
-    """Without Cyrillic letters in its encoding a console gets escapes for them; as JSON the result is the same as everywhere."""
+def test_characters_that_a_console_lacks_are_escaped(generia: Command) -> None:
+    """A console without Cyrillic letters gets escapes for them; the JSON result is the same as everywhere."""
     generia.settings["PYTHONIOENCODING"] = "latin-1:strict"
     exit_code, out, err = generia.run("status", WORLD, AND, "status", WORLD, "--json")
     assert (exit_code, err) == (0, "")

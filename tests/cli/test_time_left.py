@@ -1,4 +1,4 @@
-"""P23: the time left is never wrong by more than half from a third of the time on, in worlds of several courses."""
+"""P23: after a third of the time the estimate of the time left is never wrong by more than half, in several courses of worlds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEPS = ("world_description", "character_batch", "character", "post_batch", "pos
 
 @dataclass(frozen=True)
 class Course:
-    """A world that is made step by step, ``at_once`` calls at a time, each of ``seconds``, and its pictures beside them."""
+    """A simulated world: ``at_once`` calls at a time, each of ``seconds``, and its pictures at the same time."""
 
     work: CallCounts
     seconds: float
@@ -63,14 +63,14 @@ def work(users: int, batches: int, posts: int) -> CallCounts:
 
 
 def estimates(course: Course, pace: Callable[[], CallLatency], first_look: float = 0.0) -> Mapping[float, float]:
-    """What is told at each quarter of a second, by the moment."""
+    """The estimate at each quarter of a second, by the moment."""
     now = [0.0]
-    remaining, told = TimeLeft(course.work, pace, clock=lambda: now[0]), dict[float, Any]()
+    remaining, estimated = TimeLeft(course.work, pace, clock=lambda: now[0]), dict[float, Any]()
     for tick in takewhile(lambda tick: first_look + tick / 4 < course.ends, count()):
         now[0] = first_look + tick / 4
-        told[now[0]] = remaining.seconds(*course.at(now[0]))
-        assert told[now[0]] is not None
-    return told
+        estimated[now[0]] = remaining.seconds(*course.at(now[0]))
+        assert estimated[now[0]] is not None
+    return estimated
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def estimates(course: Course, pace: Callable[[], CallLatency], first_look: float
 )
 @pytest.mark.parametrize("share", [0.34, 0.5, 0.67, 0.8])
 def test_the_time_left_is_right_within_a_factor(course: Course, pace: CallLatency, share: float) -> None:
-    """From a third of the time on what is told is at most half as long again as it takes, and not less than two thirds of it."""
-    told = estimates(course, lambda: pace)
-    moment = min(told, key=lambda at: abs(at - share * course.ends))
+    """After a third of the time the estimate is at most one and a half times the true time, and at least two thirds of it."""
+    estimated = estimates(course, lambda: pace)
+    moment = min(estimated, key=lambda at: abs(at - share * course.ends))
     left = course.ends - moment
-    assert left / 1.5 - 0.5 <= told[moment] <= 1.5 * left + 0.5
+    assert left / 1.5 - 0.5 <= estimated[moment] <= 1.5 * left + 0.5
 
 
 @pytest.mark.case("P23")
-def test_whoever_looks_later_is_told_the_same() -> None:
-    """A watcher who comes in the middle of a world, and knows how long its calls take, is told what the others are."""
+def test_a_later_watcher_gets_the_same_estimate() -> None:
+    """A watcher that starts in the middle of a world, and has the durations of its calls, gives the same estimate as others."""
     course = Course(work(8, 1, 60), 2.0)
     middle = course.ends / 2
     early, late = (
@@ -112,8 +112,8 @@ def test_whoever_looks_later_is_told_the_same() -> None:
 
 
 @pytest.mark.case("P23")
-def test_nothing_is_told_while_nothing_can_be() -> None:
-    """Of a world that waits, stands still or is over no time is told, and what it waited does not count as its pace."""
+def test_there_is_no_estimate_for_a_world_that_waits_or_is_over() -> None:
+    """A world that waits, stands still or is over has no estimate, and its waiting does not count toward its throughput."""
     course, now = Course(work(8, 1, 60), 1.6), [0.0]
     remaining = TimeLeft(course.work, lambda: emulated_latency(1.5), clock=lambda: now[0])
     status, air = course.at(0.0)

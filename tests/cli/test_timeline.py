@@ -1,4 +1,4 @@
-"""What the commands tell of the order of the world: exports, `show`, `trace` and the lines of `watch`."""
+"""The order of the world in commands: exports, `show`, `trace` and the lines of `watch`."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ def generia(tmp_path: Path, mongodb_uri: str, database: Any) -> Command:
 
 @pytest.mark.parametrize("growing", [False, True])
 def test_an_export_is_in_the_order_of_the_world(generia: Command, database: Any, tmp_path: Path, growing: bool) -> None:
-    """Posts in JSON Lines and in the book come one after another as the world lived them, of a world in the making too; a reply
-    quotes whom it answers, and no post has two times."""
+    """JSON Lines and the book have posts in the order of the timeline, also while the world is made; a reply quotes the post that
+    it answers, and each post has one time."""
     world = MadeUp(database, tmp_path / "media", users=USERS, posts=POSTS, word="Gate")
     world = world.begin() if growing else world.make()
     exit_code, _, err = generia.call("export", world.world_id, "--folder", str(tmp_path / "x"))
     assert exit_code == 0, err
     expected = [world.post_key(index) for index in range(POSTS)]
     for section in ("posts", "post-images"):
-        told = [json.loads(line) for line in (tmp_path / "x" / f"{section}.jsonl").read_text().splitlines()]
-        assert [one["key"] for one in told] == expected
-        assert [one["t"] for one in told] == list(range(POSTS))
+        exported = [json.loads(line) for line in (tmp_path / "x" / f"{section}.jsonl").read_text().splitlines()]
+        assert [one["key"] for one in exported] == expected
+        assert [one["t"] for one in exported] == list(range(POSTS))
     book = (tmp_path / "x" / "world.md").read_text()
     feed = book.partition("## The feed")[2]
     assert re.findall(r"^\*\*Gate Person \d\*\* @person\d · Gate day \d+ · Gate · `(\S+)`$", feed, re.MULTILINE) == expected
     quoted = re.findall(r"^> ↩ \*\*Gate Person (\d)\*\* @person\d, `(\S+)`: Gate", feed, re.MULTILINE)
     assert [key for _, key in quoted] == [world.post_key(index - 1) for index in range(POSTS) if index % 10 in (4, 5, 9)]
-    assert feed.count("/posts/one.png>)") == POSTS  # each with its own picture
+    assert feed.count("/posts/one.png>)") == POSTS  # each post with its own picture
 
 
-def test_who_watches_sees_who_answers_whom(database: Any, tmp_path: Path) -> None:
-    """A reply's line names its author and whom it answers; another post's its author alone."""
+def test_watch_shows_whom_a_reply_answers(database: Any, tmp_path: Path) -> None:
+    """The line of a reply names its author and whom it answers, that of another post only its author."""
     world = MadeUp(database, tmp_path / "media", users=USERS, posts=POSTS, word="Gate").begin()
     with closing(TextStream(database, world.world_id)) as stream:
         titles = [text.title for text in stream.new() if text.kind == "post"]
@@ -63,9 +63,9 @@ def test_who_watches_sees_who_answers_whom(database: Any, tmp_path: Path) -> Non
     )
 
 
-def test_a_trace_tells_the_place_in_time(generia: Command, database: Any, tmp_path: Path) -> None:
-    """Of an idea its place in the order of the world, of a post what was heard; of a person's only post that no call planned it.
-    What an old world did not record is not shown."""
+def test_a_trace_shows_the_place_in_the_timeline(generia: Command, database: Any, tmp_path: Path) -> None:
+    """`trace` shows the place of an idea in the timeline, the heard ideas of a post, and that no call planned a person's only post.
+    It does not show fields that an old world did not record."""
     world = MadeUp(database, tmp_path / "media", users=USERS, posts=USERS).make()
     world.trace("c0000-p0000")
     exit_code, out, err = generia.call("trace", world.world_id, "c0000-p0000")

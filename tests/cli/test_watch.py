@@ -1,5 +1,5 @@
-"""What `rerun` and `extend` order, what `watch` shows, and when it ends: with the world, with the order for a part of it, or
-because nobody ordered such a thing."""
+"""What `rerun` and `extend` order, what `watch` shows, and when it ends: with the world, with the order of a part, or because there
+is no such order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sensors.messages import read_message
 from tests.cli.test_worlds import as_json
 from tests.support.command import Command
 from tests.support.durable_world import order_of
-from tests.support.kafka_stand_in import kafka_address
+from tests.support.kafka_ticks import kafka_address
 from tests.support.worlds_in_process import Worlds
 
 PEOPLE, POSTS = 2, 4
@@ -31,7 +31,7 @@ PEOPLE, POSTS = 2, 4
 
 @pytest.fixture(scope="module")
 def world(the_worlds: Worlds) -> str:
-    """A finished world; what changes it puts it back."""
+    """A finished world; a test that changes it restores it."""
     world_id, made = the_worlds.make(users=PEOPLE, posts=POSTS)
     assert made.success, made.failure
     return world_id
@@ -45,8 +45,8 @@ def an_order(worlds: Worlds, world: str, **values: Any) -> str:
     return task_id
 
 
-def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str, broker: str) -> None:
-    """`rerun` says what it takes and sends one message, which the sensor reads as this order; --dry-run sends none."""
+def test_rerun_sends_one_message_and_none_with_dry_run(generia: Command, world: str, broker: str) -> None:
+    """`rerun` prints the cost and sends one message, which the sensor reads as this order; --dry-run sends none."""
     topic, address = generia.settings["KAFKA_TASKS_TOPIC"], kafka_address(broker)
     quoted = as_json(generia, "rerun", world, "--post", "c0000-p0000", "--dry-run")
     assert quoted["task_id"] is None
@@ -72,8 +72,8 @@ def test_a_part_is_ordered_and_nothing_without_need(generia: Command, world: str
     assert f"watch {world} --task {out.strip()}" in err
 
 
-def test_an_extension_is_ordered_and_its_price_said(generia: Command, world: str, broker: str) -> None:
-    """`extend` says what it takes and sends one message, which the sensor reads as this order; --dry-run sends none."""
+def test_extend_sends_one_message_and_prints_the_price(generia: Command, world: str, broker: str) -> None:
+    """`extend` prints the cost and sends one message, which the sensor reads as this order; --dry-run sends none."""
     topic, address = generia.settings["KAFKA_TASKS_TOPIC"], kafka_address(broker)
     quoted = as_json(generia, "extend", world, "--users", "+2", "--posts", "+6", "--dry-run")
     assert (quoted["task_id"], quoted["posts_count"]) == (None, POSTS + 6)
@@ -89,8 +89,8 @@ def test_an_extension_is_ordered_and_its_price_said(generia: Command, world: str
     assert order.parameters == ExtensionParameters(add_posts=6, max_cost_usd=0.000001)
 
 
-def test_an_order_for_a_part_is_watched_until_it_is_carried_out(worlds: Worlds, world: str) -> None:
-    """Neither a world that was finished before nor another order's making of it is taken for the part that is still to be made."""
+def test_watch_of_an_order_for_a_part_ends_when_the_part_is_made(worlds: Worlds, world: str) -> None:
+    """`watch` does not end because the world was finished before, or because another order's part is made."""
     order, another, before = an_order(worlds, world), str(uuid.uuid4()), worlds.status(world).generation
     watched = follow(worlds.database, world, worlds.settings, WatchOptions(earlier=0, task=order, wait_s=0))
     later = {"_id": another, "world_id": world, "started_at": datetime.now(UTC) + timedelta(seconds=1), "tasks": {}, "keys": []}
@@ -107,8 +107,8 @@ def test_an_order_for_a_part_is_watched_until_it_is_carried_out(worlds: Worlds, 
         worlds.database[TASKS].delete_one({"_id": order})
 
 
-def test_an_order_that_is_stopped_with_its_world_is_watched_no_longer(worlds: Worlds, world: str) -> None:
-    """Its task stays in progress, since `resume` goes on with it; nobody watches a world that stands still."""
+def test_watch_ends_when_the_world_of_the_order_is_stopped(worlds: Worlds, world: str) -> None:
+    """The task stays in progress, because `resume` continues it, but `watch` ends."""
     order = an_order(worlds, world, status="in_progress")
     stopped = {"status": "in_progress", "parked": {"kind": "stopped", "since": datetime.now(UTC)}}
     worlds.database[STATUS].update_one({"_id": world}, {"$set": stopped})
@@ -120,7 +120,7 @@ def test_an_order_that_is_stopped_with_its_world_is_watched_no_longer(worlds: Wo
 
 
 def test_an_order_that_failed_ends_its_watch_with_the_reason(worlds: Worlds, generia: Command, world: str) -> None:
-    """The finished world it left as it was makes it no success: exit status 1, and what is to be done."""
+    """The world is still finished, but the failed order gives exit status 1, and the message says what to do."""
     order = an_order(worlds, world, status="failed", error="keys: c9999 is nothing in this world; name another")
     try:
         exit_code, _, err = generia.call("watch", world, "--task", order)
@@ -131,16 +131,17 @@ def test_an_order_that_failed_ends_its_watch_with_the_reason(worlds: Worlds, gen
 
 
 @pytest.mark.parametrize("arguments", [[str(uuid.uuid4())], ["WORLD", "--task", str(uuid.uuid4())]])
-def test_what_nobody_ordered_is_not_watched_for_ever(generia: Command, world: str, arguments: list[str]) -> None:
-    """A mistyped world, or a task that is a dead letter, ends after --wait seconds: exit status 1, and where to look for it."""
+def test_watch_of_an_unknown_order_ends(generia: Command, world: str, arguments: list[str]) -> None:
+    """`watch` of a mistyped world, or of a task that is a dead letter, ends after --wait seconds: exit status 1, and where to look
+    for it."""
     exit_code, _, err = generia.call("watch", *(world if word == "WORLD" else word for word in arguments), "--wait", "1")
     assert exit_code == 1
     assert arguments[-1] in err
     assert [word for word in ("list", "dead-letters", "doctor", "--wait") if word not in err] == []
 
 
-def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -> None:
-    """Whoever follows a world is told it from its beginning on: more of high quality or of slow calls, less of one post again."""
+def test_the_time_left_is_that_of_the_order(worlds: Worlds, world: str) -> None:
+    """`watch` shows it from the start: more for high quality or slow calls, less for one post made again."""
     status, statuses, generations = worlds.raw_status(world), worlds.database[STATUS], worlds.database[GENERATIONS]
     growing = {
         "status": "in_progress",
@@ -169,14 +170,14 @@ def test_the_time_left_is_that_of_what_was_ordered(worlds: Worlds, world: str) -
 
 
 def time_left(worlds: Worlds, world: str, pace: CallLatency) -> float:
-    """What is told at the first look."""
+    """The estimate of the first snapshot."""
     left = next(follow(worlds.database, world, worlds.settings, WatchOptions(earlier=0, latency=pace))).left
     assert left is not None
     return left
 
 
 def test_a_finished_world_is_watched_with_texts_and_pictures(generia: Command, world: str, tmp_path: Path) -> None:
-    """`watch` of a world that is over tells every text, puts every picture into the folder, and gives the result's figures."""
+    """`watch` of a finished world prints every text, saves every picture in the folder, and prints the figures of the result."""
     folder = tmp_path / "pictures"
     exit_code, out, err = generia.call("watch", world, "--texts", "--log", "--images", str(folder), "--json")
     assert exit_code == 0, err

@@ -1,4 +1,5 @@
-"""Every command that looks at a world, on a real finished one: for people, as JSON, piped, on bad input and on hostile texts."""
+"""Every command that shows a world, on a real finished one: for people, as JSON, in pipes, with bad input and with hostile
+texts."""
 
 from __future__ import annotations
 
@@ -28,14 +29,14 @@ HOSTILE = "\x1b[2J\x9b31m[bold]Mira[/bold]\u202e <script>alert(1)</script> [x](j
 
 @pytest.fixture(scope="module")
 def world(the_worlds: Worlds) -> str:
-    """A finished world; what changes it puts it back."""
+    """A finished world; a test that changes it restores it."""
     world_id, made = the_worlds.make(users=PEOPLE, posts=POSTS)
     assert made.success, made.failure
     return world_id
 
 
-def told(generia: Command, *arguments: str) -> str:
-    """Standard output of a command that must go well and write no control codes."""
+def stdout_of(generia: Command, *arguments: str) -> str:
+    """Standard output of a command that must succeed and print no control codes."""
     exit_code, out, err = generia.call(*arguments)
     assert exit_code == 0, err
     assert not CONTROL.search(out + err)
@@ -43,11 +44,11 @@ def told(generia: Command, *arguments: str) -> str:
 
 
 def as_json(generia: Command, *arguments: str) -> Any:
-    return json.loads(told(generia, *arguments, "--json"))
+    return json.loads(stdout_of(generia, *arguments, "--json"))
 
 
 def lines(generia: Command, *arguments: str) -> list[Any]:
-    return [json.loads(line) for line in told(generia, *arguments, "--json").splitlines()]
+    return [json.loads(line) for line in stdout_of(generia, *arguments, "--json").splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,8 @@ def lines(generia: Command, *arguments: str) -> list[Any]:
         ["extend", "WORLD", "--users", "+1", "--dry-run"],
     ],
 )
-def test_what_people_read_programs_read_too(generia: Command, world: str, command: list[str]) -> None:
-    """Each look has a text without control codes, and one JSON document on standard output that is nothing else."""
+def test_every_command_has_a_text_and_a_json_output(generia: Command, world: str, command: list[str]) -> None:
+    """Each command prints a text without control codes, or with --json exactly one JSON document on standard output."""
     arguments = [world if word == "WORLD" else word for word in command]
     exit_code, out, err = generia.call(*arguments)
     assert exit_code == 0, err
@@ -86,9 +87,9 @@ def test_what_people_read_programs_read_too(generia: Command, world: str, comman
     ],
 )
 def test_lists_are_lines_of_json(generia: Command, world: str, command: list[str]) -> None:
-    """What may be long is told as one JSON object a line, in order of time where it has one."""
+    """Long lists have one JSON object on each line, in order of time if they have one."""
     arguments = [world if word == "WORLD" else word for word in command]
-    assert told(generia, *arguments)
+    assert stdout_of(generia, *arguments)
     found = lines(generia, *arguments)
     assert found
     if command[0] != "list":
@@ -97,7 +98,7 @@ def test_lists_are_lines_of_json(generia: Command, world: str, command: list[str
 
 
 def test_an_object_is_found_by_its_id(generia: Command, world: str) -> None:
-    """By key, username, the platform's id and a document's own id: this one object, and a message for what is not there."""
+    """By key, username, platform id and document id the command finds one object; for an unknown id it prints a message."""
     (post,) = as_json(generia, "show", world, "posts", "--id", "c0000-p0000")
     (person,) = as_json(generia, "show", world, "characters", "--id", f"@{post['username']}")
     assert (person["key"], person["username"]) == (post["character"], post["username"])
@@ -111,8 +112,8 @@ def test_an_object_is_found_by_its_id(generia: Command, world: str) -> None:
         assert f"show {world} posts" in err
 
 
-def test_no_collection_is_without_a_section(worlds: Worlds, generia: Command, world: str) -> None:
-    """Whatever MongoDB keeps under a world's id, in whichever collection, `show` counts it, document for document."""
+def test_every_collection_has_a_section(worlds: Worlds, generia: Command, world: str) -> None:
+    """`show` counts every document of the world in every collection."""
     step = {
         "_id": "t:0",
         "task_id": "t",
@@ -128,10 +129,10 @@ def test_no_collection_is_without_a_section(worlds: Worlds, generia: Command, wo
             for name in worlds.database.list_collection_names()
         }
         shown = as_json(generia, "show", world)
-        assert shown.pop("orphans") == 0  # those among the publications that may be on the platform twice
-        assert shown.pop("superseded") == 0  # those among the publications to which no document refers
+        assert shown.pop("orphans") == 0  # publications that may exist twice on the platform
+        assert shown.pop("superseded") == 0  # publications to which no document refers
         assert sorted(count for count in kept.values() if count) == sorted(shown.values())
-        assert "2,000 bytes" in told(generia, "show", world, "steps")
+        assert "2,000 bytes" in stdout_of(generia, "show", world, "steps")
         assert as_json(generia, "show", world, "steps", "--id", "t")[0]["value"] == "2,000 bytes"
     finally:
         worlds.database[STEPS].delete_one({"_id": "t:0"})
@@ -141,8 +142,8 @@ def test_no_collection_is_without_a_section(worlds: Worlds, generia: Command, wo
     assert {one["materialization"] for one in pointers} == {generation["_id"]}
 
 
-def test_a_world_in_the_making_shows_what_is_there(worlds: Worlds, generia: Command, world: str) -> None:
-    """While nothing is materialized, the same objects are read from the tasks that made them."""
+def test_an_unfinished_world_shows_its_finished_items(worlds: Worlds, generia: Command, world: str) -> None:
+    """Before the materialization the same objects are read from their tasks."""
     made = {"materializations": 0}
     numbers, people = as_json(generia, "show", world), as_json(generia, "show", world, "characters")
     briefs = as_json(generia, "show", world, "post-briefs")
@@ -156,9 +157,9 @@ def test_a_world_in_the_making_shows_what_is_there(worlds: Worlds, generia: Comm
         worlds.database[POINTERS].insert_many(pointers)
 
 
-def test_a_post_is_followed_back_to_its_prompts(worlds: Worlds, generia: Command, world: str) -> None:
-    """The chain of a post ends in the post, holds the answer that its text came from, and costs what was recorded; its published
-    id alone leads to the same trace."""
+def test_a_trace_leads_from_a_post_to_its_prompts(worlds: Worlds, generia: Command, world: str) -> None:
+    """The trace of a post ends with the post, contains the answer with its text, and has the recorded cost; the published id leads
+    to the same trace."""
     (published,) = as_json(generia, "show", world, "post-images", "--id", "c0000-p0000")
     found = trace(worlds.database, world, "c0000-p0000")
     assert [step.task_type for step in found.steps] == [
@@ -181,12 +182,12 @@ def test_a_post_is_followed_back_to_its_prompts(worlds: Worlds, generia: Command
     assert 0 < found.own_cost_usd < sum(step.cost_usd for step in found.steps)
     by_id = as_json(generia, "trace", published["post_id"])
     assert by_id == as_json(generia, "trace", world, "c0000-p0000")
-    shown = told(generia, "trace", world, "c0000-p0000")
+    shown = stdout_of(generia, "trace", world, "c0000-p0000")
     assert all(text in shown for text in (found.post_id, request.model, json.loads(request.answer)["content"].split("\n")[0]))
 
 
 def test_figures_agree_with_the_status_record(worlds: Worlds, generia: Command, world: str) -> None:
-    """Tasks, calls and dollars by task type add up to the world's own counters, and waiting is told apart from calling."""
+    """Tasks, calls and dollars by task type sum up to the world's counters, and waiting is shown apart from calling."""
     status, figures = worlds.status(world), as_json(generia, "stats", world)
     assert sum(one["completed"] for one in figures["tasks"]) == status.tasks_completed
     assert [one["task_type"] for one in figures["tasks"]] == [task_type.value for task_type in TaskType]
@@ -201,7 +202,7 @@ def test_figures_agree_with_the_status_record(worlds: Worlds, generia: Command, 
 
 
 def test_the_critical_path_leads_from_the_order_to_the_last_task(worlds: Worlds, generia: Command, world: str) -> None:
-    """Each link begins where the one before ended, their sum is the time that went by, and it is told in words."""
+    """Each step starts at the end of the step before, their sum is the whole time, and the path is printed in words."""
     status = worlds.status(world)
     path = critical_path(worlds.database, status)
     assert path is not None and status.finished_at is not None
@@ -212,13 +213,13 @@ def test_the_critical_path_leads_from_the_order_to_the_last_task(worlds: Worlds,
         assert link.seconds == pytest.approx(
             link.before + link.waiting + link.model + link.pictures + link.platform + link.rest, abs=0.25
         )
-    shown = told(generia, "stats", world)
+    shown = stdout_of(generia, "stats", world)
     assert "ended last" in shown
     assert "in all:" in shown
 
 
 def test_the_history_is_filtered(generia: Command, world: str) -> None:
-    """By kind, API, outcome, item and time; a kind that never occurs is named with those that do."""
+    """By kind, API, outcome, item and time; for an unknown kind the message lists the existing ones."""
     assert {one["request_type"] for one in lines(generia, "history", world, "--type", "post")} == {"post"}
     assert {one["api"] for one in lines(generia, "history", world, "--api", "platform")} == {"platform"}
     assert {one["key"] for one in lines(generia, "history", world, "--task", "c0000-p0000")} == {"c0000-p0000"}
@@ -233,8 +234,8 @@ def test_the_history_is_filtered(generia: Command, world: str) -> None:
     assert "post_batch" in err
 
 
-def test_a_worlds_log_tells_every_stage_and_post(generia: Command, world: str) -> None:
-    """Stages, people, posts and tasks are there, once; following a finished world gives all of it and ends."""
+def test_a_worlds_log_has_every_stage_and_post(generia: Command, world: str) -> None:
+    """It has each stage, person, post and task once; with --follow, a finished world's log is printed and the command ends."""
     found = lines(generia, "logs", world, "--lines", "1000")
     texts = [one["text"] for one in found]
     for stage in ("world_description", "characters", "posts"):
@@ -246,7 +247,8 @@ def test_a_worlds_log_tells_every_stage_and_post(generia: Command, world: str) -
 
 
 def test_a_world_is_exported_whole(generia: Command, world: str, tmp_path: Path) -> None:
-    """A document a line in each section, every post and picture in the book; an export is not written over by accident."""
+    """Each section has one document on each line, and the book has every post and picture; an existing export is not overwritten by
+    accident."""
     folder = tmp_path / "book"
     written = as_json(generia, "export", world, "--folder", str(folder), "--pictures")["files"]
     for section, count in as_json(generia, "show", world).items():
@@ -265,7 +267,7 @@ def test_a_world_is_exported_whole(generia: Command, world: str, tmp_path: Path)
     assert generia.call("export", world, "--folder", str(folder), "--force", "--format", "markdown")[0] == 0
 
 
-def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, tmp_path: Path) -> None:
+def test_hostile_texts_are_shown_as_text(worlds: Worlds, generia: Command, world: str, tmp_path: Path) -> None:
     """A name full of escape sequences, markup, HTML and links is shown as text by every command, and in the book."""
     name = worlds.status(world).name
     documents = [(STATUS, {"_id": world}, "name"), ("world_parameters", {"_id": world}, "name")]
@@ -273,9 +275,9 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
         for collection, which, field in documents:
             worlds.database[collection].update_one(which, {"$set": {field: HOSTILE}})
         for command in (["list"], ["status", world], ["stats", world], ["show", world, "description"], ["trace", world, "world"]):
-            shown = told(generia, *command)
+            shown = stdout_of(generia, *command)
             assert "[bold]" in shown
-            assert CONTROL.search(told(generia, *command, "--json")) is None
+            assert CONTROL.search(stdout_of(generia, *command, "--json")) is None
         assert generia.call("export", world, "--folder", str(tmp_path / "x"), "--format", "markdown")[0] == 0
         book = (tmp_path / "x" / "world.md").read_text()
         assert "<script>" not in book
@@ -308,10 +310,10 @@ def test_hostile_texts_do_nothing(worlds: Worlds, generia: Command, world: str, 
         (["history", "WORLD", "--outcome", "bad"], 2, "rate_limited"),
     ],
 )
-def test_what_is_not_there_is_said_with_what_to_do(
+def test_an_unknown_item_is_refused_with_what_to_do(
     generia: Command, world: str, arguments: list[str], status: int, named: str
 ) -> None:
-    """An unknown item, and other bad input, is exit status 2; each message is short and names what would be right."""
+    """An unknown item, and other bad input, gives exit status 2; each message is short and says what is allowed."""
     exit_code, out, err = generia.call(*(world if word == "WORLD" else word for word in arguments))
     assert (exit_code, out) == (status, "")
     assert named in err
@@ -320,7 +322,7 @@ def test_what_is_not_there_is_said_with_what_to_do(
 
 
 def test_worlds_are_listed_by_state(worlds: Worlds, generia: Command, world: str) -> None:
-    """`list --state` gives the worlds in that state and no others; `parked` those that wait to be resumed."""
+    """`list --state` lists exactly the worlds in that state; `parked` lists suspended worlds."""
     other = str(uuid.uuid4())
     record = worlds.raw_status(world) | {"_id": other, "status": "in_progress"}
     worlds.database[STATUS].insert_one(record | {"parked": {"kind": "stopped", "since": datetime.now(UTC)}})
@@ -335,8 +337,9 @@ def test_worlds_are_listed_by_state(worlds: Worlds, generia: Command, world: str
         worlds.database[STATUS].delete_one({"_id": other})
 
 
-def test_a_shell_completes_worlds_and_says_nothing_when_it_cannot(generia: Command, world: str, tmp_path: Path) -> None:
-    """Tab after the beginning of an id gives the id; without MongoDB nothing, and no error; `logs` knows the parts, too."""
+def test_a_shell_completes_worlds_and_stays_silent_without_mongodb(generia: Command, world: str, tmp_path: Path) -> None:
+    """Tab after the beginning of an id gives the id; without MongoDB it gives nothing, and no error; `logs` also completes the
+    parts."""
     asked = {"_GENERIA_COMPLETE": "complete_bash", "COMP_WORDS": f"generia show {world[:6]}", "COMP_CWORD": "2"}
     here = Command(generia.folder, generia.settings | asked)
     assert here.run()[1].split() == [world]

@@ -1,4 +1,4 @@
-"""The data that people and posts are drawn from: enough of everything, nothing a reader would know again, nothing contradictory."""
+"""The data from which people and posts are drawn: enough entries, no recognizable repetitions, no contradictions."""
 
 import re
 from collections import Counter
@@ -34,22 +34,22 @@ def _lists() -> Iterator[tuple[str, Sequence[str]]]:
 
 
 @pytest.mark.parametrize(("name", "values"), [pytest.param(*entry, id=entry[0]) for entry in _lists()])
-def test_no_list_has_a_pattern_that_shows(name, values):
-    """In a list no value comes twice, no more than three begin with the same two words, none has a banned word."""
+def test_no_list_has_repeated_openings_or_banned_words(name, values):
+    """No value of a list is repeated, at most three begin with the same two words, and none has a banned word."""
     assert len(set(values)) == len(values)
     openings = Counter(" ".join(value.casefold().split()[:2]) for value in values)
     assert {words: count for words, count in openings.items() if count > 3} == {}
     assert {value: found for value in values if (found := banlist.find_banned(value, "English"))} == {}
 
 
-def test_the_young_are_told_which_notes_do_not_apply():
-    """Every age that begins below eighteen says that notes on love, drink or marriage do not apply, and no other does."""
-    told = {age.words: "notes on love, drink or marriage do not apply" in age.words for age in data_files.axes().ages}
-    assert told == {age.words: age.years[0] < 18 for age in data_files.axes().ages}
+def test_ages_below_eighteen_say_which_notes_do_not_apply():
+    """Exactly the ages that begin below eighteen say that notes on love, drink or marriage do not apply."""
+    marked = {age.words: "notes on love, drink or marriage do not apply" in age.words for age in data_files.axes().ages}
+    assert marked == {age.words: age.years[0] < 18 for age in data_files.axes().ages}
 
 
-def test_there_is_enough_of_everything():
-    """Each list is so long that a reader of two worlds meets other entries in the second one."""
+def test_every_list_is_long_enough():
+    """Each list is so long that a second world has other entries."""
     least = {"register": 24, "voice": 30, "work": 80, "wish": 110, "appetite": 110}
     sizes = {name: len(axis.values) for name, axis in AXES.items()}
     least |= {"plain happiness": 110, "what the account is for": 110} | dict.fromkeys(sizes.keys() - least.keys(), 40)
@@ -63,8 +63,8 @@ def test_there_is_enough_of_everything():
     assert {name: size for name, size in sizes.items() if size < least[name]} == {}
 
 
-def test_two_worlds_of_ten_share_hardly_anything_a_reader_knows_again():
-    """On an axis of concrete values two worlds of ten people have at most one of their twenty values in common, on average."""
+def test_two_worlds_of_ten_share_few_values():
+    """On average two worlds of ten people share at most one of their twenty values on an axis of concrete values."""
     concrete = [name for name, axis in AXES.items() if len(axis.values) >= CONCRETE]
     assert {"work", "wish", "appetite", "plain happiness", "what the account is for"} <= set(concrete)
     worlds = [[character_axes(world_seed(f"world {number}"), index) for index in range(10)] for number in range(30)]
@@ -74,7 +74,7 @@ def test_two_worlds_of_ten_share_hardly_anything_a_reader_knows_again():
 
 @pytest.mark.parametrize("kind", [*TIES.near, *TIES.far], ids=lambda kind: kind.one)
 def test_a_tie_has_one_meaning(kind):
-    """No word of a tie offers a choice, a tie of love is between grown-ups, and whoever is born of somebody is younger."""
+    """No text of a tie offers a choice, a tie of love is between adults, and a child is younger than the parent."""
     assert not any(re.search(r"\bor\b|/", words) for words in (kind.one, kind.other, kind.says))
     assert not re.search(r"[{}]", kind.says.format(first="", second=""))
     if re.search(r"\b(couple|love|married|partner of)\b", kind.says):
@@ -86,25 +86,26 @@ def test_a_tie_has_one_meaning(kind):
 
 
 def test_a_word_for_a_tie_names_one_kind_of_tie():
-    """No two kinds of tie call the other person by the same words: those words alone tell which tie it is."""
+    """No two kinds of tie describe the other person with the same words: these words identify the tie."""
     words = Counter(word for kind in (*TIES.near, *TIES.far) for word in {kind.one, kind.other})
     assert [word for word, count in words.items() if count > 1] == []
 
 
 def test_every_length_leaves_a_choice_of_forms():
-    """Even the shortest post of somebody without company is one of twenty forms and more."""
+    """Even for the shortest post of a person without company there are at least twenty forms."""
     shortest = min(length.most for length in POSTS.lengths)
     assert sum(form.least <= shortest and not form.needs_someone for form in POSTS.forms) >= 20
 
 
 def test_half_of_the_pictures_have_faces():
-    """Of the kinds of picture about half show a face, and some show nobody."""
+    """About half of the kinds of picture show a face, and some show nobody."""
     faces = [kind for kind in POSTS.pictures if kind.shows != "nobody" or "face" in kind.how]
     assert 0.45 <= len(faces) / len(POSTS.pictures) <= 0.7
 
 
-def test_posts_are_short_with_outliers():
-    """At four fifths of the most words of each length: 45 words a post at most, nearly half of them 20 to 65, some above 100."""
+def test_posts_are_short_with_some_long_ones():
+    """With four fifths of the most words of each length, a post has 45 words on average at most, nearly half of the posts have
+    20 to 65, some more than 100."""
     world, most = sample(WorldDescription), list[int]()
     for number in range(4):
         fields: dict[str, Any] = {

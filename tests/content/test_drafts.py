@@ -1,4 +1,4 @@
-"""Drafts and their schemas: what a provider is told, and what is checked after it."""
+"""Drafts and their schemas: the schema that the provider gets, and the validation of answers."""
 
 import json
 from typing import Any, cast
@@ -43,7 +43,7 @@ def nodes(node):
 
 
 def all_schemas():
-    """The schema of each request type as it is sent, for a person with and without acquaintances."""
+    """The schema of each request type in the form that is sent, for a person with and without acquaintances."""
     request, world = a_request(), a_world()
     schemas = [ask_world.world_description(request).schema, ask_world.world_images(request, world).schema]
     schemas.append(ask_people.character_batch(request, world, first=0, numbers=range(1, 11), characters=CharacterIndex()).schema)
@@ -56,8 +56,8 @@ def all_schemas():
 
 
 @pytest.mark.parametrize("schema", all_schemas())
-def test_schemas_are_what_the_provider_takes(schema):
-    """No reference, nothing the provider ignores or refuses, and at most ten items in an array of objects."""
+def test_schemas_have_only_what_the_provider_supports(schema):
+    """A schema has no reference, nothing that the provider ignores or refuses, and at most ten items in an array of objects."""
     text = json.dumps(schema)
     for word in ("$ref", "$defs", "minLength", "maxLength", "pattern", "default", "title", "additionalProperties"):
         assert f'"{word}"' not in text
@@ -72,8 +72,8 @@ def test_schemas_are_what_the_provider_takes(schema):
     assert total < 200
 
 
-def test_schemas_say_how_many():
-    """Counts and numbers of a request are in its schema, and the same shape is the same object."""
+def test_schemas_contain_the_requested_counts():
+    """Counts and numbers of a request are in its schema, and equal schemas are the same object."""
     request, world = a_request(), a_world()
     schema = ask_people.character_batch(request, world, first=10, numbers=[2, 7], characters=CharacterIndex(), mild=True).schema
     people = schema["properties"]["people"]
@@ -84,18 +84,19 @@ def test_schemas_say_how_many():
     assert again is schema
 
 
-def test_a_tie_has_a_slot_and_without_ties_none_are_asked_for():
-    """Each tie between people who are asked for or exist is asked for once, by its name; without one the field is left out."""
+def test_each_tie_has_a_field_and_without_ties_there_is_none():
+    """The schema has one field for each tie between requested or existing people, by its name; without ties the field is left
+    out."""
     request, world = a_request(), a_world()
     prompt = ask_people.character_batch(request, world, first=0, numbers=range(1, 11), characters=CharacterIndex())
-    told = ask_people.ties_to_describe(request, range(1, 11), 0, {})
-    assert list(prompt.schema["properties"]["ties"]["properties"]) == [f"tie_{place}" for place in range(1, len(told) + 1)]
+    ties = ask_people.ties_to_describe(request, range(1, 11), 0, {})
+    assert list(prompt.schema["properties"]["ties"]["properties"]) == [f"tie_{place}" for place in range(1, len(ties) + 1)]
     alone = ask_people.character_batch(a_request(users=1), world, first=0, numbers=[1], characters=CharacterIndex())
     assert "ties" not in cast("Any", alone.schema)["properties"]
 
 
-def test_relations_have_a_slot_for_each_acquaintance():
-    """A relation can be told of nobody but the acquaintances, and of each of them once."""
+def test_relations_have_a_field_for_each_acquaintance():
+    """There is one relation for each acquaintance, and none with other people."""
     request, world = a_request(), a_world()
     known = acquaintances_of(3, request, world)
     schema = ask_people.character(request, world, a_brief(3, request), known).schema
@@ -104,15 +105,15 @@ def test_relations_have_a_slot_for_each_acquaintance():
 
 
 @pytest.mark.parametrize("draft", [WorldDraft, ConceptDraft, RegeneratedConceptDraft, IdeaDraft])
-def test_what_must_be_thought_of_first_is_asked_for_first(draft):
-    """The idea that everybody would have comes before the idea."""
+def test_the_obvious_idea_is_requested_before_the_idea(draft):
+    """The field for the idea that everybody would have comes before the field for the idea."""
     fields = [name for name in draft.model_fields if name not in ("number", "content_language", "wishes")]
     assert fields[0] == "obvious"
 
 
 @pytest.mark.parametrize("draft", DRAFTS)
-def test_every_field_is_told_in_its_template(draft):
-    """The words about a field stand in a template, so that changing them needs no Python."""
+def test_every_field_is_described_in_its_template(draft):
+    """The description of a field is in a template, so that changing it needs no Python."""
     template = {
         WorldDraft: "world_description",
         WorldImagesDraft: "world_images",
@@ -129,7 +130,7 @@ def test_every_field_is_told_in_its_template(draft):
 
 
 def test_texts_are_cleaned_and_a_long_bio_is_cut():
-    """Control characters never get into a document, and a bio is cut at a word instead of refused."""
+    """A document never contains control characters, and a long bio is cut between words instead of being refused."""
     draft = CharacterDraft.model_validate(character_answer(0) | {"bio": "wedges\x00 " * 60, "secret": "a\u202eb\ud800"})
     assert len(draft.bio) <= 200
     assert draft.bio.endswith("wedges…")
@@ -146,14 +147,14 @@ def test_texts_are_cleaned_and_a_long_bio_is_cut():
         {"interests": []},
     ],
 )
-def test_what_no_schema_checks_is_checked(broken):
-    """Wrong numbers of paragraphs, endless and empty texts are refused."""
+def test_drafts_check_what_the_schema_cannot(broken):
+    """They refuse wrong numbers of paragraphs, endless texts and empty texts."""
     with pytest.raises(ValidationError):
         CharacterDraft.model_validate(character_answer(0) | broken)
 
 
 def test_a_description_has_two_to_thirty_paragraphs():
-    """Two paragraphs in one piece count as two; one is too few and 31 are too many."""
+    """Two paragraphs in one string count as two; one is too few and 31 are too many."""
     assert len(WorldDraft.model_validate(world_answer() | {"paragraphs": ["a\n\nb"]}).paragraphs) == 2
     for paragraphs in (["a"], ["a"] * 31):
         with pytest.raises(ValidationError, match="2 to 30 paragraphs"):
@@ -170,7 +171,7 @@ def test_a_description_has_two_to_thirty_paragraphs():
     ],
 )
 def test_the_wrong_language_is_refused(draft, answer):
-    """An English answer in a Russian world is refused by name of the language; in an English world it is taken."""
+    """An English answer in a Russian world is refused with the name of the language; in an English world it is accepted."""
     in_language(draft, "English").model_validate(answer)
     with pytest.raises(ValidationError, match="Russian"):
         in_language(draft, "Russian").model_validate(answer)

@@ -1,4 +1,4 @@
-"""Economy: which calls of a world are paid in full, as a pure function of its request."""
+"""Economy: which calls of a world have the full price, as a pure function of its request."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def by_tier(request: WorldRequest) -> dict[CallTier, Counter[str]]:
 @pytest.mark.parametrize(("users", "posts"), [(25, 150), (100, 600), (25, 300), (12, 120)])
 @pytest.mark.parametrize("quality", Quality)
 def test_the_text_bill_is_at_most_055_of_the_standard_one(profile: ModelProfile, users: int, posts: int, quality: Quality) -> None:
-    """At the price of each model, by the plan's tokens, for twenty seeds."""
+    """It is computed with the price of each model and the plan's tokens, for twenty seeds."""
     for seed in range(20):
         request = a_request(seed, users, posts, quality=quality)
         calls = plan(request).llm_calls
@@ -54,8 +54,9 @@ def test_the_text_bill_is_at_most_055_of_the_standard_one(profile: ModelProfile,
         assert 0.5 < economy / bill(profile, CallTier.STANDARD, dict(calls)) <= 0.55
 
 
-def test_a_small_world_pays_in_full_for_its_first_post_alone() -> None:
-    """Where that takes more than the share, too: the first post may not be late. In 10/30 the bill is below 0.6 then."""
+def test_a_small_world_has_only_its_first_post_at_standard() -> None:
+    """This holds even if it takes more than the share, because the first post must not be late. For 10 people and 30 posts the bill
+    is then below 0.6."""
     flash = model_profiles()["gemini-3.5-flash-lite"]
     for seed in range(20):
         request = a_request(seed, 10, 30)
@@ -66,8 +67,8 @@ def test_a_small_world_pays_in_full_for_its_first_post_alone() -> None:
 
 
 @pytest.mark.parametrize(("users", "posts"), [(25, 150), (10, 30), (3, 6), (40, 12), (100, 600)])
-def test_all_that_the_first_posts_wait_for_is_asked_at_standard(users: int, posts: int) -> None:
-    """The description, all concepts up to the author's, author, plan and text; no later post goes before any of these."""
+def test_everything_that_the_first_posts_wait_for_is_at_standard(users: int, posts: int) -> None:
+    """These are the description, all concepts up to the author's, author, plan and text; no later post goes before any of these."""
     for seed in range(10):
         request = a_request(seed, users, posts)
         line, tier_of, first = timeline(seed, users, posts), tier_of_calls(request), tasks_at_standard(request)
@@ -92,13 +93,13 @@ def _post(line, t):
 
 
 def test_a_large_world_has_its_first_ten_posts_at_standard() -> None:
-    """More than ten are not paid for, however small their part is."""
+    """At most ten posts are at standard, however small their part is."""
     request = a_request(1, 200, 2000)
     assert tasks_at_standard(request) == needed_by_first(request, 10)
 
 
 @pytest.mark.parametrize("tier", [ServiceTier.STANDARD, ServiceTier.FLEX, ServiceTier.PRIORITY])
-def test_every_other_tier_is_that_of_every_call(tier: ServiceTier) -> None:
-    """A world's tier is that of all its calls but at economy."""
+def test_every_other_tier_applies_to_every_call(tier: ServiceTier) -> None:
+    """Except at economy, all calls have the world's tier."""
     request = a_request(1, 10, 30, service_tier=tier)
     assert tier_of_calls(request)(TaskType.GENERATE_POST, "c0000-p0000") == CallTier(tier)

@@ -1,4 +1,4 @@
-"""An extension: what was drawn for the former world stays as it was, and what is new goes on from there."""
+"""An extension: the draws of the former world do not change, and new draws follow them."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ def request_of(seed: int, size: Size) -> WorldRequest:
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_was_drawn_for_the_former_world_stays(seed: int, size: Size) -> None:
-    """Shares only grow, and places, replies, joinings, old ties and storylines of the former world are the beginning of the new."""
+def test_the_draws_of_the_former_world_do_not_change(seed: int, size: Size) -> None:
+    """Shares only grow, and places, replies, times of joining, old ties and storylines of the former world are the beginning of the
+    new ones."""
     former = size.former
     assert former is not None
     old, new = timeline(seed, *former), timeline(seed, *size)
@@ -74,8 +75,9 @@ def test_what_was_drawn_for_the_former_world_stays(seed: int, size: Size) -> Non
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_new_posts_are_by_old_and_new_people_and_exact(seed: int, size: Size) -> None:
-    """The sum is exact; every place is somebody's next post; each person's are in order; a reply is to an acquaintance, earlier."""
+def test_new_posts_are_by_old_and_new_people_with_exact_counts(seed: int, size: Size) -> None:
+    """The sum is exact; every place is the next post of a person; each person's posts are in order; a reply answers an earlier post
+    of an acquaintance."""
     former, given, line = size.former, shares(seed, *size), timeline(seed, *size)
     assert former is not None
     added = [share - before for share, before in zip(given, (*shares(seed, *former), *[0] * size.people), strict=False)]
@@ -97,14 +99,14 @@ def test_new_posts_are_by_old_and_new_people_and_exact(seed: int, size: Size) ->
 
 
 def chain(line: Timeline, t: int) -> int:
-    """How many posts are in the chain of replies that ends there."""
+    """The length of the chain of replies that ends there."""
     return 1 if line.replies[t] < 0 else 1 + chain(line, line.replies[t])
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_new_people_meet_old_ones(seed: int, size: Size) -> None:
-    """Ties are symmetric, fit the ages, are at most eight a person, and where people join at least one of them knows an old one."""
+    """Ties are symmetric, fit the ages, are at most eight for each person, and at least one new person knows an old one."""
     former = size.former
     assert former is not None
     known = [social.acquaintances(seed, size.people, index, former) for index in range(size.people)]
@@ -121,15 +123,16 @@ def test_new_people_meet_old_ones(seed: int, size: Size) -> None:
     assert met or size.people == former.people
 
 
-def test_two_extensions_are_drawn_apart() -> None:
-    """Two extensions of the same counts add other shares and other ties each."""
+def test_two_extensions_have_different_draws() -> None:
+    """Two extensions with the same counts add different shares and different ties."""
     size = Size(30, 130, Size(20, 90, Size(10, 50)))
     first, second, third = (shares(3, *one) for one in (Size(10, 50), size.former or size, size))
     assert [b - a for a, b in zip(first, second, strict=False)] != [b - a for a, b in zip(second, third, strict=False)]
 
 
-def test_the_calendar_is_over_when_an_extension_begins() -> None:
-    """New posts come after all events, and never before an old post in world time; where nothing was posted yet, it begins then."""
+def test_an_extension_begins_after_the_last_event() -> None:
+    """New posts come after all events, and never before an old post in world time; in a world without posts the timeline begins
+    there."""
     world = sample(WorldDescription, full=True)
     slots = [
         slot
@@ -146,7 +149,7 @@ def test_the_calendar_is_over_when_an_extension_begins() -> None:
 
 
 def test_the_plan_of_an_extension_counts_what_is_new() -> None:
-    """Of each task type as many as are new; no call for the ideas of a person whose one post is new."""
+    """It has the number of new items for each task type, and no call for the ideas of a person whose single post is new."""
     size = Size(15, 72, Size(5, 12))
     request, line = request_of(5, size), timeline(5, *size)
     new = Extension(request)

@@ -1,4 +1,4 @@
-"""What happened between two people: one fact a tie, told to both, whoever of them was made anew."""
+"""What happened between two people: one fact for each tie, the same for both, also after one of them was regenerated."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ ONE = 0
 OTHER = social.acquaintances(REQUEST.seed, REQUEST.users_count, ONE)[0].index
 
 
-def told(briefs: dict[int, CharacterBrief], whose: int, of: int) -> str:
-    """What one of them is told of the tie with the other."""
+def fact_of(briefs: dict[int, CharacterBrief], whose: int, of: int) -> str:
+    """The fact about the tie in the request for one of them."""
     known = social.introduce(REQUEST, a_world(request=REQUEST), whose, briefs)
     return next(acquaintance.fact for acquaintance in known if acquaintance.key == character_key(of))
 
 
-@pytest.mark.parametrize("anew", [(), (ONE,), (OTHER,), (ONE, OTHER)])
-@pytest.mark.parametrize("told_first_to", [ONE, OTHER])
-def test_both_sides_of_a_tie_are_told_one_fact(told_first_to: int, anew: tuple[int, ...]) -> None:
-    """The fact stands in one of the two concepts; who is made anew tells another one, which then counts for both."""
+@pytest.mark.parametrize("regenerated", [(), (ONE,), (OTHER,), (ONE, OTHER)])
+@pytest.mark.parametrize("first_with_fact", [ONE, OTHER])
+def test_both_sides_of_a_tie_get_the_same_fact(first_with_fact: int, regenerated: tuple[int, ...]) -> None:
+    """One of the two concepts has the fact; a regenerated character has another fact, which then counts for both."""
     keys = {ONE: character_key(OTHER), OTHER: character_key(ONE)}
 
     def brief(index: int) -> CharacterBrief:
-        fact = f"{index} lost it." if index in anew else "They shared an umbrella." if index == told_first_to else ""
-        changes = {"facts": {keys[index]: fact} if fact else {}, "selves": int(index in anew)}
+        fact = f"{index} lost it." if index in regenerated else "They shared an umbrella." if index == first_with_fact else ""
+        changes = {"facts": {keys[index]: fact} if fact else {}, "selves": int(index in regenerated)}
         return a_brief(index, REQUEST).model_copy(update=changes)
 
     briefs = {index: brief(index) for index in (ONE, OTHER)}
-    fact = told(briefs, ONE, OTHER)
-    assert fact == told(briefs, OTHER, ONE)
-    assert (fact == "They shared an umbrella.") is (not anew)
+    fact = fact_of(briefs, ONE, OTHER)
+    assert fact == fact_of(briefs, OTHER, ONE)
+    assert (fact == "They shared an umbrella.") is (not regenerated)

@@ -1,4 +1,4 @@
-"""What somebody has heard: which earlier ideas of others the request for a post tells."""
+"""What a person has heard: the earlier ideas of others in the request for a post."""
 
 import pytest
 
@@ -8,9 +8,10 @@ from generia_assets.content.timeline import MOST_HEARD, heard_before, timeline
 
 
 @pytest.mark.parametrize(("people", "posts"), [(1, 5), (3, 6), (5, 12), (25, 150), (40, 60)])
-def test_what_is_heard_are_the_latest_planned_ideas_of_acquaintances(people: int, posts: int) -> None:
-    """At most four, all earlier and of acquaintances who plan; never replies; of everybody the latest before a second one."""
-    told = 0
+def test_a_person_has_heard_the_latest_planned_ideas_of_acquaintances(people: int, posts: int) -> None:
+    """At most four, all earlier, from acquaintances with planned posts; never replies; the latest idea of each person before a
+    second one."""
+    heard_count = 0
     for name in range(5):
         seed = world_seed(str(name))
         line = timeline(seed, people, posts)
@@ -32,5 +33,5 @@ def test_what_is_heard_are_the_latest_planned_ideas_of_acquaintances(people: int
             for author in set(authors):
                 own = [earlier for earlier in possible if line.people[earlier] == author]
                 assert [earlier for earlier in heard if line.people[earlier] == author] == own[-authors.count(author) :]
-            told += len(heard)
-    assert told > 0 or people == 1
+            heard_count += len(heard)
+    assert heard_count > 0 or people == 1

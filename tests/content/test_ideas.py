@@ -1,4 +1,4 @@
-"""Ideas of one person's posts: what repeats, what is told again, and that neither grows with them."""
+"""Ideas of one person's posts: which ideas repeat, which are in later requests, and that neither takes longer with more ideas."""
 
 import random
 import time
@@ -15,14 +15,14 @@ def an_idea(order: int, text: str):
     return a_post_brief(order, PERSON).model_copy(update={"idea": text})
 
 
-def likeness(one: str, other: str) -> float:
-    """The measure itself, without any short cut."""
+def similarity(one: str, other: str) -> float:
+    """The similarity itself, without a short cut."""
     left, right = set(one.split()), set(other.split())
     return len(left & right) / len(left | right)
 
 
 def test_near_copies_repeat_and_others_do_not():
-    """An idea with other case and signs is a repeat, one about something else is not; without words it is compared as it is."""
+    """An idea with other case and punctuation is a repeat, another idea is not; an idea without words is compared unchanged."""
     ideas = Ideas([an_idea(0, "The cart rolled away during lunch again"), an_idea(1, "🐢🐢")])
     assert ideas.repeats("the cart rolled away, during lunch, AGAIN!")
     assert not ideas.repeats("Bees moved into the tram")
@@ -31,19 +31,19 @@ def test_near_copies_repeat_and_others_do_not():
 
 
 @pytest.mark.slow
-def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
-    """Ideas with some words exchanged are repeats exactly if some earlier one shares so many words, at both thresholds."""
-    lot = random.Random(3)
-    vocabulary = ["".join(lot.choices("abcdefgh", k=lot.randint(1, 9))) for _ in range(60)]
-    earlier = [" ".join(lot.sample(vocabulary, lot.randint(5, 30))) for _ in range(300)]
+def test_the_short_cut_finds_the_same_as_comparing_with_all():
+    """An idea with some other words is a repeat exactly if an earlier idea shares enough words, at both thresholds."""
+    rng = random.Random(3)
+    vocabulary = ["".join(rng.choices("abcdefgh", k=rng.randint(1, 9))) for _ in range(60)]
+    earlier = [" ".join(rng.sample(vocabulary, rng.randint(5, 30))) for _ in range(300)]
     ideas = Ideas(an_idea(order, text) for order, text in enumerate(earlier))
     seen = set()
     for _ in range(600):
-        kept = lot.choice(earlier).split()
-        lot.shuffle(kept)
-        candidate = " ".join([*kept[lot.randint(0, 3) :], *lot.sample(vocabulary, lot.randint(0, 3))])
+        kept = rng.choice(earlier).split()
+        rng.shuffle(kept)
+        candidate = " ".join([*kept[rng.randint(0, 3) :], *rng.sample(vocabulary, rng.randint(0, 3))])
         for threshold in (REPEATED_IDEA, COPY):
-            expected = any(likeness(candidate, other) >= threshold for other in earlier)
+            expected = any(similarity(candidate, other) >= threshold for other in earlier)
             assert ideas.repeats(candidate, threshold) == expected
             seen.add((threshold, expected))
     assert len(seen) == 4
@@ -51,10 +51,10 @@ def test_the_short_cut_finds_exactly_what_comparing_with_all_finds():
 
 @pytest.mark.slow
 def test_thousands_of_ideas_are_checked_in_seconds():
-    """All of four thousand ideas are known, and checking each against all before it takes seconds, not minutes."""
-    lot = random.Random(5)
-    vocabulary = ["".join(lot.choices("abcdefghijklmnopqrstuvwxyz", k=lot.randint(2, 10))) for _ in range(3_000)]
-    texts = [" ".join(lot.choices(vocabulary, k=35)) for _ in range(4_000)]
+    """Each of four thousand ideas is compared with all earlier ones in seconds, not minutes."""
+    rng = random.Random(5)
+    vocabulary = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 10))) for _ in range(3_000)]
+    texts = [" ".join(rng.choices(vocabulary, k=35)) for _ in range(4_000)]
     ideas = Ideas()
     begun = time.process_time()
     for order, text in enumerate(texts):
@@ -65,8 +65,8 @@ def test_thousands_of_ideas_are_checked_in_seconds():
     assert ideas.count == 4_000
 
 
-def test_the_latest_are_told_in_full_and_older_ones_in_a_line():
-    """However many ideas there are, thirty are told in full and twenty more in short, from the very first on."""
+def test_the_latest_ideas_are_requested_in_full_and_older_ones_in_one_line():
+    """For any number of ideas, a request has thirty in full and twenty more in short, starting with the first one."""
     few = Ideas(an_idea(order, f"Thing {order}") for order in range(12))
     assert len(few.latest) == 12
     assert few.spread == ()

@@ -1,4 +1,5 @@
-"""What of an answer is taken, repaired, left out or refused: fields, lists, names, languages; and how long requests get."""
+"""Which parts of an answer are accepted, repaired, left out or refused: fields, lists, names, languages; and the length of
+requests."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ NONSENSE = (None, "", " \x00 ", 85, -1, 1e300, True, [], [None], {}, "x" * 10_00
 
 
 def changed(answer: Mapping[str, Any], path: str, value: object) -> dict[str, Any]:
-    """The answer with this value at a dotted path; a number steps into a list."""
+    """The answer with this value at a dotted path; a number is an index of a list."""
     name, _, rest = path.partition(".")
     if not rest:
         return {**answer, name: value}
@@ -68,8 +69,8 @@ NEVER_REFUSES = [
 
 
 @pytest.mark.parametrize(("draft", "path"), [pytest.param(*one, id=f"A16 {one[1]}") for one in NEVER_REFUSES])
-def test_a_field_that_nobody_misses_never_refuses_an_answer(draft: type[Draft], path: str) -> None:
-    """Whatever stands in it, and when it is missing, the answer is taken with all its other fields; lists and texts are bounded."""
+def test_an_optional_field_never_makes_an_answer_invalid(draft: type[Draft], path: str) -> None:
+    """With any value in it, or without it, the answer is accepted with all other fields; lists and texts are bounded."""
     whole = draft.model_validate(ANSWERS[draft])
     for value in NONSENSE:
         taken = draft.model_validate(changed(ANSWERS[draft], path, value))
@@ -84,11 +85,11 @@ def test_a_field_that_nobody_misses_never_refuses_an_answer(draft: type[Draft], 
         pytest.param(ConceptsDraft, "people.1.display_name", id="A16 one person of three has no name"),
         pytest.param(ConceptsDraft, "people.1.concept", id="A16 one person of three has no concept"),
         pytest.param(WorldDraft, "calendar.1.moment", id="A16 one event of many has no moment"),
-        pytest.param(CharacterDraft, "relations.person_1.description", id="A16 one relation of two is not told"),
+        pytest.param(CharacterDraft, "relations.person_1.description", id="A16 one relation of two is missing"),
     ],
 )
-def test_an_entry_that_is_wrong_costs_the_others_nothing(draft: type[Draft], path: str) -> None:
-    """It is left out, for the task to ask for again; all others are taken."""
+def test_an_invalid_entry_does_not_affect_the_others(draft: type[Draft], path: str) -> None:
+    """It is left out, and the task requests it again; all others are accepted."""
     name = path.partition(".")[0]
     there = len(ANSWERS[draft][name])
     assert len(getattr(draft.model_validate(changed(ANSWERS[draft], path, "")), name)) == there - 1
@@ -106,8 +107,8 @@ def test_an_entry_that_is_wrong_costs_the_others_nothing(draft: type[Draft], pat
         pytest.param(CharacterDraft, {"story": ["x" * 4_000] * 5}, id="S8 a life story that ran away"),
     ],
 )
-def test_what_readers_see_must_be_there_and_bounded(draft: type[Draft], value: dict[str, Any]) -> None:
-    """An answer without it is refused, with words for the model."""
+def test_visible_fields_are_required_and_bounded(draft: type[Draft], value: dict[str, Any]) -> None:
+    """An answer without a visible field is refused, with a complaint for the model."""
     with pytest.raises(ValidationError):
         draft.model_validate({**ANSWERS[draft], **value})
 
@@ -122,13 +123,13 @@ def test_every_list_of_every_schema_has_a_maximum(schema: dict[str, Any]) -> Non
 
 
 @pytest.mark.case("S8")
-def test_six_thousand_hashtags_are_twenty() -> None:
-    """What costs nothing to cut is cut."""
+def test_six_thousand_hashtags_are_cut_to_twenty() -> None:
+    """A long list is cut instead of being refused."""
     assert len(PostDraft.model_validate({**post_answer(), "hashtags": [f"tag{n}" for n in range(6_003)]}).hashtags) == 20
 
 
 def run_away(node: Any, *, words: Sequence[str] = ("so long ", "an endless ")) -> Any:
-    """An answer as long as it may be: every text 600 characters and more, every list full."""
+    """The longest valid answer: every text has at least 600 characters, and every list is full."""
     if isinstance(node, dict):
         return {name: run_away(value) for name, value in node.items()}
     if isinstance(node, list):
@@ -137,8 +138,8 @@ def run_away(node: Any, *, words: Sequence[str] = ("so long ", "an endless ")) -
 
 
 @pytest.mark.case("S8")
-def test_no_answer_makes_later_requests_grow_without_bound() -> None:
-    """Each request after answers as long as validation lets through is at most three times as long as after ordinary ones."""
+def test_long_answers_do_not_make_later_requests_too_long() -> None:
+    """After the longest valid answers each request is at most three times as long as after ordinary ones."""
     request = a_request()
 
     def requests(*, long: bool) -> list[int]:
@@ -197,8 +198,8 @@ def test_no_answer_makes_later_requests_grow_without_bound() -> None:
         ]
     ],
 )
-def test_a_language_is_recognised_by_tag_and_by_name(said: str, canonical: str, ours: str | None, script: str | None) -> None:
-    """Its script is checked, its ban list holds, its placeholders are its own, whatever its name was."""
+def test_a_language_is_recognized_by_tag_and_by_name(said: str, canonical: str, ours: str | None, script: str | None) -> None:
+    """For each of its names its script is checked, and its ban list and placeholders are used."""
     known = languages.find(said)
     assert (languages.canonical(said), known.name if known else None, languages.checked_script(said)) == (canonical, ours, script)
     assert languages.placeholders(said) == languages.placeholders(ours or "English")
@@ -209,8 +210,8 @@ def test_a_language_is_recognised_by_tag_and_by_name(said: str, canonical: str, 
 @given(st.text(max_size=60))
 @settings(max_examples=200, deadline=None, derandomize=True)
 @pytest.mark.case("A19")
-def test_no_name_of_a_language_is_a_crash_or_more_than_a_name(said: str) -> None:
-    """What is put into the system instruction is short and has no line ends, tags or quotation marks."""
+def test_every_name_of_a_language_becomes_a_short_harmless_name(said: str) -> None:
+    """The name in the system instruction is short and has no line ends, tags or quotation marks."""
     name = languages.canonical(said)
     assert len(name) <= 60
     assert not set(name) & set('\n\r<>"“”`{}')
@@ -253,7 +254,7 @@ REAL_NAMES = (
     ],
 )
 def test_a_word_is_written_in_one_alphabet(name: str, mixed: bool) -> None:
-    """Letters that only look like the others are found; real names of the world's scripts are left alone."""
+    """Letters of another alphabet that look like the others are found; real names in the scripts of the world are accepted."""
     assert mixes_alphabets(name) is mixed
 
 
@@ -270,7 +271,7 @@ def test_a_word_is_written_in_one_alphabet(name: str, mixed: bool) -> None:
     ],
 )
 def test_names_that_look_alike_are_the_same_name(one: str, other: str, same: bool) -> None:
-    """Confusable letters are folded, so that nobody can bear a name that somebody has."""
+    """Confusable letters are folded, so that no two people have the same visible name."""
     characters = CharacterIndex([a_brief(0, a_request()).model_copy(update={"display_name": one})])
     assert characters.has("somebody_else", other) is same
     assert (fold(one.replace("\u3164", "").replace("\u00ad", "")) == fold(other)) is same
@@ -306,14 +307,14 @@ NATIVE = {
     ],
 )
 async def test_a_name_is_visible_and_in_the_worlds_script(language: str, name: str, handle: str, taken: bool) -> None:
-    """A person whose name is neither is asked for again with the reason, alone; the others are taken."""
+    """Only a person with another name is requested again with the reason; the others are accepted."""
     world = a_world()
     world = world.model_copy(update={"user_preferences": world.user_preferences.model_copy(update={"language": language})})
     other, concept = NATIVE[language]
 
     def person(number: int, display_name: str, username: str) -> dict[str, Any]:
-        told = concept if number == 1 else other
-        return {"number": number, "display_name": display_name, "username": username, "concept": told, "one_line": other}
+        concept_text = concept if number == 1 else other
+        return {"number": number, "display_name": display_name, "username": username, "concept": concept_text, "one_line": other}
 
     bench = a_bench(
         {"people": [person(1, name, handle), person(2, other, "other")]}, {"people": [person(1, f"{other} 7", "again")]}
@@ -324,6 +325,6 @@ async def test_a_name_is_visible_and_in_the_worlds_script(language: str, name: s
 
 
 @pytest.mark.case("S12")
-def test_a_username_of_fillers_is_none() -> None:
-    """Nothing that cannot be seen is left of it."""
+def test_a_username_of_invisible_characters_is_empty() -> None:
+    """Invisible characters are removed."""
     assert username("@\u3164\uffa0\u115f") == ""

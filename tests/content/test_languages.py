@@ -1,4 +1,4 @@
-"""Texts of people in every script: what counts as their language, as a word, as a mention, as the same name."""
+"""Texts in every script: their language, their words, their mentions, and equal names."""
 
 import re
 
@@ -38,8 +38,8 @@ def a_post(content: str, language: str) -> PostDraft:
         ("Elvish", "@клава_сухая и @фёдор_медленный, суп остыл!"),
     ],
 )
-def test_usernames_tags_and_links_are_in_no_language(language: str, content: str) -> None:
-    """A short post in its language is taken, however many letters of another script its usernames, tags and links have."""
+def test_usernames_tags_and_links_have_no_language(language: str, content: str) -> None:
+    """A short post in its language is accepted, however many letters of another script its usernames, tags and links have."""
     assert a_post(content, language).content == content
 
 
@@ -53,8 +53,8 @@ def test_usernames_tags_and_links_are_in_no_language(language: str, content: str
         ("Hindi", "The soup is cold again, as on Tuesday", "Devanagari letters", "Latin letters: “The soup"),
     ],
 )
-def test_the_complaint_says_which_letters_are_wrong(language: str, content: str, asked: str, found: str) -> None:
-    """A post in another script is refused, and the model is told which letters are asked for, which were found, and where."""
+def test_the_complaint_names_the_wrong_letters(language: str, content: str, asked: str, found: str) -> None:
+    """A post in another script is refused; the complaint names the expected letters, the wrong ones, and their position."""
     with pytest.raises(ValidationError) as refused:
         a_post(content, language)
     complaint = explain_invalid(refused.value)
@@ -83,7 +83,8 @@ def test_a_link_does_not_make_a_sentence_foreign() -> None:
     ],
 )
 def test_a_word_keeps_its_vowel_signs(text: str, word: str) -> None:
-    """Marks stay with their letters, and go with a sign that goes; what nobody sees stays only where a script needs it."""
+    """Marks stay with their letters, and are removed with a removed character; invisible characters stay only if the script needs
+    them."""
     assert joined(text) == word
 
 
@@ -96,12 +97,12 @@ def test_a_word_keeps_its_vowel_signs(text: str, word: str) -> None:
     ],
 )
 def test_a_hashtag_is_one_word(texts: list[str], tags: tuple[str, ...]) -> None:
-    """Spaces inside a tag become _, vowel signs stay, and a tag that differs in case or gaps only comes once."""
+    """Spaces inside a tag become _, vowel signs stay, and tags that differ only in case or spaces are one."""
     assert hashtags(texts) == tags
 
 
 def test_words_are_whole_in_every_script() -> None:
-    """Words of scripts with vowel signs are told apart as readers do, wherever texts are compared by their words or letters."""
+    """In every comparison of texts, words of scripts with vowel signs are separated as readers do."""
     assert words("हिन्दी में, किताब!") == ["हिन्दी", "में", "किताब"]
     ideas = Ideas([an_idea(0, "कल की काली")])
     assert ideas.repeats("कल, की काली!")
@@ -119,7 +120,7 @@ def test_a_long_username_ends_with_a_whole_letter() -> None:
 
 @pytest.mark.parametrize(("text", "found"), [("दीन", ["दीन"]), ("दीना आया", []), ("हदीन", []), ("मुस्कुराया", ["मुस्कु*"]), ("मुस", [])])
 def test_the_ban_list_finds_whole_words_with_vowel_signs(monkeypatch: pytest.MonkeyPatch, text: str, found: list[str]) -> None:
-    """In a list of a script with vowel signs an entry is a word and no part of one, and * is any ending."""
+    """In a script with vowel signs an entry of the list matches a whole word, not a part of one, and * is any ending."""
     monkeypatch.setattr(banlist, "ban_list", lambda *_: BanFile(words=("दीन", "मुस्कु*")))
     banlist._search.cache_clear()
     try:
@@ -147,7 +148,7 @@ def test_the_ban_list_finds_whole_words_with_vowel_signs(monkeypatch: pytest.Mon
     ],
 )
 def test_a_mention_ends_where_a_known_username_ends(text: str, settled: str, named: tuple[str, ...]) -> None:
-    """The longest username counts; letters of another script, or of one without spaces, may follow it at once."""
+    """The longest username counts; letters of another script, or of a script without spaces, can follow it directly."""
     assert resolve_mentions(text, PEOPLE) == (settled, named)
     assert [mention.username for mention in mentions_in(settled, by_fold(PEOPLE))] == list(named)
 
@@ -174,13 +175,13 @@ def test_a_page_links_a_mention_that_letters_follow() -> None:
         ("أحمد", "احمد", True),
     ],
 )
-def test_marks_that_make_another_letter_make_another_name(one: str, other: str, same: bool) -> None:
-    """Accents and vowel points make no new name; й, vowel signs and voicing marks do."""
+def test_marks_that_change_the_letter_change_the_name(one: str, other: str, same: bool) -> None:
+    """Accents and vowel points do not make a new name; й, vowel signs and voicing marks do."""
     assert (fold(one) == fold(other)) is same
 
 
-def test_an_accent_hides_no_letter_of_another_alphabet() -> None:
-    """A word that mixes alphabets is found behind a combining mark, too."""
+def test_a_letter_of_another_alphabet_is_found_under_an_accent() -> None:
+    """A word that mixes alphabets is found, also with combining marks."""
     assert mixes_alphabets("Mа\u0301ra")
 
 
@@ -192,5 +193,5 @@ def test_an_accent_hides_no_letter_of_another_alphabet() -> None:
     ],
 )
 def test_languages_whose_names_change_by_case_are_known(language: str, inflects: bool) -> None:
-    """By any name of them, whether or not the program knows more of the language."""
+    """They are recognized by each of their names, also if the program has no other data of the language."""
     assert languages.inflects(language) is inflects

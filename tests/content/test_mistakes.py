@@ -1,4 +1,4 @@
-"""P3: a mistake in a template or a data file is found, with its file and line, before anything is paid for."""
+"""P3: a mistake in a template or a data file is found, with its file and line, before any call."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def found_in(content: Path) -> list[str]:
         pytest.param("content/data/banlist/any.yaml", "jobs: []", "names: []", "'names' is there already", id="P3 key twice"),
     ],
 )
-def test_a_mistake_is_told_with_file_and_line(content: Path, file: str, old: str, new: str, said: str) -> None:
-    """Whatever is wrong in one file, the check names that file, the line, what is wrong and what is allowed."""
+def test_a_mistake_is_reported_with_file_and_line(content: Path, file: str, old: str, new: str, said: str) -> None:
+    """For each kind of mistake the check names the file, the line, the mistake and what is allowed."""
     line = spoil(content.parent / file, old, new)
     found = found_in(content)
     assert [one for one in found if re.fullmatch(rf"{file}, line ({line}|{line + 1}): .*({said}).*", one)], found
@@ -100,8 +100,8 @@ def test_a_mistake_is_told_with_file_and_line(content: Path, file: str, old: str
 @pytest.mark.parametrize("template", sorted(path.name for path in (CONTENT / "prompts").glob("*.j2")))
 @pytest.mark.case("P3")
 @pytest.mark.slow
-def test_every_name_and_attribute_of_every_template_is_tried(content: Path, template: str) -> None:
-    """The samples reach every line of every branch: an attribute that is misspelt there is found, with its line."""
+def test_every_name_and_attribute_of_every_template_is_checked(content: Path, template: str) -> None:
+    """The samples reach every line of every branch: a misspelt attribute is found, with its line."""
     file = content / "prompts" / template
     text = file.read_text()
     dots = [(tag.start() + dot.start(), dot[0]) for tag in IN_TAGS.finditer(text) for dot in re.finditer(r"\.[a-z_]+", tag[0])]
@@ -118,7 +118,7 @@ def test_every_name_and_attribute_of_every_template_is_tried(content: Path, temp
             del compiled[key]
         for beginning in beginnings:
             beginning.cache_clear()
-        found = check._in_templates()  # no further than to the mistake
+        found = check._in_templates()  # only up to the mistake
         if not any(one.file == f"content/prompts/{template}" and one.line and abs(one.line - line) <= 1 for one in found):
             missed.append((line, text[place - 10 : place + 15]))
     assert missed == []
@@ -126,8 +126,8 @@ def test_every_name_and_attribute_of_every_template_is_tried(content: Path, temp
 
 @pytest.mark.case("P3")
 @pytest.mark.slow
-def test_content_is_looked_at_again_only_when_a_file_changed(content: Path) -> None:
-    """A process that is forked from a checked one pays for no second check, unless files were edited meanwhile."""
+def test_content_is_checked_again_only_after_a_change(content: Path) -> None:
+    """A process that is forked from a checked one does not check again, unless files were edited meanwhile."""
     check.require_good_content()
     first = rendering.environment()
     check.require_good_content()
@@ -140,8 +140,10 @@ def test_content_is_looked_at_again_only_when_a_file_changed(content: Path) -> N
 
 @pytest.mark.case("P3")
 @pytest.mark.servers
-def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`check` and `doctor` tell each mistake with exit status 1; `demo`, `dev` and the code location do not start with one."""
+def test_check_reports_every_mistake_and_demo_does_not_start(
+    content: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check` and `doctor` report each mistake with exit status 1; `demo`, `dev` and the code location do not start with one."""
     generia = Command(tmp_path / "data", {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
     exit_code, out, _ = generia.call("check")
     assert (exit_code, "no mistake" in out) == (0, True)
@@ -165,10 +167,11 @@ def test_check_tells_every_mistake_and_demo_begins_nothing(content: Path, tmp_pa
 
 
 @pytest.mark.case("P3")
-def test_a_run_does_not_begin_with_a_template_that_was_broken_meanwhile(
+def test_a_run_does_not_start_with_a_template_that_was_damaged_meanwhile(
     content: Path, tmp_path: Path, mongodb_uri: str, broker: str, gemini: str
 ) -> None:
-    """Templates edited while the generator runs are checked at a run's start: nothing is asked, and the mended world is made."""
+    """Templates that were edited while the generator runs are checked at the start of a run: it makes no call, and after the repair
+    the world is made."""
     with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini) as worlds:
         line = spoil(content / "prompts" / "post.j2", "slot.moment", "slott.moment")
         world, made = worlds.make(users=1, posts=1)

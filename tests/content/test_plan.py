@@ -1,4 +1,4 @@
-"""The plan: tasks and calls of a world before any is made."""
+"""The plan: tasks and calls of a world, computed before any call."""
 
 from math import ceil
 
@@ -11,7 +11,7 @@ from tests.support.worlds import a_request
 
 
 def test_the_known_world_takes_205_calls_at_most_and_177_pictures():
-    """25 people and 150 posts take 205 calls of the language model, one less for each who has one post, and 177 pictures."""
+    """25 people and 150 posts take 205 calls of the language model, one less for each person with one post, and 177 pictures."""
     for name in range(50):
         request = a_request(seed=world_seed(str(name)))
         planned = plan(request)
@@ -20,7 +20,7 @@ def test_the_known_world_takes_205_calls_at_most_and_177_pictures():
         assert sum(planned.tasks.values()) == 381
 
 
-def test_the_plan_names_all_tasks_and_follows_the_shares():
+def test_the_plan_has_all_task_types_and_follows_the_shares():
     """All nine task types are counted, and ideas take one task for every ten posts of a person."""
     request = a_request(users=7, posts=400)
     planned = plan(request)
@@ -32,8 +32,8 @@ def test_the_plan_names_all_tasks_and_follows_the_shares():
     assert plan(request) == planned
 
 
-def test_high_quality_takes_one_call_more_a_picture():
-    """Quality high refines every avatar and post picture by one call, and nothing else changes."""
+def test_high_quality_takes_one_more_call_for_each_picture():
+    """Quality high refines every avatar and post picture with one call, and nothing else changes."""
     standard, high = plan(a_request()), plan(a_request(quality=Quality.HIGH))
     assert high.llm_total == standard.llm_total + 25 + 150
     assert high.tasks == standard.tasks

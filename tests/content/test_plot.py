@@ -1,4 +1,4 @@
-"""The plot: which posts tell its steps, and what requests say of it."""
+"""The plot: which posts have its steps, and what requests contain about it."""
 
 from itertools import pairwise
 
@@ -21,40 +21,42 @@ WORLD = a_world()
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_the_posts_of_a_plot_are_its_peoples_own_in_order_and_at_different_times(people, posts):
-    """None is a reply, a vignette or anybody's first post; the first and the last of the others are among them; one post in four
-    tells a step, and 2 to 5 in all or none do."""
+def test_the_posts_of_a_plot_are_posts_of_its_people_in_order_at_different_times(people, posts):
+    """None is a reply, a vignette or a person's first post; the first and the last of the others are among them; one post in four
+    has a step, and 2 to 5 in all or none have."""
     for number in range(20 if posts < 100 else 3):
         seed = world_seed(f"plot {number}")
         line = timeline(seed, people, posts)
         for first in range(0, people, BATCH):
-            told = plot_posts(seed, Size(people, posts), first)
-            assert all(plot_posts(seed, Size(people, posts), other) == told for other in range(first, min(people, first + BATCH)))
+            posts_of_plot = plot_posts(seed, Size(people, posts), first)
+            assert all(
+                plot_posts(seed, Size(people, posts), other) == posts_of_plot for other in range(first, min(people, first + BATCH))
+            )
             able = [
                 t
                 for t in range(posts)
                 if first <= line.people[t] < first + BATCH and line.orders[t] and line.replies[t] < 0 and not line.vignettes[t]
             ]
-            assert len(told) <= MOST_STEPS
-            assert set(told) <= set(able)
-            assert all(line.times[one] < line.times[other] for one, other in pairwise(told))
-            assert not told or (told[0] == able[0] and line.times[told[-1]] == line.times[able[-1]])
+            assert len(posts_of_plot) <= MOST_STEPS
+            assert set(posts_of_plot) <= set(able)
+            assert all(line.times[one] < line.times[other] for one, other in pairwise(posts_of_plot))
+            assert not posts_of_plot or (posts_of_plot[0] == able[0] and line.times[posts_of_plot[-1]] == line.times[able[-1]])
             times = len({line.times[t] for t in able})
             wanted = min(times, MOST_STEPS, (sum(first <= person < first + BATCH for person in line.people) + 2) // 4)
-            assert len(told) == (wanted if wanted > 1 else 0)
+            assert len(posts_of_plot) == (wanted if wanted > 1 else 0)
 
 
 def test_an_extension_has_no_plot_and_changes_none():
-    """The posts that tell the plot of the people who were there stay; those who are new have none."""
+    """The posts of the plot of the old people do not change; new people have no plot."""
     former = Size(12, 40)
     for first in (0, 10, 20):
-        told = plot_posts(3, Size(30, 90, former), first)
-        assert list(told) == (list(plot_posts(3, former, first)) if first < 12 else [])
+        posts_of_plot = plot_posts(3, Size(30, 90, former), first)
+        assert list(posts_of_plot) == (list(plot_posts(3, former, first)) if first < 12 else [])
     assert not plot_posts(3, Size(30, 90, former), 12)
 
 
-def test_each_step_is_asked_for_once_with_who_tells_it():
-    """The request for a batch has a field for each step, and says when, by whom and in how many words it is told."""
+def test_each_step_is_requested_once_with_its_author():
+    """The request for a batch has a field for each step, with the time, the author and the number of words."""
     request = a_request(users=5, posts=12)
     prompt = ask_people.character_batch(request, WORLD, first=0, numbers=range(1, 6), characters=CharacterIndex())
     steps = ask_people.steps_to_invent(request, WORLD, 0)
@@ -66,11 +68,12 @@ def test_each_step_is_asked_for_once_with_who_tells_it():
         assert f"in {step.slot.length.words}." in line
 
 
-def test_a_post_is_told_the_plot_so_far_and_no_later_step():
-    """A post that tells a step has that one, those before and no event; a vignette has none; a reply knows what its post knew."""
+def test_the_request_for_a_post_has_the_plot_so_far_and_no_later_step():
+    """The request for a post with a step has that step, the earlier ones and no event; a vignette has none; a reply has those of
+    its post."""
     request = a_request(users=5, posts=12)
-    line, told = timeline(request.seed, 5, 12), plot_posts(request.seed, request.size, 0)
-    plot = tuple(PlotStep(t=t, what=f"Step {t} of the cart.") for t in told)
+    line, posts_of_plot = timeline(request.seed, 5, 12), plot_posts(request.seed, request.size, 0)
+    plot = tuple(PlotStep(t=t, what=f"Step {t} of the cart.") for t in posts_of_plot)
     for index in range(5):
         character = a_character(index, request).model_copy(update={"plot": plot})
         known = acquaintances_of(index, request, WORLD)
@@ -81,5 +84,5 @@ def test_a_post_is_told_the_plot_so_far_and_no_later_step():
             until = slot.t if answered is None else answered.t
             expected = [] if slot.form.name == VIGNETTE else [step.what for step in plot if step.t <= until]
             assert [step.what for step in plot if step.what in item] == expected
-            assert ("This is what happens now." in item) == slot.tells_plot == (slot.t in told)
+            assert ("This is what happens now." in item) == slot.tells_plot == (slot.t in posts_of_plot)
             assert not (slot.tells_plot and brief_of(slot, character, WORLD, known, wishes_of(request, WORLD)).event)

@@ -1,4 +1,4 @@
-"""Who replies to what: soon in a small world, when the text of the post is written in a large one."""
+"""Replies: which post answers which, and how soon."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from tests.support.timelines import SIZES, worlds_of
 
 
 def chain(line, t):
-    """The posts from this one back to the first that replies to none."""
+    """The posts from this one back to the first that is not a reply."""
     found = [t]
     while line.replies[found[-1]] >= 0:
         found.append(line.replies[found[-1]])
@@ -18,8 +18,9 @@ def chain(line, t):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_replies_go_back_to_people_whom_the_author_may_name(people, posts):
-    """A reply is later than its post, whose author it may name; chains have three posts at most, and a post two replies."""
+def test_replies_answer_people_whom_the_author_may_name(people, posts):
+    """A reply is later than its post, and may name that author; chains have three posts at most, and a post has two replies at
+    most."""
     for seed, line in worlds_of(people, posts):
         for t, answered in enumerate(line.replies):
             if answered >= 0:
@@ -32,8 +33,8 @@ def test_replies_go_back_to_people_whom_the_author_may_name(people, posts):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_one_post_in_five_is_a_reply_where_somebody_is_there_to_reply_to(people, posts):
-    """About one post in five replies, fewer where each person has one post; none where nobody knows anybody."""
+def test_one_post_in_five_is_a_reply_if_people_know_each_other(people, posts):
+    """About one post in five is a reply, fewer if each person has one post, and none if nobody knows anybody."""
     portions = []
     for seed, line in worlds_of(people, posts):
         replies = [t for t, answered in enumerate(line.replies) if answered >= 0]
@@ -48,16 +49,16 @@ def test_one_post_in_five_is_a_reply_where_somebody_is_there_to_reply_to(people,
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_the_first_posts_and_the_ending_reply_to_nobody(people, posts):
-    """So that a new reader understands the first ones, and the end is open."""
+def test_the_first_posts_and_the_last_one_are_not_replies(people, posts):
+    """A new reader understands the first posts, and the end stays open."""
     for _, line in worlds_of(people, posts):
         assert all(line.replies[t] < 0 for t in (*range(opening(posts)), line.ending) if t >= 0)
         assert line.ending == posts - 1
 
 
 @pytest.mark.parametrize(("people", "posts"), [(3, 6), (5, 12)])
-def test_in_a_small_world_nobodys_only_post_is_a_reply(people, posts):
-    """Each person has a post of their own, and a reply has the time of its post."""
+def test_in_a_small_world_no_persons_only_post_is_a_reply(people, posts):
+    """Each person has a post that is not a reply, and a reply has the time of its post."""
     for _, line in worlds_of(people, posts):
         for t, answered in enumerate(line.replies):
             assert answered < 0 or (line.count_of(line.people[t]) > 1 and line.times[t] == line.times[answered])
@@ -65,7 +66,7 @@ def test_in_a_small_world_nobodys_only_post_is_a_reply(people, posts):
 
 @pytest.mark.parametrize(("posts", "apart"), [(150, 16), (1000, 30)])
 def test_in_a_large_world_a_reply_comes_within_the_last_posts(posts, apart):
-    """Within the last few posts, so that readers still know what it is about."""
+    """The answered post is one of the last few, so that readers still remember it."""
     for seed, line in worlds_of(5, posts):
         assert all(answered < 0 or t - answered <= apart for t, answered in enumerate(line.replies)), seed
 

@@ -1,4 +1,4 @@
-"""Likeness: what is one text with changes, what is not, and that looking through many costs little."""
+"""Similarity: which texts are copies with changes, which are not, and that comparing many texts is fast."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
-def test_a_text_with_changes_is_the_same_text(one: str, other: str) -> None:
-    """Other names, case, punctuation, or one other sentence of three do not make another post, in any script."""
+def test_a_text_with_small_changes_counts_as_the_same(one: str, other: str) -> None:
+    """Other names, case, punctuation, or one changed sentence of three do not make another post, in any script."""
     assert similarity(one, other) >= NEAR_DUPLICATE
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
-def test_texts_about_the_same_things_are_different_texts(one: str, other: str) -> None:
-    """The same tram, lamp and night in other words are far below the threshold."""
+def test_different_texts_about_the_same_things_are_not_similar(one: str, other: str) -> None:
+    """Texts about the same tram, lamp and night in other words are far below the threshold."""
     assert similarity(one, other) < 0.15 < NEAR_DUPLICATE
 
 
 @pytest.mark.slow
 def test_among_many_texts_exactly_the_planted_ones_are_found_in_seconds() -> None:
-    """Three thousand texts of one vocabulary: the copy and the changed one are found with whom they copy, and nothing else is."""
-    lot = random.Random(7)
-    words = ["".join(lot.choices("abcdefghijklmnopqrstuvwxyz", k=lot.randint(3, 9))) for _ in range(800)]
-    texts = [(f"p{number:05d}", " ".join(lot.choices(words, k=50))) for number in range(3_000)]
+    """Among three thousand texts of one vocabulary only the copy and the changed copy are found, each with its original."""
+    rng = random.Random(7)
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9))) for _ in range(800)]
+    texts = [(f"p{number:05d}", " ".join(rng.choices(words, k=50))) for number in range(3_000)]
     texts += [("copy", texts[10][1]), ("changed", " ".join([*texts[20][1].split()[:40], "ten", "words", "of", "its", "own"]))]
     begun = time.process_time()
     found = near_duplicates(texts)
@@ -59,8 +59,8 @@ def test_among_many_texts_exactly_the_planted_ones_are_found_in_seconds() -> Non
     assert {(pair.one, pair.other) for pair in found} == {("copy", "p00010"), ("changed", "p00020")}
 
 
-def test_a_world_that_says_one_thing_ten_thousand_times_is_told_so_quickly() -> None:
-    """The worst case is no case: every repetition is found, and each is compared with a few others only."""
+def test_ten_thousand_equal_texts_are_found_quickly() -> None:
+    """In this worst case every repetition is found, and each text is compared with only a few others."""
     begun = time.process_time()
     assert len(near_duplicates((f"p{number}", ENGLISH) for number in range(10_000))) == 9_999
     assert time.process_time() - begun < 5

@@ -1,4 +1,4 @@
-"""Storylines: what each post of a person is to be, drawn before anyone thinks of an idea."""
+"""Storylines: the plan of each post of a person, drawn before any idea is requested."""
 
 import time
 from collections import Counter
@@ -19,7 +19,7 @@ WORLD = a_world()
 
 
 def worlds_of(people, posts):
-    """Requests of so many worlds of this size that what is rare happens in some, with everybody's storyline."""
+    """Requests of enough worlds of this size that rare draws occur, with all storylines."""
     for number in range(max(3, min(60, 2000 // (posts + people)))):
         request = a_request(users=people, posts=posts, seed=world_seed(f"{people}-{posts}-{number}"))
         yield request, [storyline(request, WORLD, index) for index in range(people)]
@@ -31,8 +31,8 @@ def in_order(lines):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_a_post_is_of_a_form_that_it_has_words_and_company_for(people, posts):
-    """A form fits the length, names somebody where it needs one, and replies are what the timeline says."""
+def test_a_post_has_a_form_that_fits_its_length_and_company(people, posts):
+    """A form fits the length, has a person to name if it needs one, and the replies are those of the timeline."""
     for request, lines in worlds_of(people, posts):
         line = timeline(request.seed, people, posts)
         for index, story in enumerate(lines):
@@ -55,7 +55,7 @@ def test_a_post_is_of_a_form_that_it_has_words_and_company_for(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_a_post_that_is_answered_names_who_answers_or_nobody(people, posts):
-    """A post knows its first answer's author; if it is no reply itself, it names nobody else."""
+    """A post has the author of its first answer; if it is not a reply, it names nobody else."""
     for request, lines in worlds_of(people, posts):
         line = timeline(request.seed, people, posts)
         first = {post: t for t, post in reversed([*enumerate(line.replies)])}
@@ -69,8 +69,8 @@ def test_a_post_that_is_answered_names_who_answers_or_nobody(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_acquaintances_and_the_author_comment_on_posts(people, posts):
-    """A post that is no reply has comments, unless its author knows nobody but whom replies. An acquaintance begins; nobody writes
-    twice in a row, or comments and replies."""
+    """A post that is not a reply has comments, unless its author knows only the person who replies. An acquaintance begins; nobody
+    writes two comments in a row, or both comments and replies."""
     for request, lines in worlds_of(people, posts):
         line = timeline(request.seed, people, posts)
         for index, story in enumerate(lines):
@@ -86,7 +86,7 @@ def test_acquaintances_and_the_author_comment_on_posts(people, posts):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_a_post_hangs_on_nothing_that_has_not_happened(people, posts):
+def test_a_post_has_only_past_events(people, posts):
     """The event of a post is one of those before it; a reply and a vignette have none."""
     for _, lines in worlds_of(people, posts):
         for slot in in_order(lines):
@@ -95,7 +95,7 @@ def test_a_post_hangs_on_nothing_that_has_not_happened(people, posts):
 
 
 def test_nearly_everybody_posts_about_a_hot_event():
-    """Of 25 people with 150 posts three of five who have a free post after it, and not their first, do."""
+    """Among 25 people with 150 posts, three fifths of those with a free post after it, which is not their first, post about it."""
     could = did = 0
     for request, lines in worlds_of(25, 150):
         for event in hot_events(request.seed, 150, len(WORLD.calendar)):
@@ -117,8 +117,8 @@ def test_the_first_post_of_each_person_is_about_the_account(people, posts):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_every_wish_is_at_work_as_often_as_every_other(people, posts):
-    """Along the timeline each wish comes once before any comes twice: counts differ by one at most at any time."""
+def test_every_wish_is_used_equally_often(people, posts):
+    """Along the timeline the counts of the wishes never differ by more than one."""
     for request, lines in worlds_of(people, posts):
         count = len(wishes_of(request, WORLD))
         dealt = Counter(dict.fromkeys(range(1, count + 1), 0))
@@ -130,7 +130,7 @@ def test_every_wish_is_at_work_as_often_as_every_other(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_the_label_of_time_never_goes_back(people, posts):
-    """Along the timeline the labels are the calendar's days, in their order, each event's after those of the one before."""
+    """Along the timeline the labels are the calendar's days in order, those of each event after those of the event before."""
     days = [day for event in WORLD.calendar for day in event.days]
     for _, lines in worlds_of(people, posts):
         places = [days.index(slot.moment) for slot in in_order(lines)]
@@ -140,7 +140,7 @@ def test_the_label_of_time_never_goes_back(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_neighbouring_posts_of_a_person_do_different_things(people, posts):
-    """No two of a person's posts have the same drawn form while there are enough that fit."""
+    """Two posts of a person have different drawn forms while there are enough that fit."""
     for _, lines in worlds_of(people, posts):
         for line in lines:
             forms = [slot.form.name for slot in line.slots if slot.form.name not in (REPLY, VIGNETTE, STEP, ENDING, ACCOUNT)]
@@ -156,8 +156,8 @@ def test_neighbouring_posts_of_a_person_do_different_things(people, posts):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_only_who_has_six_posts_changes_on_the_way(people, posts):
-    """There is an arc from six posts on, and in a small world everybody's is another."""
+def test_only_people_with_six_posts_have_an_arc(people, posts):
+    """People with at least six posts have an arc, and in a small world all arcs differ."""
     for _, lines in worlds_of(people, posts):
         assert all(bool(line.arc) == (len(line.slots) >= ARC_FROM == 6) for line in lines)
         arcs = [line.arc for line in lines[: len(data_files.post_kinds().arcs)] if line.arc]
@@ -165,7 +165,7 @@ def test_only_who_has_six_posts_changes_on_the_way(people, posts):
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
-def test_somebody_else_is_in_the_picture_only_where_somebody_is_named(people, posts):
+def test_a_second_person_is_in_the_picture_only_if_the_post_names_one(people, posts):
     """A picture of two people has a partner; faces are in a third of the pictures of a large world at least."""
     for _, lines in worlds_of(people, posts):
         slots = in_order(lines)
@@ -175,11 +175,11 @@ def test_somebody_else_is_in_the_picture_only_where_somebody_is_named(people, po
 
 @pytest.mark.parametrize(("people", "posts"), [(3, 6), (25, 150)])
 @pytest.mark.slow
-def test_somebody_made_anew_keeps_time_events_wishes_and_replies(people, posts):
-    """Their place in the world stays; form, length and arc are another's."""
+def test_a_regenerated_character_keeps_time_events_wishes_and_replies(people, posts):
+    """The places in the timeline stay; form, length and arc are new."""
     for request, lines in worlds_of(people, posts):
-        anew = [storyline(request, WORLD, index, 1) for index in range(people)]
-        for before, after in zip(lines, anew, strict=True):
+        regenerated = [storyline(request, WORLD, index, 1) for index in range(people)]
+        for before, after in zip(lines, regenerated, strict=True):
             for one, other in zip(before.slots, after.slots, strict=True):
                 kept = [
                     (
@@ -195,19 +195,20 @@ def test_somebody_made_anew_keeps_time_events_wishes_and_replies(people, posts):
                     for slot in (one, other)
                 ]
                 assert kept[0] == kept[1]
-        assert posts < 100 or sum(one != other for one, other in zip(lines, anew, strict=True)) > people * 0.7
+        assert posts < 100 or sum(one != other for one, other in zip(lines, regenerated, strict=True)) > people * 0.7
 
 
-def test_two_worlds_have_other_arcs():
-    """The first ten people of two worlds have ten arcs each, and fewer than six in common."""
+def test_two_worlds_have_different_arcs():
+    """The first ten people of each of two worlds have ten arcs, and share fewer than six."""
     arcs = [{line.arc for line in lines[:10]} for _, lines in list(worlds_of(10, 160))[:2]]
     assert all(len(world) == 10 for world in arcs)
     assert len(arcs[0] & arcs[1]) < 6
 
 
 @pytest.mark.parametrize("missing", [{"calendar": ()}, {"wishes": ()}, {"hashtags": ()}])
-def test_a_world_that_lacks_something_has_storylines(missing):
-    """Without a calendar posts have no event and no label of time; without wishes they are dealt the sentence's ideas, or it."""
+def test_a_world_without_calendar_or_wishes_has_storylines(missing):
+    """Without a calendar posts have no event and no label of time; without wishes they get the ideas of the sentence, or the
+    sentence."""
     world, request = WORLD.model_copy(update=missing), a_request(users=5, posts=12)
     for bare in (
         world,
@@ -222,15 +223,15 @@ def test_a_world_that_lacks_something_has_storylines(missing):
             assert ask_posts.post(request, bare, character, a_post_brief(0, character), known, ()).item
 
 
-def test_an_event_without_days_is_its_own_label():
-    """In a world made before there were days, a post's time is the moment of the latest event."""
+def test_an_event_without_days_gives_its_moment_as_the_label():
+    """In an older world without days, the time of a post is the moment of the latest event."""
     world = WORLD.model_copy(update={"calendar": tuple(event.model_copy(update={"days": ()}) for event in WORLD.calendar)})
     for slot in storyline(a_request(), world, 3).slots:
         assert slot.moment == world.calendar[slot.after - 1].moment
 
 
 def test_a_request_for_a_post_is_made_in_two_milliseconds():
-    """All 150 of a world one after another, rendered, although each looks at the whole plan."""
+    """All 150 requests of a world are rendered in sequence, although each reads the whole plan."""
     request = a_request()
     asked = [
         (character, known, a_post_brief(order, character))
@@ -248,7 +249,7 @@ def test_a_request_for_a_post_is_made_in_two_milliseconds():
 
 @pytest.mark.slow
 def test_ten_thousand_posts_of_one_person_are_planned_in_two_seconds():
-    """However few forms fit a laconic person, the plan does not get slower with its length."""
+    """Even if few forms fit a laconic person, the time for a plan grows no faster than its length."""
     laconic = next(seed for seed in range(100) if axes.profile(seed, 0).talker.name == "laconic")
     request = a_request(users=1, posts=10_000, seed=laconic)
     begun = time.process_time()

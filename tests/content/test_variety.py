@@ -1,4 +1,4 @@
-"""What the program draws: axes, shares, the social graph. Storylines: test_content_storyline.py."""
+"""The draws of the program: axes, shares, the social graph. Not here: storylines (test_storyline.py)."""
 
 from collections import Counter
 from itertools import combinations
@@ -17,15 +17,15 @@ from tests.support.worlds import a_brief, a_request, a_world
 SEEDS = [world_seed(name) for name in ("a", "b", "c")]
 
 
-def test_a_seed_depends_on_the_world_id_alone():
-    """The same id gives the same seed in every process, fitting a signed 64-bit integer."""
+def test_a_seed_depends_only_on_the_world_id():
+    """The same id gives the same seed in every process; it fits a signed 64-bit integer."""
     assert world_seed("7f0c") == world_seed("7f0c") == 7718935546230271933
     assert 0 <= world_seed("x") < 2**63
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_axes_spread_like_a_latin_square(seed):
-    """In every block of as many people as an axis has values each value occurs exactly once, for every axis."""
+    """For every axis with n values, each value occurs exactly once in every block of n people."""
     for axis in data_files.axes().axes:
         size = len(axis.values)
         for block in range(4):
@@ -34,7 +34,7 @@ def test_axes_spread_like_a_latin_square(seed):
 
 
 def test_two_worlds_begin_with_different_people():
-    """The first ten people of two worlds share a quarter of what they are drawn from at most, and have other arcs and relations."""
+    """The first ten people of two worlds share at most a quarter of their values, and have different arcs and relations."""
     world, size = a_world(), 10 * (1 + len(data_files.axes().axes))
     for one, other in combinations(SEEDS, 2):
         drawn = [{pair for index in range(10) for pair in character_axes(seed, index).items()} for seed in (one, other)]
@@ -47,8 +47,8 @@ def test_two_worlds_begin_with_different_people():
         assert len(kinds[0] & kinds[1]) < 0.35 * len(kinds[0] | kinds[1])
 
 
-def test_axes_do_not_travel_together():
-    """Values of two axes are drawn apart: few pairs of values repeat among a hundred people."""
+def test_axes_are_independent():
+    """Values of two axes are drawn independently: few pairs of values repeat among a hundred people."""
     pairs = Counter((drawn["work"], drawn["voice"]) for drawn in (character_axes(SEEDS[0], index) for index in range(100)))
     assert len(pairs) > 50
 
@@ -75,7 +75,8 @@ def test_axes_do_not_travel_together():
     ],
 )
 def test_shares_are_exact_capped_and_fair(seed, people, posts):
-    """Shares sum exactly, nobody is empty-handed with enough posts, and one answer holds each share up to eight posts a person."""
+    """Shares sum exactly, everybody has a post if there are enough, and up to eight posts for each person one answer holds each
+    share."""
     drawn = shares(seed, people, posts)
     assert len(drawn) == people
     assert sum(drawn) == posts
@@ -87,8 +88,8 @@ def test_shares_are_exact_capped_and_fair(seed, people, posts):
 
 
 @pytest.mark.parametrize("people", [2, 3, 10, 25, 100])
-def test_shares_are_uneven_wherever_they_can_be(people):
-    """With more posts than people somebody always writes more than somebody else."""
+def test_shares_are_uneven_if_possible(people):
+    """With more posts than people the shares always differ."""
     for seed in range(40):
         for posts in (people + 1, 2 * people, 6 * people, 8 * people, 30 * people):
             drawn = shares(seed, people, posts)
@@ -96,7 +97,8 @@ def test_shares_are_uneven_wherever_they_can_be(people):
 
 
 def test_few_people_write_one_post_only():
-    """Of 5 people with 12 posts about one in ten; of 3 with 6, one takes all spare posts in a world of fifty."""
+    """Of 5 people with 12 posts about one in ten writes one post; of 3 people with 6 posts, in one of fifty worlds one person has
+    all spare posts."""
     lonely = sum(shares(world_seed(f"five {number}"), 5, 12).count(1) for number in range(400)) / (400 * 5)
     greedy = sum(max(shares(world_seed(f"three {number}"), 3, 6)) == 4 for number in range(400)) / 400
     assert lonely <= 0.13
@@ -104,26 +106,26 @@ def test_few_people_write_one_post_only():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_profile_is_dealt_each_part_once_before_any_comes_twice(seed):
-    """So many people as there are openings, secrets or portraits have different ones, and each has three different situations."""
+def test_each_part_of_a_profile_is_used_once_before_any_is_repeated(seed):
+    """As many people as there are openings, secrets or portraits have different ones, and each has three different situations."""
     deals = data_files.profile_options()
     for part, values in (("entrance", deals.entrances), ("profile_line", deals.profile_lines), ("secret", deals.secrets)):
         assert {getattr(profile(seed, index), part) for index in range(len(values))} == set(values)
-    told = [profile(seed, index).situations for index in range(len(deals.situations) // SITUATIONS)]
-    assert all(len(set(situations)) == SITUATIONS for situations in told)
-    assert len({situation for situations in told for situation in situations}) == SITUATIONS * len(told)
+    shown = [profile(seed, index).situations for index in range(len(deals.situations) // SITUATIONS)]
+    assert all(len(set(situations)) == SITUATIONS for situations in shown)
+    assert len({situation for situations in shown for situation in situations}) == SITUATIONS * len(shown)
 
 
-def test_somebody_made_anew_is_drawn_anew_and_stays_as_old():
-    """Another self has another draw and profile, and the same age, since relations were drawn to fit it."""
+def test_a_regenerated_character_has_a_new_draw_and_the_same_age():
+    """A regenerated character has a new draw and profile, and the same age, because relations were drawn to fit it."""
     for index in range(20):
         assert character_axes(SEEDS[0], index, 1) != character_axes(SEEDS[0], index)
         assert profile(SEEDS[0], index, 1) != profile(SEEDS[0], index)
         assert character_axes(SEEDS[0], index, 1)["age"] == character_axes(SEEDS[0], index)["age"]
 
 
-def test_everybody_who_reads_finds_somebody_of_their_age():
-    """Of every five people in a row one is of the youngest fifth of the ages, one of the oldest, three between them."""
+def test_all_ages_are_represented():
+    """Of every five people in a row one is of the youngest fifth of the ages, one of the oldest, and three are between them."""
     least = sorted(age.years[0] for age in data_files.axes().ages)
     for number in range(40):
         for first in (0, 5):
@@ -137,7 +139,7 @@ def test_everybody_who_reads_finds_somebody_of_their_age():
 
 
 def test_every_relation_has_two_sides():
-    """Whoever knows somebody is known by them, by the same sentence, with the same between them; one of the two names the other."""
+    """A relation is the same for both people, with the same sentence and fact; one of the two names the other."""
     for seed in SEEDS:
         for count in (1, 2, 3, 5, 11, 25, 40):
             for index in range(count):
@@ -152,7 +154,7 @@ def test_every_relation_has_two_sides():
 
 
 def test_relations_fit_the_ages_of_both():
-    """A tie holds between people of these ages, in the direction in which its sentence reads."""
+    """A tie is between people of the right ages, in the direction of its sentence."""
     for number in range(40):
         seed = world_seed(f"ages {number}")
         for index in range(25):
@@ -165,7 +167,7 @@ def test_relations_fit_the_ages_of_both():
 
 
 def test_nobody_is_the_partner_of_two():
-    """Ties that exclude each other (``once``) come at most once a person."""
+    """A person has at most one of the ties that exclude each other (``once``)."""
     for number in range(40):
         seed = world_seed(f"once {number}")
         for index in range(25):
@@ -174,7 +176,7 @@ def test_nobody_is_the_partner_of_two():
 
 
 def test_few_mentions_are_returned():
-    """Of those who name somebody 15 to 30 % are named by them, over many worlds; in each of a hundred people 10 to 40 %."""
+    """Over many worlds 15 to 30 % of the mentions are returned; in each world of a hundred people 10 to 40 %."""
     portions = []
     for number in range(20):
         seed = world_seed(f"names {number}")
@@ -185,8 +187,8 @@ def test_few_mentions_are_returned():
     assert all(0.1 <= portion <= 0.4 for portion in portions)
 
 
-def test_the_graph_has_circles_bridges_and_loners():
-    """A world has a loner or two but not many, nobody knows a crowd, and neighbouring batches are joined."""
+def test_the_graph_has_circles_bridges_and_people_without_ties():
+    """A world has few people without ties, nobody has too many ties, and neighbouring batches are connected."""
     for seed in SEEDS:
         degrees = [len(acquaintances(seed, 40, index)) for index in range(40)]
         assert 1 <= degrees.count(0) <= 6
@@ -201,8 +203,8 @@ def test_the_graph_has_circles_bridges_and_loners():
             assert 1 <= len(bridges) <= 2
 
 
-def test_nothing_waits_for_the_whole_world():
-    """A character needs the concepts of the own batch, and at most two of ten those of the next one."""
+def test_no_character_waits_for_the_whole_world():
+    """A character needs the concepts of its own batch; at most two of ten need those of the next batch."""
     for seed in SEEDS:
         for batch in range(4):
             late = [index for index in range(batch * 10, batch * 10 + 10) if ready_after(seed, 40, index) > batch]
@@ -211,13 +213,13 @@ def test_nothing_waits_for_the_whole_world():
 
 
 def test_a_large_world_needs_no_stored_graph():
-    """The ties of one index in a world of 100,000 are those computed alone, with nobody else's."""
+    """The ties of one index in a world of 100,000 people are computed without those of others."""
     ties = acquaintances(SEEDS[0], 100_000, 73_456)
     assert all(abs(batch_of(tie.index) - 7_345) <= 1 for tie in ties)
 
 
-def test_introductions_name_people_who_exist():
-    """Acquaintances come from briefs; whoever is not there yet is left out, and both sides are told the same story."""
+def test_introductions_name_existing_people():
+    """Acquaintances come from briefs; people without a brief are left out, and both sides get the same story."""
     request, world = a_request(), a_world()
     briefs = {index: a_brief(index, request) for index in range(25)}
     index = next(index for index in range(25) if len(acquaintances(request.seed, 25, index)) > 1)
@@ -228,14 +230,14 @@ def test_introductions_name_people_who_exist():
     assert len(without) == len(known) - 1
 
 
-def test_both_sides_are_told_the_same():
-    """What is between two people, their tie, what happened and the event that changed it are the same words from both sides."""
+def test_both_sides_of_a_tie_have_the_same_texts():
+    """The tie of two people, what happened, and the event that changed it are the same words for both."""
     request, world = a_request(), a_world()
     briefs = {index: a_brief(index, request) for index in range(25)}
-    told = {(index, other.key): other for index in briefs for other in introduce(request, world, index, briefs)}
-    assert any(other.changed_by for other in told.values())
-    for (index, key), other in told.items():
-        back = told[character_index(key), briefs[index].key]
+    shown = {(index, other.key): other for index in briefs for other in introduce(request, world, index, briefs)}
+    assert any(other.changed_by for other in shown.values())
+    for (index, key), other in shown.items():
+        back = shown[character_index(key), briefs[index].key]
         assert (other.between, other.tie, other.fact, other.changed_by) == (back.between, back.tie, back.fact, back.changed_by)
         assert (other.kind, other.age, other.trade) == tuple(
             getattr(briefs[character_index(key)], of) for of in ("kind", "age", "trade")
@@ -244,8 +246,8 @@ def test_both_sides_are_told_the_same():
         assert other.fact
 
 
-def test_where_nothing_happens_no_tie_was_changed():
-    """A world without a calendar has no event that could have changed what is between two people."""
+def test_without_a_calendar_no_tie_was_changed():
+    """A world without a calendar has no event that could change a tie."""
     request, world = a_request(), a_world().model_copy(update={"calendar": ()})
     briefs = {index: a_brief(index, request) for index in range(25)}
     assert not any(other.changed_by for index in briefs for other in introduce(request, world, index, briefs))

@@ -1,5 +1,5 @@
-"""What each container of docker-compose.yml runs, run here: the very commands, in a folder laid out as the image is, until each is
-healthy by its own health check. (The files' structure: tests/docker/test_files.py.)"""
+"""The commands of the containers of docker-compose.yml, run here in a folder with the layout of the image, until each is healthy by
+its own health check. Not here: the structure of the files (tests/docker/test_files.py)."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ HEALTHY_S = 300.0
 
 
 class Image:
-    """A folder like the image's /app, with its own ports in place of those that containers have to themselves."""
+    """A folder like the image's /app, with free ports instead of those of the containers."""
 
     def __init__(self, folder: Path, mongodb_uri: str) -> None:
         self.app, self.folder = folder / "app", folder
@@ -43,18 +43,18 @@ class Image:
             "DAGSTER_HOME": str(folder / "dagster"),
             "GENERIA_DATA_DIR": str(folder / "data"),
             "MONGODB_URI": mongodb_uri,
-            "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # no broker: ticks are skipped, and everything is up all the same
+            "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",  # no broker: ticks are skipped, and all containers still become healthy
         }
 
     def here(self, text: str) -> str:
-        """The text with this folder's ports."""
+        """The text with the ports of this folder."""
         for port, own in self.ports.items():
             text = text.replace(port, own)
         return text.replace("0.0.0.0", "127.0.0.1")
 
     @contextmanager
     def running(self, name: str, command: list[str]) -> Iterator[subprocess.Popen[str]]:
-        """The container's process, told to stop at the end as Docker tells it: by SIGTERM, in its grace."""
+        """The container's process; at the end it gets SIGTERM and its grace period, as from Docker."""
         log = (self.folder / f"{name}.log").open("w")
         process = subprocess.Popen(
             [self.here(word) for word in command], cwd=self.app, env=self.environment, stdout=log, stderr=log, text=True
@@ -70,16 +70,16 @@ class Image:
                 log.close()
 
     def healthy(self, name: str, process: subprocess.Popen[str], check: list[str]) -> None:
-        """Ask the container's own health check until it says yes."""
+        """Run the container's own health check until it succeeds."""
         deadline = time.monotonic() + HEALTHY_S
         while True:
             done = subprocess.run([self.here(word) for word in check], cwd=self.app, env=self.environment, capture_output=True)
             if done.returncode == 0:
                 return
-            told = (self.folder / f"{name}.log").read_text()[-2000:]
-            assert process.poll() is None, f"{name} ended: {told}"
-            assert time.monotonic() < deadline, f"{name}: {done.stderr.decode()}{told}"
-            time.sleep(0.5)  # each check costs CPU that what it asks about needs to start
+            logged = (self.folder / f"{name}.log").read_text()[-2000:]
+            assert process.poll() is None, f"{name} ended: {logged}"
+            assert time.monotonic() < deadline, f"{name}: {done.stderr.decode()}{logged}"
+            time.sleep(0.5)  # each check takes CPU that the checked process needs for its start
 
 
 @pytest.mark.dagster_process

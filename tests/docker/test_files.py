@@ -1,6 +1,6 @@
-"""The files of docker/ keep their promises, as far as they can be checked without an engine.
+"""The files of docker/ are correct, as far as this can be checked without a container engine.
 
-Here: structure, settings, locks. The scripts that run inside the containers are run by test_docker_scripts.py.
+Here: structure, settings, locks. Not here: the scripts that run inside the containers (test_scripts.py).
 """
 
 import importlib
@@ -42,7 +42,7 @@ Service = dict[str, Any]
 
 
 class ComposeLoader(yaml.CSafeLoader):
-    """YAML with Compose's own tags for a value that stands instead of what ``extends`` brought."""
+    """YAML with Compose's own tags for a value that replaces the one from ``extends``."""
 
 
 for tag in ("!reset", "!override"):
@@ -80,13 +80,13 @@ def locked(lock: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: str(path.relative_to(TOP)))
 def test_yaml_is_clean(path):
-    """No YAML file here has anything that yamllint complains of."""
+    """yamllint finds nothing in any YAML file."""
     assert [str(problem) for problem in linter.run(path.read_text(), LINT_RULES)] == []
 
 
 @pytest.mark.parametrize("file", COMPOSE_FILES)
 def test_compose_files_fit_the_specification(file):
-    """Each file, with what it extends filled in, is what the Compose specification's schema allows."""
+    """Each file, with its extensions resolved, is valid by the schema of the Compose specification."""
     schema = json.loads((Path(builtin_schemas.__file__).parent / "vendor" / "compose-spec.json").read_text())
     document = yaml.load((DOCKER / file).read_text(), ComposeLoader)
     for whole in (document, {**document, "services": services(file)}):
@@ -107,7 +107,7 @@ def test_linters_find_nothing(command):
 
 @pytest.mark.slow
 def test_instance_settings_are_what_dagster_reads(tmp_path, monkeypatch):
-    """Dagster accepts dagster.yaml, and reads from it one run per world, dead runs noticed, retries after crashes only."""
+    """Dagster accepts dagster.yaml: one run for each world, detection of dead runs, retries only after crashes."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text((DOCKER / "dagster.yaml").read_text())
     with DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path))) as instance:
@@ -131,8 +131,8 @@ def test_instance_settings_are_what_dagster_reads(tmp_path, monkeypatch):
         assert instance.run_launcher.supports_check_run_worker_health
 
 
-def test_a_fleet_differs_from_one_machine_where_it_must():
-    """dagster-fleet.yaml is dagster.yaml but for the storage, the launcher, the number of runs, and the time to start."""
+def test_a_fleet_differs_from_one_machine_only_where_necessary():
+    """dagster-fleet.yaml is dagster.yaml except for the storage, the launcher, the number of runs, and the time to start."""
     one, fleet = (yaml.safe_load((DOCKER / name).read_text()) for name in ("dagster.yaml", "dagster-fleet.yaml"))
     assert {part for part in one.keys() | fleet.keys() if one.get(part) != fleet.get(part)} == {
         "storage",
@@ -165,7 +165,7 @@ def test_service_is_confined(file, name):
     assert not service.get("privileged", False)
 
 
-def test_the_one_root_container_reaches_nothing():
+def test_the_only_root_container_has_no_network():
     """The container that runs as root has no network and sees only the pictures' folder."""
     service = services("docker-compose.test.yml")[ONE_SHOT_AS_ROOT]
     assert service["network_mode"] == "none"
@@ -193,8 +193,8 @@ def test_base_image_is_pinned():
 
 
 @pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
-def test_health_is_checked(file, name):
-    """Every container that stays up says whether it is healthy: by its own check, or by its image's."""
+def test_every_container_has_a_health_check(file, name):
+    """Every container that keeps running has a health check: its own, or that of its image."""
     service = services(file)[name]
     stage = service.get("build", {}).get("target", "")
     assert "test" in service.get("healthcheck", {}) or name == ONE_SHOT_AS_ROOT or "HEALTHCHECK" in dockerfile_stages()[stage]
@@ -210,7 +210,7 @@ def test_image_is_not_root(stage):
 
 @pytest.mark.parametrize("file", COMPOSE_FILES)
 def test_variables_are_explained(file):
-    """Every variable a compose file takes from the host stands in .env or is explained at the file's head."""
+    """Every variable that a compose file takes from the host is in .env or is explained at the beginning of the file."""
     text = (DOCKER / file).read_text()
     head = text[: text.index("\nname:")]
     settings = re.findall(r"^(\w+)=", (TOP / ".env").read_text(), re.M)
@@ -219,7 +219,7 @@ def test_variables_are_explained(file):
 
 @pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
 def test_environment_is_known(file, name):
-    """What a container of ours is told is a setting, a variable of Dagster's, or explained at the file's head."""
+    """Each variable of our containers is a setting, a variable of Dagster, or explained at the beginning of the file."""
     service = services(file)[name]
     known = {field.upper() for field in Settings.model_fields} | DAGSTERS_OWN
     text = (DOCKER / file).read_text()
@@ -230,25 +230,25 @@ def test_environment_is_known(file, name):
 
 @pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
 def test_secrets_are_passed_through(file, name):
-    """A secret is never written in a compose file, and only the containers that call the API are given it."""
+    """A compose file contains no secret, and only the containers that call the API get it."""
     environment = services(file)[name].get("environment", {})
     given = {secret: environment[secret] for secret in SECRETS if secret in environment}
     assert given == dict.fromkeys({"code": SECRETS, "worker": SECRETS, "generator": ("GEMINI_API_KEY",)}.get(name, ()))
 
 
 @pytest.mark.parametrize(("file", "name"), ALL_SERVICES)
-def test_only_the_generator_is_told_of_kafkas_users(file, name):
-    """Whoever else reads .env has Kafka's TLS and users blanked: without secret and files these settings would be refused."""
+def test_only_the_generator_gets_kafkas_users(file, name):
+    """For all other containers Kafka's TLS and users are blanked: without secret and files these settings would be refused."""
     service = services(file)[name]
-    told = [field.upper() for field in Settings.model_fields if re.match("kafka_(security|sasl|oauth|ssl)_", field)]
+    blanked = [field.upper() for field in Settings.model_fields if re.match("kafka_(security|sasl|oauth|ssl)_", field)]
     if "env_file" in service and name not in ("code", "worker"):
-        assert {setting: service["environment"].get(setting) for setting in told if setting not in SECRETS} == {
-            setting: "" for setting in told if setting not in SECRETS
+        assert {setting: service["environment"].get(setting) for setting in blanked if setting not in SECRETS} == {
+            setting: "" for setting in blanked if setting not in SECRETS
         }
 
 
 def test_image_holds_no_secret_and_no_settings():
-    """The build is given only the folders it names, so no .env, key or data can end up in an image."""
+    """The build gets only the named folders, so that an image cannot contain .env, a key or data."""
     patterns = (DOCKER / "Dockerfile.dockerignore").read_text().splitlines()
     rules = [line for line in patterns if line and not line.startswith("#")]
     allowed = [rule[1:] for rule in rules if rule.startswith("!")]
@@ -263,8 +263,8 @@ def test_image_holds_no_secret_and_no_settings():
 
 
 @pytest.mark.parametrize(("file", "name"), [*GENERATORS, ("docker-compose.fleet.yml", "worker")])
-def test_addresses_name_services(file, name):
-    """The servers a container is pointed at are services of its file, at the port where they say that they are."""
+def test_addresses_are_those_of_services(file, name):
+    """The addresses in a container are services of its file, with their ports."""
     stack = services(file)
     environment = stack[name]["environment"]
     assert re.match(r"mongodb://(\w+):27017/\?replicaSet=(\w+)$", environment["MONGODB_URI"]).groups() == ("mongo", "generia")  # type: ignore[union-attr]
@@ -283,7 +283,7 @@ def published(file: str) -> dict[str, int]:
 
 
 def test_all_stacks_can_run_side_by_side():
-    """No port of the host is published twice, be it by one stack or by several."""
+    """No port of the host is published twice, by one stack or by several."""
     every = [port for file in COMPOSE_FILES for service in services(file).values() for port in service.get("ports", [])]
     outside = [port.rsplit(":", 1)[0] for port in every]
     assert sorted(set(outside)) == sorted(outside)
@@ -291,7 +291,7 @@ def test_all_stacks_can_run_side_by_side():
 
 @pytest.mark.parametrize(("file", "name"), [*GENERATORS, ("docker-compose.fleet.yml", "worker")])
 def test_assets_link_to_the_worlds_pages(file, name):
-    """What the generator is told as PAGES_URL, or its default, leads to the port where `generia view` listens in that stack."""
+    """PAGES_URL of the generator, or its default, has the port at which `generia view` listens in that stack."""
     url = services(file)[name]["environment"].get("PAGES_URL", Settings.model_fields["pages_url"].default)
     command = (DOCKER / "test-mode").read_text() if name == "generator" else " ".join(services(file)["pages"]["command"])
     port = re.search(r"\bview --host 0\.0\.0\.0 --port (\d+)", command)
@@ -299,14 +299,14 @@ def test_assets_link_to_the_worlds_pages(file, name):
     assert published(file)[url.removeprefix("http://")] == int(port[1])
 
 
-def test_only_the_generator_speaks_on_test_modes_console():
-    """The texts are not interrupted by the servers' own logs: only what the generator says is attached to the console."""
+def test_only_the_generator_prints_on_the_console_of_test_mode():
+    """The logs of servers do not interrupt the texts: only the generator's output is attached to the console."""
     stack = services("docker-compose.test.yml")
     assert {name for name, service in stack.items() if service.get("attach", True)} == {"generator", ONE_SHOT_AS_ROOT}
 
 
 def test_webserver_and_daemon_find_the_code_location():
-    """The workspace of the containers points at the service, port and location name with which the code location is started."""
+    """The workspace of the containers has the service, port and location name with which the code location is started."""
     server = yaml.safe_load((DOCKER / "workspace.yaml").read_text())["load_from"][0]["grpc_server"]
     command = command_of("runtime")
     assert server["host"] in services("docker-compose.yml")
@@ -316,7 +316,7 @@ def test_webserver_and_daemon_find_the_code_location():
 
 
 def test_commands_run_modules_that_exist():
-    """What the containers start is there: the definitions, the command line, the emulator."""
+    """The modules that the containers start exist: the definitions, the command line, the emulator."""
     project = tomllib.loads((TOP / "pyproject.toml").read_text())
     local = project["tool"]["dg"]["project"]["code_location_target_module"]
     started = code_server.command("0.0.0.0", 4000)
@@ -332,7 +332,8 @@ def test_commands_run_modules_that_exist():
 
 
 def test_locks_agree():
-    """The image's locks are a part of requirements-dev.lock, hash by hash, that holds every dependency and nothing embedded."""
+    """The image's locks are a part of requirements-dev.lock, with the same hashes; they have every dependency and no embedded
+    server."""
     whole = locked(TOP / "requirements-dev.lock")
     runtime = locked(DOCKER / "requirements-runtime.lock")
     emulator = locked(DOCKER / "requirements-emulator.lock")

@@ -1,4 +1,4 @@
-"""docker/k8s/: manifests that Kubernetes' schemas allow and that fit together, and the launcher of runs before an API server."""
+"""docker/k8s/: manifests that are valid by Kubernetes' schemas and fit together, and the launcher of runs with an API server."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def container(deployment: Manifest) -> Manifest:
 
 @pytest.mark.parametrize("path", sorted(K8S.glob("*.yaml")), ids=lambda path: path.name)
 def test_yaml_is_clean(path: Path) -> None:
-    """No YAML file here has anything that yamllint complains of."""
+    """yamllint finds nothing in any YAML file."""
     text = path.read_text().replace("\n---\n", "\n")
     assert [
         str(problem) for problem in test_files.linter.run(text, test_files.LINT_RULES) if problem.rule != "key-duplicates"
@@ -56,12 +56,12 @@ def test_yaml_is_clean(path: Path) -> None:
 
 @pytest.mark.parametrize("number", range(len(OBJECTS)), ids=[f"{one['kind']}-{one['metadata']['name']}" for one in OBJECTS])
 def test_objects_fit_kubernetes_schemas(number: int) -> None:
-    """Each object has the fields of its kind, and no others."""
+    """Each object has only fields of its kind."""
     kubernetes_validate.validate(OBJECTS[number], KUBERNETES, strict=True)
 
 
 def test_the_kustomization_has_every_file() -> None:
-    """No file is forgotten; what the launcher, the pods and the roles name exists."""
+    """No file is missing in it; everything that the launcher, the pods and the roles name exists."""
     assert {*KUSTOMIZATION["resources"], "kustomization.yaml", "dagster.yaml"} == {path.name for path in K8S.iterdir()}
     (generated,) = KUSTOMIZATION["configMapGenerator"]
     config_maps = names("ConfigMap") | {generated["name"]}
@@ -83,7 +83,7 @@ def test_the_kustomization_has_every_file() -> None:
 def test_pods_are_confined(name: str) -> None:
     """A pod meets Kubernetes' standard *restricted*, cannot write to its root file system, and has requests, a limit and probes.
 
-    Only webserver and daemon, which start and end jobs, can ask the cluster.
+    Only webserver and daemon, which start and end jobs, have access to the cluster.
     """
     pod, one = DEPLOYMENTS[name]["spec"]["template"]["spec"], container(DEPLOYMENTS[name])
     assert pod["securityContext"]["runAsNonRoot"]
@@ -107,7 +107,8 @@ def test_pods_are_confined(name: str) -> None:
 
 
 def test_environment_is_known_and_secrets_are_by_reference() -> None:
-    """What a pod is told is a setting or a variable of Dagster's; no secret has a value here; only who needs one is given it."""
+    """Each variable of a pod is a setting or a variable of Dagster; no secret has a value here; only pods that need a secret get
+    it."""
     known = {name.upper() for name in Settings.model_fields} | DAGSTERS_OWN | {"DAGSTER_CURRENT_IMAGE", "DAGSTER_POSTGRES_URL"}
     (settings,) = (one["data"] for one in OBJECTS if one["kind"] == "ConfigMap")
     given = {name: {entry["name"]: entry for entry in container(one).get("env", [])} for name, one in DEPLOYMENTS.items()}
@@ -125,7 +126,7 @@ def test_environment_is_known_and_secrets_are_by_reference() -> None:
 
 
 def test_services_lead_to_containers() -> None:
-    """Workspace, probes and services name ports at which somebody listens; one daemon alone runs at a time."""
+    """Workspace, probes and services have ports at which a container listens; only one daemon runs at a time."""
     server = yaml.safe_load((DOCKER / "workspace.yaml").read_text())["load_from"][0]["grpc_server"]
     services = {one["metadata"]["name"]: one["spec"] for one in OBJECTS if one["kind"] == "Service"}
     assert services[server["host"]]["ports"][0]["port"] == server["port"]
@@ -140,7 +141,7 @@ def test_services_lead_to_containers() -> None:
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 def test_kustomize_puts_the_image_everywhere() -> None:
-    """Where kubectl is: everything is rendered into one namespace, and the runs' image is that of the code location."""
+    """With kubectl everything is rendered into one namespace, and the image of runs is that of the code location."""
     done = subprocess.run(["kubectl", "kustomize", str(K8S)], capture_output=True, text=True, timeout=60, check=True)
     rendered = list(yaml.safe_load_all(done.stdout))
     assert {one["metadata"]["namespace"] for one in rendered} == {KUSTOMIZATION["namespace"]}
@@ -153,7 +154,7 @@ def test_kustomize_puts_the_image_everywhere() -> None:
         kubernetes_validate.validate(one, KUBERNETES, strict=True)
 
 
-def test_the_instance_differs_from_the_others_only_where_it_has_to() -> None:
+def test_the_instance_differs_from_the_others_only_where_necessary() -> None:
     """Queue, retries, threads and retention are those of docker/dagster.yaml."""
     other = yaml.safe_load((DOCKER / "dagster.yaml").read_text())
     own = {"storage", "compute_logs", "local_artifact_storage", "run_coordinator", "run_launcher", "run_monitoring"}
@@ -170,7 +171,7 @@ def test_the_instance_differs_from_the_others_only_where_it_has_to() -> None:
 
 @dataclass
 class Cluster:
-    """An API server as far as a launcher asks one: jobs, by name, and their states."""
+    """A fake API server with what a launcher needs: jobs, by name, and their states."""
 
     jobs: dict[str, Manifest] = field(default_factory=dict)
     status: Manifest = field(default_factory=lambda: {"active": 1})
@@ -239,7 +240,7 @@ def nothing() -> None: ...
 
 
 def started(instance: dg.DagsterInstance) -> dg.DagsterRun:
-    """A run that the launcher has sent to the cluster, with the image of its code location, and that has begun there."""
+    """A run that the launcher has sent to the cluster, with the image of its code location, and that has started there."""
     origin = dg.reconstructable(nothing).get_python_origin()
     origin = origin._replace(
         repository_origin=origin.repository_origin._replace(container_image="registry.example.org/generia:0.1.0")
@@ -256,10 +257,10 @@ def started(instance: dg.DagsterInstance) -> dg.DagsterRun:
 
 
 def test_a_run_is_a_job_that_is_watched_and_ended(tmp_path: Path) -> None:
-    """The job is what Kubernetes allows, confined as the other pods. A run is lost when its job is over or gone, and not when the
-    API server is away; one that is told to end is CANCELING, loses its job, and is not repeated.
+    """The job is what Kubernetes allows, confined as the other pods. A run is lost when its job is over or deleted, and not when
+    the API server is unavailable; a terminated run is CANCELING, loses its job, and is not repeated.
     """
-    from generia_assets.fleet.kubernetes import KubernetesRunLauncher  # with Kubernetes' client: nobody else waits for it
+    from generia_assets.fleet.kubernetes import KubernetesRunLauncher  # with Kubernetes' client: imported only here
 
     cluster = Cluster()
     server = ExitStack()
@@ -283,10 +284,10 @@ def test_a_run_is_a_job_that_is_watched_and_ended(tmp_path: Path) -> None:
         cluster.status = {"failed": 1}
         assert launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
         assert launcher.terminate(run.run_id)
-        told = instance.get_run_by_id(run.run_id)
-        assert told is not None
-        assert (told.status, told.tags[MAX_RETRIES_TAG]) == (DagsterRunStatus.CANCELING, "0")
+        canceled = instance.get_run_by_id(run.run_id)
+        assert canceled is not None
+        assert (canceled.status, canceled.tags[MAX_RETRIES_TAG]) == (DagsterRunStatus.CANCELING, "0")
         assert cluster.jobs == {}
-        assert launcher.check_run_worker_health(run).status is WorkerStatus.UNKNOWN  # gone: Dagster fails the run
+        assert launcher.check_run_worker_health(run).status is WorkerStatus.UNKNOWN  # deleted: Dagster fails the run
         server.close()
-        assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING  # nobody answers
+        assert launcher.check_run_worker_health(run).status is WorkerStatus.RUNNING  # no answer

@@ -1,6 +1,6 @@
-"""docker/monitoring/: the alerts fire, and alerts and dashboard ask for what ``/metrics`` has after a real world's run.
+"""docker/monitoring/: the alerts fire, and alerts and dashboard use only series that ``/metrics`` has after a real world's run.
 
-Prometheus itself and promtool check the rest where Debian's package ``prometheus`` is installed.
+Prometheus itself and promtool check the rest if Debian's package ``prometheus`` is installed.
 """
 
 import json
@@ -31,7 +31,7 @@ from tests.docker import test_files
 from tests.docker.test_files import DOCKER, TOP, services
 from tests.support.checked_world import WORLD
 from tests.support.fleet_figures import ago
-from tests.support.kafka_stand_in import Ticks, order, send, sensor_settings
+from tests.support.kafka_ticks import Ticks, order, send, sensor_settings
 from tests.support.pages_site import serving
 from tests.support.waiting import PATIENCE_S, wait_for
 from tests.support.worlds_in_process import Worlds
@@ -57,19 +57,19 @@ def promtool(*arguments: str) -> str:
 
 @needs_prometheus
 def test_promtool_finds_nothing():
-    """The configuration and its rules are what Prometheus reads, without a lint."""
+    """The configuration and its rules are valid for Prometheus, without a warning."""
     promtool("check", "config", "--lint=all", "--lint-fatal", "prometheus.yml")
     promtool("check", "rules", "--lint=all", "--lint-fatal", "rules.yml")
 
 
 @needs_prometheus
-def test_each_alert_fires_and_none_in_a_fleet_at_work():
-    """promtool's unit tests pass: series that mean trouble make exactly their alert fire, those of a fleet at work none."""
+def test_each_alert_fires_and_none_fires_in_a_healthy_fleet():
+    """promtool's unit tests pass: series with a problem make exactly their alert fire, those of a healthy fleet none."""
     promtool("test", "rules", "rules.test.yml")
 
 
 def test_each_alert_has_a_test_and_says_what_to_do():
-    """Each alert is fired once by rules.test.yml, names a command that exists, and has its row in the troubleshooting page."""
+    """rules.test.yml fires each alert once; each alert names an existing command, and has a row in the troubleshooting page."""
     cases = yaml.safe_load((MONITORING / "rules.test.yml").read_text())["tests"]
     names = [rule["alert"] for rule in RULES]
     fired = [sample["labels"] for case in cases for test in case["promql_expr_test"] for sample in test["exp_samples"]]
@@ -88,8 +88,8 @@ def test_each_alert_has_a_test_and_says_what_to_do():
 
 @pytest.fixture(scope="module")
 def watched(worlds: Worlds) -> Worlds:
-    """A fleet that has known trouble: a finished world among 429s and a retired model, a failed check, a suspended world, orders
-    that wait, a dead letter.
+    """A fleet after problems: a finished world with 429s and a retired model, a failed check, a suspended world, waiting orders, a
+    dead letter.
     """
     assert worlds.gemini is not None
     retired: dict[str, JsonValue] = {worlds.settings.gemini_model: {"shape": "not_found"}}
@@ -116,7 +116,7 @@ def watched(worlds: Worlds) -> Worlds:
 
 @pytest.fixture(scope="module")
 def exposed(watched: Worlds) -> dict[str, dict[str, set[str]]]:
-    """What /metrics has: by the name of a series, its labels and their values."""
+    """The series of /metrics: by name, their labels and values."""
     found: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(Metrics(watched.database).text().decode()):
         for sample in family.samples:
@@ -137,7 +137,7 @@ QUERIES = [
 ]
 
 
-def test_queries_ask_for_what_the_metrics_have(exposed: dict[str, dict[str, set[str]]]) -> None:
+def test_queries_use_only_existing_series(exposed: dict[str, dict[str, set[str]]]) -> None:
     """Each metric, label and value that a panel, its legend or an alert names is in /metrics after a real world's run."""
     wrong = []
     for what, expression, legend in QUERIES:
@@ -161,13 +161,13 @@ def test_queries_ask_for_what_the_metrics_have(exposed: dict[str, dict[str, set[
 
 
 def test_every_metric_is_on_the_dashboard(exposed: dict[str, dict[str, set[str]]]) -> None:
-    """What is measured can be seen."""
+    """Every metric is shown."""
     shown = {name for _, target in TARGETS for name, _ in asked_for(target["expr"])}
     derived = {"generia_models_gone", "generia_recent_cost_usd"}  # the retired models and dollars a minute say the same
     assert exposed.keys() - shown - derived == set()
 
 
-def test_panels_have_a_place_of_their_own_and_a_meaning() -> None:
+def test_panels_do_not_overlap_and_are_explained() -> None:
     """No two panels overlap, each is explained, and each asks the data source that the provisioning makes."""
     taken = set()
     for panel in PANELS:
@@ -184,8 +184,8 @@ def test_panels_have_a_place_of_their_own_and_a_meaning() -> None:
 
 
 @needs_prometheus
-def test_prometheus_answers_each_query_and_fires_what_is_wrong(watched: Worlds, mongodb_uri: str, tmp_path: Path) -> None:
-    """A real Prometheus that scrapes the pages' server answers each panel, and its alerts name the trouble in whole sentences."""
+def test_prometheus_answers_each_query_and_fires_the_right_alerts(watched: Worlds, mongodb_uri: str, tmp_path: Path) -> None:
+    """A real Prometheus that scrapes the pages' server answers each panel, and its alerts name the problems in whole sentences."""
     media = watched.settings.media_dir
     with serving(mongodb_uri, watched.database.name, media) as pages, running_prometheus(tmp_path, pages) as url:
         deadline = time.monotonic() + PATIENCE_S
@@ -239,16 +239,16 @@ def answers(url: str) -> bool | None:
 
 @pytest.mark.parametrize("path", [*sorted(MONITORING.rglob("*.yml")), DOCKER / OVERLAY], ids=lambda path: path.name)
 def test_yaml_is_clean(path: Path) -> None:
-    """No YAML file of the monitoring has anything that yamllint complains of."""
+    """yamllint finds nothing in any YAML file of the monitoring."""
     test_files.test_yaml_is_clean(path)
 
 
 @pytest.mark.parametrize("name", services(OVERLAY))
-def test_the_overlay_keeps_the_promises_of_the_other_stacks(name: str) -> None:
-    """Its containers are confined, pinned, healthy by a check, reached from this host alone, and mount files that exist."""
+def test_the_overlay_follows_the_rules_of_the_other_stacks(name: str) -> None:
+    """Its containers are confined, pinned, have a health check, are reachable only from this host, and mount existing files."""
     test_files.test_service_is_confined(OVERLAY, name)
     test_files.test_ports_are_on_loopback(OVERLAY, name)
-    test_files.test_health_is_checked(OVERLAY, name)
+    test_files.test_every_container_has_a_health_check(OVERLAY, name)
     service = services(OVERLAY)[name]
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", service["image"])
     mounted = [volume.partition(":")[0] for volume in service["volumes"] if volume.startswith("./")]
@@ -256,7 +256,7 @@ def test_the_overlay_keeps_the_promises_of_the_other_stacks(name: str) -> None:
 
 
 def test_the_overlay_fits_the_other_files() -> None:
-    """It is what the Compose specification allows, publishes no port that another stack has, and scrapes a service that exists."""
+    """It is valid by the Compose specification, publishes no port of another stack, and scrapes an existing service."""
     test_files.test_compose_files_fit_the_specification(OVERLAY)
     ports = [test_files.published(file).keys() for file in (*test_files.COMPOSE_FILES, OVERLAY)]
     assert not ports[-1] & {port for others in ports[:-1] for port in others}

@@ -1,4 +1,4 @@
-"""The scripts that run inside the containers, run here as they are: health.py on real servers, test-mode on stand-in commands."""
+"""The scripts of the containers, run here unchanged: health.py with real servers, test-mode with fake commands."""
 
 import http.server
 import os
@@ -49,7 +49,7 @@ def web_address() -> Iterator[str]:
 
 @pytest.fixture
 def code_server() -> Iterator[tuple[str, health.HealthServicer]]:
-    """A gRPC server with what is asked of Dagster's code server, health and runs: its address and its switch."""
+    """A gRPC server with the health and the runs of Dagster's code server: its address, and a switch."""
     server = grpc.server(ThreadPoolExecutor(2))
     servicer = health.HealthServicer()
     runs = grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
@@ -63,7 +63,7 @@ def code_server() -> Iterator[tuple[str, health.HealthServicer]]:
 
 @pytest.fixture
 def closed_address() -> Iterator[str]:
-    """An address that is taken, and where nobody listens."""
+    """An address with a bound port at which no server listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{taken.getsockname()[1]}"
@@ -71,7 +71,7 @@ def closed_address() -> Iterator[str]:
 
 @pytest.mark.slow
 def test_a_server_that_answers_is_healthy(web_address, code_server):
-    """A container whose server answers is healthy, by each of the three checks."""
+    """Each of the three checks succeeds if the server answers."""
     address, servicer = code_server
     servicer.set("DagsterApi", health_pb2.HealthCheckResponse.SERVING)
     assert run_health("tcp", web_address).returncode == 0
@@ -81,7 +81,7 @@ def test_a_server_that_answers_is_healthy(web_address, code_server):
 
 @pytest.mark.slow
 def test_a_server_that_answers_wrongly_is_not_healthy(web_address, code_server):
-    """A server that says no, or does not know what it is asked for, is not healthy."""
+    """A server that answers with an error, or does not know the service, is not healthy."""
     address, servicer = code_server
     assert run_health("http", f"http://{web_address}/missing").returncode == 1
     assert run_health("grpc", address).returncode == 1
@@ -91,7 +91,7 @@ def test_a_server_that_answers_wrongly_is_not_healthy(web_address, code_server):
 
 @pytest.mark.parametrize("kind", ["tcp", "http", "grpc"])
 def test_no_server_is_not_healthy(kind, closed_address):
-    """Where nobody listens, the check fails with one reason and no traceback."""
+    """If no server listens, the check fails with one reason and no traceback."""
     result = run_health(kind, ("http://" if kind == "http" else "") + closed_address)
     assert result.returncode == 1
     assert closed_address in result.stderr
@@ -99,7 +99,8 @@ def test_no_server_is_not_healthy(kind, closed_address):
 
 
 def test_a_worker_is_healthy_while_it_touches_its_file(tmp_path):
-    """A worker that was connected to its broker just now is healthy; one that was a minute ago, or never, is not."""
+    """A worker with a recent connection to its broker is healthy; one whose last connection is a minute old, or that had none, is
+    not."""
     file = tmp_path / "worker"
     assert "No such file" in run_health("heartbeat", str(file)).stderr
     file.touch()
@@ -129,7 +130,7 @@ DAGSTER = ("python", "daemon", "view")
 
 
 class TestMode:
-    """The container of test mode in a folder, with commands that write down what they are asked."""
+    """The container of test mode in a folder, with commands that record their calls."""
 
     __test__ = False
 
@@ -156,7 +157,8 @@ class TestMode:
         }
 
     def run(self, *, until: str = "watch", **environment: str) -> list[str]:
-        """Start it, let Dagster end when ``generia``'s command ``until`` and all in the background was asked for; give what was."""
+        """Start it, let Dagster end after the call of ``generia``'s command ``until`` and of all background commands; return the
+        calls."""
         self.log.write_text("")
         self.done.unlink(missing_ok=True)
         process = subprocess.Popen(
@@ -185,7 +187,7 @@ def test_mode(tmp_path) -> TestMode:
 
 
 def test_the_first_world_is_ordered_and_watched(test_mode):
-    """Test mode starts Dagster, orders the world it was told to, and prints that world's texts."""
+    """Test mode starts Dagster, orders the configured world, and prints that world's texts."""
     asked = test_mode.run()
     assert "python -m generia_assets.code_server --port 4000" in asked
     assert "python -m generia_assets.webserver --host 0.0.0.0 --port 3000 --workspace /tmp/workspace.yaml" in asked
@@ -200,8 +202,8 @@ def test_the_worlds_pages_are_served(test_mode):
     assert "view --host 0.0.0.0 --port 3001" in test_mode.run()
 
 
-def test_a_second_start_goes_on(test_mode):
-    """The same order is sent once, however often the container is started; another order is another world."""
+def test_a_second_start_sends_no_second_order(test_mode):
+    """The same order is sent once for any number of starts; another order is another world."""
     test_mode.run()
     assert [line for line in test_mode.run() if line.startswith("send")] == []
     assert "First world: world-1" in test_mode.output
@@ -209,8 +211,8 @@ def test_a_second_start_goes_on(test_mode):
     assert "send --users 5 --posts 20 --prompt A town under a whale" in again
 
 
-def test_a_refused_order_is_not_taken_for_sent(test_mode):
-    """When the order could not be sent, this is said, and the next start sends it."""
+def test_a_refused_order_is_sent_at_the_next_start(test_mode):
+    """If the order could not be sent, the script says so, and sends it at the next start."""
     (test_mode.home / "refuse").touch()
     test_mode.run(until="send")
     (test_mode.home / "refuse").unlink()
@@ -218,7 +220,7 @@ def test_a_refused_order_is_not_taken_for_sent(test_mode):
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "expected"),
     [
         ({}, "emulator http://gemini:8090"),
         ({"GEMINI_API_KEY": "", "GEMINI_BASE_URL": ""}, "emulator http://gemini:8090"),
@@ -226,14 +228,14 @@ def test_a_refused_order_is_not_taken_for_sent(test_mode):
     ],
     ids=["no key", "empty key", "key"],
 )
-def test_the_emulator_stands_in_without_a_key(test_mode, environment, told):
-    """Without a key the emulator is called and never Google; with one Google is called and never the emulator."""
+def test_the_emulator_is_used_without_a_key(test_mode, environment, expected):
+    """Without a key only the emulator is called; with a key only Google is called."""
     test_mode.run(**environment)
-    assert test_mode.done.read_text().strip() == told
+    assert test_mode.done.read_text().strip() == expected
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "expected"),
     [
         ({"EMULATOR_URL": "http://gemini:8090"}, "emulator http://gemini:8090"),
         ({"EMULATOR_URL": "http://gemini:8090", "GEMINI_API_KEY": "a-key"}, "a-key Google"),
@@ -241,18 +243,18 @@ def test_the_emulator_stands_in_without_a_key(test_mode, environment, told):
     ],
     ids=["test mode", "test mode with a key", "no test mode"],
 )
-def test_a_persons_commands_ask_whom_the_generator_asks(tmp_path, environment, told):
-    """``docker compose exec generator generia doctor`` sees the emulator where test mode turned to it, and nowhere else."""
+def test_a_persons_commands_use_the_same_model_as_the_generator(tmp_path, environment, expected):
+    """``docker compose exec generator generia doctor`` uses the emulator exactly if test mode does."""
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\necho "${GEMINI_API_KEY:-none} ${GEMINI_BASE_URL:-Google}"\n')
     python.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
     done = subprocess.run(["sh", DOCKER / "generia", "doctor"], env={"PATH": path} | environment, capture_output=True, text=True)
-    assert done.stdout.strip() == told
+    assert done.stdout.strip() == expected
 
 
-def test_dagster_is_told_to_stop(test_mode):
-    """The code server does not ignore SIGINT in the container: it would then ignore SIGTERM too, and could only be killed."""
+def test_dagster_can_be_stopped(test_mode):
+    """The code server does not ignore SIGINT in the container: otherwise it would also ignore SIGTERM, and could only be killed."""
     python = Path(test_mode.environment["PATH"].split(":")[0]) / "python"
     signals = '#!/bin/sh\n[ "$2" != generia_assets.code_server ] || grep SigIgn /proc/$$/status >"$LOG.signals"\n'
     python.write_text(signals + PYTHON.split("\n", 1)[1])

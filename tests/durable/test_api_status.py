@@ -1,4 +1,4 @@
-"""What one run leaves for the next about an API: that it has answered, and how long its answers took."""
+"""What a run stores about an API for later runs: that it has answered, and how long its answers took."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from resources.gateway.calls import Api
 from resources.mongodb.connection import connect_async
 
 
-async def test_what_an_api_answered_is_known_to_the_next_process_by_its_name(mongodb_uri: str, mongo_database_name: str) -> None:
-    """With another key nothing is known; what is recorded later replaces what was there; a former version's record has no times."""
+async def test_the_next_process_knows_the_answers_of_an_api_by_its_name(mongodb_uri: str, mongo_database_name: str) -> None:
+    """With another key nothing is known; a later record replaces the earlier one; the record of an earlier version has no times."""
     name, other = name_of(Api.LLM, "address", "key"), name_of(Api.LLM, "address", "another key")
     async with connect_async(mongodb_uri) as client:
         fleet = client[mongo_database_name].fleet

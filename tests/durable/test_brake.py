@@ -1,4 +1,4 @@
-"""The brake: which worlds it holds, that it records each of them once, and that the same ones are resumed, on a real MongoDB."""
+"""The brake: which worlds it holds, that each is recorded once, and that the same worlds are resumed, on a real MongoDB."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def at_work(run_id: str = "r") -> dict[str, Any]:
     return {"owner": {"run_id": run_id, "epoch": 1, "expires_at": datetime.now(UTC) + timedelta(hours=1)}}
 
 
-def parked(database: MongoDatabase, world_id: str) -> str | None:
+def suspended(database: MongoDatabase, world_id: str) -> str | None:
     found = (database[STATUS].find_one({"_id": world_id}) or {})["parked"]
     return found and str(found["kind"])
 
@@ -55,7 +55,7 @@ def cancelled(database: MongoDatabase) -> list[str]:
 
 
 def test_only_worlds_that_can_be_stopped_are_held(database: MongoDatabase) -> None:
-    """Worlds that are over, stopped, history or being deleted stay as they are; all others are held, whoever works on them."""
+    """Worlds that are over, stopped, history or being deleted are not changed; all others are held, with or without a run."""
     add(database, "at work", **at_work())
     add(database, "waiting")
     add(database, "ordered", status="pending")
@@ -70,7 +70,7 @@ def test_only_worlds_that_can_be_stopped_are_held(database: MongoDatabase) -> No
 
 
 def test_thousands_are_recorded_as_stopped_once_each(database: MongoDatabase) -> None:
-    """More worlds than a transaction takes are all recorded, each with one event, however often it is asked for."""
+    """More worlds than fit into a transaction are all recorded, each with one event, also if the brake is used twice."""
     ids = [f"w{number:04d}" for number in range(1_203)]
     add(database, *ids)
     brake.hold(database, ALL, StoppedWith.ALL)
@@ -80,8 +80,8 @@ def test_thousands_are_recorded_as_stopped_once_each(database: MongoDatabase) ->
     assert database[STATUS].count_documents({"parked.kind": "stopped", "events_seq": 1, "events_pending": True}) == len(ids)
 
 
-def test_a_world_at_work_is_recorded_by_its_run_and_taken_from_one_that_does_not_end(database: MongoDatabase) -> None:
-    """A run that lives records the stop itself; one that does not end loses the world, and the hold outlasts it."""
+def test_a_run_records_the_stop_of_its_world_and_a_run_that_does_not_end_loses_it(database: MongoDatabase) -> None:
+    """A live run records the stop itself; a run that does not end loses the world, and the hold stays."""
     add(database, "w", **at_work("frozen"))
     brake.hold(database, ALL, StoppedWith.ALL)
     assert (brake.mark_held_stopped(database), brake.owners_of_held(database)) == (0, ["frozen"])
@@ -90,8 +90,8 @@ def test_a_world_at_work_is_recorded_by_its_run_and_taken_from_one_that_does_not
     assert (world["parked"]["kind"], world["owner"]["run_id"], world["no_calls_until"]) == ("stopped", None, UNTIL_RESUMED)
 
 
-def test_nothing_that_stops_one_world_ends_the_hold_of_many(database: MongoDatabase) -> None:
-    """`stop WORLD` and the watchdog change nothing about a held world; only a person's resume does, and giving it up."""
+def test_stopping_one_world_does_not_end_the_hold_of_all(database: MongoDatabase) -> None:
+    """`stop WORLD` and the watchdog do not change a held world; only a resume by a person, or giving it up, does."""
     add(database, "w", generation="g")
     brake.hold(database, ALL, StoppedWith.FILTER)
     hold_calls(database, "w")
@@ -116,7 +116,7 @@ def test_while_everything_is_stopped_no_single_world_is_resumed(database: MongoD
     """The message names the command that comes first; afterwards the world can be resumed."""
     add(database, "w")
     brake.engage(database)
-    brake.engage(database)  # again: the first moment stands
+    brake.engage(database)  # again: the first moment stays
     brake.hold(database, ALL, StoppedWith.ALL)
     with pytest.raises(ResumeError, match="generia resume --all"):
         resume_world(database, "w", ResumeOptions())
@@ -125,8 +125,8 @@ def test_while_everything_is_stopped_no_single_world_is_resumed(database: MongoD
     resume_world(database, "w", ResumeOptions())
 
 
-async def test_a_run_that_begins_while_everything_is_stopped_holds_its_own_world(world: DurableWorld) -> None:
-    """Its world is stopped like those that the command found, also one that was ordered or made again afterwards."""
+async def test_a_run_that_starts_while_everything_is_stopped_holds_its_own_world(world: DurableWorld) -> None:
+    """Its world is stopped like those that the command found, also if it was ordered or made again later."""
     run = await world.run()
     assert not await brake.hold_if_braked(world.database, run.fence)
     brake.engage(world.see)

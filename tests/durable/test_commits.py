@@ -1,4 +1,4 @@
-"""Commits: many changes in few transactions, exact, in order, once, and only by the world's owner."""
+"""Commits: many changes in few transactions, exactly once, in order, and only by the world's owner."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def a_pending_task(world: DurableWorld, number: int) -> UpdateOne:
 
 
 def a_completion(number: int, cost: float) -> Change:
-    """Task ``number`` is completed: its document moves, its counters move, its record is written."""
+    """The completion of task ``number``: it changes its document and its counters, and writes its record."""
     return Change(
         transitions=[UpdateOne({"_id": f"task-{number}", "status": "pending"}, {"$set": {"status": "completed"}})],
         records={HISTORY: [InsertOne({"_id": f"record-{number}"})]},
@@ -45,7 +45,7 @@ def a_completion(number: int, cost: float) -> Change:
 
 
 def picture(world: DurableWorld) -> dict[str, Any]:
-    """Everything a commit could change, but the owner."""
+    """Everything that a commit can change, except the owner."""
     collections = {name: list(world.see[name].find().sort("_id")) for name in sorted(world.see.list_collection_names())}
     for document in collections["world_generation_status"]:
         del document["owner"]
@@ -53,7 +53,7 @@ def picture(world: DurableWorld) -> dict[str, Any]:
 
 
 async def test_many_concurrent_changes_are_few_transactions_and_every_counter_is_exact(world: DurableWorld) -> None:
-    """What arrives while a transaction runs goes together into the next one, and nothing is lost or counted twice."""
+    """Changes that arrive during a transaction go together into the next one, and nothing is lost or counted twice."""
     run = await world.run()
     await asyncio.gather(*(run.commits.commit(Change(enlist=[a_pending_task(world, n)])) for n in range(CHANGES)))
     await asyncio.gather(*(run.commits.commit(a_completion(n, 0.25)) for n in range(CHANGES)))
@@ -67,15 +67,15 @@ async def test_many_concurrent_changes_are_few_transactions_and_every_counter_is
 
 
 async def test_tasks_listed_twice_are_counted_once(world: DurableWorld) -> None:
-    """``tasks_total`` grows by what was really added, however often the same tasks are listed."""
+    """``tasks_total`` grows by the added tasks only, however often the same tasks are listed."""
     run = await world.run()
     for listed in (5, 6):
         await run.commits.commit(Change(enlist=[a_pending_task(world, n) for n in range(listed)]))
     assert world.status["tasks_total"] == 1 + 6
 
 
-async def test_costs_stay_doubles_and_counters_ints(world: DurableWorld) -> None:
-    """Increments keep the BSON types that the platform reads by, whatever number they are given as."""
+async def test_costs_stay_doubles_and_counters_stay_ints(world: DurableWorld) -> None:
+    """Increments keep the BSON types that the platform reads, for any type of number."""
     run = await world.run()
     await run.commits.commit(Change(increments={"tasks_failed": 1.0, "llm_cost_total": 1.0}))
     status = world.status
@@ -84,7 +84,7 @@ async def test_costs_stay_doubles_and_counters_ints(world: DurableWorld) -> None
 
 
 async def test_changes_are_written_in_the_order_in_which_they_were_enqueued(world: DurableWorld) -> None:
-    """Across all transactions, a later change comes after an earlier one, in the status record and in other collections."""
+    """Over all transactions a later change comes after an earlier one, in the status record and in other collections."""
     run = await world.run()
     for number in range(CHANGES):
         push = UpdateOne({"_id": "order"}, {"$push": {"numbers": number}}, upsert=True)
@@ -96,7 +96,7 @@ async def test_changes_are_written_in_the_order_in_which_they_were_enqueued(worl
     assert world.status["message"] == str(CHANGES - 1)
 
 
-async def test_a_first_moment_is_kept_from_the_earliest_change(world: DurableWorld) -> None:
+async def test_the_earliest_of_several_first_moments_is_kept(world: DurableWorld) -> None:
     """``minima`` keep the earlier moment within a transaction and across transactions."""
     run = await world.run()
     moments = [datetime(2026, 1, day, tzinfo=UTC) for day in (5, 3, 4)]
@@ -107,8 +107,8 @@ async def test_a_first_moment_is_kept_from_the_earliest_change(world: DurableWor
     assert world.status["first_post_at"] == moments[1]
 
 
-async def test_a_fenced_off_writer_changes_nothing_anywhere_then_and_later(world: DurableWorld) -> None:
-    """A run that lost its world writes no task, no counter, no record; every change it enqueues afterwards is refused, too."""
+async def test_a_fenced_off_writer_never_changes_anything_again(world: DurableWorld) -> None:
+    """A run that lost its world writes no task, no counter and no record; every later change is refused, too."""
     former = await world.run("former")
     await former.commits.commit(Change(enlist=[a_pending_task(world, n) for n in range(3)]))
     await world.take("later")
@@ -123,8 +123,9 @@ async def test_a_fenced_off_writer_changes_nothing_anywhere_then_and_later(world
     assert picture(world) == before
 
 
-async def test_a_change_of_a_task_that_somebody_else_holds_undoes_the_whole_transaction(world: DurableWorld) -> None:
-    """A transition that matches nothing means a lost world: what came with it, tasks and counters alike, does not move either."""
+async def test_a_change_of_another_owners_task_undoes_the_whole_transaction(world: DurableWorld) -> None:
+    """A transition that matches nothing means a lost world: the other changes of the transaction, tasks and counters, are
+    undone."""
     run = await world.run()
     await run.commits.commit(Change(enlist=[a_pending_task(world, 0)]))
     before = picture(world)
@@ -143,14 +144,14 @@ async def test_a_commit_whose_answer_was_lost_is_not_applied_twice(world: Durabl
     change = Change(records={"written": [push]}, increments={"tasks_completed": 1, "llm_cost_total": 0.5})
     batch = Batch([change])
     for _ in range(2):
-        await run.commits._write(batch)  # what is repeated when the answer does not come
+        await run.commits._write(batch)  # repeated when the answer is lost
     status = world.status
     assert (status["tasks_completed"], status["llm_cost_total"]) == (1, 0.5)
     assert world.see["written"].find_one({"_id": "log"})["entries"] == [1]
 
 
-async def test_closing_writes_what_is_waiting(world: DurableWorld) -> None:
-    """Nothing that was enqueued is lost by closing the writer, and its task is over afterwards."""
+async def test_closing_writes_all_waiting_changes(world: DurableWorld) -> None:
+    """Closing the writer loses no enqueued change, and its task has ended afterwards."""
     run = await world.run()
     commits = Commits(world.client.start_session(), world.database, run.fence, outage_timeout=60)
     for _ in range(20):
@@ -161,7 +162,7 @@ async def test_closing_writes_what_is_waiting(world: DurableWorld) -> None:
 
 
 async def test_a_writer_that_failed_is_over_after_closing(world: DurableWorld) -> None:
-    """Closing raises what the last changes died of, and leaves no task running."""
+    """Closing raises the error of the last changes, and leaves no task running."""
     run = await world.run()
     commits = Commits(world.client.start_session(), world.database, run.fence, outage_timeout=60)
     commits.enqueue(Change(records={"written": [InsertOne({"_id": 1}), InsertOne({"_id": 1})]}))  # the same id twice
@@ -171,8 +172,10 @@ async def test_a_writer_that_failed_is_over_after_closing(world: DurableWorld) -
     assert world.see["written"].count_documents({}) == 0
 
 
-async def test_what_is_held_for_a_task_goes_with_what_the_task_brings(world: DurableWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The note of a call in flight disappears together with what the call brought, whatever others commit meanwhile."""
+async def test_a_held_change_of_a_task_is_written_with_its_next_change(
+    world: DurableWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note of a call in flight is removed together with the result of the call, whatever others commit meanwhile."""
     monkeypatch.setattr(commits, "HELD_SECONDS", 3_600.0)
     run = await world.run()
     held = run.commits.enqueue(Change(values={"name": "held"}), held_for="task-1")
@@ -184,8 +187,8 @@ async def test_what_is_held_for_a_task_goes_with_what_the_task_brings(world: Dur
     assert (world.status["name"], run.commits.transactions) == ("held", 2)
 
 
-async def test_what_is_held_for_a_task_that_brings_nothing_is_written_all_the_same(world: DurableWorld) -> None:
-    """After a moment, and by whoever waits for everything."""
+async def test_a_held_change_is_written_also_without_a_next_change(world: DurableWorld) -> None:
+    """It is written after a moment, or when somebody waits for all changes."""
     run = await world.run()
     await asyncio.wait_for(run.commits.enqueue(Change(values={"name": "alone"}), held_for="task-1"), timeout=PATIENCE_S)
     assert world.status["name"] == "alone"
@@ -195,8 +198,8 @@ async def test_what_is_held_for_a_task_that_brings_nothing_is_written_all_the_sa
     assert world.status["name"] == "flushed"
 
 
-async def test_what_nobody_waits_for_is_durable_when_something_later_is(world: DurableWorld) -> None:
-    """The queue is one: a change that is enqueued only goes with the next one that somebody waits for, in the same transaction."""
+async def test_a_change_without_a_waiter_is_durable_when_a_later_change_is(world: DurableWorld) -> None:
+    """There is one queue: a change that is only enqueued is written in the same transaction as the next awaited change."""
     run = await world.run()
     enqueued = [run.commits.enqueue(Change(enlist=[a_pending_task(world, n)])) for n in range(3)]
     await run.commits.commit(Change(values={"message": "later"}))
@@ -207,8 +210,8 @@ async def test_what_nobody_waits_for_is_durable_when_something_later_is(world: D
 ONE_CALL = Change(increments={"api_calls_made_LLM": 1}, bounds=[Bound(("api_calls_made_LLM",), "api_call_limits_LLM")])
 
 
-async def test_a_batch_passes_no_bound_and_writes_all_that_fits(world: DurableWorld) -> None:
-    """Of bounded changes in one transaction as many are made as fit, in their order; the others of the batch are all made."""
+async def test_a_batch_exceeds_no_bound_and_writes_all_changes_that_fit(world: DurableWorld) -> None:
+    """In one transaction as many bounded changes are made as fit, in their order; all other changes of the batch are made."""
     run = await world.run()
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 3}})
     calls = [run.commits.enqueue(replace(ONE_CALL)) for _ in range(5)]
@@ -218,7 +221,7 @@ async def test_a_batch_passes_no_bound_and_writes_all_that_fits(world: DurableWo
 
 
 async def test_while_calls_are_held_no_bounded_change_is_made(world: DurableWorld) -> None:
-    """A world that somebody stops reserves nothing more, and what it has done is recorded all the same."""
+    """A world that is being stopped reserves nothing more, and its finished work is recorded."""
     run = await world.run()
     hold_calls(world.see, world.world_id)
     call = run.commits.enqueue(replace(ONE_CALL))
@@ -229,7 +232,8 @@ async def test_while_calls_are_held_no_bounded_change_is_made(world: DurableWorl
 
 
 async def test_a_reduced_batch_whose_answer_was_lost_is_not_made_twice(world: DurableWorld) -> None:
-    """What a bound kept out of a batch stays out when the rest is written again after an outage, and the rest counts once."""
+    """A change that a bound excluded from a batch stays excluded when the rest is written again after an outage, and the rest
+    counts once."""
     run = await world.run()
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 1}})
     batch = Batch([replace(ONE_CALL), replace(ONE_CALL), Change(increments={"tasks_failed": 1})])
@@ -240,7 +244,7 @@ async def test_a_reduced_batch_whose_answer_was_lost_is_not_made_twice(world: Du
 
 
 async def test_under_load_transactions_keep_a_distance(world: DurableWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first one begins at once; what follows it begins a window later, so that more goes together."""
+    """The first transaction starts at once; the next one starts a window later, so that it has more changes."""
     monkeypatch.setattr(commits, "WINDOW_SECONDS", 0.1)
     run = await world.run()
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Messages as they are documented: schemas, examples, bounds."""
+"""The documentation of messages: schemas, examples, bounds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from generia_assets.schemas import DIRECTORY, schemas, text
 from sensors.messages import read_message
 from tests.support.worlds import a_character, a_request
 
-RECORD = new_status("w1", {}, users=1, posts=1) | {"generation": "g1", "owner": {"run_id": "r1"}, "name": "not told"}
+RECORD = new_status("w1", {}, users=1, posts=1) | {"generation": "g1", "owner": {"run_id": "r1"}, "name": "not in the event"}
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "events.md"
 EXAMPLES: list[dict[str, Any]] = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", DOCUMENTED.read_text(encoding="utf-8"), re.DOTALL)
@@ -38,11 +38,11 @@ PROGRESS: Any = schemas()["generia-progress.v1.json"]
 
 @pytest.mark.parametrize("name", schemas())
 def test_the_schemas_in_docs_are_those_of_the_models(name: str) -> None:
-    """Whoever changes a message writes its schema anew: make schemas."""
+    """After a change of a message, `make schemas` writes its schema."""
     assert (DIRECTORY / name).read_text(encoding="utf-8") == text(schemas()[name])
 
 
-def test_every_kind_of_message_is_documented_by_an_example_that_is_right() -> None:
+def test_every_kind_of_message_is_documented_by_a_valid_example() -> None:
     """Each event reads back to itself, each order is accepted, and no kind is missing."""
     orders = [example for example in EXAMPLES if example["event_type"] == "task_created"]
     events = [example for example in EXAMPLES if example["event_type"] != "task_created"]
@@ -55,14 +55,14 @@ def test_every_kind_of_message_is_documented_by_an_example_that_is_right() -> No
 
 
 def test_the_orders_schema_names_every_task_type() -> None:
-    """The one that makes a world, and the eight that make a part of it again."""
+    """The type that makes a world, and the eight that make a part of it again."""
     definitions: Any = schemas()["generia-tasks.json"]["$defs"]
     new, again = (definitions[name]["properties"]["task_type"] for name in ("NewWorld", "PartAgain"))
     assert [new["const"], *again["enum"]] == [task_type.value for task_type in TaskType]
 
 
-def test_every_field_of_an_event_is_always_there() -> None:
-    """A reader need not ask whether a field was sent: all are required, none has a default."""
+def test_every_field_of_an_event_is_required() -> None:
+    """All fields are always sent: none has a default."""
     for definition in PROGRESS["$defs"].values():
         if definition["type"] == "object":
             assert set(definition["required"]) == set(definition["properties"])
@@ -102,8 +102,8 @@ def sent(event: LiveEvent) -> str:
     return json.dumps(in_its_place(event, RECORD, 1).model_dump(mode="json"), ensure_ascii=False)
 
 
-def test_texts_are_inert_and_bounded_however_they_were_made() -> None:
-    """Control characters and marks that turn the writing never leave the house; a text that ran away is cut, with a mark."""
+def test_texts_of_events_are_escaped_and_bounded() -> None:
+    """Control characters and bidirectional marks are never sent; a text that is too long is cut, with a mark."""
     failed = Failed(message="\x1b[2J\u202egone\ud800 " + "x" * 10_000)
     assert failed.message.startswith("[2Jgone ")
     assert (len(failed.message), failed.message[-1]) == (2_000, "…")
@@ -114,13 +114,13 @@ def test_texts_are_inert_and_bounded_however_they_were_made() -> None:
 
 
 def test_a_placeholder_says_that_its_content_was_deleted() -> None:
-    """A feed can show it as what it is."""
+    """A feed can show it as deleted."""
     assert published(deleted_reason="refused twice").deleted
     assert not published().deleted
 
 
-def test_an_event_gets_its_place_and_keeps_what_it_says() -> None:
-    """Numbering changes the head only."""
+def test_numbering_an_event_changes_only_its_header_fields() -> None:
+    """The other fields stay the same."""
     event = character_created(AUTHOR)
     placed = in_its_place(event, RECORD, 7)
     assert (placed.world_id, placed.generation, placed.run_id, placed.seq) == ("w1", "g1", "r1", 7)

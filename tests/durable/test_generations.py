@@ -1,4 +1,4 @@
-"""Generations: which one a run goes on with, above all when the runs before it died at an unlucky moment."""
+"""Generations: which one a run continues, also after earlier runs died at an unlucky moment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 
 def a_generation(world: DurableWorld, name: str, *runs: str, status: State = State.IN_PROGRESS, age: float = 0.0) -> None:
-    """A generation of the whole world, the present one from now on."""
+    """Begin a generation of the whole world, which becomes the present one."""
     started = datetime.now(UTC) - timedelta(seconds=age)
     record = {"_id": name, "world_id": world.world_id, "runs": list(runs), "status": status.value, "started_at": started}
     tasks = {task_type.value: 1 for task_type in TaskType}
@@ -51,24 +51,25 @@ def going_on(choice: Choice) -> tuple[Decision, str | None]:
     return choice.decision, choice.generation["_id"] if choice.generation else None
 
 
-async def test_a_run_goes_on_with_the_generation_of_the_run_it_re_executes(world: DurableWorld) -> None:
-    """What the parent did not finish is continued, and by a run without a past that asks for the same; the first begins anew."""
+async def test_a_run_continues_the_generation_of_the_run_that_it_re_executes(world: DurableWorld) -> None:
+    """The unfinished generation of the parent is continued, also by a run without a parent that selects the same; the first run
+    starts a new one."""
     assert going_on(await chosen(world, "first")) == (Decision.START, None)
     a_generation(world, "first", "parent")
     assert going_on(await chosen(world, "child", ("parent",))) == (Decision.CONTINUE, "first")
     assert going_on(await chosen(world, "somebody")) == (Decision.CONTINUE, "first")
 
 
-async def test_a_parent_that_died_before_it_began_does_not_hide_the_generation_behind_it(world: DurableWorld) -> None:
-    """Of all ancestors the nearest that took part in a generation says which one it is, so that nothing is paid for twice."""
+async def test_a_parent_that_died_before_it_began_does_not_hide_an_earlier_generation(world: DurableWorld) -> None:
+    """The nearest ancestor that took part in a generation decides which one is continued, so that nothing is paid twice."""
     a_generation(world, "older", "great-grandparent", status=State.COMPLETED)
     a_generation(world, "newer", "grandparent")
     family = ("parent", "grandparent", "great-grandparent")
     assert going_on(await chosen(world, "child", family)) == (Decision.CONTINUE, "newer")
 
 
-async def test_a_re_execution_makes_nothing_anew_of_a_completed_world(world: DurableWorld) -> None:
-    """What the parent's generation has is stored again; of one that another has followed nothing is."""
+async def test_a_re_execution_makes_nothing_again_in_a_completed_world(world: DurableWorld) -> None:
+    """The results of the parent's generation are stored again, unless a later generation exists."""
     a_generation(world, "former", "old", status=State.COMPLETED)
     a_generation(world, "done", "parent", status=State.COMPLETED)
     assert going_on(await chosen(world, "retry", ("parent",))) == (Decision.STORE, "done")
@@ -78,7 +79,7 @@ async def test_a_re_execution_makes_nothing_anew_of_a_completed_world(world: Dur
 
 
 async def test_an_order_for_the_present_generation_never_begins_a_second_one(world: DurableWorld) -> None:
-    """Whoever orders a world because nobody seemed to work on it continues what is there, or begins where nothing is."""
+    """A run that was started because the world seemed abandoned continues the generation, or begins one if there is none."""
     present = partial(chosen, world, "ordered", tag=PRESENT_GENERATION)
     assert going_on(await present()) == (Decision.START, None)
     a_generation(world, "former", "run-0", status=State.COMPLETED, age=60)
@@ -90,7 +91,7 @@ async def test_an_order_for_the_present_generation_never_begins_a_second_one(wor
 
 
 async def test_a_stage_that_ends_and_all_stages_fit_into_one_transaction(world: DurableWorld) -> None:
-    """A world taken up with all its tasks done moves single stages and all of them at once without a conflict."""
+    """Resuming a world with all tasks done changes single stages and all stages in one transaction without a conflict."""
     run = await world.run()
     stages = StageTracker({Stage.CHARACTERS: 1})
     stages.begin()

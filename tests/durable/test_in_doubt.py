@@ -1,4 +1,4 @@
-"""What is in doubt on the platform's real protocol (its emulator): a post is there once, a character's orphan is recorded."""
+"""Creates in doubt on the platform's real protocol (the emulator): a post exists once, an orphan of a character is recorded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Scene:
         return publisher(run, self.gateway, self.platform, world_id=self.world_id, timeout=TIMEOUT, **changes)
 
     def faults(self, method: str, fault: str, calls: int = 1) -> None:
-        """The next calls of this method meet this fault."""
+        """The next calls of this method get this fault."""
         served = sum(count for name, count in self.control.stats().calls.items() if name not in ("PUT", "GET", "consul"))
         self.control.set_faults(rates={fault: 1.0}, methods=[method], for_calls=served + calls, slow_seconds=SLOW)
 
@@ -93,13 +93,13 @@ async def scene(
 @pytest.mark.parametrize(
     "fault", ["lost_reset", "lost_unavailable", "lost_internal", "slow_committed", "slow_commits_late", "reset", "internal", "slow"]
 )
-async def test_a_post_in_doubt_is_there_once(scene: Scene, fault: str) -> None:
-    """Whether the platform had made it, makes it late, or never does: then there is one post, and its id is recorded."""
+async def test_a_post_in_doubt_is_created_once(scene: Scene, fault: str) -> None:
+    """Whether the platform made it before, makes it late, or never makes it, there is one post, and its id is recorded."""
     run = await scene.run()
     scene.faults("CreateAIPost", fault)
     post_id = await scene.client(run).post(scene.post, at_once)
     await run.commits.flush()
-    await asyncio.sleep(SLOW if fault.startswith("slow") else 0)  # what the platform still works on is there by then
+    await asyncio.sleep(SLOW if fault.startswith("slow") else 0)  # late creations of the platform are finished by then
     assert [post.id for post in scene.control.world(scene.world_id).posts] == [post_id]
     assert [row["answer"] for row in scene.world.see[PUBLICATIONS].find()] == [post_id]
     assert scene.control.stats().calls["GetCharacterPosts"] == 1
@@ -108,8 +108,8 @@ async def test_a_post_in_doubt_is_there_once(scene: Scene, fault: str) -> None:
 
 
 @pytest.mark.case("G5")
-async def test_posts_with_one_caption_are_not_taken_for_each_other_after_a_death(scene: Scene) -> None:
-    """Two placeholders of one person: the answer about the first may not be recorded yet, that about the second is lost."""
+async def test_posts_with_the_same_caption_are_not_confused_after_a_crash(scene: Scene) -> None:
+    """Two placeholders of one person: the answer for the first may not be recorded yet, that for the second is lost."""
     run = await scene.run()
     first = await scene.client(run, task_id="first").post(scene.post, at_once)
     scene.faults("CreateAIPost", "slow_committed")
@@ -126,7 +126,8 @@ async def test_posts_with_one_caption_are_not_taken_for_each_other_after_a_death
 
 @pytest.mark.case("G6")
 async def test_a_character_in_doubt_is_created_again_and_its_orphan_can_be_found(scene: Scene) -> None:
-    """The record says that there may be one more, and the platform has it under the same key; names are cut for it."""
+    """The record says that there may be one more, and the platform has it under the same key; long names are cut for the
+    platform."""
     run = await scene.run()
     scene.faults("CreateCharacter", "lost_reset")
     character_id = await scene.client(run).character(ADA)
@@ -142,8 +143,8 @@ async def test_a_character_in_doubt_is_created_again_and_its_orphan_can_be_found
 
 
 @pytest.mark.case("G7")
-async def test_an_error_that_may_be_anything_ends_with_the_platforms_words(scene: Scene) -> None:
-    """INTERNAL for a world that the database does not have: some attempts, then the item fails; nothing is in doubt for ever."""
+async def test_an_ambiguous_error_ends_with_the_platforms_message(scene: Scene) -> None:
+    """INTERNAL for a world that the database does not have: the item fails after some attempts, and nothing stays in doubt."""
     run = await scene.run()
     scene.world_id = str(uuid.uuid4())
     with pytest.raises(RequestFailedError, match="violates foreign key constraint"):
@@ -151,8 +152,8 @@ async def test_an_error_that_may_be_anything_ends_with_the_platforms_words(scene
     assert scene.control.stats().calls["CreateCharacter"] == 1 + MOST_AMBIGUOUS
 
 
-async def test_what_the_platform_refuses_fails_its_item_at_once(scene: Scene) -> None:
-    """A post with another's picture: one attempt, the platform's words, and no doubt."""
+async def test_a_refusal_of_the_platform_fails_the_item_at_once(scene: Scene) -> None:
+    """A post with another character's picture: one attempt, the platform's message, and no doubt."""
     run, bob = await scene.run(), await scene.platform.create_character(key="b", world_id=scene.world_id, display_name="B", meta={})
     with pytest.raises(RequestRejectedError, match="PERMISSION_DENIED: media does not belong to character"):
         await scene.client(run).post(NewPost(bob, CAPTION, scene.post.media_id, ()), at_once)
@@ -160,8 +161,8 @@ async def test_what_the_platform_refuses_fails_its_item_at_once(scene: Scene) ->
     assert [row["status"] for row in scene.world.see[PUBLICATIONS].find()] == ["not_created"]
 
 
-async def test_a_post_that_always_times_out_fails_although_it_is_alone(scene: Scene) -> None:
-    """The platform answers whether the post is there, each time: so it is up, and the post is not waited for until suspension."""
+async def test_a_single_post_that_always_times_out_fails(scene: Scene) -> None:
+    """The platform answers each look-up of the post, so it is available: the post fails, and the world is not suspended."""
     run = await scene.run()
     scene.faults("CreateAIPost", "slow", calls=100)
     scene.control.set_faults(methods=["CreateAIPost"], slow_seconds=30)

@@ -1,4 +1,4 @@
-"""The indexes of the generator's collections: who looks for them, and when."""
+"""The indexes of the generator's collections: when they are checked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from generia_assets.durable.collections import FLEET
 from generia_assets.durable.indexes import HOUR_MS, indexes_of, once_an_hour
 
 
-def test_indexes_are_looked_for_once_an_hour(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str):
-    """The first process does the work, and the next ones do not; after a failure, and for other indexes, it is done again."""
+def test_indexes_are_checked_once_an_hour(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str):
+    """The first process checks them, and the next ones do not; after a failure, and for other indexes, they are checked again."""
     database, name = mongo_client[mongo_database_name], indexes_of(["posts"], history_ttl_days=30)
     with pytest.raises(ZeroDivisionError), once_an_hour(database, name) as due:
         assert 1 // (not due)

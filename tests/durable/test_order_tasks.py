@@ -1,4 +1,4 @@
-"""The task of an order says what became of it, at every moment: who carries it out, that it is done, or why it is not."""
+"""The task of an order always has its state: the run that executes it, its completion, or the reason of its failure."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def ordered(worlds: Worlds, world_id: str, task_type: TaskType, *keys: str) -> s
 
 
 def carry_out(worlds: Worlds, task_id: str) -> Made:
-    """The run that the sensor asks for."""
+    """Execute the run that the sensor requests."""
     task = the_task(worlds, task_id)
     order = order_of(task_id, TaskType(task["type"]), task["world_id"], None)
     request = run_request(record_order(worlds.database, order, max_users=100, max_posts=100).order)
     return worlds.run(order.world_id, select=names(request.asset_selection), tags=request.tags)
 
 
-def taken_up(worlds: Worlds, world_id: str) -> Made:
-    """The run by which the watchdog goes on with a world; it does not know of any order."""
+def resumed_by_watchdog(worlds: Worlds, world_id: str) -> Made:
+    """Execute the run with which the watchdog continues a world; it does not know of any order."""
     status = worlds.status(world_id)
     request = order_again(status, None, assets_of(worlds.database, status))
     return worlds.run(world_id, select=names(request.asset_selection), tags=request.tags)
@@ -68,7 +68,7 @@ def the_task(worlds: Worlds, task_id: str) -> dict[str, Any]:
     return worlds.database[TASKS].find_one({"_id": task_id}) or {}
 
 
-def told(worlds: Worlds, task_id: str) -> tuple[str, str | None]:
+def state_and_run(worlds: Worlds, task_id: str) -> tuple[str, str | None]:
     task = the_task(worlds, task_id)
     return task["status"], task["worker_id"]
 
@@ -83,26 +83,26 @@ def counters_agree(worlds: Worlds, world_id: str) -> bool:
     return counted == {State.COMPLETED: status.tasks_completed, State.FAILED: status.tasks_failed}
 
 
-def test_an_order_is_in_its_runs_hands_until_the_watchdogs_run_has_completed_it(worlds: Worlds, world_id: str) -> None:
-    """Parked by an outage it stays in progress, and whichever run finishes the generation completes the order."""
+def test_the_watchdogs_run_completes_the_order_of_an_earlier_run(worlds: Worlds, world_id: str) -> None:
+    """While an outage suspends the world, the order stays in progress; the run that finishes the generation completes it."""
     assert worlds.gemini is not None
     task_id = ordered(worlds, world_id, TaskType.GENERATE_CHARACTER_BATCH, "c0000")
-    assert told(worlds, task_id) == ("pending", None)
+    assert state_and_run(worlds, task_id) == ("pending", None)
     worlds.gemini.set_faults(requests_per_day=1)
     parked = carry_out(worlds, task_id)
     worlds.gemini.set_faults(requests_per_day=None)
     assert "suspended and can be resumed" in parked.failure
-    assert told(worlds, task_id) == ("in_progress", parked.run_id)
+    assert state_and_run(worlds, task_id) == ("in_progress", parked.run_id)
     assert counters_agree(worlds, world_id)
-    again = taken_up(worlds, world_id)
+    again = resumed_by_watchdog(worlds, world_id)
     assert again.success, again.failure
-    assert told(worlds, task_id) == ("completed", again.run_id)
+    assert state_and_run(worlds, task_id) == ("completed", again.run_id)
     assert the_task(worlds, task_id)["attempt_count"] == 2
     assert counters_agree(worlds, world_id)
 
 
-def test_an_order_that_failed_says_why_until_somebody_lets_it_go_on(worlds: Worlds, world_id: str) -> None:
-    """With its generation the order fails, with the same words; resumed, it is completed and the error is gone."""
+def test_a_failed_order_has_its_reason_until_it_is_resumed(worlds: Worlds, world_id: str) -> None:
+    """The order fails with its generation, with the same message; after a resume it is completed and has no error."""
     assert worlds.gemini is not None
     task_id = ordered(worlds, world_id, TaskType.GENERATE_WORLD_DESCRIPTION)
     worlds.gemini.set_faults(broken_json=1.0)
@@ -115,14 +115,14 @@ def test_an_order_that_failed_says_why_until_somebody_lets_it_go_on(worlds: Worl
     assert (status.status, status.unfinished is None) == (State.COMPLETED, False)
     assert counters_agree(worlds, world_id)
     resume_world(worlds.database, world_id, ResumeOptions(more_calls=20, retry_failed=True))
-    again = taken_up(worlds, world_id)
+    again = resumed_by_watchdog(worlds, world_id)
     assert again.success, again.failure
-    assert (told(worlds, task_id), the_task(worlds, task_id)["error"]) == (("completed", again.run_id), None)
+    assert (state_and_run(worlds, task_id), the_task(worlds, task_id)["error"]) == (("completed", again.run_id), None)
     assert counters_agree(worlds, world_id)
 
 
-def test_an_order_of_what_is_not_there_is_failed_and_its_world_left_as_it_is(worlds: Worlds, world_id: str) -> None:
-    """A task that was accepted with a key that names nobody is failed by its run, which begins nothing: nobody waits for it."""
+def test_an_order_of_a_missing_item_fails_and_does_not_change_its_world(worlds: Worlds, world_id: str) -> None:
+    """An accepted task whose key names nobody is failed by its run, which begins nothing, so that nobody waits for it."""
     before = worlds.status(world_id)
     task_id = ordered(worlds, world_id, TaskType.GENERATE_CHARACTER)
     worlds.database[TASKS].update_one({"_id": task_id}, {"$set": {"parameters": {"keys": ["c9999"]}}})
@@ -136,7 +136,8 @@ def test_an_order_of_what_is_not_there_is_failed_and_its_world_left_as_it_is(wor
 
 
 def test_an_order_never_overtakes_another_that_is_unfinished(worlds: Worlds, world_id: str) -> None:
-    """It waits while that goes on by itself, and is failed with the choice when that waits for a person."""
+    """It waits while the other one continues by itself, and fails with the possible commands when the other one waits for a
+    person."""
     assert worlds.gemini is not None
     first = ordered(worlds, world_id, TaskType.GENERATE_POST)
     worlds.gemini.set_faults(requests_per_day=1)
@@ -144,28 +145,28 @@ def test_an_order_never_overtakes_another_that_is_unfinished(worlds: Worlds, wor
     worlds.gemini.reset()
     other = ordered(worlds, world_id, TaskType.GENERATE_WORLD_IMAGE)
     assert f"generia watch {world_id}" in carry_out(worlds, other).failure
-    assert (told(worlds, first)[0], told(worlds, other)[0]) == ("in_progress", "pending")
+    assert (state_and_run(worlds, first)[0], state_and_run(worlds, other)[0]) == ("in_progress", "pending")
     worlds.database[STATUS].update_one({"_id": world_id}, {"$set": {"parked.kind": "stopped"}})
     assert f"generia resume {world_id}" in carry_out(worlds, other).failure
-    assert (told(worlds, first)[0], told(worlds, other)[0]) == ("in_progress", "failed")
+    assert (state_and_run(worlds, first)[0], state_and_run(worlds, other)[0]) == ("in_progress", "failed")
     assert f"generia stop {world_id} --give-up" in the_task(worlds, other)["error"]
     assert give_up(worlds.database, world_id)
 
 
 def test_an_order_whose_run_has_no_gemini_is_failed(worlds: Worlds, world_id: str) -> None:
-    """What a run says instead of beginning, its order says, too, although the world is completed and stays so."""
+    """The message with which the run fails before it begins is also that of its order; the world stays completed."""
     task_id = ordered(worlds, world_id, TaskType.GENERATE_POST)
     nowhere = Worlds(worlds.settings.model_copy(update={"gemini_base_url": ""}), worlds.settings.mongodb_uri.get_secret_value(), "")
     assert not carry_out(nowhere, task_id).success
     nowhere.client.close()
     nowhere.instance.dispose()
-    assert told(worlds, task_id)[0] == "failed"
+    assert state_and_run(worlds, task_id)[0] == "failed"
     assert "GEMINI_API_KEY is not set" in the_task(worlds, task_id)["error"]
     assert worlds.status(world_id).status is State.COMPLETED
 
 
-def test_an_order_that_can_never_be_a_world_is_not_recorded(worlds: Worlds) -> None:
-    """Whoever records it is told what is wrong with it, and no run is started to fail."""
+def test_an_order_that_can_never_become_a_world_is_not_recorded(worlds: Worlds) -> None:
+    """Recording it raises an error with the reason, and no run is started."""
     task_id, kind, world_id = str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION, str(uuid.uuid4())
     stored = {"user_prompt": "!?", "users_count": 1, "posts_count": 1}
     task = {"_id": task_id, "type": kind.value, "world_id": world_id, "status": "pending", "parameters": stored}

@@ -1,4 +1,4 @@
-"""Orders: recorded once, whoever asks and however often; what is wrong is named."""
+"""Orders: recorded once, from any source and however often they are repeated; faults are named."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def database(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str
 
 
 def at_once(database: Any, orders: list[Order]) -> list[RecordedOrder | OrderError]:
-    """Record these orders at the same moment, one thread each."""
+    """Record these orders at the same moment, each in its own thread."""
     start = Barrier(len(orders))
 
     def one(order: Order) -> RecordedOrder | OrderError:
@@ -61,7 +61,8 @@ def platform_task(order: Order, **changes: Any) -> dict[str, Any]:
 
 
 def test_an_order_raced_from_eight_threads_is_recorded_once_and_new_to_one_of_them(database: Any) -> None:
-    """However many ask at the same moment, there is one task and one status record, and exactly one caller is told it is new."""
+    """For any number of concurrent callers there is one task and one status record, and exactly one caller learns that it is
+    new."""
     for _ in range(5):
         order = an_order(str(uuid.uuid4()))
         recorded = at_once(database, [order] * THREADS)
@@ -71,8 +72,8 @@ def test_an_order_raced_from_eight_threads_is_recorded_once_and_new_to_one_of_th
         assert database[STATUS].count_documents({"_id": order.world_id}) == 1
 
 
-def test_a_world_raced_by_different_tasks_belongs_to_one_of_them(database: Any) -> None:
-    """One task gets the world, all others are refused by world_id, and no task of theirs stays behind."""
+def test_of_different_tasks_for_one_world_one_gets_it(database: Any) -> None:
+    """One task gets the world, all others are refused by world_id, and their tasks are not stored."""
     world_id = str(uuid.uuid4())
     answers = at_once(database, [an_order(world_id) for _ in range(THREADS)])
     refused = [answer for answer in answers if isinstance(answer, OrderError)]
@@ -84,7 +85,7 @@ def test_a_world_raced_by_different_tasks_belongs_to_one_of_them(database: Any) 
 
 
 def test_parameters_absent_from_the_order_are_taken_from_mongodb(database: Any) -> None:
-    """The platform's own task gives the parameters of a message without any."""
+    """The platform's task has the parameters of a message without parameters."""
     order = an_order(str(uuid.uuid4()))
     database[TASKS].insert_one(platform_task(order))
     recorded = record(database, order_of(order.task_id, order.task_type, order.world_id, None))
@@ -92,8 +93,8 @@ def test_parameters_absent_from_the_order_are_taken_from_mongodb(database: Any) 
     assert database[STATUS].find_one({"_id": order.world_id})["parameters"]["users_count"] == PARAMETERS["users_count"]
 
 
-def test_where_both_have_parameters_mongodbs_stand(database: Any) -> None:
-    """A message that differs from the task the platform has inserted makes the platform's world, and says what did not count."""
+def test_parameters_in_mongodb_override_those_of_the_message(database: Any) -> None:
+    """A message that differs from the platform's task makes the world of that task; the ignored parameters are named."""
     order = an_order(str(uuid.uuid4()))
     database[TASKS].insert_one(platform_task(order))
     message = an_order(order.world_id, order.task_id, users_count=7, max_cost_usd=2.0)
@@ -105,8 +106,8 @@ def test_where_both_have_parameters_mongodbs_stand(database: Any) -> None:
     assert status["users_predicted"] == PARAMETERS["users_count"]
 
 
-def test_a_message_that_mongodb_overruled_may_be_repeated_and_no_other_may_follow_it(database: Any) -> None:
-    """What is read twice is the same order twice; another order under a used id is refused, whoever inserted the task."""
+def test_a_message_that_mongodb_overrode_may_be_repeated_but_not_changed(database: Any) -> None:
+    """The same message read twice is the same order; another order under a used id is refused, whoever inserted the task."""
     order = an_order(str(uuid.uuid4()))
     database[TASKS].insert_one(platform_task(order))
     message = an_order(order.world_id, order.task_id, users_count=7)
@@ -121,8 +122,8 @@ def test_a_message_that_mongodb_overruled_may_be_repeated_and_no_other_may_follo
     }
 
 
-def test_parameters_as_the_platform_stores_them_are_taken(database: Any) -> None:
-    """Fields of the platform's own, nulls, and whole numbers kept as doubles or as long ones do not stop an order."""
+def test_parameters_in_the_platforms_format_are_accepted(database: Any) -> None:
+    """Other fields of the platform, nulls, and whole numbers stored as doubles or longs are accepted."""
     order = an_order(str(uuid.uuid4()))
     stored = {**PARAMETERS, "users_count": 3.0, "posts_count": Int64(6), "user_id": "u-17", "max_cost_usd": None, "quality": None}
     database[TASKS].insert_one(platform_task(order, parameters=stored))
@@ -136,8 +137,8 @@ def test_parameters_as_the_platform_stores_them_are_taken(database: Any) -> None
 @pytest.mark.parametrize(
     ("field", "value"), [("users_count", 2.5), ("users_count", "3"), ("posts_count", 1001), ("user_prompt", 7)]
 )
-def test_what_is_wrong_in_mongodb_is_named(database: Any, field: str, value: object) -> None:
-    """Parameters in MongoDB are read with more patience than a message's, and still have to make a world."""
+def test_a_wrong_parameter_in_mongodb_is_named(database: Any, field: str, value: object) -> None:
+    """Parameters in MongoDB are parsed more tolerantly than those of a message, but must still make a world."""
     order = an_order(str(uuid.uuid4()))
     database[TASKS].insert_one(platform_task(order, parameters={**PARAMETERS, field: value}))
     with pytest.raises(OrderError, match=rf"parameters\.{field}={value!r}"):
@@ -147,7 +148,7 @@ def test_what_is_wrong_in_mongodb_is_named(database: Any, field: str, value: obj
 
 @pytest.mark.parametrize("field", ["user_prompt", "users_count", "posts_count", "max_cost_usd"])
 def test_an_id_used_before_with_other_parameters_is_refused_by_the_field(database: Any, field: str) -> None:
-    """An order that contradicts one that a message has made before is refused, and what is recorded stays."""
+    """An order that contradicts an earlier message is refused, and the record does not change."""
     order = an_order(str(uuid.uuid4()))
     record(database, order)
     recorded = database[TASKS].find_one({"_id": order.task_id})
@@ -157,8 +158,8 @@ def test_an_id_used_before_with_other_parameters_is_refused_by_the_field(databas
     assert database[TASKS].find_one({"_id": order.task_id}) == recorded
 
 
-def test_the_keys_of_a_part_stand_like_a_worlds_parameters(database: Any) -> None:
-    """MongoDB's keys count against the first message's; under an id that a message has used, other keys are another order."""
+def test_keys_of_a_part_in_mongodb_override_those_of_the_message(database: Any) -> None:
+    """MongoDB's keys override those of the first message; under an id that a message has used, other keys are another order."""
     order = an_order(str(uuid.uuid4()))
     record(database, order)
     part = order_of(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001"]})
@@ -176,8 +177,8 @@ def test_the_keys_of_a_part_stand_like_a_worlds_parameters(database: Any) -> Non
 
 
 @pytest.mark.parametrize("keys", [["c0001"], ["../c0001"], ["world", "c0001-p0000"]])
-def test_keys_of_something_else_are_refused_wherever_they_stand(database: Any, keys: list[str]) -> None:
-    """An order that would make nothing is refused by the key, be it in the message or in the platform's task."""
+def test_keys_of_another_kind_are_refused_from_any_source(database: Any, keys: list[str]) -> None:
+    """An order that would make nothing is refused by the key, from the message or from the platform's task."""
     order = an_order(str(uuid.uuid4()))
     record(database, order)
     part = order_of(str(uuid.uuid4()), TaskType.GENERATE_WORLD_IMAGE, order.world_id, None)
@@ -197,10 +198,10 @@ def test_keys_of_something_else_are_refused_wherever_they_stand(database: Any, k
     ],
 )
 @pytest.mark.parametrize("in_mongodb", [False, True], ids=["by message", "in MongoDB's task"])
-def test_keys_of_nothing_in_the_world_are_refused_at_the_door(
+def test_keys_that_the_world_does_not_have_are_refused_when_the_order_is_recorded(
     database: Any, task_type: TaskType, keys: list[str], in_mongodb: bool
 ) -> None:
-    """An order of items that the world does not have becomes no run, whoever recorded its parameters."""
+    """An order of missing items starts no run, whoever recorded its parameters."""
     order = an_order(str(uuid.uuid4()))
     record(database, order)
     part = order_of(str(uuid.uuid4()), task_type, order.world_id, None if in_mongodb else {"keys": keys})
@@ -211,7 +212,7 @@ def test_keys_of_nothing_in_the_world_are_refused_at_the_door(
     assert "accepted_at" not in (database[TASKS].find_one({"_id": part.task_id}) or {})
 
 
-def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
+def test_a_task_id_belongs_to_one_world_and_one_type(database: Any) -> None:
     """The same task id with another world or another type is refused by that field."""
     order = an_order(str(uuid.uuid4()))
     record(database, order)
@@ -236,7 +237,7 @@ def test_a_task_id_means_one_world_and_one_type(database: Any) -> None:
     ],
 )
 def test_a_wrong_parameter_is_named_and_nothing_is_recorded(database: Any, changes: dict[str, Any], field: str) -> None:
-    """An order that cannot be carried out leaves no trace in MongoDB."""
+    """An order that cannot be executed is not stored in MongoDB."""
     world_id = str(uuid.uuid4())
     with pytest.raises(OrderError, match=f"parameters.{field}"):
         record(database, an_order(world_id, **changes))
@@ -245,7 +246,7 @@ def test_a_wrong_parameter_is_named_and_nothing_is_recorded(database: Any, chang
 
 
 def test_a_part_of_a_world_needs_the_world(database: Any) -> None:
-    """The other eight task types are refused for a world nobody ordered, and taken, with their keys, for one that exists."""
+    """The other eight task types are refused for an unknown world, and accepted, with their keys, for an existing one."""
     order = an_order(str(uuid.uuid4()))
     part = order_of(str(uuid.uuid4()), TaskType.GENERATE_POST, order.world_id, {"keys": ["c0001-p0000"]})
     with pytest.raises(OrderError, match="no such world"):
@@ -258,7 +259,7 @@ def test_a_part_of_a_world_needs_the_world(database: Any) -> None:
 
 
 def test_an_extension_is_recorded_beside_its_world(database: Any) -> None:
-    """Also where the platform has inserted its task; the sum keeps MAX_USERS; a task's id means one order."""
+    """Also if the platform has inserted its task; MAX_USERS limits the sum; a task id belongs to one order."""
     order = an_order(str(uuid.uuid4()))
     added = Order(order.world_id, ExtensionParameters(add_users=2, add_posts=5))
     with pytest.raises(OrderError, match="no such world"):
@@ -280,8 +281,8 @@ def test_an_extension_is_recorded_beside_its_world(database: Any) -> None:
     assert database[STATUS].find_one({"_id": order.world_id})["parameters"]["users_count"] == PARAMETERS["users_count"]
 
 
-def test_the_status_record_stands_complete_from_the_first_moment_with_the_contracts_bson_types(database: Any) -> None:
-    """Before any run exists every field the platform reads is there: ints as ints, costs as doubles, dates as dates, six stages."""
+def test_the_status_record_is_complete_from_the_start_with_the_contracts_bson_types(database: Any) -> None:
+    """Before any run it has every field that the platform reads: ints as ints, costs as doubles, dates as dates, six stages."""
     order = an_order(str(uuid.uuid4()))
     record(database, order)
     fields = {

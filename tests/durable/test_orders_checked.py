@@ -1,4 +1,4 @@
-"""What an order may say, wherever it comes from: checked in one place, before anything is written."""
+"""The validation of orders from every source: in one place, before anything is written."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ def database(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str
         pytest.param("created_at", 1e300, "must be a time by RFC 3339", id="K7 seconds beyond the calendar"),
     ],
 )
-def test_an_order_that_cannot_be_a_world_leaves_no_trace(
+def test_an_order_that_cannot_become_a_world_is_not_stored(
     database: Any, field: str, value: object, said: str, in_mongodb: bool
 ) -> None:
-    """No task, no status record, and the message names the field and what to change, whoever recorded the parameters."""
+    """There is no task and no status record, and the message names the field and what to change, whoever recorded the
+    parameters."""
     world_id, parameters = str(uuid.uuid4()), {**PARAMETERS, field: value}
     task_id, kind = str(uuid.uuid4()), TaskType.INIT_WORLD_CREATION
     if in_mongodb:
@@ -55,15 +56,15 @@ def test_an_order_that_cannot_be_a_world_leaves_no_trace(
 
 
 @pytest.mark.parametrize("read", [parse_world, parse_stored])
-def test_a_prompt_is_kept_as_it_can_be_stored_and_sent(read: Any) -> None:
-    """Control and direction characters, lone surrogates and blanks at the ends are gone; the words are what they were."""
+def test_a_prompt_is_cleaned_for_storage(read: Any) -> None:
+    """Control and direction characters, lone surrogates and blanks at the ends are removed; the words do not change."""
     assert read({**PARAMETERS, "user_prompt": "  A town\x00 on a \ud800tortoise\u202e "}).user_prompt == "A town on a tortoise"
 
 
 @pytest.mark.case("K12")
 @pytest.mark.parametrize("wrong", [11, -11, 1.5, "3", True, 10**30])
 def test_a_priority_is_a_whole_number_of_its_scale(wrong: object) -> None:
-    """What is none is refused by name; 5.0 is 5 in JSON, and an order without one has 0."""
+    """Another value is refused by name; 5.0 is 5 in JSON, and an order without a priority has 0."""
     with pytest.raises(OrderError, match=r"^parameters\.priority="):
         parse_world({**PARAMETERS, "priority": wrong})
     assert [parse_world({**PARAMETERS, **given}).priority for given in ({"priority": -10}, {"priority": 5.0}, {})] == [-10, 5, 0]
@@ -71,9 +72,9 @@ def test_a_priority_is_a_whole_number_of_its_scale(wrong: object) -> None:
 
 @pytest.mark.case("K3")
 def test_a_moment_without_a_zone_is_utc() -> None:
-    """The platform sends such moments now and then; zones come out as UTC, the same moment."""
+    """The platform sometimes sends such moments; a moment with a zone is converted to UTC."""
     kept = [
-        parse_world({**PARAMETERS, "created_at": told}).created_at for told in ("2026-11-23T14:30:00", "2026-11-23T16:30:00+02:00")
+        parse_world({**PARAMETERS, "created_at": sent}).created_at for sent in ("2026-11-23T14:30:00", "2026-11-23T16:30:00+02:00")
     ]
     assert kept == [datetime(2026, 11, 23, 14, 30, tzinfo=UTC)] * 2
     assert [moment.utcoffset() for moment in kept if moment] == [timedelta(0)] * 2

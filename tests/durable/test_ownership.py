@@ -1,4 +1,4 @@
-"""Ownership: one owner at a time, for as long as it lives, and what a former owner does afterwards."""
+"""Ownership: one owner at a time, as long as its lease is renewed, and what a former owner does afterwards."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
         yield world
 
 
-async def test_of_twenty_that_race_for_a_world_one_owns_it(world: DurableWorld) -> None:
-    """One run gets the world; nobody else does while it holds its lease."""
+async def test_of_twenty_concurrent_runs_one_owns_the_world(world: DurableWorld) -> None:
+    """One run gets the world; no other run does while it holds its lease."""
     racers = {asyncio.create_task(world.take(f"run-{n}", over=False)) for n in range(RACERS)}
     taken, waiting = await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
-    late, waiting = await asyncio.wait(waiting, timeout=0.6)  # long enough for everybody to ask again
+    late, waiting = await asyncio.wait(waiting, timeout=0.6)  # long enough for all to ask again
     await asyncio.gather(*(cancel_and_wait(racer) for racer in waiting))
     (owner,) = taken
     assert not late
@@ -44,8 +44,8 @@ async def test_of_twenty_that_race_for_a_world_one_owns_it(world: DurableWorld) 
     assert world.status["owner"]["epoch"] == owner.result().epoch == 1
 
 
-async def test_a_silent_owners_world_is_taken_after_its_lease_and_not_before(world: DurableWorld) -> None:
-    """A run that Dagster believes alive keeps the world for its whole lease, by the server's clock, and no longer."""
+async def test_the_world_of_a_silent_owner_is_acquired_after_its_lease_and_not_before(world: DurableWorld) -> None:
+    """A run that is active in Dagster keeps the world for its whole lease, by the server's clock, and no longer."""
     await world.take("silent", lease_seconds=1.0)
     ends_at = world.status["owner"]["expires_at"]
     later = await world.take("later", lease_seconds=1.0, over=False)
@@ -55,8 +55,8 @@ async def test_a_silent_owners_world_is_taken_after_its_lease_and_not_before(wor
     assert (taken_at - ends_at).total_seconds() < 10
 
 
-async def test_an_owner_that_dagster_says_is_over_is_succeeded_at_once(world: DurableWorld) -> None:
-    """A killed run costs no waiting for its lease."""
+async def test_an_owner_whose_run_is_over_in_dagster_is_replaced_at_once(world: DurableWorld) -> None:
+    """After a killed run nobody waits for its lease."""
     await world.take("killed", lease_seconds=3600)
     began = time.monotonic()
     later = await world.take("later", lease_seconds=3600, over=True)
@@ -64,8 +64,8 @@ async def test_an_owner_that_dagster_says_is_over_is_succeeded_at_once(world: Du
     assert later.epoch == 2
 
 
-async def test_the_transaction_that_a_killed_owner_left_open_does_not_hold_its_world(world: DurableWorld) -> None:
-    """The server would keep the dead process's transaction for a minute; the next owner ends it and has the world at once."""
+async def test_the_open_transaction_of_a_killed_owner_does_not_block_its_world(world: DurableWorld) -> None:
+    """The server would keep the dead process's transaction for a minute; the next owner ends it and gets the world at once."""
     session = world.client.start_session()
     fence = await world.take("killed", session=session)
     await session.start_transaction()
@@ -78,8 +78,8 @@ async def test_the_transaction_that_a_killed_owner_left_open_does_not_hold_its_w
         await session.commit_transaction()
 
 
-async def test_a_world_whose_owner_lives_is_refused_after_a_lease_with_the_owners_name(world: DurableWorld) -> None:
-    """Who cannot have the world is told by whom it is being made and what to do."""
+async def test_a_world_with_a_live_owner_is_refused_after_a_lease_with_the_owners_name(world: DurableWorld) -> None:
+    """The error names the run that makes the world, and says what to do."""
     owner = await world.take("alive", lease_seconds=3600)
     heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=3600, on_priority=lambda priority: None))
     with pytest.raises(LeaseHeldError, match=f"by run alive.*generia stop {world.world_id}"):
@@ -88,8 +88,8 @@ async def test_a_world_whose_owner_lives_is_refused_after_a_lease_with_the_owner
     assert world.status["owner"]["run_id"] == "alive"
 
 
-async def test_an_owner_hears_of_its_worlds_priority_within_a_second_or_so(world: DurableWorld) -> None:
-    """Between two renewals of a lease that lasts for long, and without a write of its own."""
+async def test_an_owner_reads_its_worlds_priority_about_once_a_second(world: DurableWorld) -> None:
+    """Also between two renewals of a long lease, and without a write."""
     heard: list[int] = []
     owner = await world.take("alive", lease_seconds=3600)
     heart = asyncio.create_task(renew_lease(world.database, owner, lease_seconds=3600, on_priority=heard.append))
@@ -99,10 +99,8 @@ async def test_an_owner_hears_of_its_worlds_priority_within_a_second_or_so(world
     assert heard == [7]
 
 
-async def test_an_owner_that_writes_hears_of_its_worlds_priority_by_that(
-    world: DurableWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a write has read within the last second is not read again."""
+async def test_a_write_of_the_owner_reads_its_worlds_priority(world: DurableWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A priority that a write has read within the last second is not read again."""
     monkeypatch.setattr(ownership, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(commits, "RECENT_SECONDS", 3600.0)
     heard: list[int] = []
@@ -118,10 +116,8 @@ async def test_an_owner_that_writes_hears_of_its_worlds_priority_by_that(
     assert set(heard) == {7}
 
 
-async def test_a_renewal_whose_answer_is_lost_is_one_like_others(
-    world: DurableWorld, mongo_client: MongoClient[dict[str, Any]]
-) -> None:
-    """The driver repeats it, and the heartbeat goes on and tells the world's priority."""
+async def test_a_renewal_whose_answer_is_lost_is_repeated(world: DurableWorld, mongo_client: MongoClient[dict[str, Any]]) -> None:
+    """The driver repeats it, and the heartbeat continues and reports the world's priority."""
     heard: list[int] = []
     owner = await world.take("alive", lease_seconds=0.3)
     fault = {"configureFailPoint": "onPrimaryTransactionalWrite", "data": {"closeConnection": True}}
@@ -134,8 +130,8 @@ async def test_a_renewal_whose_answer_is_lost_is_one_like_others(
     await cancel_and_wait(heart)
 
 
-async def test_a_world_that_was_given_back_is_free_and_one_that_was_lost_is_not_given_back(world: DurableWorld) -> None:
-    """Leaving frees the world for the next run; a former owner's leaving changes nothing."""
+async def test_a_released_world_is_free_and_a_lost_one_is_not_released(world: DurableWorld) -> None:
+    """A release frees the world for the next run; the release of a former owner changes nothing."""
     former = await world.take("former")
     owner = await world.take("owner")
     await release_lease(world.database, former)
@@ -145,14 +141,14 @@ async def test_a_world_that_was_given_back_is_free_and_one_that_was_lost_is_not_
     assert (await world.take("next", over=False)).epoch == 3
 
 
-async def test_a_world_nobody_ordered_cannot_be_taken(world: DurableWorld) -> None:
-    """Taking needs a status record and says so."""
+async def test_a_world_without_an_order_cannot_be_acquired(world: DurableWorld) -> None:
+    """Acquiring needs a status record, and the error says so."""
     world.world_id = "nowhere"
     with pytest.raises(LookupError, match="world nowhere has no status record"):
         await world.take("run")
 
 
-async def test_the_former_owners_heartbeat_says_that_the_world_is_lost(world: DurableWorld) -> None:
+async def test_the_heartbeat_of_a_former_owner_reports_the_lost_world(world: DurableWorld) -> None:
     """A run learns from its heartbeat that another run owns its world."""
     former = await world.take("former")
     heart = asyncio.create_task(renew_lease(world.database, former, lease_seconds=0.3, on_priority=lambda priority: None))
@@ -162,10 +158,10 @@ async def test_the_former_owners_heartbeat_says_that_the_world_is_lost(world: Du
 
 
 @pytest.mark.parametrize("how", ["Dagster says that it is over", "a person has stopped it"])
-async def test_the_next_owner_sends_nothing_as_long_as_the_former_one_may(
+async def test_the_next_owner_sends_nothing_while_the_former_one_may_send(
     world: DurableWorld, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that has just written still sends; whoever takes its world waits until it does not, however it was taken."""
+    """A run that has just written may still send; the next owner waits until it may not, however it acquired the world."""
     monkeypatch.setattr(commits, "RECENT_SECONDS", 3.0)
     monkeypatch.setattr(ownership, "TAKEOVER_SECONDS", 3.25)
     former = await world.run("former")
@@ -174,14 +170,14 @@ async def test_the_next_owner_sends_nothing_as_long_as_the_former_one_may(
     if how == "a person has stopped it":
         assert mark_stopped(world.see, world.world_id, taken_from="former")
     later = await world.run("later")
-    await old.confirm("attempt")  # it cannot know yet
+    await old.confirm("attempt")  # it does not know yet
     await BudgetLedger(world.database, later.commits, later.generation).confirm("attempt")
     with pytest.raises(LeaseLostError):
         await old.confirm("attempt")
 
 
 async def test_a_world_that_was_released_is_not_waited_for(world: DurableWorld) -> None:
-    """A run that has ended sends nothing: the next one may send at once, as the first one may."""
+    """A run that has ended sends nothing: the next one may send at once, like the first one."""
     first = await world.take("first")
     await release_lease(world.database, first)
     assert (first.sends_from, (await world.take("next")).sends_from) == (0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Who has a world: leases, and servers that do not let us end another's session."""
+"""The loss of a world: leases, and servers that do not allow us to end another session."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def refusing(client: MongoClient[Any], command: str, code: int) -> Iterator[None
 
 
 @pytest.mark.parametrize("code", [pytest.param(13, id="E4 Unauthorized"), pytest.param(59, id="E4 CommandNotFound")])
-async def test_a_server_that_forbids_ending_sessions_keeps_no_world(
+async def test_a_world_is_recovered_although_the_server_forbids_ending_sessions(
     world: DurableWorld, mongo_client: MongoClient[Any], code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A dead run's world is taken up where killSessions is not allowed, and that is logged once."""
+    """A dead run's world is recovered also if killSessions is not allowed, and that is logged once."""
     ownership._warn_once.cache_clear()
     await world.take("dead")
     with refusing(mongo_client, "killSessions", code), caplog.at_level(logging.WARNING):
@@ -70,7 +70,7 @@ def worlds(tmp_path: Path, mongodb_uri: str) -> Iterator[Worlds]:
 def test_a_lease_that_is_over_ends_its_run(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch, lease: float, renewed: bool, given_up: bool
 ) -> None:
-    """Dagster is told that a run is over once its lease is, unless the lease comes back at once."""
+    """Dagster reports a run as over when its lease is over, unless the lease is renewed at once."""
     run = worlds.instance.create_run_for_job(worlds.job, tags={"dagster/partition": "w1"}, status=dg.DagsterRunStatus.STARTED)
     expires = datetime.now(UTC) + timedelta(seconds=lease)
     document = new_status("w1", {"user_prompt": "x", "users_count": 1, "posts_count": 1}, users=1, posts=1)

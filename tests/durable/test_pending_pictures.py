@@ -1,4 +1,5 @@
-"""Pictures between their making and their upload: bytes in files, never in MongoDB, and no picture made twice without need."""
+"""Pictures between the image call and the upload: their bytes are in files, never in MongoDB, and no picture is made twice without
+need."""
 
 from __future__ import annotations
 
@@ -43,9 +44,9 @@ def picture(number: int) -> bytes:
     return data.getvalue()
 
 
-class Outside:
-    """An image API that makes a new picture each time, but ``wrong`` ones first, and a platform that reads what it is given, or
-    ``dies`` before it answers, a moment after it was asked."""
+class FakeServices:
+    """An image API that makes the ``wrong`` pictures first, and then a new picture each time; and a platform that reads the upload,
+    or ``dies`` a moment after the request, before it answers."""
 
     cost_per_image_usd = 0.25
 
@@ -95,12 +96,12 @@ async def gateway(world: DurableWorld) -> AsyncIterator[ApiGateway]:
 
 
 def images(
-    run: Run, gateway: ApiGateway, outside: Outside, folder: Path, *, resumed: bool = False, reasks: int = 5
+    run: Run, gateway: ApiGateway, services: FakeServices, folder: Path, *, resumed: bool = False, reasks: int = 5
 ) -> TaskImageClient:
-    """The image client of a task that paints, first begun or resumed."""
-    nobody, outside.moment = cast("Any", None), run.commits.flush
+    """The image client of a task that is new or resumed."""
+    nobody, services.moment = cast("Any", None), run.commits.flush
     times = {Api.IMAGE: 60.0, Api.PLATFORM: 60.0}
-    providers = Providers(gateway, nobody, nobody, cast("Any", outside), cast("Any", outside), times, reasks, 60)
+    providers = Providers(gateway, nobody, nobody, cast("Any", services), cast("Any", services), times, reasks, 60)
     task = TaskContext("task-1", TaskType.GENERATE_WORLD_IMAGE, "world", resumed)
     steps = Checkpoints(run.database, run.commits, "task-1", resumed=resumed)
     calls = TaskCalls(task, steps, providers, BudgetLedger(run.database, run.commits, run.generation))
@@ -108,12 +109,12 @@ def images(
     return TaskImageClient(calls, platform, PendingPictures(folder, "world-1"), ReferencePictures())
 
 
-async def died(world: DurableWorld, gateway: ApiGateway, outside: Outside, folder: Path) -> None:
-    """A run makes the header and dies while it uploads it."""
-    outside.dies = True
+async def died(world: DurableWorld, gateway: ApiGateway, services: FakeServices, folder: Path) -> None:
+    """A run that makes the header and dies during its upload."""
+    services.dies = True
     with pytest.raises(ConnectionResetError):
-        await images(await world.run(), gateway, outside, folder).paint(HEADER)
-    outside.dies = False
+        await images(await world.run(), gateway, services, folder).paint(HEADER)
+    services.dies = False
 
 
 def files(folder: Path) -> list[bytes]:
@@ -121,24 +122,24 @@ def files(folder: Path) -> list[bytes]:
 
 
 def bytes_in(database: Any) -> int:
-    """How many documents of this database hold a part of a picture."""
+    """The number of documents of this database that contain a part of a picture."""
     documents = [document for name in database.list_collection_names() for document in database[name].find()]
     return sum("PNG" in repr(document) and "IHDR" in repr(document) for document in documents)
 
 
 @pytest.mark.case("E7")
-async def test_a_death_before_the_upload_loses_no_picture_and_leaves_none_in_mongodb(
+async def test_a_crash_before_the_upload_loses_no_picture_and_leaves_none_in_mongodb(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path
 ) -> None:
-    """The bytes wait in a file, whose checkpoint is written before the upload begins; the resumed task uploads that file."""
-    outside = Outside()
-    await died(world, gateway, outside, tmp_path)
-    assert files(tmp_path) == outside.made
+    """The bytes are in a file, whose checkpoint is written before the upload begins; the resumed task uploads that file."""
+    services = FakeServices()
+    await died(world, gateway, services, tmp_path)
+    assert files(tmp_path) == services.made
     assert (world.see[STEPS].count_documents({}), bytes_in(world.see)) == (1, 0)
     run = await world.run("later")
-    assert isinstance(await images(run, gateway, outside, tmp_path, resumed=True).paint(HEADER), Media)
+    assert isinstance(await images(run, gateway, services, tmp_path, resumed=True).paint(HEADER), Media)
     await run.commits.flush()
-    assert (outside.uploaded, len(outside.made)) == (outside.made, 1)
+    assert (services.uploaded, len(services.made)) == (services.made, 1)
     await until(lambda: not [*tmp_path.rglob("*.png")])
 
 
@@ -150,10 +151,10 @@ class StoppedPictures(PendingPictures):
         return super().path(picture)
 
 
-async def test_a_stop_while_a_picture_is_written_loses_it_not(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
-    """What was answered is kept whenever a run ends other than by its death; nothing more is begun, such as the upload."""
-    outside, run = Outside(), await world.run()
-    client = images(run, gateway, outside, tmp_path)
+async def test_a_stop_while_a_picture_is_written_does_not_lose_it(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
+    """An answered picture is stored unless the run crashes; no further step is begun, such as the upload."""
+    services, run = FakeServices(), await world.run()
+    client = images(run, gateway, services, tmp_path)
     client._pending = StoppedPictures(tmp_path, "world-1")
 
     async def paint() -> None:
@@ -162,69 +163,68 @@ async def test_a_stop_while_a_picture_is_written_loses_it_not(world: DurableWorl
 
     await asyncio.wait({painting := asyncio.create_task(paint())})
     await run.commits.flush()
-    assert (painting.cancelled(), outside.uploaded, files(tmp_path)) == (True, [], outside.made)
-    await images(await world.run("later"), gateway, outside, tmp_path, resumed=True).paint(HEADER)
-    assert (outside.uploaded, len(outside.made)) == (outside.made, 1)
+    assert (painting.cancelled(), services.uploaded, files(tmp_path)) == (True, [], services.made)
+    await images(await world.run("later"), gateway, services, tmp_path, resumed=True).paint(HEADER)
+    assert (services.uploaded, len(services.made)) == (services.made, 1)
 
 
 @pytest.mark.parametrize("refusal", [RequestFailedError("INTERNAL, eight times"), RequestRejectedError("no such type")], ids=type)
 async def test_a_picture_is_kept_for_the_next_attempt_unless_the_platform_rejects_it(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path, refusal: RequestFailedError
 ) -> None:
-    """A database that was away is no reason to pay for the picture twice; a picture that is rejected may be the reason itself."""
-    outside = Outside()
-    outside.refuses = refusal
-    client = images(await world.run(), gateway, outside, tmp_path)
+    """After an outage of the database the same picture is used again; a rejected picture is made again, because it may be the
+    cause."""
+    services = FakeServices()
+    services.refuses = refusal
+    client = images(await world.run(), gateway, services, tmp_path)
     with pytest.raises(type(refusal)):
         await client.paint(HEADER)
     assert client._calls.checkpoints.outlive_attempt is not isinstance(refusal, RequestRejectedError)
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["another machine", "a damaged file"])
-async def test_a_picture_whose_file_is_not_there_is_made_again_once_and_paid_for(
+async def test_a_picture_whose_file_is_missing_is_made_again_once_and_paid_for(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path, damaged: bool
 ) -> None:
-    """It replaces the lost one in its checkpoint, so that the task's next picture stays the next, also when it dies again."""
-    outside, folder = Outside(), tmp_path / "here"
-    await died(world, gateway, outside, folder)
+    """It replaces the lost one in its checkpoint, so that the task's next picture stays the next, also after another crash."""
+    services, folder = FakeServices(), tmp_path / "here"
+    await died(world, gateway, services, folder)
     if damaged:
         next(path for path in folder.rglob("*.png")).write_bytes(b"half of it")
     else:
         folder = tmp_path / "there"
-    second = images(await world.run("second"), gateway, outside, folder, resumed=True)
+    second = images(await world.run("second"), gateway, services, folder, resumed=True)
     assert (await second.paint(HEADER)).prompt == "a harbour"
-    outside.dies = True
+    services.dies = True
     with pytest.raises(ConnectionResetError):
         await second.paint(ICON)
-    outside.dies = False
-    third = images(await world.run("third"), gateway, outside, folder, resumed=True)
+    services.dies = False
+    third = images(await world.run("third"), gateway, services, folder, resumed=True)
     assert [(await third.paint(one)).prompt for one in (HEADER, ICON)] == ["a harbour", "a boat"]
-    assert outside.uploaded == outside.made[1:]
-    assert (len(outside.made), world.status["api_calls_made_images"], world.status["image_cost_total"]) == (3, 3, 0.75)
+    assert services.uploaded == services.made[1:]
+    assert (len(services.made), world.status["api_calls_made_images"], world.status["image_cost_total"]) == (3, 3, 0.75)
 
 
 async def test_a_picture_whose_upload_is_recorded_needs_no_file(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
-    """The file goes when the upload is durable; a task that is resumed later neither makes nor uploads the picture again."""
-    outside, run = Outside(), await world.run()
-    first = await images(run, gateway, outside, tmp_path).paint(HEADER)
+    """The file is deleted when the upload is durable; a task that is resumed later neither makes nor uploads the picture again."""
+    services, run = FakeServices(), await world.run()
+    first = await images(run, gateway, services, tmp_path).paint(HEADER)
     await run.commits.flush()
     await until(lambda: not [*tmp_path.rglob("*.png")])
     assert [row["status"] for row in world.see[PUBLICATIONS].find()] == ["answered"]
-    again = images(await world.run("later"), gateway, outside, tmp_path, resumed=True)
+    again = images(await world.run("later"), gateway, services, tmp_path, resumed=True)
     assert await again.paint(HEADER) == first
-    assert (len(outside.made), len(outside.uploaded)) == (1, 1)
+    assert (len(services.made), len(services.uploaded)) == (1, 1)
 
 
-async def test_bytes_that_are_no_picture_are_asked_for_again_and_paid_for(
-    world: DurableWorld, gateway: ApiGateway, tmp_path: Path
-) -> None:
-    """A picture that is cut is an answer of no use: it is recorded with the reason and its price, and no file is written of it."""
-    outside, run = Outside(), await world.run()
-    outside.wrong = [picture(7)[:-30]]
-    made = await images(run, gateway, outside, tmp_path).paint(HEADER)
+async def test_an_invalid_picture_is_requested_again_and_paid_for(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
+    """A truncated picture is an invalid answer: it is recorded with the reason and its price, and no file is written."""
+    services, run = FakeServices(), await world.run()
+    services.wrong = [picture(7)[:-30]]
+    made = await images(run, gateway, services, tmp_path).paint(HEADER)
     await run.commits.flush()
-    assert (made.width, made.height) == (96, 40)  # the picture's own size, not the one that was asked for
-    assert outside.uploaded == outside.made[1:]
+    assert (made.width, made.height) == (96, 40)  # the picture's own size, not the requested one
+    assert services.uploaded == services.made[1:]
     calls = [(row["outcome"], row["cost_usd"]) for row in world.see[HISTORY].find({"api_type": "image_generation"})]
     assert calls == [("invalid", 0.25), ("ok", 0.25)]
     assert "the picture is damaged" in str(world.see[HISTORY].find_one({"outcome": "invalid"}))
@@ -233,20 +233,18 @@ async def test_bytes_that_are_no_picture_are_asked_for_again_and_paid_for(
 async def test_a_picture_that_is_wrong_each_time_is_refused_after_a_few_calls(
     world: DurableWorld, gateway: ApiGateway, tmp_path: Path
 ) -> None:
-    """Then another prompt may help (tasks/fallback_chain.py)."""
-    outside, run = Outside(), await world.run()
-    outside.wrong = [b"<html>a page</html>"] * 9
+    """After that another prompt is tried (tasks/fallback_chain.py)."""
+    services, run = FakeServices(), await world.run()
+    services.wrong = [b"<html>a page</html>"] * 9
     with pytest.raises(InvalidAnswerError, match="the picture is no picture"):
-        await images(run, gateway, outside, tmp_path).paint(HEADER)
-    assert len(outside.made) == 1 + MOST_REPAINTS
+        await images(run, gateway, services, tmp_path).paint(HEADER)
+    assert len(services.made) == 1 + MOST_REPAINTS
 
 
-async def test_a_reference_picture_that_cannot_be_had_is_asked_for_once(
-    world: DurableWorld, gateway: ApiGateway, tmp_path: Path
-) -> None:
+async def test_a_missing_reference_picture_is_requested_once(world: DurableWorld, gateway: ApiGateway, tmp_path: Path) -> None:
     """The picture is made without it, and so are the later ones that show the same person."""
-    outside, friend = Outside(), Shown(who=FRIEND, media_id="lost")
-    client = images(await world.run(), gateway, outside, tmp_path)
+    services, friend = FakeServices(), Shown(who=FRIEND, media_id="lost")
+    client = images(await world.run(), gateway, services, tmp_path)
     for _ in range(2):
         assert await client._references.load(client._calls, [friend]) == []
-    assert outside.asked_for == ["lost"]
+    assert services.asked_for == ["lost"]

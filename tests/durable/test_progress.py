@@ -1,4 +1,4 @@
-"""Progress: how the stages move with the work."""
+"""Progress: how tasks change the states of the stages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def states(tracker: StageTracker) -> list[str]:
 
 
 def test_every_task_type_belongs_to_a_stage() -> None:
-    """All nine are counted somewhere, and the stages are the contract's, in its order."""
+    """All nine are counted in a stage, and the stages are those of the contract, in its order."""
     assert set(STAGE_OF) == set(TaskType)
     assert [stage.value for stage in Stage] == [
         "initializing",
@@ -27,15 +27,15 @@ def test_every_task_type_belongs_to_a_stage() -> None:
 
 
 def test_a_new_world_begins_with_everything_pending() -> None:
-    """Nothing is claimed before it happens; the first stage is the present one."""
+    """All stages are pending; the first stage is the present one."""
     tracker = StageTracker(WORLD)
     values = tracker.begin()
     assert values["current_stage"] == "initializing"
     assert states(tracker) == ["pending"] * 6
 
 
-def test_what_a_run_does_not_touch_is_completed_from_the_start() -> None:
-    """A run over posts alone begins with everything before them done."""
+def test_stages_outside_the_selection_are_completed_from_the_start() -> None:
+    """A run over posts alone begins with all earlier stages completed."""
     tracker = StageTracker({Stage.POSTS: 2})
     assert tracker.begin()["current_stage"] == "posts"
     assert states(tracker) == ["completed"] * 4 + ["pending", "pending"]
@@ -57,16 +57,16 @@ def test_a_stage_is_in_progress_from_its_first_task_and_completed_by_its_last() 
     assert states(tracker) == ["completed"] * 4 + ["in_progress", "pending"]
 
 
-def test_a_task_that_begins_in_a_stage_under_way_changes_nothing() -> None:
-    """Only the first task of a stage moves it: hundreds of tasks do not write the same again."""
+def test_a_task_that_begins_in_a_started_stage_changes_nothing() -> None:
+    """Only the first task of a stage changes it: hundreds of tasks do not write the same again."""
     tracker = StageTracker(WORLD)
     tracker.begin()
     assert tracker.started(TaskType.GENERATE_CHARACTER)
     assert tracker.started(TaskType.GENERATE_CHARACTER) == {}
 
 
-def test_a_resumed_generation_keeps_what_was_completed_and_tries_what_failed_again() -> None:
-    """An earlier run's stages stay as they were, whatever is asked of them again; its failed one is pending."""
+def test_a_resumed_generation_keeps_completed_stages_and_repeats_failed_ones() -> None:
+    """The completed stages of an earlier run do not change, whatever is executed again; its failed stage is pending."""
     tracker = StageTracker(WORLD)
     left = dict(zip(Stage, map(State, ["completed", "completed", "failed", "in_progress", "pending", "pending"]), strict=True))
     assert tracker.resume(left)["current_stage"] == "world_image"
@@ -75,43 +75,43 @@ def test_a_resumed_generation_keeps_what_was_completed_and_tries_what_failed_aga
     assert states(tracker)[0] == "completed"
 
 
-def told(tracker: StageTracker) -> list[str]:
-    """What there is to be told about stages since the last time."""
+def changes(tracker: StageTracker) -> list[str]:
+    """The changes of stages since the last call."""
     return [f"{event.event_type} {event.model_dump()['stage']}" for event in tracker.news()]
 
 
-def test_a_stage_is_told_once_when_it_starts_and_once_when_it_finishes() -> None:
-    """However many tasks it has; a stage that the run does not touch is not told at all."""
+def test_a_stage_has_one_event_for_its_start_and_one_for_its_end() -> None:
+    """This holds for any number of tasks; a stage outside the run's selection has no event."""
     tracker = StageTracker({Stage.WORLD_IMAGE: 0, Stage.CHARACTERS: 2, Stage.POSTS: 1})
     tracker.begin()
-    assert told(tracker) == []
+    assert changes(tracker) == []
     tracker.started(TaskType.GENERATE_CHARACTER)
     tracker.started(TaskType.GENERATE_CHARACTER_AVATAR)
     tracker.task_ended(TaskType.GENERATE_CHARACTER)
-    assert told(tracker) == ["stage_started characters"]
+    assert changes(tracker) == ["stage_started characters"]
     tracker.task_ended(TaskType.GENERATE_CHARACTER_AVATAR)
     tracker.finishing()
     tracker.finished()
-    assert told(tracker) == ["stage_finished characters", "stage_started finishing", "stage_finished finishing"]
-    assert told(tracker) == []
+    assert changes(tracker) == ["stage_finished characters", "stage_started finishing", "stage_finished finishing"]
+    assert changes(tracker) == []
 
 
-def test_a_stage_that_another_run_started_is_not_told_as_started_again() -> None:
-    """After a takeover its finish is told; one that failed starts anew, and a failed stage does not finish."""
+def test_a_stage_that_another_run_started_has_no_second_start_event() -> None:
+    """After a recovery it has an event for its end; a failed stage starts again, and does not finish."""
     left = {Stage.CHARACTERS: State.IN_PROGRESS, Stage.POSTS: State.FAILED}
     tracker = StageTracker(WORLD)
     tracker.resume({stage: left.get(stage, State.COMPLETED) for stage in Stage})
     for task_type in (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST):
         tracker.started(task_type)
-    assert told(tracker) == ["stage_started posts"]
+    assert changes(tracker) == ["stage_started posts"]
     tracker.failed()
-    assert told(tracker) == []
+    assert changes(tracker) == []
     tracker.finished()
-    assert told(tracker) == ["stage_finished posts"]
+    assert changes(tracker) == ["stage_finished posts"]
 
 
 def test_a_world_fails_in_the_stage_it_is_in() -> None:
-    """The failed stage is the present one, for those who watch."""
+    """The failed stage is the present one."""
     tracker = StageTracker(WORLD)
     tracker.begin()
     tracker.task_ended(TaskType.INIT_WORLD_CREATION)
@@ -120,7 +120,7 @@ def test_a_world_fails_in_the_stage_it_is_in() -> None:
     assert states(tracker)[:3] == ["completed", "failed", "pending"]
 
 
-def test_finishing_comes_after_all_others_and_completed_last() -> None:
+def test_finishing_comes_after_all_other_stages_and_completed_last() -> None:
     """While documents are written only ``finishing`` is in progress; then every stage is completed."""
     tracker = StageTracker(WORLD)
     tracker.begin()
@@ -130,8 +130,9 @@ def test_finishing_comes_after_all_others_and_completed_last() -> None:
     assert states(tracker) == ["completed"] * 6
 
 
-def test_a_completed_task_counts_once_and_people_and_posts_besides() -> None:
-    """A person exists with ``generate_character``, a post when its picture has published it; the first post has its moment."""
+def test_a_completed_task_counts_once_and_also_as_a_person_or_post() -> None:
+    """A person counts with ``generate_character``, a post with the task that publishes it; the moment of the first post is
+    recorded."""
     for task_type in TaskType:
         increments, minima = counted(task_type)
         extra = {TaskType.GENERATE_CHARACTER: {"users_created": 1}, TaskType.GENERATE_POST_IMAGE: {"posts_created": 1}}

@@ -1,4 +1,4 @@
-"""Publishing through the gateway: what a platform without idempotency keys did is not asked of it a second time."""
+"""Publishing through the gateway to a platform without idempotency keys: no object is created a second time."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ POST = NewPost(character_id="character-1", caption="Rain again.", media_id="medi
 
 
 class Keyless:
-    """A platform that makes something for every create it hears, and can be asked for posts by their caption.
-
-    ``late``: creates it answers too late; ``slow``: of these, those it only makes when nobody listens any more.
+    """A platform that creates an object for every create call, and finds posts by their caption. ``late``: the number of creates
+    that it answers too late; ``slow``: the number of these that it executes only after the caller has left.
     """
 
     has_keys = False
@@ -77,7 +76,7 @@ class Keyless:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short waits: before the next attempt, and before what timed out is looked for."""
+    """Short waits: before the next attempt, and before the look-up after a time-out."""
     monkeypatch.setattr(waits, "FIRST_WAIT_SECONDS", 0.02)
     monkeypatch.setattr(platform_client, "LATE_SECONDS", 0.5)
 
@@ -89,13 +88,13 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 
 @pytest.fixture
-async def outside(world: DurableWorld) -> AsyncIterator[ApiGateway]:
+async def gateway(world: DurableWorld) -> AsyncIterator[ApiGateway]:
     async with platform_gateway(world) as gateway:
         yield gateway
 
 
-async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: DurableWorld, outside: ApiGateway) -> None:
-    """Its intent is written before the wait, so that in its turn nothing but the sending takes time; until then nothing is sent."""
+async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: DurableWorld, gateway: ApiGateway) -> None:
+    """Its intent is written before the wait, so that in its turn only the sending takes time; until then nothing is sent."""
     run, platform, turn = await world.run(), Keyless(), asyncio.Event()
     waits = asyncio.Event()
 
@@ -103,7 +102,7 @@ async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: Dur
         waits.set()
         await turn.wait()
 
-    posting = asyncio.create_task(publisher(run, outside, platform).post(POST, its_turn))
+    posting = asyncio.create_task(publisher(run, gateway, platform).post(POST, its_turn))
     await asyncio.wait_for(waits.wait(), PATIENCE_S)
     assert [row["status"] for row in world.see[PUBLICATIONS].find()] == ["sent"]
     assert not platform.made
@@ -111,12 +110,10 @@ async def test_a_post_that_waits_for_its_turn_is_durable_and_not_sent(world: Dur
     assert await posting == "made-1"
 
 
-async def test_a_create_whose_answer_never_came_is_looked_for_before_it_is_sent_again(
-    world: DurableWorld, outside: ApiGateway
-) -> None:
+async def test_after_a_lost_answer_the_post_is_looked_up_before_it_is_sent_again(world: DurableWorld, gateway: ApiGateway) -> None:
     """The platform makes the post and answers too late: the next attempt finds it, and there is one post."""
     run, platform = await world.run(), Keyless(late=1)
-    assert await publisher(run, outside, platform).post(POST, at_once) == "made-1"
+    assert await publisher(run, gateway, platform).post(POST, at_once) == "made-1"
     await run.commits.flush()
     assert len(platform.made) == 1
     assert platform.asked == 1
@@ -124,74 +121,79 @@ async def test_a_create_whose_answer_never_came_is_looked_for_before_it_is_sent_
     assert [row["answer"] for row in world.see[PUBLICATIONS].find()] == ["made-1"]
 
 
-async def test_a_create_that_is_answered_is_not_looked_for(world: DurableWorld, outside: ApiGateway) -> None:
-    """Asking costs a call, so nobody is asked without need."""
+async def test_an_answered_create_is_not_looked_up(world: DurableWorld, gateway: ApiGateway) -> None:
+    """A look-up costs a call, so it is not made without need."""
     run, platform = await world.run(), Keyless()
-    assert await publisher(run, outside, platform).post(POST, at_once) == "made-1"
+    assert await publisher(run, gateway, platform).post(POST, at_once) == "made-1"
     assert (len(platform.made), platform.asked) == (1, 0)
 
 
-async def test_after_a_death_the_platform_is_asked_on_the_one_path_however_often_it_does_not_answer(
-    world: DurableWorld, outside: ApiGateway
+async def test_after_a_crash_the_look_up_goes_through_the_gateway_and_waits_during_an_outage(
+    world: DurableWorld, gateway: ApiGateway
 ) -> None:
-    """An outage while a publication in doubt is resolved is waited out like any other: recorded, and no failure of the world."""
+    """An outage during the look-up of a publication in doubt is handled like any other: it is recorded, and does not fail the
+    world."""
     run, platform = await world.run(), Keyless(late=1)
-    dying = asyncio.create_task(publisher(run, outside, platform).post(POST, at_once))
+    dying = asyncio.create_task(publisher(run, gateway, platform).post(POST, at_once))
     await until(lambda: platform.made)
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
     later, platform.silent = await world.run("later"), 2
-    assert await publisher(later, outside, platform, resumed=True).post(POST, at_once) == "made-1"
+    assert await publisher(later, gateway, platform, resumed=True).post(POST, at_once) == "made-1"
     await later.commits.flush()
     assert len(platform.made) == 1
     assert [row["outcome"] for row in world.see[HISTORY].find({"request_type": "find_posts"})] == ["transient", "transient", "ok"]
 
 
-async def test_a_post_that_is_made_after_the_deadline_is_found(world: DurableWorld, outside: ApiGateway) -> None:
-    """After a time-out the platform may still be at work: the next attempt comes late enough to find what it makes."""
+async def test_a_post_that_is_made_after_the_deadline_is_found(world: DurableWorld, gateway: ApiGateway) -> None:
+    """After a time-out the platform may still execute the call: the next attempt comes late enough to find the post."""
     run, platform = await world.run(), Keyless(slow=1)
-    assert await publisher(run, outside, platform).post(POST, at_once) == "made-1"
+    assert await publisher(run, gateway, platform).post(POST, at_once) == "made-1"
     assert (len(platform.made), platform.asked) == (1, 1)
 
 
-async def test_a_caption_that_another_post_has_is_not_taken_for_the_one_in_doubt(world: DurableWorld, outside: ApiGateway) -> None:
-    """Two posts of a person with one caption are two: the look for the second does not find the first, recorded or not."""
+async def test_another_post_with_the_same_caption_is_not_taken_for_the_one_in_doubt(
+    world: DurableWorld, gateway: ApiGateway
+) -> None:
+    """Two posts of a person may have the same caption: the look-up of the second does not return the first, recorded or not."""
     run, platform = await world.run(), Keyless()
-    assert await publisher(run, outside, platform, task_id="first").post(POST, at_once) == "made-1"
+    assert await publisher(run, gateway, platform, task_id="first").post(POST, at_once) == "made-1"
     platform.raises = [TransientError("reset", in_doubt=True)]
-    assert await publisher(run, outside, platform, task_id="second").post(POST, at_once) == "made-2"
+    assert await publisher(run, gateway, platform, task_id="second").post(POST, at_once) == "made-2"
     assert platform.asked == 1
 
 
-async def test_a_character_in_doubt_is_created_again_and_the_orphan_recorded(world: DurableWorld, outside: ApiGateway) -> None:
-    """Nobody can ask for a character: it is made twice, the second one counts, and the record says that there may be another."""
+async def test_a_character_in_doubt_is_created_again_and_the_orphan_recorded(world: DurableWorld, gateway: ApiGateway) -> None:
+    """A character cannot be looked up: it is created twice, the second one counts, and the record says that there may be
+    another."""
     run, platform = await world.run(), Keyless(late=1)
-    assert await publisher(run, outside, platform).character(NewCharacter("Ada", {})) == "made-2"
+    assert await publisher(run, gateway, platform).character(NewCharacter("Ada", {})) == "made-2"
     await run.commits.flush()
     (row,) = world.see[PUBLICATIONS].find()
     assert (row["answer"], row["possible_orphans"]) == ("made-2", 1)
 
 
-async def test_what_the_platform_refused_is_not_in_doubt(world: DurableWorld, outside: ApiGateway) -> None:
-    """A refused creation has made nothing: neither is it looked for nor counted as an orphan when its task tries again."""
+async def test_a_refused_create_is_not_in_doubt(world: DurableWorld, gateway: ApiGateway) -> None:
+    """A refused create has made nothing: it is neither looked up nor counted as an orphan when its task tries again."""
     run, platform = await world.run(), Keyless(raises=[RequestRejectedError("no such character")])
     with pytest.raises(RequestRejectedError):
-        await publisher(run, outside, platform).character(NewCharacter("Ada", {}))
+        await publisher(run, gateway, platform).character(NewCharacter("Ada", {}))
     await run.commits.flush()
-    assert await publisher(run, outside, platform, resumed=True).character(NewCharacter("Ada", {})) == "made-1"
+    assert await publisher(run, gateway, platform, resumed=True).character(NewCharacter("Ada", {})) == "made-1"
     await run.commits.flush()
     assert [row.get("possible_orphans") for row in world.see[PUBLICATIONS].find()] == [None]
 
 
-async def test_an_error_that_may_be_anything_fails_the_item_after_some_attempts(world: DurableWorld, outside: ApiGateway) -> None:
-    """INTERNAL for ever is no outage for ever: the call ends with the platform's words; a post, which is asked for, even sooner."""
+async def test_an_ambiguous_error_fails_the_item_after_some_attempts(world: DurableWorld, gateway: ApiGateway) -> None:
+    """Repeated INTERNAL is not an endless outage: the call ends with the platform's message; a post, which can be looked up, ends
+    even sooner."""
     run = await world.run()
     platform = Keyless(raises=[AmbiguousError("INTERNAL: violates foreign key constraint") for _ in range(20)])
     with pytest.raises(RequestFailedError, match="foreign key"):
-        await publisher(run, outside, platform).character(NewCharacter("Ada", {}))
+        await publisher(run, gateway, platform).character(NewCharacter("Ada", {}))
     assert 20 - len(platform.raises) == MOST_AMBIGUOUS
     platform.raises += [AmbiguousError("INTERNAL: violates foreign key constraint") for _ in range(20)]
     left = len(platform.raises)
     with pytest.raises(RequestFailedError, match="foreign key"):
-        await publisher(run, outside, platform, task_id="post").post(POST, at_once)
+        await publisher(run, gateway, platform, task_id="post").post(POST, at_once)
     assert left - len(platform.raises) == platform.asked + 1 < MOST_AMBIGUOUS

@@ -1,4 +1,4 @@
-"""The service tier of a world: who chooses it, that it stays, and that the cap holds when shed calls go back to standard."""
+"""The service tier of a world: where it comes from, that it stays, and that the cap holds when shed calls go back to standard."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def tiers(worlds: Worlds, world_id: str) -> set[str]:
     return set(worlds.database[HISTORY].distinct("service_tier", {"world_id": world_id, "api_type": "llm"}))
 
 
-def test_a_world_has_its_orders_tier_else_the_installations_and_keeps_it(worlds: Worlds) -> None:
-    """The status record holds the tier; another generation of the same order has it, too, whatever the setting is by then."""
+def test_a_world_has_the_tier_of_its_order_or_installation_and_keeps_it(worlds: Worlds) -> None:
+    """The status record has the tier; another generation of the same order has it, too, whatever the setting is then."""
     of_setting, made = worlds.make()
     assert made.success, made.failure
     assert worlds.status(of_setting).parameters["service_tier"] == "flex"
@@ -66,8 +66,8 @@ def test_a_world_has_its_orders_tier_else_the_installations_and_keeps_it(worlds:
     assert worlds.status(named).llm_cost_total > 1.7 * worlds.status(of_setting).llm_cost_total
 
 
-def test_an_order_is_recorded_with_the_tier_that_stands(worlds: Worlds) -> None:
-    """The task keeps what was ordered, the status record what that means here; a repetition of the message changes nothing."""
+def test_an_order_is_recorded_with_its_tier(worlds: Worlds) -> None:
+    """The task has the ordered tier, the status record the effective one; a repetition of the message changes nothing."""
     database = worlds.database
     for number in range(2):
         recorded = record_order(
@@ -82,8 +82,8 @@ def test_an_order_is_recorded_with_the_tier_that_stands(worlds: Worlds) -> None:
     assert worlds.status("tier-2").service_tier is ServiceTier.ECONOMY
 
 
-def test_a_world_that_is_older_than_tiers_is_one_of_standard(worlds: Worlds) -> None:
-    """Its status record names none, and no setting of today changes that."""
+def test_a_world_older_than_tiers_is_at_standard(worlds: Worlds) -> None:
+    """Its status record has no tier, and the present setting does not change that."""
     record_order(worlds.database, an_order("tier-old"), max_users=9, max_posts=9)
     worlds.database[STATUS].update_one({"_id": "tier-old"}, {"$unset": {"parameters.service_tier": 1}})
     assert worlds.status("tier-old").service_tier is ServiceTier.STANDARD
@@ -143,7 +143,7 @@ async def attempts(world: DurableWorld, run: Run) -> list[tuple[str, str]]:
 
 @pytest.mark.case("A22")
 async def test_a_shed_call_goes_back_to_standard_and_is_billed_so(mongodb_uri: str, mongo_database_name: str, gemini: str) -> None:
-    """Three sheds at flex cost nothing, then one call at the standard price; each attempt is recorded with its tier."""
+    """Three sheds at flex cost nothing, then one call has the standard price; each attempt is recorded with its tier."""
     with EmulatorControl(gemini) as control:
         control.set_faults(flex_shed=1.0)
         async with writer(mongodb_uri, mongo_database_name, gemini, None) as (client, world, run):
@@ -157,8 +157,10 @@ async def test_a_shed_call_goes_back_to_standard_and_is_billed_so(mongodb_uri: s
 
 
 @pytest.mark.case("A22")
-async def test_a_cap_that_holds_the_flex_price_alone_is_not_passed(mongodb_uri: str, mongo_database_name: str, gemini: str) -> None:
-    """The cap lies between the worst cases of flex and of standard: an answer may be billed at standard, so no call is made."""
+async def test_a_cap_that_allows_only_the_flex_price_is_not_exceeded(
+    mongodb_uri: str, mongo_database_name: str, gemini: str
+) -> None:
+    """The cap is between the worst cases of flex and of standard: an answer may be billed at standard, so no call is made."""
     worst = {tier: MODEL.price(now(), tier=tier).worst_case_usd(prompt_bytes=200, max_output_tokens=2_000) for tier in CallTier}
     cap = (worst[CallTier.FLEX] + worst[CallTier.STANDARD]) / 2
     async with writer(mongodb_uri, mongo_database_name, gemini, cap) as (client, world, run):
@@ -170,7 +172,7 @@ async def test_a_cap_that_holds_the_flex_price_alone_is_not_passed(mongodb_uri: 
 async def test_a_call_at_flex_that_takes_too_long_goes_back_to_standard(
     mongodb_uri: str, mongo_database_name: str, gemini: str
 ) -> None:
-    """Its worst case counts, since nobody knows whether it was carried out."""
+    """Its worst case counts, because it is unknown whether it was executed."""
     with EmulatorControl(gemini) as control:
         control.set_faults(latency=0.05, flex_slower=100)
         async with writer(mongodb_uri, mongo_database_name, gemini, None, gemini_flex_timeout_seconds=0.5) as (client, world, run):
@@ -178,10 +180,10 @@ async def test_a_call_at_flex_that_takes_too_long_goes_back_to_standard(
             assert await attempts(world, run) == [("flex", "transient"), ("standard", "ok")]
 
 
-async def test_a_model_that_takes_no_flex_is_asked_at_standard_and_by_no_other_model(
+async def test_a_model_without_flex_is_called_at_standard_and_not_replaced(
     mongodb_uri: str, mongo_database_name: str, gemini: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One refusal (400) is noted for the fleet; the call is made at standard, by the same model."""
+    """One refusal (400) is noted for the fleet; the call is made at standard, with the same model."""
 
     asked: list[CallTier] = []
     real = GeminiClient.ask

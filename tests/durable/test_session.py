@@ -1,4 +1,4 @@
-"""Sessions: a run's work stops when it loses its world, and the world's last state is recorded once."""
+"""Sessions: a run's work stops when it loses its world, and the world's terminal state is recorded once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.session import WorldSession
 from resources import tracing
 from resources.gateway.outcomes import LeaseLostError
-from tests.support.durable_world import PARAMETERS, DurableWorld, Outside, durable_world
+from tests.support.durable_world import PARAMETERS, DurableWorld, ScriptedApi, durable_world
 from tests.support.waiting import PATIENCE_S
 
 
@@ -40,7 +40,7 @@ async def a_session(world: DurableWorld, folder: Path) -> WorldSession:
         Generation(run.generation, world.world_id, False, {}, (), {}),
         parse_world(PARAMETERS),
         run.commits,
-        run.journal(Outside()),
+        run.runner(ScriptedApi()),
         run.stages,
         relay.Relay(world.database, world.world_id, no_broker),
         PendingPictures(folder, world.world_id),
@@ -52,7 +52,7 @@ async def a_session(world: DurableWorld, folder: Path) -> WorldSession:
 
 
 async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, tmp_path: Path) -> None:
-    """Work in the middle of a call is cancelled as soon as the heartbeat sees another owner, and the loss is what it raises."""
+    """Work in the middle of a call is cancelled as soon as the heartbeat sees another owner, and it raises the loss."""
     session = await a_session(world, tmp_path)
     at_work, stopped = asyncio.Event(), asyncio.Event()
 
@@ -71,7 +71,7 @@ async def test_the_work_of_a_run_that_lost_its_world_stops(world: DurableWorld, 
     assert stopped.is_set()
     before = world.status
     await session.aclose()
-    assert world.status == before  # a former owner has no last word
+    assert world.status == before  # a former owner records no terminal state
 
 
 LAST_STATES: dict[str, Callable[[WorldSession], Awaitable[object]]] = {
@@ -86,10 +86,10 @@ LAST_STATES: dict[str, Callable[[WorldSession], Awaitable[object]]] = {
 
 @pytest.mark.case("S16")
 @pytest.mark.parametrize("first", LAST_STATES)
-async def test_a_run_records_one_last_state_of_its_world_with_one_event(
+async def test_a_run_records_one_terminal_state_of_its_world_with_one_event(
     world: DurableWorld, tmp_path: Path, first: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks for another, while the first is being written or later (a second signal, the session's end), changes nothing."""
+    """A second one, while the first is being written or later (a second signal, the session's end), changes nothing."""
     monkeypatch.setattr(relay, "CLOSING_SECONDS", 0.01)
     session = await a_session(world, tmp_path)
     await asyncio.gather(LAST_STATES[first](session), LAST_STATES[first](session))
@@ -99,5 +99,5 @@ async def test_a_run_records_one_last_state_of_its_world_with_one_event(
     await session.aclose()
     kept = ("status", "message", "parked", "resumable", "finished_at", "events_seq")
     assert {name: world.status.get(name) for name in kept} == {name: recorded.get(name) for name in kept}
-    told = [row["event"]["event_type"] for row in world.see[WORLD_EVENTS].find({"world_id": world.world_id}).sort("seq")]
-    assert told == ["world_created", *filter(None, [first])]
+    event_types = [row["event"]["event_type"] for row in world.see[WORLD_EVENTS].find({"world_id": world.world_id}).sort("seq")]
+    assert event_types == ["world_created", *filter(None, [first])]

@@ -1,4 +1,4 @@
-"""Steps and publications: what a task already asked and what it already published, remembered over its process's death."""
+"""Checkpoints and publications: the answers and the publications of a task survive the death of its process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from generia_assets.durable.collections import PUBLICATIONS, STEPS
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.tasks.task_definition import TaskParameters
 from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, OutageTimeoutError, RefusedError, RequestRejectedError
-from tests.support.durable_world import Asker, DurableWorld, Note, Outside, Run, a_task, asking, durable_world
+from tests.support.durable_world import Asker, DurableWorld, Note, Run, ScriptedApi, a_task, asking, durable_world
 
 
 def task(task_id: str = "task-1", *, resumed: bool = False) -> TaskContext:
@@ -38,19 +38,20 @@ async def never() -> str:
 
 
 async def test_values_refusals_and_invalid_answers_are_replayed_in_their_order(world: DurableWorld) -> None:
-    """A resumed task hears exactly what it heard before, errors with all their words, and asks only what was never answered."""
+    """A resumed task gets exactly the earlier results, including errors with their texts, and calls only for what was never
+    answered."""
     run = await world.run()
-    log, outside = steps(run), Outside({"b": [RefusedError("no", reason="SPII")], "c": [InvalidAnswerError("cut off", cut=True)]})
+    log, api = steps(run), ScriptedApi({"b": [RefusedError("no", reason="SPII")], "c": [InvalidAnswerError("cut off", cut=True)]})
     heard: list[Any] = []
 
     async def ask(log: Checkpoints, name: str) -> None:
         try:
-            heard.append(await log.run(lambda: outside.answer(name), dump=str, load=str))
+            heard.append(await log.run(lambda: api.answer(name), dump=str, load=str))
         except RefusedError as error:
             heard.append((str(error), error.reason))
         except InvalidAnswerError as error:
             heard.append((str(error), error.cut))
-        await run.commits.flush()  # as the reservation of the next call does
+        await run.commits.flush()  # like the reservation of the next call
 
     for name in "abcd":
         await ask(log, name)
@@ -61,19 +62,19 @@ async def test_values_refusals_and_invalid_answers_are_replayed_in_their_order(w
     for name in "abcd":
         await ask(again, name)
     assert heard == first
-    assert outside.calls == ["a", "b", "c", "d", "d"]  # the last answer was never written: nothing came after it
+    assert api.calls == ["a", "b", "c", "d", "d"]  # the last answer was never written, because no call followed
 
 
-async def test_a_stored_value_that_is_of_no_use_any_more_is_asked_for_again_and_replaced(world: DurableWorld) -> None:
-    """What a call brought may be gone (a picture's file), or another version stored it: the call is made again, once."""
-    outside, gone, kept = Outside(), "gone", "kept"
+async def test_an_unusable_stored_value_is_requested_again_and_replaced(world: DurableWorld) -> None:
+    """The result of a call may be lost (a picture's file), or stored by another version: the call is made again, once."""
+    api, gone, kept = ScriptedApi(), "gone", "kept"
 
     async def is_kept(value: str) -> bool:
         return value != gone
 
     async def ask(log: Checkpoints, answer: str) -> str:
-        outside.script["picture"] = [answer]
-        return await log.run(lambda: outside.answer("picture"), dump=str, load=str, usable=is_kept)
+        api.script["picture"] = [answer]
+        return await log.run(lambda: api.answer("picture"), dump=str, load=str, usable=is_kept)
 
     run = await world.run()
     first = steps(run)
@@ -87,11 +88,11 @@ async def test_a_stored_value_that_is_of_no_use_any_more_is_asked_for_again_and_
     await run.commits.flush()
     third = steps(await world.run("third"), resumed=True)
     assert await third.run(never, dump=str, load=str, usable=is_kept) == kept
-    assert await third.run(lambda: outside.answer("number"), dump=str, load=int) == "answer to number"
+    assert await third.run(lambda: api.answer("number"), dump=str, load=int) == "answer to number"
 
 
 class Counter:
-    """Sends, and remembers of each whether what came before it was in doubt."""
+    """Sends, and records for each call whether an earlier one was in doubt."""
 
     def __init__(self) -> None:
         self.in_doubt: list[bool] = []
@@ -114,16 +115,16 @@ async def published(
     return answer
 
 
-async def test_what_was_answered_is_never_sent_again(world: DurableWorld) -> None:
-    """A later run takes the platform's answer from the record, without sending."""
+async def test_an_answered_publication_is_never_sent_again(world: DurableWorld) -> None:
+    """A later run reads the platform's answer from the record, without sending."""
     platform = Counter()
     first = await published(await world.run(), platform.send, resumed=False)
     assert await published(await world.run("later"), platform.send, resumed=True) == first
     assert platform.in_doubt == [False]
 
 
-async def test_what_was_sent_but_not_answered_is_in_doubt(world: DurableWorld) -> None:
-    """An intent without an answer: who sends it later resolves the doubt first. The run after that takes the answer."""
+async def test_a_publication_without_an_answer_is_in_doubt(world: DurableWorld) -> None:
+    """It has an intent without an answer: the next run resolves the doubt before it sends; the run after that reads the answer."""
     platform = Counter()
     with pytest.raises(asyncio.CancelledError):
         await published(await world.run(), platform.send_and_die, resumed=False)
@@ -132,8 +133,8 @@ async def test_what_was_sent_but_not_answered_is_in_doubt(world: DurableWorld) -
     assert platform.in_doubt == [False, True]
 
 
-async def test_what_failed_before_it_was_sent_is_not_in_doubt(world: DurableWorld) -> None:
-    """A post that gave up its turn was never sent: when it is resumed, nobody has to ask for it."""
+async def test_a_publication_that_failed_before_it_was_sent_is_not_in_doubt(world: DurableWorld) -> None:
+    """A post that gave up its turn was never sent: after a resume it is not looked up."""
     platform, run = Counter(), await world.run()
 
     async def postponed() -> None:
@@ -146,8 +147,8 @@ async def test_what_failed_before_it_was_sent_is_not_in_doubt(world: DurableWorl
     assert platform.in_doubt == [False]
 
 
-async def test_an_answer_that_is_not_written_yet_is_known(world: DurableWorld) -> None:
-    """A post that was published a moment ago is not taken for the next one with its caption, stored or not."""
+async def test_an_answer_that_is_not_written_yet_counts(world: DurableWorld) -> None:
+    """A post that was just published is not taken for the next one with the same caption, stored or not."""
     run = await world.run()
     publications = Publications(run.database, run.commits, "local")
 
@@ -160,10 +161,10 @@ async def test_an_answer_that_is_not_written_yet_is_known(world: DurableWorld) -
 
 
 async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld) -> None:
-    """At the moment of sending the record says so, and what the task had learned before is written with it."""
+    """At the moment of sending the record has the intent, and the earlier results of the task are written with it."""
     run = await world.run()
     log = steps(run)
-    await log.run(lambda: Outside().answer("learned"), dump=str, load=str)
+    await log.run(lambda: ScriptedApi().answer("learned"), dump=str, load=str)
     seen: list[Any] = []
 
     async def send(key: str, _: Doubt) -> str:
@@ -176,10 +177,10 @@ async def test_the_intent_is_durable_before_anything_is_sent(world: DurableWorld
 
 
 async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
-    """The result itself remembers the last call, so that most tasks cost one write."""
+    """The result of the task contains the last answer, so that most tasks need one write."""
     run = await world.run()
     before = run.commits.transactions
-    await run.journal(Outside()).execute(None, asking("first"), TaskParameters(key="c0000-p0000"))
+    await run.runner(ScriptedApi()).execute(None, asking("first"), TaskParameters(key="c0000-p0000"))
     await run.commits.flush()
     assert world.see[STEPS].count_documents({}) == 0
     assert run.commits.transactions - before == 2  # listed and claimed before the call; completed
@@ -188,9 +189,9 @@ async def test_a_task_of_one_call_writes_no_step(world: DurableWorld) -> None:
 @pytest.mark.parametrize(
     "end", [asyncio.CancelledError(), OutageTimeoutError("the platform is away"), RequestRejectedError("by the platform")], ids=type
 )
-async def test_what_was_answered_before_a_run_ended_is_never_asked_again(world: DurableWorld, end: BaseException) -> None:
-    """A run is stopped, suspended or fails between a task's last answer and its result: only a death may repeat a call."""
-    outside, ends = Outside(), [end]
+async def test_a_call_that_was_answered_before_a_run_ended_is_never_repeated(world: DurableWorld, end: BaseException) -> None:
+    """A run is stopped, suspended or fails between a task's last answer and its result: only a crash may repeat a call."""
+    api, ends = ScriptedApi(), [end]
 
     async def ask(parameters: TaskParameters, tools: Asker) -> Note:
         answer = await tools.ask("first")
@@ -200,19 +201,19 @@ async def test_what_was_answered_before_a_run_ended_is_never_asked_again(world: 
 
     for run_id in ("first", "later"):
         run = await world.run(run_id)
-        runner = run.journal(outside)
+        runner = run.runner(api)
         runner._planned = {TaskType.GENERATE_POST: 1}  # so that one rejected request ends the run
         with suppress(asyncio.CancelledError, OutageTimeoutError, FatalCallError):
             await runner.execute(None, a_task(ask), TaskParameters(key="c0000-p0000"))
         await run.commits.flush()
-    assert outside.calls == ["first"]
+    assert api.calls == ["first"]
     assert world.task(type="generate_post")["status"] == "completed"
 
 
-async def test_the_steps_of_a_failed_task_are_gone(world: DurableWorld) -> None:
-    """What was remembered for a death is forgotten with the commit that fails the task, so that another try begins anew."""
+async def test_the_checkpoints_of_a_failed_task_are_deleted(world: DurableWorld) -> None:
+    """The commit that fails the task deletes its checkpoints, so that another try starts from the beginning."""
     run = await world.run()
-    failing = run.journal(Outside({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
+    failing = run.runner(ScriptedApi({"second": [InvalidAnswerError("no"), InvalidAnswerError("no")]}))
     with pytest.raises(TaskFailedError):
         await failing.execute(None, asking("first", "second"), TaskParameters(key="other"))
     await run.commits.flush()

@@ -1,7 +1,7 @@
 """Every action in every state of a world: the table of docs/runs-and-states.md, cell by cell.
 
-The cells are read from the document, so that what operators are told is what is tested. Each state is made once, by real runs, and
-MongoDB is put back to it for each cell; Dagster's instance goes on, as it does in life.
+The cells are read from the document, so that the tests cover what operators read. Each state is made once, by real runs, and
+MongoDB is restored to it for each cell; Dagster's instance is not restored, as in production.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def scenes(the_worlds: Worlds) -> Iterator[Scenes]:
 
 
 def visible(scene: Scene) -> dict[str, dict[str, Any]]:
-    """What readers have of the world, by asset and key."""
+    """The documents that readers see, by asset and key."""
     store = DocumentStore(scene.worlds.database)
     return {
         name: {document.key: document for document in store.read(kind, scene.world_id, kind.document)}
@@ -54,7 +54,7 @@ def visible(scene: Scene) -> dict[str, dict[str, Any]]:
 
 
 def paid(scene: Scene) -> Counter[tuple[str, str]]:
-    """Which questions were answered, and how often."""
+    """The answered questions, and how often each was answered."""
     rows = scene.worlds.database[HISTORY].find({"world_id": scene.world_id, "api_type": {"$ne": "platform"}, "outcome": "ok"})
     return Counter((row["task_id"], row["request_type"]) for row in rows)
 
@@ -79,7 +79,7 @@ CHOICE = "|".join(
 
 @pytest.mark.case("P1 P2")
 def test_the_document_has_every_way_and_every_state() -> None:
-    """No row and no column is missing, and each cell has a word that is known."""
+    """No row and no column is missing, and each cell has a known word."""
     assert list(dict.fromkeys(way for way, _, _ in CELLS)) == list(WAYS)
     assert list(dict.fromkeys(state for _, state, _ in CELLS)) == list(STATES)
     assert {word for _, _, word in CELLS} <= {
@@ -96,7 +96,8 @@ def test_the_document_has_every_way_and_every_state() -> None:
 
 @pytest.mark.parametrize(("way", "state", "word"), [pytest.param(*cell, id=f"P1 P2 {cell[0]} / {cell[1]}") for cell in CELLS])
 def test_a_way_in_a_state_does_what_the_table_says(scenes: Scenes, way: str, state: str, word: str) -> None:
-    """No document is lost, no cap lowered, nothing paid twice unasked, and no world is called completed that is not whole."""
+    """No document is lost, no cap is lowered, nothing is paid twice without an order, and no incomplete world is called
+    completed."""
     scene, worlds = scenes[state], scenes[state].worlds
     scene.restore()
     before, status, answered, done = visible(scene), worlds.raw_status(scene.world_id), paid(scene), results(scene)
@@ -116,7 +117,9 @@ def test_a_way_in_a_state_does_what_the_table_says(scenes: Scenes, way: str, sta
         assert set((answered + news).values()) <= {1}
     if word == "**extended**":
         before.pop("world_request")  # whose counts it raises
-    if word != "**made again**" and not (word == "goes on" and status["unfinished"]):  # what goes on is a rerun: it replaces them
+    if word != "**made again**" and not (
+        word == "goes on" and status["unfinished"]
+    ):  # the continued generation is a rerun: it replaces them
         assert all(after[name][key] == document for name, found in before.items() for key, document in found.items())
     # in this one
     run = outcome.run
@@ -147,7 +150,8 @@ def test_a_way_in_a_state_does_what_the_table_says(scenes: Scenes, way: str, sta
 @pytest.mark.case("P1")
 @pytest.mark.parametrize("state", STATES)
 def test_every_check_answers_in_every_state(scenes: Scenes, state: str) -> None:
-    """A completed world passes ``world_is_whole``, and each check has an answer; before that, one may say what is not made yet."""
+    """A completed world passes ``world_is_whole``, and each check has a result; before that, a check may name what is not made
+    yet."""
     scene = scenes.back_to(state)
     world = World(scene.world_id, scene.worlds.database, scene.worlds.settings.media_dir)
     answers, missing_assets = {}, set()
@@ -162,8 +166,8 @@ def test_every_check_answers_in_every_state(scenes: Scenes, state: str) -> None:
 
 
 @pytest.mark.case("P2")
-def test_assets_re_executed_alone_go_on_with_what_is_unfinished(scenes: Scenes) -> None:
-    """Dagster's third way to re-execute selects only the assets that failed: they are made, and the world is whole."""
+def test_a_re_execution_of_failed_assets_continues_the_unfinished_generation(scenes: Scenes) -> None:
+    """Dagster's re-execution from failure selects only the failed assets: they are made, and the world is complete."""
     scene = scenes["stopped"]
     scene.restore()
     assert scene.parent is not None

@@ -1,4 +1,4 @@
-"""Good answers of the Gemini emulator, seen through Google's own SDK."""
+"""Valid answers of the Gemini emulator, read with Google's own SDK."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def client(gemini: str) -> AsyncIterator[genai.Client]:
 
 
 async def test_an_answer_is_valid_against_its_class(client):
-    """A JSON schema made of a pydantic class is answered with JSON that the class accepts, in every model."""
+    """The answer to a JSON schema of a pydantic class is JSON that the class accepts, for every model."""
     for model in (FLASH, LITE, NEWEST, "gemini-3.1-flash-lite"):
         answer = await client.aio.models.generate_content(model=model, contents="A village on a reef", config=village_config())
         village = Village.model_validate_json(answer.text or "")
@@ -36,28 +36,28 @@ async def test_an_answer_is_valid_against_its_class(client):
 
 
 async def test_the_sdks_own_schema_dialect_is_answered_too(client):
-    """``response_schema=<class>`` (OpenAPI dialect, mixed casing) is parsed by the SDK into an instance of the class."""
+    """The SDK parses the answer to ``response_schema=<class>`` (OpenAPI dialect, mixed casing) into an instance of the class."""
     config = types.GenerateContentConfig(response_mime_type="application/json", response_schema=Village)
     answer = await client.aio.models.generate_content(model=FLASH, contents="A village on a reef", config=config)
     assert isinstance(answer.parsed, Village)
 
 
-async def test_the_same_request_has_the_same_bytes_and_another_has_others(client):
-    """Byte for byte the same text for the same request and seed; another seed or another prompt gives another text."""
+async def test_equal_requests_have_equal_answers_and_different_requests_different_ones(client):
+    """The same request and seed give the same text, byte for byte; another seed or another prompt gives another text."""
     first, again = await ask(client, seed=7), await ask(client, seed=7)
     assert first.text == again.text
     assert len({first.text, (await ask(client, seed=8)).text, (await ask(client, "A village on a moon", seed=7)).text}) == 3
 
 
 async def test_without_a_schema_the_answer_is_plain_text(client):
-    """No mime type and no schema: paragraphs in the language of the prompt."""
+    """Without mime type and schema the answer has paragraphs in the language of the prompt."""
     answer = await client.aio.models.generate_content(model=FLASH, contents="Расскажи про остров, где все дома плавают")
     assert re.search("[а-я]{4}", answer.text or "")
     assert "{" not in (answer.text or "")
 
 
 async def test_an_answer_longer_than_its_limit_is_cut(client):
-    """``max_output_tokens`` cuts the text, says MAX_TOKENS and raises nothing; the SDK leaves ``parsed`` empty."""
+    """``max_output_tokens`` cuts the text with finish reason MAX_TOKENS and no exception; the SDK leaves ``parsed`` empty."""
     answer = await ask(client, max_output_tokens=40, thinking_config=types.ThinkingConfig(thinking_budget=0))
     assert answer.candidates is not None
     assert answer.candidates[0].finish_reason is types.FinishReason.MAX_TOKENS
@@ -67,7 +67,7 @@ async def test_an_answer_longer_than_its_limit_is_cut(client):
 
 
 async def test_thinking_counts_against_the_limit_and_can_be_shown(client):
-    """Thinking is in the usage figures, uses up the output limit, and comes as a part of its own if it is asked for."""
+    """Thinking is in the usage figures, counts against the output limit, and is a separate part if it is requested."""
     shown = await ask(client, thinking_config=types.ThinkingConfig(include_thoughts=True))
     assert shown.candidates is not None
     assert shown.candidates[0].content is not None
@@ -80,7 +80,7 @@ async def test_thinking_counts_against_the_limit_and_can_be_shown(client):
 
 
 async def test_usage_adds_up_and_a_long_prefix_is_cached(client, gemini):
-    """Prompt, candidates and thoughts add up to the total, and a long prefix seen before is counted as cached."""
+    """Prompt, candidates and thoughts sum up to the total, and a long prefix of an earlier prompt is counted as cached."""
     world = "The village stands on a reef and nobody in it can swim. " * 300
     answers = [await ask(client, "Item", system_instruction=world, seed=seed) for seed in (1, 2)]
     for usage in (answer.usage_metadata for answer in answers):
@@ -97,7 +97,7 @@ async def test_usage_adds_up_and_a_long_prefix_is_cached(client, gemini):
 
 
 async def test_a_text_in_pieces_and_signed_parts_are_joined_by_the_sdk(client, gemini):
-    """A text split over parts, and parts with a thoughtSignature (3.5 on), read as one text."""
+    """A text in several parts, and parts with a thoughtSignature (from 3.5 on), is read as one text."""
     with EmulatorControl(gemini) as control:
         control.set_faults(split_text=1)
     answer = await client.aio.models.generate_content(model=LITE, contents="A village", config=village_config())
@@ -110,7 +110,7 @@ async def test_a_text_in_pieces_and_signed_parts_are_joined_by_the_sdk(client, g
 
 
 async def test_models_can_be_looked_up(client):
-    """``GET /models/{model}`` tells the limits, with both API versions."""
+    """``GET /models/{model}`` returns the limits, with both API versions."""
     model = await client.aio.models.get(model=LITE)
     assert (model.name, model.output_token_limit) == (f"models/{LITE}", 65_536)
 
@@ -122,8 +122,9 @@ def run_once(*options: str) -> tuple[str, subprocess.Popen[str]]:
 
 
 @pytest.mark.servers
-async def test_a_restarted_emulator_with_the_same_seed_says_the_same(tmp_path: Path):
-    """The command line's seed decides the answers, the ready line and the ready file name the URL, SIGTERM ends it with 0."""
+async def test_a_restarted_emulator_with_the_same_seed_gives_the_same_answers(tmp_path: Path):
+    """The answers follow from the seed of the command line, the ready line and the ready file have the URL, and SIGTERM ends it
+    with 0."""
     texts = []
     for seed in ("1", "1", "2"):
         ready_file = tmp_path / f"ready-{len(texts)}"
@@ -141,7 +142,8 @@ async def test_a_restarted_emulator_with_the_same_seed_says_the_same(tmp_path: P
 
 @pytest.mark.slow
 async def test_a_recorded_answer_is_replayed_and_counted(tmp_path: Path):
-    """It comes as often as it is asked for, once more after a complaint, and then the emulator writes; the counts say how often."""
+    """It is given for each identical request, once more after a complaint, and then the emulator writes; the counts have the
+    number."""
     answer = {"wishes": [], "calendar": [], "name": "Recorded Town"}
     (tmp_path / "recorded" / "world").mkdir(parents=True)
     order = {"prompt": "A town", "users": 1, "posts": 2, "seed": 7, "code": "0123abcd"}

@@ -1,4 +1,4 @@
-"""What the Gemini emulator counts, and what it limits: exact under many calls at once."""
+"""The counts and limits of the Gemini emulator: exact with many concurrent calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def client(gemini: str) -> AsyncIterator[genai.Client]:
 
 async def test_sixty_calls_at_once_are_counted_exactly(client, control):
     """Every call is counted once, by model and outcome, with its tokens, and none is left in flight."""
-    control.set_faults(latency=2.0)  # long beside what it takes to send them
+    control.set_faults(latency=2.0)  # long compared with the time for sending them
     started = time.time()
     models = [FLASH, LITE] * 30
     answers = await asyncio.gather(
@@ -47,8 +47,8 @@ async def test_sixty_calls_at_once_are_counted_exactly(client, control):
     assert started <= (stats.first_call_at or 0) <= (stats.last_call_at or 0) <= time.time()
 
 
-async def test_the_peak_is_what_the_caller_kept_to(client, control):
-    """A caller that keeps to five at once is seen with five at once."""
+async def test_the_peak_is_the_callers_limit(client, control):
+    """The peak of a caller with five concurrent calls is five."""
     control.set_faults(latency=0.3)
     slots = asyncio.Semaphore(5)
 
@@ -61,7 +61,7 @@ async def test_the_peak_is_what_the_caller_kept_to(client, control):
 
 
 async def test_a_slow_answer_takes_ten_times_as_long(client, control):
-    """Where every answer is slow, each takes ten latencies; where none is, one."""
+    """With a rate of one each answer takes ten latencies, with a rate of zero one."""
     control.set_faults(latency=0.03, slow=1.0)
     began = time.monotonic()
     await ask(client)
@@ -70,7 +70,7 @@ async def test_a_slow_answer_takes_ten_times_as_long(client, control):
 
 
 async def test_a_call_above_the_ceiling_is_refused_at_once(client, control):
-    """With a ceiling of ten, ten of thirty calls at once are answered and twenty refused with a bare 429."""
+    """With a ceiling of ten, ten of thirty concurrent calls are answered and twenty are refused with a bare 429."""
     control.set_faults(latency=2.0, max_in_flight=10)
     outcomes = await asyncio.gather(*(ask(client, f"Village {number}") for number in range(30)), return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, errors.ClientError)]
@@ -80,8 +80,8 @@ async def test_a_call_above_the_ceiling_is_refused_at_once(client, control):
 
 
 @pytest.mark.parametrize(("quota", "window"), [("minute", "PerMinute"), ("day", "PerDay")])
-async def test_a_quota_refuses_by_name_until_its_window_is_over(client, control, quota, window):
-    """The call beyond the quota gets its id and the wait; when the wait is over, calls pass again."""
+async def test_a_used_up_quota_is_named_until_its_window_is_over(client, control, quota, window):
+    """A call beyond the quota gets its id and the time to wait; after that time calls are accepted again."""
     control.set_faults(**{f"requests_per_{quota}": 3, quota: 3.0})
     for number in range(3):
         await ask(client, f"Village {number}")
@@ -95,7 +95,7 @@ async def test_a_quota_refuses_by_name_until_its_window_is_over(client, control,
 
 
 async def test_refused_requests_are_counted_by_their_reason(client, control, gemini):
-    """Bad requests, bad keys and missing models are calls as well."""
+    """Bad requests, bad keys and missing models count as calls."""
     with pytest.raises(errors.ClientError):
         await ask(client, presence_penalty=1.0)
     async with sdk(gemini, key="bad") as stranger:
@@ -106,8 +106,8 @@ async def test_refused_requests_are_counted_by_their_reason(client, control, gem
     assert control.stats().by_outcome == {"invalid_argument": 1, "bad_key": 1, "model_missing": 1}
 
 
-async def test_the_last_requests_can_be_looked_at(client, control):
-    """Bodies are kept as they were sent, with place and outcome, and can be searched."""
+async def test_the_last_requests_can_be_read(client, control):
+    """The bodies are stored unchanged, with position and outcome, and can be searched."""
     for name in ("Орлов", "Smith", "Орлова"):
         await ask(client, f"About {name}")
     assert [request.sequence for request in control.requests()] == [1, 2, 3]
@@ -117,8 +117,8 @@ async def test_the_last_requests_can_be_looked_at(client, control):
     assert "responseJsonSchema" in str(found[0].body["generationConfig"])
 
 
-async def test_a_reset_begins_anew(client, control):
-    """Counts, faults, remembered requests and cache are as after the start."""
+async def test_a_reset_restores_the_initial_state(client, control):
+    """Counts, faults, stored requests and cache are as after the start."""
     control.set_faults(requests_per_day=1)
     await ask(client)
     control.reset()
@@ -128,8 +128,8 @@ async def test_a_reset_begins_anew(client, control):
     await ask(client)
 
 
-async def test_a_caller_who_leaves_is_not_in_flight_any_more(gemini, control):
-    """A call whose caller gives up during the latency ends at once."""
+async def test_an_abandoned_call_is_not_in_flight_any_more(gemini, control):
+    """A call ends at once when its caller closes the connection during the latency."""
     control.set_faults(latency=60)
     async with sdk(gemini) as client:
         call = asyncio.create_task(ask(client))

@@ -1,4 +1,4 @@
-"""Each fault of the Gemini emulator, as Google's own SDK shows it (facts measured against the real API)."""
+"""Each fault of the Gemini emulator, read with Google's own SDK (the facts were measured with the real API)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_server_errors(client, control, fault, code, status):
     assert (failed.value.code, failed.value.status) == (code, status)
 
 
-async def test_credentials_that_ran_out_are_401(client, control):
+async def test_expired_credentials_are_401(client, control):
     """A 401 is a ClientError UNAUTHENTICATED, counted as such."""
     control.set_faults(unauthenticated=1)
     with pytest.raises(errors.ClientError) as failed:
@@ -50,7 +50,7 @@ async def test_credentials_that_ran_out_are_401(client, control):
 
 
 async def test_an_answer_may_come_without_its_usage(client, control):
-    """All of the answer is there but usageMetadata; what it used is counted here all the same."""
+    """The answer is complete except for usageMetadata; the emulator still counts its usage."""
     control.set_faults(no_usage=1)
     response = await ask(client)
     assert response.text
@@ -77,16 +77,16 @@ async def test_rate_limits_say_when_to_come_back_in_three_ways(client, control):
 
 
 async def test_a_hanging_call_ends_by_the_callers_own_time_out(gemini, control):
-    """Nothing comes back; the SDK raises httpx2's ReadTimeout, and the emulator stops counting the call as in flight."""
+    """There is no answer: the SDK raises httpx2's ReadTimeout, and the emulator stops counting the call as in flight."""
     control.set_faults(hang=1)
-    async with sdk(gemini, patience=0.3) as client:
+    async with sdk(gemini, timeout_s=0.3) as client:
         with pytest.raises(httpx2.ReadTimeout):
             await ask(client)
     assert control.wait_until(lambda stats: stats.in_flight == 0).by_outcome == {"hang": 1}
 
 
 async def test_a_reset_connection_is_a_transport_error(client, control):
-    """The connection breaks without an answer; the SDK passes httpx2's error on, and the next call goes through."""
+    """The connection breaks without an answer; the SDK raises httpx2's error, and the next call succeeds."""
     control.set_faults(reset_connection=1)
     with pytest.raises((httpx2.ReadError, httpx2.RemoteProtocolError)):
         await ask(client)
@@ -110,7 +110,7 @@ async def test_an_empty_answer_raises_nothing(client, control, fault):
 
 @pytest.mark.parametrize("reason", ["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "OTHER"])
 async def test_a_blocked_prompt_has_a_reason_and_no_candidate(client, control, reason):
-    """Moderation of the prompt: no exception, ``candidates`` None, the reason in ``prompt_feedback``."""
+    """Moderation of the prompt: no exception, ``candidates`` is None, and ``prompt_feedback`` has the reason."""
     control.set_faults(prompt_blocked=1, block_reasons=[reason])
     answer = await ask(client)
     assert answer.candidates is None
@@ -120,7 +120,7 @@ async def test_a_blocked_prompt_has_a_reason_and_no_candidate(client, control, r
 
 @pytest.mark.parametrize("reason", ["SAFETY", "PROHIBITED_CONTENT", "ESCALATION", "BLOCKLIST", "SPII"])
 async def test_a_blocked_answer_has_a_reason_and_no_content(client, control, reason):
-    """Moderation of the answer: no exception, no text, the reason in ``finish_reason``."""
+    """Moderation of the answer: no exception, no text, and ``finish_reason`` has the reason."""
     control.set_faults(answer_blocked=1, finish_reasons=[reason])
     answer = await ask(client)
     assert answer.text is None
@@ -139,7 +139,7 @@ async def test_a_blocked_answer_has_a_reason_and_no_content(client, control, rea
     ],
 )
 async def test_damaged_answers_raise_nothing_and_do_not_validate(client, control, fault, finish):
-    """The SDK hands the text over as it came; only validation finds out."""
+    """The SDK returns the text unchanged; only validation finds the damage."""
     control.set_faults(**{fault: 1})
     for seed in range(10):
         answer = await ask(client, seed=seed)
@@ -164,8 +164,9 @@ async def test_counts_names_and_language_can_be_wrong(client, control):
     assert re.search("[а-я]{4}", found["wrong_language"]["description"])
 
 
-async def test_faults_can_be_aimed_and_misspelt_ones_are_refused(client, control):
-    """``only_matching`` spares other requests, ``for_calls`` ends an outage by itself; an unknown fault is a ValueError."""
+async def test_faults_can_be_limited_and_misspelt_ones_are_refused(client, control):
+    """``only_matching`` does not affect other requests, ``for_calls`` ends an outage by itself; an unknown fault is a
+    ValueError."""
     control.set_faults(unavailable=1, only_matching="Орлов", for_calls=2)
     await ask(client, "Кузнецов")
     with pytest.raises(errors.ServerError):

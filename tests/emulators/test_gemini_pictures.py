@@ -66,15 +66,15 @@ def pictures(answer: requests.Response) -> list[Image.Image]:
     ],
 )
 def test_a_request_that_google_refuses_is_refused(gemini: str, changes: dict[str, Any], said: str) -> None:
-    """Each differs in one thing from a good one, and is a 400 with a message."""
+    """Each differs in one point from a valid request, and gets a 400 with a message."""
     answer = ask(gemini, *changes.pop("parts", ()), **changes)
     assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
     assert said in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("ratio", PICTURE_SIZES)
-def test_a_picture_has_the_shape_that_was_asked_for(gemini: str, ratio: str) -> None:
-    """Real pixels, the same for the same request; small, since nobody looks at them for long."""
+def test_a_picture_has_the_requested_shape(gemini: str, ratio: str) -> None:
+    """It has real pixels, the same for the same request, and is small."""
     one, again = (ask(gemini, config={"imageConfig": {"aspectRatio": ratio}}) for _ in range(2))
     (picture,), (same,) = pictures(one), pictures(again)
     across, down = map(int, ratio.split(":"))
@@ -83,7 +83,7 @@ def test_a_picture_has_the_shape_that_was_asked_for(gemini: str, ratio: str) -> 
     assert len(one.content) < 20_000
 
 
-def test_the_usage_is_told_by_modality(gemini: str) -> None:
+def test_the_usage_is_listed_by_modality(gemini: str) -> None:
     """1,120 tokens for a picture that is sent or made; zero counts are left out; the version is the model's."""
     body = ask(gemini, blob(face()), blob(face("JPEG"), "image/jpeg")).json()
     usage = body["usageMetadata"]
@@ -95,7 +95,7 @@ def test_the_usage_is_told_by_modality(gemini: str) -> None:
 
 
 def test_references_are_seen_in_the_picture(gemini: str) -> None:
-    """The foot of the picture shows the faces that were given, so that tests and people see which."""
+    """The bottom of the picture shows the sent faces, so that tests and people can recognize them."""
     (plain,), (shown,) = pictures(ask(gemini)), pictures(ask(gemini, blob(face())))
     foot = (20, shown.height - 20)
     assert shown.getpixel(foot) == (200, 40, 40) != plain.getpixel(foot)

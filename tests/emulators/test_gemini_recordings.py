@@ -1,4 +1,4 @@
-"""Recorded answers of the Gemini emulator: replayed for the order they were written for, wherever their request can be told."""
+"""Recorded answers of the Gemini emulator: replayed for their order, if the request can be recognized."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ def asked(made: Made, name: str) -> Prompt:
 
 
 def replayed(prompt: Prompt, folder: Path) -> object:
-    """What is recorded for this request and fits it, or None."""
+    """The recorded answer that fits this request, or None."""
     _, answer, fitting = recorded_answer(scene_of(prompt), schema_of(prompt), folder)
     return answer if fitting else None
 
 
 def test_every_request_of_the_order_finds_its_answer(made, folder):
-    """Each request's position is the name under which `generia prompts` writes it, and its answer comes back as it was recorded."""
+    """Each request's position is the name under which `generia prompts` writes it, and its answer is returned as recorded."""
     for one in made.asked:
         assert position_of(scene_of(one.prompt), schema_of(one.prompt)) == one.name
         assert replayed(one.prompt, folder) == made.answers[one.name]
 
 
 def test_other_words_of_a_template_change_nothing(made, folder):
-    """A request whose instructions were rewritten is still found by what the prompts promise to keep."""
+    """A request whose instructions were rewritten is still found by its documented lines."""
     prompt = asked(made, made.asked[-1].name)
     head, _, rest = prompt.item.partition("Fields, in this order:")
     assert rest
@@ -72,7 +72,8 @@ def test_other_words_of_a_template_change_nothing(made, folder):
 
 @pytest.mark.parametrize("change", ["sentence", "seed", "counts", "another world", "made again", "refused"])
 def test_another_order_gets_no_recorded_answer(made, folder, change):
-    """Another sentence, seed or size, a world of another name, and what is made again or was refused are not replayed."""
+    """Another sentence, seed or size, a world of another name, and requests for items made again or refused before get no recorded
+    answer."""
     prompt, code = asked(made, "post.@" + made.posts[0].username + ".1"), PromptDelimiter.of(made.request.seed).code
     match change:
         case "sentence":
@@ -93,8 +94,8 @@ def test_another_order_gets_no_recorded_answer(made, folder, change):
     assert replayed(prompt, folder) is None
 
 
-def test_an_answer_that_does_not_fit_its_request_any_more_is_told_apart(made, folder):
-    """A draft with a new field makes the recorded answer unfit, and its position is still told."""
+def test_an_answer_that_no_longer_fits_its_request_is_recognized(made, folder):
+    """A new field in a draft makes the recorded answer unfit, and its position is still returned."""
     prompt = asked(made, "world_images")
     schema = schema_of(prompt)
     properties, required = schema["properties"], schema["required"]
@@ -122,7 +123,7 @@ def test_an_answer_that_does_not_fit_its_request_any_more_is_told_apart(made, fo
     ],
 )
 def test_what_fits_a_schema(value, fitting):
-    """Types, bounds, counts and required fields decide; fields that the schema does not name do not."""
+    """Types, bounds, counts and required fields count; fields that the schema does not name do not."""
     text: Schema = {"type": "string"}
     schema: Schema = {
         "type": "object",
@@ -146,15 +147,15 @@ def test_what_fits_a_schema(value, fitting):
     ],
 )
 def test_a_broken_recording_is_named(folder, file, text, said):
-    """A file that cannot be used is told with its name and why."""
+    """The error has the name of the unusable file and the reason."""
     (folder / "world" / file).write_text(text, "utf-8")
     recordings.cache_clear()
     with pytest.raises(RecordingError, match=said):
         check(folder)
 
 
-def test_what_is_recorded_can_be_used():
-    """Every recording that comes with the emulator is whole, and its code is the one of its seed."""
+def test_all_recordings_are_valid():
+    """Every recording of the emulator is complete, and its code is that of its seed."""
     check()
     for recording in recordings(recorded.FOLDER).values():
         assert recording.order.code == PromptDelimiter.of(recording.order.seed).code

@@ -1,4 +1,4 @@
-"""What the Gemini emulator refuses, as Google's own SDK shows it: each rule one request that differs from a good one in it."""
+"""The refusals of the Gemini emulator, read with Google's own SDK: each request breaks one rule."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ async def test_a_request_that_google_refuses_is_refused(gemini, model, changes, 
     assert said in str(refused.value.message)
 
 
-async def test_what_is_harmless_passes(gemini):
-    """Zero penalties, zero budget on 2.5, the lowest level on 3.5 and a last turn of the model's on 2.5 are all answered."""
+async def test_harmless_requests_are_answered(gemini):
+    """Zero penalties, zero budget on 2.5, the lowest level on 3.5 and a last turn of the model on 2.5 are answered."""
     async with sdk(gemini) as client:
         await ask(client, presence_penalty=0.0, **thinking(thinking_budget=0))
         await client.aio.models.generate_content(
@@ -64,7 +64,7 @@ async def test_what_is_harmless_passes(gemini):
 
 
 async def test_a_last_turn_of_the_model_is_refused_by_the_successors(gemini):
-    """Every model after 2.5 does not continue its own words."""
+    """Models after 2.5 do not continue their own text."""
     async with sdk(gemini) as client:
         for model in [name for name in MODELS if not name.startswith("gemini-2.5")]:
             with pytest.raises(errors.ClientError, match="Requests ending with a model turn are not supported"):
@@ -72,7 +72,7 @@ async def test_a_last_turn_of_the_model_is_refused_by_the_successors(gemini):
 
 
 async def test_a_bad_key_is_a_400_with_its_reason(gemini):
-    """A key that is not one is told apart from a bad request by ErrorInfo alone."""
+    """Only ErrorInfo distinguishes an invalid key from a bad request."""
     async with sdk(gemini, key="bad-key") as client:
         with pytest.raises(errors.ClientError) as refused:
             await ask(client)
@@ -81,13 +81,13 @@ async def test_a_bad_key_is_a_400_with_its_reason(gemini):
 
 
 def test_no_key_at_all_is_a_403(gemini):
-    """Without the header the caller is told to identify itself."""
+    """Without the header the message asks the caller to identify itself."""
     without = requests.post(f"{gemini}/v1/models/{FLASH}:generateContent", json={}, timeout=5)
     assert (without.status_code, without.json()["error"]["status"]) == (403, "PERMISSION_DENIED")
 
 
-async def test_an_unknown_model_and_a_gone_model_are_404(gemini):
-    """A model that never was and one that was switched off are both 404 NOT_FOUND, until it is there again."""
+async def test_an_unknown_model_and_a_retired_model_are_404(gemini):
+    """An unknown model and a retired model are both 404 NOT_FOUND, until the model exists again."""
     async with sdk(gemini) as client:
         with EmulatorControl(gemini) as control:
             control.set_faults(retired={FLASH: {"shape": "not_found"}})
@@ -100,7 +100,7 @@ async def test_an_unknown_model_and_a_gone_model_are_404(gemini):
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"contents": 5}', b'{"contents": [{"parts": []}]}', b"{}"])
-def test_bodies_that_are_no_request_are_refused(gemini, body):
-    """What the SDK would never send is a 400 as well, and never a 500."""
+def test_invalid_bodies_are_refused(gemini, body):
+    """A body that the SDK would never send gets a 400, never a 500."""
     answer = requests.post(f"{gemini}/v1beta/models/{FLASH}:generateContent", data=body, headers={"x-goog-api-key": "k"}, timeout=5)
     assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")

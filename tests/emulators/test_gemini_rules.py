@@ -1,4 +1,4 @@
-"""The Gemini emulator's bookkeeping: what it refuses in schemas, which fault meets a call, quotas, tokens, the cache."""
+"""The rules of the Gemini emulator: refused schemas, the choice of faults, quotas, tokens, the cache."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def node(*, required: bool) -> JsonValue:
 
 
 def levels(number: int) -> JsonValue:
-    """So many objects, one in the other."""
+    """This number of nested objects."""
     return {"type": "object", "properties": {"a": levels(number - 1) if number > 1 else {"type": "string"}}}
 
 
@@ -76,8 +76,8 @@ def test_schemas_that_google_cannot_serve_are_refused(schema):
         assert (refused.value.code, refused.value.status) == (400, "INVALID_ARGUMENT")
 
 
-def test_only_2_5_says_that_there_are_too_many_states():
-    """2.5 explains itself, 3.x answers with the bare sentence."""
+def test_only_2_5_names_the_reason_too_many_states():
+    """2.5 names the reason, 3.x answers with the bare message."""
     for model, said in ((FLASH, "too many states for serving"), (LITE, "Request contains an invalid argument.")):
         with pytest.raises(GoogleError, match=said):
             checked(array(20, THING), model)
@@ -86,8 +86,8 @@ def test_only_2_5_says_that_there_are_too_many_states():
 @pytest.mark.parametrize(
     "schema", [levels(4), node(required=False), array(10, THING), {"type": "object", "properties": {"a": array(900, {})}}]
 )
-def test_schemas_that_google_serves_pass(schema):
-    """Four levels, optional cycles, ten objects and long arrays of texts are served."""
+def test_schemas_that_google_serves_are_accepted(schema):
+    """Four levels, optional cycles, ten objects and long arrays of texts are accepted."""
     assert checked(schema) == schema
 
 
@@ -112,7 +112,7 @@ def test_the_openapi_dialect_becomes_json_schema():
 
 
 def test_every_violation_of_the_message_is_named_with_its_path():
-    """Unknown fields and wrong types are listed together, in Google's words and with snake_case paths."""
+    """Unknown fields and wrong types are listed together, with Google's texts and snake_case paths."""
     body = {
         "contents": [{"parts": [{"txt": "x"}]}],
         "generationConfig": {"maxOutputTokens": "many", "responseSchema": {"properties": {"a": {}, "b": {"const": 1}}}},
@@ -131,8 +131,8 @@ def test_every_violation_of_the_message_is_named_with_its_path():
     }
 
 
-def test_faults_fall_by_seed_and_request_and_not_by_order():
-    """The same seed and requests meet the same faults whatever their order; another seed meets others; the rate is kept."""
+def test_faults_depend_on_seed_and_request_and_not_on_order():
+    """The same seed and requests get the same faults in any order; another seed gives others; the rate is right."""
 
     def met(seed: int, numbers: list[int]) -> dict[int, str | None]:
         faults = Faults(seed=seed, unavailable=0.3)
@@ -143,8 +143,8 @@ def test_faults_fall_by_seed_and_request_and_not_by_order():
     assert 250 < sum(fault == "unavailable" for fault in met(1, numbers).values()) < 350
 
 
-def test_moderation_judges_the_request_and_outages_judge_the_moment():
-    """A request refused by moderation is refused again as often as it is asked; a 503 may pass when it is asked again."""
+def test_moderation_depends_on_the_request_and_an_outage_on_the_attempt():
+    """A request that moderation refused is refused at every repetition; after a 503 a repetition can succeed."""
 
     def repeated(faults: Faults) -> set[str | None]:
         return {draw(faults, Dice(0, b"request", times), call=1, body=b"") for times in range(40)}
@@ -153,8 +153,8 @@ def test_moderation_judges_the_request_and_outages_judge_the_moment():
     assert repeated(Faults(unavailable=0.5)) == {None, "unavailable"}
 
 
-def test_faults_can_be_kept_to_some_calls_and_some_requests():
-    """``after_calls``, ``for_calls`` and ``only_matching`` say whom the faults may meet, whatever JSON escapes the text has."""
+def test_faults_can_be_limited_to_some_calls_and_some_requests():
+    """``after_calls``, ``for_calls`` and ``only_matching`` limit the faults, whatever JSON escapes the text has."""
     dice = Dice(0, b"x", 0)
     faults = Faults(internal_error=1, after_calls=2, for_calls=3, only_matching="Орлов")
     for body in ('"Орлов"'.encode(), json.dumps("Орлов").encode()):
@@ -171,13 +171,13 @@ def test_faults_can_be_kept_to_some_calls_and_some_requests():
 
 
 def test_unknown_faults_are_refused():
-    """A misspelt fault is an error and not a fault that never comes."""
+    """A misspelt fault is an error, not a fault that never happens."""
     with pytest.raises(ValidationError):
         Faults.model_validate({"unavailble": 1})
 
 
-def test_quotas_count_a_sliding_window_and_name_themselves():
-    """The call beyond a quota is told which one it was and how long to wait; when that is over it passes."""
+def test_quotas_count_a_sliding_window_and_are_named():
+    """A call beyond a quota gets the quota's id and the time to wait; after that time it is accepted."""
     quotas, faults = Quotas(), Faults(requests_per_minute=2, requests_per_day=3)
     for now in (0.0, 10.0):
         quotas.take(faults, "m", now)
@@ -193,7 +193,7 @@ def test_quotas_count_a_sliding_window_and_name_themselves():
 
 
 def test_a_prefix_is_cached_from_the_models_minimum_on_and_for_that_model_only():
-    """A prompt's known beginning counts as cached if it is long enough; another model has not seen it."""
+    """The known beginning of a prompt counts as cached if it is long enough; it is not cached for another model."""
     cache = PrefixCache()
     long = "The world of ships. " * 1200
     first, second = cache.measure(FLASH, long + "Item one."), cache.measure(FLASH, long + "Item two.")
@@ -204,7 +204,7 @@ def test_a_prefix_is_cached_from_the_models_minimum_on_and_for_that_model_only()
 
 
 def test_usage_adds_up_and_leaves_out_zeros():
-    """The total is the sum of its parts, cached tokens are part of the prompt, and what is zero is not there."""
+    """The total is the sum of its parts, cached tokens are part of the prompt, and zero counts are left out."""
     used = Usage(prompt=100, cached=60, candidates=20, thoughts=5).metadata()
     assert used["totalTokenCount"] == 125
     assert "thoughtsTokenCount" not in Usage(prompt=100).metadata()
@@ -213,15 +213,15 @@ def test_usage_adds_up_and_leaves_out_zeros():
 
 
 def test_thinking_follows_its_parameters():
-    """Budget 0 and the lowest level think nothing, high levels think much, a budget is a ceiling of the usual."""
+    """Budget 0 and the lowest level give no thinking, high levels give much, and a budget is a maximum."""
     assert thinking_tokens(GenerationConfig(thinking_config=ThinkingConfig(thinking_budget=0)), FLASH, 0.5) == 0
     assert thinking_tokens(GenerationConfig(thinking_config=ThinkingConfig(thinking_level="MINIMAL")), LITE, 0.5) == 0
     assert thinking_tokens(GenerationConfig(thinking_config=ThinkingConfig(thinking_level="HIGH")), LITE, 0.5) > 1000
     assert thinking_tokens(GenerationConfig(), FLASH, 0.5) == FLASH.default_thoughts
 
 
-def test_damage_is_damage():
-    """Broken and truncated answers are no JSON, fenced ones are JSON in a fence, mistyped ones JSON of another shape."""
+def test_each_damage_has_its_effect():
+    """Broken and truncated answers are not JSON, fenced ones are JSON in a fence, mistyped ones are JSON of another shape."""
     text = json.dumps({"name": "Соль", "people": ["a", "b"], "count": 3}, ensure_ascii=False)
     for seed in range(100):
         rng = random.Random(seed)
@@ -235,8 +235,8 @@ def test_damage_is_damage():
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_hostile_text_is_json_whose_text_nobody_can_use(seed: int):
-    """Every kind is JSON that parses, in ASCII, and holds something that must not be stored as it is."""
+def test_hostile_text_is_valid_json_with_unusable_text(seed: int):
+    """Every kind is JSON that parses, in ASCII, and contains text that must not be stored unchanged."""
     value: JsonValue = {"name": "a harbour", "people": [{"concept": "sells rope", "number": 1}]}
     hostile = spoiled_value(value, "hostile_text", random.Random(seed))
     text = json.dumps(hostile)
@@ -249,7 +249,7 @@ def test_hostile_text_is_json_whose_text_nobody_can_use(seed: int):
 
 
 def test_bad_comments_are_those_of_a_post():
-    """In every kind they are others than were written, and the rest of the answer is as it was."""
+    """Every kind changes the comments, and not the rest of the answer."""
     value: dict[str, JsonValue] = {"content": "No rope left.", "comments": ["Again?", "So sorry."]}
     seen = set()
     for seed in range(50):
@@ -263,7 +263,8 @@ def test_bad_comments_are_those_of_a_post():
 @pytest.mark.parametrize("tier", ["flex", "priority"])
 @pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
 def test_models_of_text_take_every_service_tier_and_models_of_pictures_none(tier: str, model) -> None:
-    """A model without the tier says so by a 400 that names the tier and the model; an unknown tier is no value of the field."""
+    """A model without the tier answers with a 400 that names the tier and the model; an unknown tier is not a value of the
+    field."""
     request = parse(json.dumps({"contents": [{"parts": [{"text": "a wall"}]}], "serviceTier": tier}).encode())
     if "image" not in model.name:
         check(request, model)
@@ -273,6 +274,6 @@ def test_models_of_text_take_every_service_tier_and_models_of_pictures_none(tier
 
 
 def test_an_unknown_service_tier_is_refused() -> None:
-    """Named as a value of the field."""
+    """The refusal names it as a value of the field."""
     with pytest.raises(GoogleError, match="service_tier"):
         parse(b'{"contents": [], "serviceTier": "turbo"}')

@@ -1,4 +1,5 @@
-"""Whole worlds of the Gemini emulator's answers, made by the real tasks: they read like a social network, or badly on purpose."""
+"""Whole worlds of the Gemini emulator's answers, made by the real tasks: they read like a social network, or badly if a fault is
+set."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ LONGEST_MEAN = 56
 
 @dataclass
 class Made:
-    """A world made of the emulator's answers, with the requests in the order of work."""
+    """A world made from the emulator's answers, with the requests in the order of work."""
 
     request: WorldRequest
     fault: FaultName | None
@@ -91,7 +92,7 @@ class Made:
 
 
 def scene_of(prompt: Prompt) -> Scene:
-    """The request as the emulator sees it."""
+    """The scene that the emulator reads from the request."""
     body = {
         "systemInstruction": {"parts": [{"text": prompt.system}]},
         "contents": [{"role": "user", "parts": [{"text": part} for part in prompt.parts]}],
@@ -100,7 +101,7 @@ def scene_of(prompt: Prompt) -> Scene:
 
 
 def schema_of(prompt: Prompt) -> Schema:
-    """The schema as it arrives."""
+    """The schema of the request."""
     return json.loads(json.dumps(prompt.schema))  # type: ignore[no-any-return]
 
 
@@ -128,7 +129,7 @@ def phrases(text: str) -> set[tuple[str, ...]]:
 
 
 def shows_wish(made: Made, post: Post) -> bool:
-    """Whether a word of the post begins like one of its wish, as the product's check tells it."""
+    """Whether a word of the post begins like one of its wish, by the product's check."""
     wanted = stems(post.wish, frequent_words(made.world.user_preferences.language))
     return shows(post.content, wanted)
 
@@ -149,9 +150,8 @@ PROFILE = ("personality", "background_story", "bio", "secret")
 
 
 @EVERY
-def test_every_post_of_a_world_does_what_was_asked_for(language):
-    """Posts keep to their length, and name whom they answer or are to name and nobody else. Those that are no replies mostly show
-    their wish."""
+def test_every_post_of_a_world_follows_its_request(language):
+    """Posts keep their length, and name only the requested people. Most posts that are not replies show their wish."""
     made = world(language)
     items = {one.name: one.prompt.item for one in made.asked}
     for post in made.posts:
@@ -168,8 +168,8 @@ def test_every_post_of_a_world_does_what_was_asked_for(language):
 
 
 @EVERY
-def test_a_reply_takes_up_words_of_what_it_answers(language):
-    """Some words of the other post stand in the reply, in quotation marks, where it is no remark of a few words."""
+def test_a_reply_quotes_words_of_the_post_that_it_answers(language):
+    """A reply that is not a short remark has some words of the other post in quotation marks."""
     made = world(language)
     replies = [post for post in made.posts if post.in_reply_to]
     assert replies
@@ -180,8 +180,8 @@ def test_a_reply_takes_up_words_of_what_it_answers(language):
 
 
 @EVERY
-def test_no_text_names_an_event_that_its_request_does_not_tell(language):
-    """Ideas, posts and profiles name only events that have happened by then."""
+def test_no_text_names_an_event_that_is_not_in_its_request(language):
+    """Ideas, posts and profiles name only past events."""
     made = world(language)
     names = [event.name.casefold() for event in made.world.calendar]
     for post in made.posts:
@@ -191,8 +191,8 @@ def test_no_text_names_an_event_that_its_request_does_not_tell(language):
 
 
 @EVERY
-def test_no_template_can_be_seen(language):
-    """Across five people no four words are shared by three, and no post or profile begins as two others do."""
+def test_no_template_can_be_recognized(language):
+    """Among five people no four words are shared by three, and no three posts or profiles begin alike."""
     made = world(language)
     for name in PROFILE:
         assert shared_phrases(made, name) == [], name
@@ -201,8 +201,8 @@ def test_no_template_can_be_seen(language):
 
 
 @EVERY
-def test_people_are_somebody_in_the_worlds_language(language):
-    """Kind, trade, facts of ties, wishes and labels of time are there, in the language's script; an age says the drawn years."""
+def test_people_have_their_properties_in_the_worlds_language(language):
+    """Kind, trade, facts of ties, wishes and labels of time exist, in the language's script; an age has the drawn years."""
     made = world(language)
     script = languages.checked_script(language.english_name)
     for brief in made.briefs:
@@ -220,18 +220,18 @@ def test_people_are_somebody_in_the_worlds_language(language):
     assert all(wish.idea in made.request.user_prompt and wish.daily for wish in made.world.wishes)
 
 
-def test_both_sides_of_a_tie_tell_the_same_of_it():
-    """The fact of a tie stands in both profiles, and the word for the relation is the same where it reads the same both ways."""
+def test_both_sides_of_a_tie_have_the_same_fact():
+    """The fact of a tie is in both profiles, and the word for a symmetric relation is the same."""
     made = world()
-    told = {(person.username, tie.username): tie for person in made.people for tie in person.relationships}
-    for (one, other), tie in told.items():
-        if (other, one) in told:
-            assert first_sentences(tie.description, 9)[-30:] == first_sentences(told[other, one].description, 9)[-30:]
+    ties = {(person.username, tie.username): tie for person in made.people for tie in person.relationships}
+    for (one, other), tie in ties.items():
+        if (other, one) in ties:
+            assert first_sentences(tie.description, 9)[-30:] == first_sentences(ties[other, one].description, 9)[-30:]
 
 
 @pytest.mark.slow
-def test_a_large_world_keeps_short_and_long_posts():
-    """Of 150 posts a quarter has fewer than twenty words, one or more above eighty; the mean stays at what readers like."""
+def test_a_large_world_has_short_and_long_posts():
+    """Of 150 posts a quarter has fewer than twenty words, at least one has more than eighty, and the mean is in its range."""
     counts = [len(post.content.split()) for post in world(people=25, posts=150).posts]
     assert mean(counts) <= LONGEST_MEAN
     assert sum(count < 20 for count in counts) >= len(counts) / 4
@@ -241,8 +241,8 @@ def test_a_large_world_keeps_short_and_long_posts():
 
 @pytest.mark.parametrize("language", [WordList.ENGLISH, WordList.RUSSIAN])
 @pytest.mark.parametrize("fault", sorted(ILL_WRITTEN))
-def test_a_world_can_be_badly_written_on_purpose(fault, language):
-    """Each fault of writing does what it says, in answers that every task accepts."""
+def test_faults_of_writing_have_their_effect(fault, language):
+    """Each fault of writing has its documented effect, in answers that every task accepts."""
     made = world(language, fault)
     posts, people = made.posts, made.people
     match fault:

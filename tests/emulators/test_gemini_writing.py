@@ -1,4 +1,4 @@
-"""What the Gemini emulator writes: language, readability, names that do not collide, schemas that are kept."""
+"""The texts of the Gemini emulator: language, readability, unique names, valid schemas."""
 
 from __future__ import annotations
 
@@ -57,8 +57,9 @@ TEXT: JsonValue = {"type": "string"}
         ("You write worlds.", "A city of ships where one man is called Игорь Орлов", WordList.ENGLISH),
     ],
 )
-def test_the_language_is_what_the_prompt_states_or_else_what_the_user_wrote_in(system, user, language):
-    """A stated content language decides; without one the script of the user's words does, whatever the instructions are in."""
+def test_the_language_is_that_of_the_prompt_or_else_of_the_users_words(system, user, language):
+    """A stated content language is used; without one the script of the user's words decides, whatever the language of the
+    instructions is."""
     assert read_scene(request(user, system=system)).language is language
 
 
@@ -68,8 +69,8 @@ def test_the_setting_follows_the_users_sentence_through_every_request_of_a_world
     assert read_scene(later).setting == read_scene(request(SEA_IN_RUSSIAN)).setting == "sea"
 
 
-def test_russian_content_is_russian_and_the_painters_fields_are_english():
-    """In a Russian world what readers see is Cyrillic and what painters read is Latin."""
+def test_russian_content_is_russian_and_the_fields_for_pictures_are_english():
+    """In a Russian world the visible texts are Cyrillic and the fields for pictures are Latin."""
     value = written(object_of(bio=TEXT, content=TEXT, avatar_description=TEXT, image_prompt=TEXT), SEA_IN_RUSSIAN)
     assert isinstance(value, dict)
     assert all(re.fullmatch(r"[^A-Za-z]+", str(value[name]).split("@")[0]) for name in ("bio", "content"))
@@ -88,7 +89,7 @@ def test_long_texts_are_paragraphs_and_bios_are_short():
 
 
 def test_a_thousand_people_of_a_world_have_a_thousand_names():
-    """A hundred batches of ten, none told of the others, repeat neither a display name nor a username."""
+    """A hundred independent batches of ten repeat neither a display name nor a username."""
     person = object_of(username=TEXT, display_name=TEXT)
     batch = object_of(people={"type": "array", "items": person, "minItems": 10, "maxItems": 10})
     people = []
@@ -100,8 +101,8 @@ def test_a_thousand_people_of_a_world_have_a_thousand_names():
     assert all(re.fullmatch(r"[a-z0-9_]{3,20}", one["username"]) for one in people)
 
 
-def test_names_in_the_prompt_are_taken_and_names_called_worn_are_avoided():
-    """A name that stands in the prompt is not given again, nor one the prompt lists as worn out."""
+def test_names_in_the_prompt_and_banned_names_are_not_used():
+    """A name in the prompt is not used again, and a name in its list of banned names is not used."""
     schema = object_of(username=TEXT, display_name=TEXT)
     first = written(schema, SEA_IN_RUSSIAN, seed=3)
     assert isinstance(first, dict)
@@ -114,8 +115,8 @@ def test_names_in_the_prompt_are_taken_and_names_called_worn_are_avoided():
     assert stem not in str(avoiding["display_name"])
 
 
-def test_relations_and_mentions_name_people_the_prompt_knows():
-    """Relations name others who exist, never the person the request is about, and nobody at all when nobody is known."""
+def test_relations_and_mentions_name_people_in_the_prompt():
+    """Relations name existing people, never the person of the request, and nobody if the prompt has no other people."""
     tie = object_of(username=TEXT, relationship_type=TEXT)
     schema = object_of(relationships={"type": "array", "items": tie, "maxItems": 3}, mentions={"type": "array", "items": TEXT})
     item = "<person-x>\nВера Орлова (@vera_1)\n</person-x>\nOthers: @oleg_2, @inna_3"
@@ -128,7 +129,7 @@ def test_relations_and_mentions_name_people_the_prompt_knows():
 
 
 def test_an_object_is_about_one_person():
-    """The name that is given and the name in the texts beside it are the same person's."""
+    """The name and the texts of an object belong to the same person."""
     schema = object_of(people={"type": "array", "items": object_of(display_name=TEXT, background_story=TEXT), "minItems": 5})
     value = written(schema, SEA_IN_RUSSIAN)
     assert isinstance(value, dict)
@@ -137,7 +138,7 @@ def test_an_object_is_about_one_person():
 
 
 def test_numbered_requests_get_their_numbers_back():
-    """Entries with a number carry the numbers of the prompt's "Number N" lines, in their order."""
+    """Entries with a number have the numbers of the prompt's "Number N" lines, in order."""
     entry = object_of(number={"type": "integer", "minimum": 3, "maximum": 9}, idea=TEXT)
     schema = object_of(ideas={"type": "array", "items": entry, "minItems": 2, "maxItems": 2})
     value = written(schema, SEA_IN_RUSSIAN, "Number 4 (post 5): a joke.\nNumber 8 (post 9): a list.")
@@ -146,7 +147,7 @@ def test_numbered_requests_get_their_numbers_back():
 
 
 def test_bounds_choices_and_recursion_of_the_schema_are_kept():
-    """Enums, number bounds, item counts, references and optional cycles come out as the schema allows."""
+    """Enums, number bounds, item counts, references and optional cycles follow the schema."""
     schema: dict[str, JsonValue] = {
         "$defs": {"Node": object_of(label=TEXT) | {"properties": {"label": TEXT, "next": {"$ref": "#/$defs/Node"}}}},
         **object_of(
@@ -168,8 +169,8 @@ def test_bounds_choices_and_recursion_of_the_schema_are_kept():
 
 
 @pytest.mark.parametrize("language", WordList)
-def test_every_template_can_be_written_and_trips_no_ban_list(language):
-    """Every sentence of the vocabulary fills all its slots and uses none of the words the product calls worn out."""
+def test_every_template_can_be_filled_and_has_no_banned_term(language):
+    """Every sentence of the vocabulary fills all its slots and has no term of the product's ban list."""
     scene = read_scene(request("Content language: " + language.english_name))
     rng = random.Random(5)
     author = Author(scene, language, rng, WrittenPeople(language, rng, ""))
@@ -179,8 +180,9 @@ def test_every_template_can_be_written_and_trips_no_ban_list(language):
         assert banlist.find_banned(text, language.english_name, kinds=("jobs", "words", "phrases")) == [], deck
 
 
-def test_people_write_longer_and_shorter_where_lengths_are_spread():
-    """Some people's texts are half as long as others', each person's always alike; without a spread they differ little."""
+def test_people_write_longer_and_shorter_with_a_spread_of_lengths():
+    """Some people's texts are half as long as those of others, and each person's texts are similar; without a spread they differ
+    little."""
 
     def length(person: str, spread: float) -> int:
         scene = replace(read_scene(request(f"<person>\n{person} (@{person.lower()})\n</person>")), length_spread=spread)
@@ -194,8 +196,8 @@ def test_people_write_longer_and_shorter_where_lengths_are_spread():
     assert spread == [length(person, 0.5) for person in people]
 
 
-def test_field_names_decide_and_descriptions_help():
-    """The same name means different things in different places, and a description speaks for a name that says nothing."""
+def test_the_kind_of_a_field_follows_from_its_name_or_its_description():
+    """The same name has different kinds in different places, and a description decides for an unknown name."""
     assert kind_of("calendar", "name", "").form is Form.EVENT
     assert kind_of("people", "name", "").form is Form.PERSON_NAME
     assert kind_of("", "name", "").source == "world"

@@ -1,4 +1,4 @@
-"""The stub image generator: what is drawn, that it is the same again, and that the event loop never draws."""
+"""The stub image generator: its pictures, their repeatability, and that the event loop never draws."""
 
 import asyncio
 import io
@@ -46,8 +46,8 @@ def opened(image: GeneratedImage) -> Image.Image:
 @pytest.mark.parametrize(
     ("width", "height"), [(1536, 640), (1024, 768), (768, 1024), (512, 512), (1024, 1024), (200, 180), (64, 64), (3, 2), (1, 1)]
 )
-async def test_a_picture_has_the_ordered_shape_and_says_what_it_is(generator, width, height):
-    """Whatever the shape, the file is a JPEG of half the ordered width and height, with its price and an id."""
+async def test_a_picture_has_the_ordered_shape_price_and_id(generator, width, height):
+    """For any shape the file is a JPEG of half the ordered width and height, with its price and an id."""
     image = await draw(generator, "a lighthouse", width, height)
     with Image.open(io.BytesIO(image.data)) as file:
         assert (file.format, file.size) == ("JPEG", ((width + 1) // 2, (height + 1) // 2))
@@ -58,7 +58,7 @@ async def test_a_picture_has_the_ordered_shape_and_says_what_it_is(generator, wi
 
 @pytest.mark.parametrize("prompt", [*PROMPTS, "Portrait of a queen", "Icon of the sea"])
 def test_the_same_order_gives_the_same_bytes(prompt):
-    """Prompt, size and seed decide every byte; another seed is another picture."""
+    """Prompt, size and seed determine every byte; another seed gives another picture."""
     side = (512, 512) if prompt.startswith(("Portrait", "Icon")) else (640, 480)
     assert paint(prompt, *side, 7) == paint(prompt, *side, 7)
     assert paint(prompt, *side, 7) != paint(prompt, *side, 8)
@@ -66,21 +66,21 @@ def test_the_same_order_gives_the_same_bytes(prompt):
 
 @pytest.mark.slow
 def test_another_process_draws_the_same_bytes():
-    """Nothing of a process (hash seed, what it drew before) is in a picture."""
+    """A picture does not depend on the process (hash seed, earlier pictures)."""
     script = "import sys; from emulators.image_stub import paint; sys.stdout.buffer.write(paint('a lighthouse', 320, 240, 3))"
     other = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, env={"PYTHONHASHSEED": "4711"})
     assert other.stdout == paint("a lighthouse", 320, 240, 3)
 
 
-async def test_pictures_drawn_at_once_are_those_drawn_one_by_one(generator):
-    """Threads share nothing that could colour each other's pictures."""
+async def test_pictures_drawn_concurrently_equal_those_drawn_one_by_one(generator):
+    """Threads share no state that could change a picture."""
     together = await asyncio.gather(*(draw(generator, prompt) for prompt in PROMPTS * 3))
     alone = [paint(prompt, 640, 480, 1) for prompt in PROMPTS]
     assert [image.data for image in together] == alone * 3
 
 
 async def test_pictures_of_different_prompts_look_different(generator):
-    """No two prompts share a picture, and no picture is a single flat colour."""
+    """Different prompts have different pictures, and no picture is a single colour."""
     pictures = [opened(await draw(generator, prompt)).crop((0, 0, 320, 160)) for prompt in PROMPTS]
     for picture in pictures:
         assert max(ImageStat.Stat(picture).stddev) > 8
@@ -99,13 +99,13 @@ async def test_pictures_of_different_prompts_look_different(generator):
     ],
 )
 def test_words_are_spelled_with_letters_that_the_font_has(prompt, words):
-    """What is set on a picture has no empty boxes: other alphabets are spelled in Latin, what cannot be is left out."""
+    """The words on a picture have no missing glyphs: other alphabets are spelled in Latin, and other characters are left out."""
     assert spelled(prompt) == words
 
 
 @pytest.mark.parametrize(("width", "height"), [(1536, 640), (1024, 768), (256, 256)])
-def test_first_words_stand_out_at_the_foot(width, height):
-    """On any ground the words are near white on a dark panel in the lower third, and nothing is set above it."""
+def test_the_first_words_are_readable_at_the_bottom(width, height):
+    """On any background the words are nearly white on a dark panel in the lower third, and there are none above it."""
     ground = Image.new("RGB", (width, height), (250, 250, 250))
     letter(ground, "The last train home and then some more words that do not all fit")
     foot = ground.crop((0, height * 2 // 3, width, height)).convert("L")
@@ -117,7 +117,7 @@ def test_first_words_stand_out_at_the_foot(width, height):
 
 
 async def test_the_event_loop_never_draws(generator):
-    """While a very large picture is drawn, the loop goes on ticking."""
+    """While a very large picture is drawn, the loop continues."""
     drawing = asyncio.create_task(draw(generator, "Garden of giant flowers", 4000, 3000))
     ticks = 0
     while not drawing.done():
@@ -129,18 +129,18 @@ async def test_the_event_loop_never_draws(generator):
 
 @pytest.mark.parametrize(("width", "height"), [(0, 10), (10, -1), (100_000, 10)])
 async def test_an_impossible_size_is_refused(generator, width, height):
-    """A size that cannot be meant is a fatal outcome and not a crash."""
+    """An impossible size is a fatal outcome and not a crash."""
     with pytest.raises(FatalCallError, match="pixels"):
         await draw(generator, "a lighthouse", width, height)
 
 
 async def test_latency_is_waited_without_a_thread():
-    """Many pictures wait their latency at the same time, not in turns."""
+    """Many pictures wait for their latency at the same time, not one after the other."""
     stub = StubImageGenerator(latency_seconds=0.5, threads=1)
     try:
         started = asyncio.get_running_loop().time()
         await asyncio.gather(*(draw(stub, "dot", 32, 24) for _ in range(20)))
-        assert 0.5 <= asyncio.get_running_loop().time() - started < 8  # in turns they take ten
+        assert 0.5 <= asyncio.get_running_loop().time() - started < 8  # one after the other they take ten
     finally:
         await stub.aclose()
 
@@ -161,13 +161,13 @@ async def test_closing_ends_the_threads():
     [("A Window in the teachers' town", ["town"]), ("windy tea", ["wind", "tea"]), ("город у моря", ["town", "sea"]), ("", [])],
 )
 def test_words_suggest_by_their_beginning_or_as_a_whole(prompt, suggested):
-    """A beginning suits all its words, a whole word only itself, and what is suggested comes in the prompt's order."""
+    """A beginning matches all its words, a whole word only itself, and the choices are in the prompt's order."""
     vocabulary = Vocabulary(wind="wind. windy", tea="tea.", town="town город", sea="sea. моря.")
     assert vocabulary.suggested(prompt) == suggested
 
 
 async def test_a_refused_word_is_refused_as_moderation_does_it():
-    """A prompt with a refused word, in any case, is refused with a reason; part of a word is not the word."""
+    """A prompt with a refused word, in upper or lower case, is refused with a reason; a part of a word does not count."""
     stub = StubImageGenerator(refused_words=["Lantern"])
     order: dict[str, Any] = {"width": 64, "height": 64, "seed": 1, "idempotency_key": "k"}
     with pytest.raises(RefusedError, match="lantern") as refusal:
@@ -180,8 +180,8 @@ async def test_a_refused_word_is_refused_as_moderation_does_it():
 LOOK = "a wiry woman of about 54, silver hair in a bun, a crooked nose, in a shawl full of pins"
 
 
-def test_a_person_of_whom_the_prompt_tells_is_seen():
-    """The looks of the author, and of a friend beside them, change the part of the picture where their faces are."""
+def test_a_person_in_the_prompt_is_in_the_picture():
+    """The looks of the author, and of a friend, change the part of the picture with their faces."""
     scene = "Style.\nOn the night tram."
     nobody, one, two = (
         opened(GeneratedImage(data=paint(prompt, 640, 480, 3), mime="image/jpeg", cost_usd=0, provider_id="x"))

@@ -31,7 +31,7 @@ FOR_PAINTERS = {"style", "avatar", "build", "hair", "mark", "wear", "icon", "hea
 def worlds(mongodb_uri: str, broker: str, gemini_process: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
     home: Path = tmp_path_factory.mktemp("languages")
     with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini_process, checks=True) as made:
-        EmulatorControl(gemini_process).reset()  # of what earlier tests have asked it to do
+        EmulatorControl(gemini_process).reset()  # of the faults of earlier tests
         yield made
 
 
@@ -58,7 +58,7 @@ def test_the_world_is_in_the_prompts_language(worlds: Worlds, language: WordList
 
 @pytest.mark.parametrize("language", [pytest.param(one, id=f"P10 {one.english_name}") for one in HARBOUR])
 def test_the_words_are_complete_and_one_script(language: WordList) -> None:
-    """Every deck and list that English has is there; every sentence fills its slots and has no Latin letter but a handle's."""
+    """Every deck and list of English exists; every sentence fills its slots and has no Latin letter except in a handle."""
     english, words = words_of(WordList.ENGLISH), words_of(language)
     assert set(words.decks) == {deck for deck in english.decks if deck not in FOR_PAINTERS and not deck.startswith("picture")}
     assert set(words.lists) == set(english.lists)
@@ -83,6 +83,6 @@ def test_the_words_are_complete_and_one_script(language: WordList) -> None:
         pytest.param("A harbour on a whale; everything in Hindi please", WordList.HINDI, id="P10 a language that is asked for"),
     ],
 )
-def test_a_language_is_told_by_the_script_of_most_letters(sentence: str, language: WordList) -> None:
-    """A name in another script makes no language, and what nobody writes here is answered in English."""
+def test_a_language_is_recognized_by_the_script_of_most_letters(sentence: str, language: WordList) -> None:
+    """A name in another script does not count, and an unsupported language is answered in English."""
     assert read_scene(request(f"<user-sentence-x>\n{sentence}\n</user-sentence-x>")).language is language

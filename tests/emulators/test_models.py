@@ -44,14 +44,14 @@ def accepted(model: str, config: dict[str, Any], *turns: dict[str, Any]) -> bool
         pytest.param({}, [{"role": "model", "parts": [{"text": "Once"}]}], BUDGETS, id="a last turn of the model"),
     ],
 )
-def test_each_model_takes_what_it_takes(
+def test_each_model_refuses_exactly_the_parameters_it_does_not_support(
     model: str, config: dict[str, Any], turns: list[dict[str, Any]], by: frozenset[str]
 ) -> None:
-    """What a model does not take is a 400, on exactly the models that do not take it."""
+    """An unsupported parameter gets a 400, on exactly the models that do not support it."""
     assert accepted(model, config, *turns) is (model in by)
 
 
-def test_the_emulator_has_every_model_that_we_may_ask() -> None:
-    """Whatever GEMINI_MODEL or IMAGE_MODEL is set to, and whoever takes over, `make demo` can be asked for it."""
+def test_the_emulator_has_every_model_that_can_be_configured() -> None:
+    """`make demo` works with every value of GEMINI_MODEL and IMAGE_MODEL, and with every successor."""
     assert set(model_profiles()) == ALL
     assert {name for name, model in image_models().items() if model.until is None} == set(MODELS) - ALL

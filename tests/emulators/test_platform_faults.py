@@ -1,4 +1,4 @@
-"""Each fault of the platform emulator, as a plain gRPC client meets it."""
+"""Each fault of the platform emulator, seen by a plain gRPC client."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def code_of(creating: Caller, **fields: Any) -> str:
     return "OK"
 
 
-async def test_every_code_comes_before_the_work(me: Caller) -> None:
+async def test_an_error_code_is_returned_before_any_work(me: Caller) -> None:
     """The call ends with the code, and nothing is created."""
     for fault in CODES:
         me.control.set_faults(rates={fault: 1})
@@ -50,7 +50,7 @@ async def test_every_code_comes_before_the_work(me: Caller) -> None:
     ],
 )
 async def test_an_answer_is_lost_after_or_before_the_work(me: Caller, fault: str, code: str, made: int) -> None:
-    """A lost answer leaves what was created; a reset before the work leaves nothing. The next call goes through."""
+    """After a lost answer the object exists; after a reset before the work it does not. The next call succeeds."""
     me.control.set_faults(rates={fault: 1})
     assert await code_of(me) == code
     assert me.control.stats().characters == made
@@ -59,8 +59,8 @@ async def test_an_answer_is_lost_after_or_before_the_work(me: Caller, fault: str
     assert await code_of(me) == "OK"
 
 
-async def test_a_reset_meets_every_call_of_the_connection(me: Caller) -> None:
-    """The TCP connection itself is reset: what else was in flight on it ends, too."""
+async def test_a_reset_ends_every_call_of_the_connection(me: Caller) -> None:
+    """The TCP connection itself is reset: other calls in flight on it end, too."""
     me.control.set_faults(rates={"slow": 1}, slow_seconds=30)
     waiting = asyncio.create_task(code_of(me))
     await asyncio.to_thread(me.control.wait_until, lambda stats: stats.in_flight == 1)
@@ -70,8 +70,10 @@ async def test_a_reset_meets_every_call_of_the_connection(me: Caller) -> None:
 
 
 @pytest.mark.parametrize(("fault", "at_once", "later"), [("slow", 0, 0), ("slow_committed", 1, 1), ("slow_commits_late", 0, 1)])
-async def test_slow_calls_commit_never_at_once_or_late(me: Caller, fault: str, at_once: int, later: int) -> None:
-    """A caller whose deadline passes cannot know which: the three leave different things behind."""
+async def test_a_slow_call_may_commit_before_the_deadline_after_it_or_never(
+    me: Caller, fault: str, at_once: int, later: int
+) -> None:
+    """A caller whose deadline passes cannot distinguish them: the three have different results."""
     me.control.set_faults(rates={fault: 1}, slow_seconds=2.0)
     assert await code_of(me, seconds=0.5) == "DEADLINE_EXCEEDED"
     assert me.control.stats().characters == at_once
@@ -80,8 +82,8 @@ async def test_slow_calls_commit_never_at_once_or_late(me: Caller, fault: str, a
     assert me.control.stats().characters == later
 
 
-async def test_the_seed_decides_and_each_repetition_is_drawn_anew(me: Caller) -> None:
-    """The same seed and requests meet the same faults; about a fifth of the calls meets one of a rate of a fifth."""
+async def test_faults_follow_from_the_seed_and_each_repetition_is_a_new_draw(me: Caller) -> None:
+    """The same seed and requests get the same faults; a rate of a fifth hits about a fifth of the calls."""
 
     async def codes(seed: int) -> list[str]:
         me.control.reset()
@@ -96,8 +98,8 @@ async def test_the_seed_decides_and_each_repetition_is_drawn_anew(me: Caller) ->
     assert len({first[number] for number in range(0, 100, 20)} | set(first)) == 2
 
 
-async def test_faults_meet_only_the_named_methods_and_the_first_calls(me: Caller) -> None:
-    """``methods`` and ``for_calls`` spare all other calls."""
+async def test_faults_can_be_limited_to_methods_and_first_calls(me: Caller) -> None:
+    """``methods`` and ``for_calls`` exclude all other calls."""
     me.control.set_faults(rates={"internal": 1}, methods=["CreateAIPost"])
     assert await code_of(me) == "OK"
     me.control.set_faults(methods=[], for_calls=2)
@@ -105,7 +107,7 @@ async def test_faults_meet_only_the_named_methods_and_the_first_calls(me: Caller
 
 
 async def test_consul_without_a_passing_instance(me: Caller) -> None:
-    """No instance passes: the first form of the question finds none, the second one that is critical."""
+    """No instance passes: the first form of the query finds none, the second finds a critical one."""
     me.control.set_faults(rates={"no_instance": 1})
     url = f"{me.control.base_url}/v1/health/service/media-service"
     assert (await me.http.get(f"{url}?passing=true")).json() == []
@@ -115,7 +117,7 @@ async def test_consul_without_a_passing_instance(me: Caller) -> None:
     assert (await me.http.get(url)).status_code == 500
 
 
-async def test_latency_lasts_as_long_as_it_says(me: Caller) -> None:
+async def test_a_call_takes_the_latency(me: Caller) -> None:
     """An answer takes the latency, and the call is in flight meanwhile."""
     me.control.set_faults(latency=0.2)
     began = time.monotonic()
@@ -123,7 +125,7 @@ async def test_latency_lasts_as_long_as_it_says(me: Caller) -> None:
     assert time.monotonic() - began >= 0.2
 
 
-def test_a_fault_that_is_none_is_refused(platform: tuple[str, str]) -> None:
+def test_an_invalid_fault_is_refused(platform: tuple[str, str]) -> None:
     """An unknown fault or a rate above 1 is refused with its name."""
     for rates, named in (({"unavailabel": 0.5}, "unavailabel"), ({"unavailable": 2}, "less than or equal to 1")):
         answer = requests.patch(f"{platform[1]}/emulator/faults", json={"rates": rates}, timeout=PATIENCE_S)

@@ -1,4 +1,4 @@
-"""The object store of the platform emulator: a presigned URL is good for one upload and no longer than it says."""
+"""The object store of the platform emulator: a presigned URL is valid for one upload until it expires."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def me(platform: tuple[str, str]) -> AsyncIterator[Caller]:
 
 
 async def test_an_upload_is_confirmed_and_read(me: Caller) -> None:
-    """Without its object a picture cannot be confirmed; afterwards it can, twice, and is read as it was sent."""
+    """Without its object a picture cannot be confirmed; with it it can, also twice, and is read unchanged."""
     announced = await me.presigned()
     confirm = media_pb2.ConfirmUploadRequest(media_id=announced.media_id)
     with pytest.raises(grpc.aio.AioRpcError) as error:
@@ -36,8 +36,8 @@ async def test_an_upload_is_confirmed_and_read(me: Caller) -> None:
     assert 30 < link.expires_at - time.time() <= 60
 
 
-async def test_a_url_takes_exactly_what_was_announced(me: Caller) -> None:
-    """Another content type, size, object or token is 403; an upload without its length is 411; the right one is good."""
+async def test_a_url_accepts_exactly_the_announced_upload(me: Caller) -> None:
+    """Another content type, size, object or token is 403; an upload without its length is 411; the right one is accepted."""
     announced, other = await me.presigned(), await me.presigned()
     assert await me.put(announced.upload_url, content_type="image/jpeg") == 403
     assert await me.put(announced.upload_url, data=PICTURE + b"!") == 403
@@ -54,7 +54,7 @@ async def test_a_url_takes_exactly_what_was_announced(me: Caller) -> None:
 
 
 async def test_a_url_expires(me: Caller) -> None:
-    """A URL is good for ten minutes by default; one of a tenth of a second is 403 afterwards."""
+    """A URL is valid for ten minutes by default; one that is valid for a tenth of a second is 403 afterwards."""
     announced = await me.presigned()
     assert 500 < announced.expires_at - time.time() <= 600
     me.control.set_faults(url_seconds=0.1)
@@ -68,8 +68,8 @@ async def test_a_url_expires(me: Caller) -> None:
 @pytest.mark.parametrize(
     ("fault", "status"), [("url_expired", 403), ("put_403", 403), ("put_500", 500), ("put_reset", None), ("put_lost_reset", None)]
 )
-async def test_uploads_meet_faults(me: Caller, fault: str, status: int | None) -> None:
-    """A PUT is refused or its connection reset; only an upload whose answer is lost is kept."""
+async def test_faults_of_uploads_have_their_effect(me: Caller, fault: str, status: int | None) -> None:
+    """A PUT is refused or its connection is reset; only an upload whose answer is lost is stored."""
     me.control.set_faults(rates={fault: 1})
     announced = await me.presigned()
     try:

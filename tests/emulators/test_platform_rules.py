@@ -1,4 +1,4 @@
-"""What the platform emulator's services allow and refuse, with the codes and words of the contract (docs/requirements.md)."""
+"""What the platform emulator's services accept and refuse, with the codes and texts of the contract (docs/requirements.md)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def refused(error: pytest.ExceptionInfo[grpc.aio.AioRpcError]) -> tuple[str, str
     return error.value.code().name, error.value.details()
 
 
-async def test_a_world_is_published_and_comes_back(me: Caller) -> None:
-    """What was created is reported as it was sent, and the feed has the order of creation."""
+async def test_a_published_world_is_reported(me: Caller) -> None:
+    """The report has the created objects as they were sent, and the feed in the order of creation."""
     params = world_pb2.UpdateWorldParamsRequest(world_id=me.world_id, params='{"a": 1}', name="Lull", users_count=1, posts_count=3)
     assert (await me.worlds.UpdateWorldParams(params)).success
     header, icon = await me.picture(), await me.picture()
@@ -80,8 +80,8 @@ async def test_media_ids_have_dashes_everywhere_but_in_the_announcement(me: Call
         ({"display_name": "a\0b"}, "INTERNAL", "invalid byte sequence"),
     ],
 )
-async def test_a_character_that_the_database_refuses(me: Caller, fields: Any, code: str, words: str) -> None:
-    """A broken constraint of the database arrives as INTERNAL in its words, and nothing is created."""
+async def test_the_database_refuses_an_invalid_character(me: Caller, fields: Any, code: str, words: str) -> None:
+    """A violated constraint of the database is INTERNAL with the database's message, and nothing is created."""
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await me.character(**fields)
     assert refused(error)[0] == code
@@ -104,8 +104,8 @@ async def test_a_character_that_the_database_refuses(me: Caller, fields: Any, co
         ({"world_id": UNKNOWN_ID}, "INTERNAL"),
     ],
 )
-async def test_a_post_that_is_refused(me: Caller, fields: Any, code: str) -> None:
-    """CreateAIPost wants an AI's character, exactly this character's picture and a world that exists."""
+async def test_an_invalid_post_is_refused(me: Caller, fields: Any, code: str) -> None:
+    """CreateAIPost needs an AI character, a picture of this character and an existing world."""
     character, other, human = await me.character(), await me.character(), await me.character(human=True)
     given = {"character_id": character, "media_id": await me.picture(character), **fields}
     if given["character_id"] == "human":
@@ -129,7 +129,7 @@ async def test_a_post_that_is_refused(me: Caller, fields: Any, code: str) -> Non
         ({"name": "n" * 101}, "INTERNAL"),
     ],
 )
-async def test_a_worlds_params(me: Caller, fields: Any, code: str) -> None:
+async def test_invalid_params_of_a_world_are_refused(me: Caller, fields: Any, code: str) -> None:
     """All fields are needed, the world must exist, and its name has at most 100 characters."""
     request = world_pb2.UpdateWorldParamsRequest(**{"world_id": me.world_id, "params": "{}", "name": "Lull", **fields})
     with pytest.raises(grpc.aio.AioRpcError) as error:
@@ -143,7 +143,7 @@ async def test_a_worlds_params(me: Caller, fields: Any, code: str) -> None:
     ("fields", "code"),
     [({"image_uuid": ""}, "INVALID_ARGUMENT"), ({"icon_uuid": ""}, "INVALID_ARGUMENT"), ({"world_id": UNKNOWN_ID}, "NOT_FOUND")],
 )
-async def test_a_worlds_pictures(me: Caller, fields: Any, code: str) -> None:
+async def test_a_worlds_pictures_are_required(me: Caller, fields: Any, code: str) -> None:
     """UpdateWorldImage needs the world and both pictures."""
     request = world_pb2.UpdateWorldImageRequest(
         **{"world_id": me.world_id, "image_uuid": UNKNOWN_ID, "icon_uuid": UNKNOWN_ID, **fields}
@@ -166,8 +166,8 @@ async def test_a_worlds_pictures(me: Caller, fields: Any, code: str) -> None:
         ({"character_id": "mira"}, "INTERNAL", "uuid"),
     ],
 )
-async def test_a_picture_that_is_refused(me: Caller, fields: dict[str, object], code: str, words: str) -> None:
-    """An error of the media service itself has no code and arrives as UNKNOWN; one of its database is INTERNAL."""
+async def test_an_invalid_picture_is_refused(me: Caller, fields: dict[str, object], code: str, words: str) -> None:
+    """An error of the media service itself has no code and is UNKNOWN; one of its database is INTERNAL."""
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await me.presigned(**fields)
     assert refused(error)[0] == code
@@ -177,15 +177,16 @@ async def test_a_picture_that_is_refused(me: Caller, fields: dict[str, object], 
 
 @pytest.mark.parametrize("method", ["GetCharacter", "UpdateCharacter"])
 async def test_an_unknown_character_is_not_found(me: Caller, method: str) -> None:
-    """Reading and changing a character that is not there is NOT_FOUND."""
+    """Reading or changing an unknown character is NOT_FOUND."""
     request = getattr(character_pb2, f"{method}Request")(character_id=UNKNOWN_ID)
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await getattr(me.characters, method)(request)
     assert refused(error)[0] == "NOT_FOUND"
 
 
-async def test_creates_are_not_idempotent_and_the_report_counts_what_is_twice(me: Caller) -> None:
-    """The same create twice makes two; a character of the same key that nothing refers to is an orphan, one in use is doubled."""
+async def test_creates_are_not_idempotent_and_the_report_counts_duplicates(me: Caller) -> None:
+    """The same create twice makes two objects; a second character of the same key is an orphan if nothing refers to it, otherwise
+    it is doubled."""
     first, orphan = await me.character(key="a"), await me.character(key="a")
     media_id = await me.picture(first)
     twice = [await me.post(character_id=first, media_id=media_id) for _ in range(2)]

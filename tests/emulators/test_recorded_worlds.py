@@ -17,7 +17,7 @@ NAMES = sorted(path.name for path in RECORDED.iterdir() if path.is_dir())
 
 
 def prompts(name: str, *more: str) -> str:
-    """What ``generia prompts`` says of this recording."""
+    """The output of ``generia prompts`` for this recording."""
     order = json.loads((RECORDED / name / "order.json").read_text("utf-8"))
     options = [f"--{key}={order[key]}" for key in ("prompt", "users", "posts", "seed")]
     done = CliRunner().invoke(app, ["prompts", *options, f"--answers={RECORDED / name}", *more])
@@ -27,9 +27,8 @@ def prompts(name: str, *more: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recorded_world_fits_its_requests(name: str, tmp_path: Path) -> None:
-    """Each request of the order has a recorded answer that its task takes, and no answer is left over.
-
-    Where this fails after a change of what is drawn, docs/prompts.md says how a world is recorded.
+    """Each request of the order has a recorded answer that its task accepts, and no answer is left over. If this fails after a
+    change of the draws, docs/prompts.md describes how to record a world.
     """
     said = json.loads(prompts(name, f"--out={tmp_path}", "--json"))
     assert (said["missing"], said["wrong"], said["unread"]) == ([], {}, [])
@@ -37,7 +36,7 @@ def test_a_recorded_world_fits_its_requests(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_post_has_the_length_it_was_asked_for(name: str, tmp_path: Path) -> None:
+def test_a_recorded_post_has_the_requested_length(name: str, tmp_path: Path) -> None:
     """A recorded post has hardly more words than its request allows, the @names not counted: it was written for this slot."""
     prompts(name, f"--out={tmp_path}")
     for path in tmp_path.glob("*.post.@*.txt"):
@@ -47,7 +46,7 @@ def test_a_recorded_post_has_the_length_it_was_asked_for(name: str, tmp_path: Pa
         assert len(re.findall(r"(?<![\w@])\w[\w'.:-]*", content)) <= 1.1 * int(most), position
 
 
-def test_the_page_of_a_world_shows_the_templates_as_they_are(tmp_path: Path) -> None:
+def test_the_page_of_a_world_is_current(tmp_path: Path) -> None:
     """docs/a-world.md is what ``make world-page`` writes."""
     page = tmp_path / "a-world.md"
     prompts("nodding", f"--as-page={page}")

@@ -20,7 +20,7 @@ from tests.support.dagster_internals import InstanceRef, JobPythonOrigin, Module
 def instance(
     instance_folder: Path, monkeypatch: pytest.MonkeyPatch, mongodb_uri: str, mongo_database_name: str
 ) -> Iterator[dg.DagsterInstance]:
-    """The instance that ``DAGSTER_HOME`` names; the broker of the settings is away, MongoDB is the tests' own."""
+    """The instance that ``DAGSTER_HOME`` names; the broker of the settings is unavailable, MongoDB is that of the tests."""
     (instance_folder / "dagster.yaml").write_text("run_monitoring: {enabled: true}\ntelemetry: {enabled: false}\n")
     monkeypatch.setenv("DAGSTER_HOME", str(instance_folder))
     monkeypatch.setenv("CELERY_BROKER_URL", f"amqp://127.0.0.1:{free_port()}//")
@@ -33,13 +33,13 @@ def instance(
 
 
 def run_with(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> str:
-    """The id of a new run that Dagster has with this status."""
+    """The id of a new run with this status in Dagster."""
     return instance.add_run(dg.DagsterRun("world", status=status)).run_id
 
 
 @pytest.fixture
 def origin() -> JobPythonOrigin:
-    """Where the code of a run is, as a message says it."""
+    """The code origin of a run, as in a message."""
     definitions = ModuleCodePointer("generia_assets.definitions", "defs")
     return JobPythonOrigin("world", RepositoryPythonOrigin(executable_path=sys.executable, code_pointer=definitions))
 

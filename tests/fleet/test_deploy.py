@@ -1,4 +1,4 @@
-"""A real fleet: what becomes of a world when its worker dies or gets SIGTERM, and when its run is terminated."""
+"""A real fleet: a world whose worker dies or gets SIGTERM, and a world whose run is terminated."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def stack() -> Iterator[FleetStack]:
         with FleetStack(runs=QUICK.runs) as stack:
             stack.start_servers(latency=LATENCY_SECONDS)
             stack.start_fleet(QUICK.workers)
-            settings.cache_clear()  # the launcher of this process reads them
+            settings.cache_clear()  # read by the launcher of this process
             yield stack
     finally:
         os.environ.clear()
@@ -51,7 +51,7 @@ def stack() -> Iterator[FleetStack]:
 
 
 def test_worlds_survive_the_death_of_a_worker(stack: FleetStack) -> None:
-    """When a worker dies, its worlds are completed by another: each made once, exact, within the limits of calls."""
+    """When a worker dies, another one completes its worlds: each is made once, exact, and within the limits of calls."""
     found = report(QUICK, *tried(stack, QUICK, Console(file=sys.stderr)))
     assert found.ok, found.remarks
     figures = found.figures
@@ -60,11 +60,11 @@ def test_worlds_survive_the_death_of_a_worker(stack: FleetStack) -> None:
 
 
 def test_a_deploy_moves_a_world_and_a_termination_ends_it(stack: FleetStack) -> None:
-    """A worker that gets SIGTERM ends, and another continues its world within ten seconds of an idle machine; a run that is
-    terminated is canceled and its world stopped."""
+    """A worker that gets SIGTERM ends, and another one continues its world within ten seconds on an idle machine; a terminated run
+    is canceled and its world stopped."""
     stack.gemini.set_faults(latency=1.0)
     for number in range(1, QUICK.workers + 1):
-        if worker(number) not in stack.parts:  # it died in the test before
+        if worker(number) not in stack.parts:  # it was killed in the test before
             stack.spawn_worker(number)
             stack.await_worker(number)
     with stack.instance() as instance, stack.database() as database:

@@ -1,4 +1,4 @@
-"""The lease of a run: one process has it, and it ends by itself."""
+"""The lease of a run: one process holds it, and it expires."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def database(mongodb_uri: str, mongo_database_name: str) -> Iterator[MongoDataba
 
 
 def expire(database: MongoDatabase) -> None:
-    """The lease is over by the clock of MongoDB."""
+    """Let the lease expire by the clock of MongoDB."""
     database[FLEET].update_one({"_id": f"run:{RUN}"}, [{"$set": {"expires_at": {"$subtract": ["$$NOW", 1]}}}])
 
 
 def test_one_process_holds_the_lease_of_a_run(database: MongoDatabase) -> None:
-    """While a process holds the lease no other gets it; afterwards there is none."""
+    """While a process holds the lease no other gets it; after its release there is no lease."""
     with held_lease(database, RUN) as first, held_lease(database, RUN) as second:
         assert (first, second) == (True, False)
         lease = read_lease(database, RUN)
@@ -40,8 +40,8 @@ def test_one_process_holds_the_lease_of_a_run(database: MongoDatabase) -> None:
     assert read_lease(database, RUN) is None
 
 
-def test_a_lease_that_is_over_is_taken_by_another_process(database: MongoDatabase) -> None:
-    """The lease of a dead process is over by itself, and is then anybody's."""
+def test_an_expired_lease_is_acquired_by_another_process(database: MongoDatabase) -> None:
+    """The lease of a dead process expires, and any process can then acquire it."""
     with held_lease(database, RUN):
         expire(database)
         lease = read_lease(database, RUN)
@@ -52,7 +52,7 @@ def test_a_lease_that_is_over_is_taken_by_another_process(database: MongoDatabas
 
 
 def test_a_lease_is_renewed(database: MongoDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that lives renews its lease, also one that was over, or that MongoDB has removed, and nobody took."""
+    """A live process renews its lease, also one that was expired or removed by MongoDB and not acquired by another process."""
     monkeypatch.setattr(run_leases, "RENEW_SECONDS", SOON_S)
     with held_lease(database, RUN):
         for interfere in (lambda: expire(database), lambda: database[FLEET].delete_many({})):
@@ -61,7 +61,7 @@ def test_a_lease_is_renewed(database: MongoDatabase, monkeypatch: pytest.MonkeyP
 
 
 def test_a_process_that_loses_its_lease_ends_its_run(database: MongoDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process whose lease another one has taken interrupts itself, and leaves the lease to the other."""
+    """A process whose lease another one has acquired interrupts itself, and does not change the lease."""
     monkeypatch.setattr(run_leases, "RENEW_SECONDS", SOON_S)
     until = {"$add": ["$$NOW", 60_000]}
     with held_lease(database, RUN), pytest.raises(KeyboardInterrupt):  # noqa: PT012  the interruption comes at the first or second
@@ -72,10 +72,10 @@ def test_a_process_that_loses_its_lease_ends_its_run(database: MongoDatabase, mo
     assert lease.worker == "another"
 
 
-def test_a_process_keeps_its_run_while_mongodb_is_away(
+def test_a_process_keeps_its_run_during_an_outage_of_mongodb(
     database: MongoDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Renewals that MongoDB does not answer end no run: the lease is renewed when it is back."""
+    """Failed renewals end no run: the lease is renewed after the outage."""
     monkeypatch.setattr(run_leases, "RENEW_SECONDS", SOON_S)
     with held_lease(database, RUN):
         with silent(database, "findAndModify"):

@@ -16,8 +16,8 @@ __all__ = ["home"]
 pytestmark = [pytest.mark.servers, pytest.mark.skipif(fleet.available() is not None, reason=str(fleet.available()))]
 
 
-def test_a_question_waits_for_postgresql(home: Path):
-    """A statement that begins while PostgreSQL is away is answered when it is there again."""
+def test_a_statement_waits_for_postgresql(home: Path):
+    """A statement that begins during an outage of PostgreSQL is answered after it."""
     back: list[Child] = []
     server = served(home, "postgresql")
     try:

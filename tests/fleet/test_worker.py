@@ -1,4 +1,4 @@
-"""A worker's task: it executes a run once, however often its message is delivered."""
+"""A worker's task: it executes a run once for any number of deliveries of its message."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def database(instance: dg.DagsterInstance) -> Iterator[MongoDatabase]:
 
 
 def test_a_run_is_executed(worker: Deliveries) -> None:
-    """The message of a run that waits executes it."""
+    """The message of a queued run executes it."""
     run = run_with(worker.instance, Status.STARTING)
     worker.deliver(run)
     assert worker.executed == [run]
@@ -63,15 +63,16 @@ def test_a_run_is_executed(worker: Deliveries) -> None:
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.FAILURE, Status.CANCELED])
 def test_a_message_of_a_run_that_has_ended_does_nothing(worker: Deliveries, status: Status) -> None:
-    """A message that comes again, or late, after the run has ended changes nothing."""
+    """A repeated or late message after the end of the run changes nothing."""
     run = run_with(worker.instance, status)
     worker.deliver(run)
     assert worker.executed == []
     assert worker.status(run) is status
 
 
-def test_a_second_message_of_a_run_that_lives_does_nothing(worker: Deliveries, database: MongoDatabase) -> None:
-    """While a process executes the run, its message does nothing elsewhere: the broker may have lost that worker from sight."""
+def test_a_second_message_of_a_live_run_does_nothing(worker: Deliveries, database: MongoDatabase) -> None:
+    """While a process executes the run, another worker ignores its message: the broker may have lost the connection to the first
+    worker."""
     run = run_with(worker.instance, Status.STARTED)
     with held_lease(database, run):
         worker.deliver(run)
@@ -88,7 +89,7 @@ def test_a_message_of_a_run_whose_process_died_reports_it_failed(worker: Deliver
 
 
 def test_a_message_of_a_run_whose_process_died_before_its_start_executes_it(worker: Deliveries, database: MongoDatabase) -> None:
-    """A process that died between the lease and the start of the run is waited for, and then replaced."""
+    """If a process died between the lease and the start of the run, the task waits for the lease, and then executes the run."""
     run = run_with(worker.instance, Status.STARTING)
     lease = {"_id": f"run:{run}", "worker": "dead"}
     database[FLEET].insert_one(lease)
@@ -105,10 +106,10 @@ def test_a_run_that_was_terminated_in_the_broker_is_canceled(worker: Deliveries)
     assert worker.status(run) is Status.CANCELED
 
 
-def test_a_message_is_given_back_while_mongodb_is_away(
+def test_a_message_is_returned_during_an_outage_of_mongodb(
     worker: Deliveries, database: MongoDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that cannot reach MongoDB gives the message back, and the run waits."""
+    """A worker that cannot reach MongoDB returns the message to the broker, and the run waits."""
     monkeypatch.setattr(run_leases, "RENEW_SECONDS", 0.2)
     run = run_with(worker.instance, Status.STARTING)
     with silent(database, "findAndModify"), pytest.raises(Reject) as given_back:

@@ -1,4 +1,4 @@
-"""`generia demo` and `dev` as people start them: real servers, a real Dagster daemon and code server, and nothing left behind."""
+"""`generia demo` and `dev` as people start them: real servers, a real Dagster daemon and code server, and no process left."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LATEST_S = 300.0
 """What has not come by then never comes."""
 
 
-def test_a_demo_makes_a_world_from_nothing_and_leaves_nothing(tmp_path: Path) -> None:
-    """One JSON object with the promised fields is the last line of standard output, counts are exact, no process is left."""
+def test_a_demo_makes_a_world_and_leaves_no_process(tmp_path: Path) -> None:
+    """The last line of standard output is one JSON object with the documented fields, counts are exact, and no process is left."""
     generia = Command(tmp_path / "data")
     exit_code, out, err = generia.run("demo", "--users", "2", "--posts", "3", "--json", timeout=LATEST_S)
     assert exit_code == 0, err
@@ -48,10 +48,10 @@ def test_a_demo_makes_a_world_from_nothing_and_leaves_nothing(tmp_path: Path) ->
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", out + err)
 
 
-def test_what_is_set_is_used_and_an_interruption_ends_in_order(
+def test_set_addresses_are_used_and_an_interruption_ends_in_order(
     tmp_path: Path, mongodb_uri: str, broker: str, gemini: str, mongo_client: MongoClient[MongoDocument]
 ) -> None:
-    """With all addresses set no server is started; SIGTERM in the middle ends everything within seconds, with status 130."""
+    """With all addresses set no server is started; SIGTERM during the work ends everything within seconds, with status 130."""
     home, name = tmp_path / "dagster", "test_cli_interrupted"
     topics = {f"KAFKA_{which}_TOPIC": f"cli-{which.lower()}" for which in ("TASKS", "PROGRESS", "DEAD_LETTERS")}
     generia = Command(
@@ -67,7 +67,7 @@ def test_what_is_set_is_used_and_an_interruption_ends_in_order(
         | topics,
     )
     with closing(EmulatorControl(gemini)) as control:
-        control.set_faults(hang=1.0, after_calls=6)  # so that the world is in the middle until the end
+        control.set_faults(hang=1.0, after_calls=6)  # so that the world is not finished before the end
     demo = generia.start("demo", "--users", "4", "--posts", "8", "--max-cost-usd", "50")
     try:
         statuses = mongo_client[name]["world_generation_status"]
@@ -90,7 +90,7 @@ def test_what_is_set_is_used_and_an_interruption_ends_in_order(
 
 @pytest.fixture(scope="module")
 def generia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    """A running `generia dev` with the platform's services, whose parts the other commands find by themselves."""
+    """A running `generia dev` with the platform's services, which the other commands find by themselves."""
     folder = tmp_path_factory.mktemp("dev")
     command = Command(folder)
     dev = command.start("dev", "--platform", "grpc", "--latency", "1", "--port", "0", "--pages-port", "0")
@@ -106,8 +106,8 @@ def generia(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
         dev.kill()
 
 
-def test_nothing_listens_beyond_this_machine(generia: Command) -> None:
-    """Every server that is started (database, broker, emulator, code server, both kinds of pages) is bound to loopback."""
+def test_every_server_listens_on_loopback_only(generia: Command) -> None:
+    """Every started server (database, broker, emulator, code server, both kinds of pages) is bound to loopback."""
     assert "0100007F" in generia.listens_on() <= LOOPBACK
 
 
@@ -117,8 +117,8 @@ def send(generia: Command, *options: str) -> str:
     return out.splitlines()[-1]
 
 
-def test_a_world_is_ordered_watched_and_looked_at(generia: Command) -> None:
-    """`send` prints the id that `watch` follows to its end with all texts, and every section shows what was made."""
+def test_a_world_is_ordered_watched_and_shown(generia: Command) -> None:
+    """`send` prints the id, `watch` follows the world to its end with all texts, and every section of `show` has the items."""
     world = send(generia, "--users", "2", "--posts", "3", "--prompt", "a lake that answers letters")
     exit_code, out, err = generia.run("watch", world, "--texts")
     assert exit_code == 0, err
@@ -140,8 +140,8 @@ def test_a_world_is_ordered_watched_and_looked_at(generia: Command) -> None:
     assert world in [json.loads(line)["world_id"] for line in listed.splitlines()]
 
 
-def test_a_world_is_stopped_and_goes_on(generia: Command) -> None:
-    """`stop` ends the run and keeps what exists; `resume` goes on within seconds and makes exactly what was ordered."""
+def test_a_world_is_stopped_and_resumed(generia: Command) -> None:
+    """`stop` ends the run and keeps the items; `resume` continues within seconds and makes exactly the ordered world."""
     world = send(generia, "--users", "3", "--posts", "20", "--prompt", "a lake that answers letters")
 
     def works() -> bool:
@@ -163,8 +163,8 @@ def test_a_world_is_stopped_and_goes_on(generia: Command) -> None:
     assert finished["generation"] == stopped["generation"]
 
 
-def test_a_world_whose_money_is_spent_fails_and_goes_on_with_more(generia: Command) -> None:
-    """A cap ends the world as failed, with the command that lets it go on; with a higher cap it is completed."""
+def test_a_world_at_its_cap_fails_and_is_resumed_with_a_higher_cap(generia: Command) -> None:
+    """A cap ends the world as failed, with the command that resumes it; with a higher cap it is completed."""
     world = send(generia, "--users", "1", "--posts", "1", "--prompt", "a lake", "--max-cost-usd", "0.0001")
     exit_code, out, _ = generia.call("watch", world)
     assert exit_code == 1
@@ -174,8 +174,8 @@ def test_a_world_whose_money_is_spent_fails_and_goes_on_with_more(generia: Comma
     assert exit_code == 0, out
 
 
-def test_an_address_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
-    """MongoDB or Kafka not answering: exit status 1, the address, how to start it, and no traceback."""
+def test_an_address_that_does_not_answer_is_reported_in_one_line(tmp_path: Path) -> None:
+    """If MongoDB or Kafka does not answer: exit status 1, the address, how to start the server, and no traceback."""
     generia = Command(tmp_path, {"MONGODB_URI": "mongodb://127.0.0.1:9/", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
     for command in (["status"], ["send", "--prompt", "a lake"]):
         exit_code, out, err = generia.call(*command)
@@ -186,7 +186,7 @@ def test_an_address_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
-    """A setting that is not allowed: exit status 2, its name, its value, what is allowed."""
+    """An invalid setting gives exit status 2, its name, its value, and what is allowed."""
     exit_code, _, err = Command(tmp_path, {"LLM_CONCURRENCY": "0"}).call("quote")
     assert exit_code == 2
     assert "LLM_CONCURRENCY='0'" in err

@@ -1,4 +1,4 @@
-"""The world of a demo in the platform emulator: its row is made, and what has arrived there is reported."""
+"""The world of a demo in the platform emulator: its row is created, and its received data is reported."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from local_services.summary import add_world, describe_arrived
 from tests.support.platform_caller import caller
 
 
-async def test_what_has_arrived_is_counted_and_its_order_is_compared(
+async def test_received_objects_are_counted_and_their_order_is_compared(
     platform: tuple[str, str], mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str
 ) -> None:
-    """The sentence has the numbers of the platform; it says when the feed is not in the order of the timeline."""
+    """The sentence has the counts of the platform; it says if the feed is not in the order of the timeline."""
     database = mongo_client[mongo_database_name]
     async with caller(platform) as me:
         me.world_id = str(uuid.uuid4())
@@ -34,7 +34,7 @@ async def test_what_has_arrived_is_counted_and_its_order_is_compared(
         assert "NOT in the world's order" in describe_arrived(platform[1], database, me.world_id)
 
 
-def test_an_emulator_that_refuses_is_an_error_of_the_command(platform: tuple[str, str]) -> None:
-    """An id that is no UUID is refused, and said in one line."""
+def test_a_refusal_of_the_emulator_is_an_error_of_the_command(platform: tuple[str, str]) -> None:
+    """An id that is not a UUID is refused in one line."""
     with pytest.raises(CommandError, match="the emulator does not answer as it should"):
         add_world(platform[1], "lull")

@@ -1,4 +1,4 @@
-"""The servers of a fleet as processes: they serve, come back with their data after a kill, and leave nothing behind."""
+"""The servers of a fleet as processes: they serve, restart with their data after a kill, and leave no process."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def served(home: Path, name: str, port: int = 0) -> Child:
 
 
 def kill_server(keeper: Child) -> None:
-    """``kill -9`` of all that the keeper has started; the keeper then ends."""
+    """``kill -9`` of all processes that the parent process has started; the parent then ends."""
     for pid in family(keeper.pid) - {keeper.pid}:
-        with suppress(ProcessLookupError):  # it has ended with another one
+        with suppress(ProcessLookupError):  # it has ended together with another one
             os.kill(pid, signal.SIGKILL)
     wait_for(lambda: keeper.exit_code() is not None)
     keeper.stop()
 
 
-def test_postgresql_comes_back_after_a_kill(home: Path) -> None:
-    """What was committed before PostgreSQL was killed is there when it was started again; at the end none of its processes is."""
+def test_postgresql_restarts_with_its_data_after_a_kill(home: Path) -> None:
+    """Committed data survives a kill and a restart of PostgreSQL; at the end none of its processes is left."""
     with served(home, "postgresql") as server:
         with sqlalchemy.create_engine(server.ready_value, poolclass=sqlalchemy.NullPool).begin() as connection:
             connection.execute(sqlalchemy.text("create table worlds as select 7 as id"))
@@ -53,15 +53,15 @@ def test_postgresql_comes_back_after_a_kill(home: Path) -> None:
     with served(home, "postgresql") as server:
         connection = sqlalchemy.create_engine(
             server.ready_value, poolclass=sqlalchemy.NullPool
-        ).connect()  # stays open: the end of the server does not wait for it
+        ).connect()  # stays open: the server ends without waiting for it
         assert connection.execute(sqlalchemy.text("select id from worlds")).scalars().all() == [7]
         members = family(server.pid)
-    connection.invalidate()  # else its rollback is tried, and logged as an error, when it is collected: in any later test
+    connection.invalidate()  # otherwise its rollback is tried, and logged as an error, when it is collected during a later test
     wait_for(lambda: not members & processes().keys())
 
 
 def test_rabbitmq_leaves_nothing_running(home: Path) -> None:
-    """RabbitMQ takes and gives a task; when its keeper was killed, neither it nor its port mapper runs on."""
+    """RabbitMQ accepts and delivers a task; after a kill of its parent process, neither it nor its port mapper runs."""
     with served(home, "rabbitmq") as server:
         with Connection(server.ready_value) as connection:
             queue = connection.SimpleQueue("tasks")

@@ -1,4 +1,4 @@
-"""The embedded servers as a user meets them: as processes that serve, come back, explain themselves and leave nothing behind."""
+"""The embedded servers as processes: they serve, restart, explain failures and leave no process."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MOCK_API = (2, 3)
 
 
 def processes() -> dict[int, int]:
-    """Every living process (the dead that nobody fetched are not) with its parent, as the kernel lists them."""
+    """Every live process (zombies excluded) with its parent, as the kernel lists them."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent = stat.read_text().rpartition(")")[2].split()[:2]
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we read
+            continue  # it ended while it was read
         if state != "Z":
             parents[int(stat.parent.name)] = int(parent)
     return parents
@@ -61,8 +61,8 @@ def test_transaction_is_all_or_nothing(mongo_client: MongoClient[dict[str, Any]]
     assert [post["_id"] for post in database.posts.find()] == ["commit_transaction"]
 
 
-def test_mongod_comes_back_with_its_data(tmp_path: Path) -> None:
-    """A mongod started again on its directory, on another port, is a writable primary that has what was written before."""
+def test_mongod_restarts_with_its_data(tmp_path: Path) -> None:
+    """A mongod that is started again on its directory, on another port, is a writable primary with the earlier data."""
     addresses = set()
     for number in range(2):
         with start("mongod", mongod_command(tmp_path / "data"), log_path=tmp_path / "server.log") as server:
@@ -73,8 +73,8 @@ def test_mongod_comes_back_with_its_data(tmp_path: Path) -> None:
     assert len(addresses) == 2
 
 
-def test_directory_in_use_is_said_so(tmp_path: Path) -> None:
-    """A second mongod on the same directory ends with the advice to stop the first one, and leaves that one serving."""
+def test_a_directory_in_use_is_reported(tmp_path: Path) -> None:
+    """A second mongod on the same directory ends with the advice to stop the first one, which keeps serving."""
     with start("first", mongod_command(tmp_path / "data"), log_path=tmp_path / "first.log") as first:
         with pytest.raises(ChildFailedError, match="another mongod uses this directory") as failure:
             start("second", mongod_command(tmp_path / "data"), log_path=tmp_path / "second.log")
@@ -83,8 +83,8 @@ def test_directory_in_use_is_said_so(tmp_path: Path) -> None:
             client.world.visits.insert_one({})
 
 
-def test_damaged_directory_is_said_so(tmp_path: Path) -> None:
-    """A mongod whose files are damaged ends with the advice to restore them, instead of waiting for what never comes."""
+def test_a_damaged_directory_is_reported(tmp_path: Path) -> None:
+    """A mongod whose files are damaged ends with the advice to restore them, instead of waiting for ever."""
     data = tmp_path / "data"
     data.mkdir()
     (data / "WiredTiger").write_text("not a version")
@@ -94,8 +94,8 @@ def test_damaged_directory_is_said_so(tmp_path: Path) -> None:
         start("mongod", mongod_command(data), log_path=tmp_path / "server.log")
 
 
-def test_dead_mongod_ends_its_keeper(tmp_path: Path) -> None:
-    """When mongod itself dies, the process that keeps it ends with an error and the end of mongod's log."""
+def test_dead_mongod_ends_its_parent_process(tmp_path: Path) -> None:
+    """When mongod itself dies, its parent process ends with an error and the end of mongod's log."""
     with start("mongod", mongod_command(tmp_path / "data"), log_path=tmp_path / "server.log") as server:
         (mongod,) = family(server.pid) - {server.pid}
         os.kill(mongod, signal.SIGKILL)
@@ -104,8 +104,8 @@ def test_dead_mongod_ends_its_keeper(tmp_path: Path) -> None:
         assert "mongod was ended by SIGKILL" in server.log_path.read_text()
 
 
-def test_killed_keeper_takes_mongod_along(tmp_path: Path) -> None:
-    """When the process that keeps mongod is killed and can clean up nothing, mongod ends by itself."""
+def test_killed_parent_process_ends_mongod(tmp_path: Path) -> None:
+    """When the parent process of mongod is killed without a clean-up, mongod ends by itself."""
     with start("mongod", mongod_command(tmp_path / "data"), log_path=tmp_path / "server.log") as server:
         (mongod,) = family(server.pid) - {server.pid}
         os.kill(server.pid, signal.SIGKILL)
@@ -121,7 +121,7 @@ def test_killed_keeper_takes_mongod_along(tmp_path: Path) -> None:
     ],
 )
 def test_stopped_server_leaves_no_process(module: str, arguments: tuple[str, ...], size: int, tmp_path: Path) -> None:
-    """A stopped server ends with exit code 0 and neither it nor a process it started lives on."""
+    """A stopped server ends with exit code 0, and neither it nor a process that it started still runs."""
     server = start(module, python_module(module, *arguments), log_path=tmp_path / "server.log", cwd=tmp_path)
     stops_whole(server, size)
 
@@ -133,8 +133,8 @@ def stops_whole(server: Child, size: int) -> None:
     assert not alive & processes().keys()
 
 
-def test_killed_parent_takes_its_servers_along(tmp_path: Path) -> None:
-    """When who started the servers is killed and can clean up nothing, they and what they started end by themselves."""
+def test_killed_parent_ends_its_servers(tmp_path: Path) -> None:
+    """When the process that started the servers is killed without a clean-up, they and their children end by themselves."""
     program = f"""
 import sys, time
 from pathlib import Path
@@ -150,14 +150,14 @@ time.sleep(600)
             assert parent.stdout is not None
             assert parent.stdout.readline() == "started\n"
             servers = family(parent.pid) - {parent.pid}
-            assert len(servers) == 3  # mongod's keeper, mongod, the broker
+            assert len(servers) == 3  # mongod's parent process, mongod, the broker
         finally:
             parent.send_signal(signal.SIGKILL)
     wait_for(lambda: not servers & processes().keys())
 
 
 def round_trip(bootstrap_servers: str, topic: str, **client_options: Any) -> dict[int, list[bytes]]:
-    """Send thirty messages under ten keys and read every partition from its second message on; gives the values by partition."""
+    """Send thirty messages with ten keys and read every partition from its second message on; return the values by partition."""
     producer = KafkaProducer(bootstrap_servers=bootstrap_servers, **client_options)
     sent: dict[int, list[bytes]] = {}
     partition_of: dict[bytes, int] = {}
@@ -187,20 +187,20 @@ def round_trip(bootstrap_servers: str, topic: str, **client_options: Any) -> dic
 
 
 def test_broker_keeps_order_within_partitions(broker: str) -> None:
-    """The broker keeps a key on its partition, numbers each partition from 0, and gives from a sought offset on, in order."""
+    """The broker keeps a key in its partition, numbers each partition from 0, and delivers from a sought offset on, in order."""
     assert set(round_trip(broker, "generia-tasks", api_version=MOCK_API)) == {0, 1, 2}
 
 
 @pytest.mark.apache_kafka
 def test_apache_kafka_keeps_order_within_partitions(apache_kafka: str) -> None:
-    """Apache Kafka itself passes the very same round trip as the broker that stands in for it."""
+    """Apache Kafka itself passes the same round trip as the small broker."""
     assert set(round_trip(apache_kafka, "generia-tasks")) == {0, 1, 2}
 
 
 @pytest.mark.apache_kafka
-def test_apache_kafka_comes_back_with_its_data(apache_kafka: str, tmp_path: Path) -> None:
+def test_apache_kafka_restarts_with_its_data(apache_kafka: str, tmp_path: Path) -> None:
     """Apache Kafka is stopped and leaves no process; started again on its directory, on another port, it still has the messages."""
-    del apache_kafka  # skips where it cannot be had
+    del apache_kafka  # skips if it is not available
     command = python_module("local_services.apache_kafka", "--data", tmp_path / "data")
     partition = TopicPartition("generia-tasks", 0)
     with start("kafka", command, log_path=tmp_path / "server.log", timeout=90) as server:

@@ -1,4 +1,4 @@
-"""Parts that are started together, and the folder that one command has for itself: with real, tiny processes."""
+"""Services that are started together, and the folder that only one command uses: with real, tiny processes."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
             one.child.stop(0)
 
 
-def test_a_part_is_started_when_what_it_needs_is_ready(service: Callable[..., Service]) -> None:
-    """Independent services start together, a dependent one after those it names."""
+def test_a_service_is_started_when_the_services_it_needs_are_ready(service: Callable[..., Service]) -> None:
+    """Independent services start together, a dependent one after the services that it names."""
     first, second, third = service("first"), service("second"), service("third", after=("first", "second"))
     ServiceSet([third, first, second]).start(lambda: None)
     assert second.began < first.began + first.seconds
@@ -52,8 +52,8 @@ def test_a_part_is_started_when_what_it_needs_is_ready(service: Callable[..., Se
     assert [one.address for one in (first, second, third)] == ["here"] * 3
 
 
-def test_a_part_that_fails_is_named_with_its_last_words(service: Callable[..., Service]) -> None:
-    """Starting raises with the service's name and log; what ran is ended by `stop`."""
+def test_a_failed_service_is_named_with_the_end_of_its_log(service: Callable[..., Service]) -> None:
+    """Starting raises an error with the service's name and log; `stop` ends the running services."""
     good, bad = service("good"), service("bad", FAILS)
     services = ServiceSet([good, bad])
     with pytest.raises(ChildFailedError, match=r"(?s)bad ended with exit code 1.*no licence"):
@@ -63,21 +63,21 @@ def test_a_part_that_fails_is_named_with_its_last_words(service: Callable[..., S
     assert good.child.exit_code() is not None
 
 
-def test_who_uses_others_is_ended_before_them(service: Callable[..., Service]) -> None:
-    """A service that ends first is gone before the others are told, and has its own grace and no more."""
+def test_a_service_is_ended_before_the_services_it_uses(service: Callable[..., Service]) -> None:
+    """A service that must end first has ended before the others get their signal, and has only its own grace period."""
     server, user = service("server"), service("user", STUBBORN, ends_first=True, grace=0.3)
     services = ServiceSet([server, user])
     services.start(lambda: None)
     began = time.monotonic()
     services.stop()
-    assert 0.3 <= time.monotonic() - began < 9  # without a grace of its own it had ten seconds
+    assert 0.3 <= time.monotonic() - began < 9  # the default grace period is ten seconds
     assert user.child is not None
     assert user.child.exit_code() == -9
     assert server.child is not None
     assert server.child.exit_code() == -15
 
 
-def test_what_is_yours_is_neither_started_nor_ended() -> None:
+def test_a_service_of_the_user_is_neither_started_nor_ended() -> None:
     """A service with an address from the start is ready at once and has no process."""
     yours = Service("MongoDB", Ownership.YOURS, address="db.example:27017")
     services = ServiceSet([yours])
@@ -86,8 +86,9 @@ def test_what_is_yours_is_neither_started_nor_ended() -> None:
     assert services.address("MongoDB") == "db.example:27017"
 
 
-def test_a_folder_has_one_user_and_a_demo_stands_beside(tmp_path: Path) -> None:
-    """Who finds the folder taken is told by whom, or uses the next one; when its user is gone it is free again."""
+def test_a_folder_has_one_user_and_a_demo_uses_another_one(tmp_path: Path) -> None:
+    """A command whose folder is in use fails with the user's name, or uses the next folder; the folder is free when its user has
+    ended."""
     announced = RunningGenerator(
         command="dev", pid=1, mongodb_uri="m", kafka_bootstrap_servers="k", kafka_api_version="", dagster_home="/d"
     )
@@ -107,8 +108,8 @@ def test_a_folder_has_one_user_and_a_demo_stands_beside(tmp_path: Path) -> None:
         assert again.root == tmp_path
 
 
-def test_what_a_dead_user_announced_is_not_believed(tmp_path: Path) -> None:
-    """Without its lock the file of running services is left over, and nobody is sent to addresses that are gone."""
+def test_the_announcement_of_a_dead_user_is_ignored(tmp_path: Path) -> None:
+    """Without a lock the file of running services is a leftover, and its addresses are not used."""
     announced = RunningGenerator(
         command="dev", pid=1, mongodb_uri="m", kafka_bootstrap_servers="k", kafka_api_version="", dagster_home="/d"
     )
@@ -117,8 +118,8 @@ def test_what_a_dead_user_announced_is_not_believed(tmp_path: Path) -> None:
     assert running_generator(tmp_path) is None
 
 
-def test_the_embedded_broker_takes_the_place_of_no_guarded_one(tmp_path: Path) -> None:
-    """Who asks for TLS or users and names no broker gets a clear error, and no broker."""
+def test_the_embedded_broker_never_replaces_a_broker_with_tls_or_users(tmp_path: Path) -> None:
+    """Settings of TLS or users without a broker's address are an error, and no broker is started."""
     chosen = Settings(_env_file=None, kafka_security_protocol="SSL")
     with pytest.raises(CommandError, match="KAFKA_SECURITY_PROTOCOL=SSL: the embedded broker has neither TLS nor users"):
         ServiceCatalog(DataDir(tmp_path), chosen, ServiceChoice(0.0))

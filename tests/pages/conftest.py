@@ -1,4 +1,5 @@
-"""The browser of a file's tests: not the session's, because Playwright keeps an event loop in the thread of the tests."""
+"""The browser of the tests of one file: not of the whole session, because Playwright keeps an event loop in the thread of the
+tests."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    from tests.support.pages_site import a_browser  # half a second, which a test without a browser does not wait
+    from tests.support.pages_site import a_browser  # half a second, only for tests with a browser
 
     with a_browser() as browser:
         yield browser

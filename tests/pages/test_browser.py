@@ -1,4 +1,4 @@
-"""The worlds' pages in Chromium: what people see and do there, with a console free of complaints (``a_page`` sees to that)."""
+"""The worlds' pages in Chromium: what people see and do there; ``a_page`` checks that the console has no errors."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def site(mongodb_uri: str, database: Any, media: Path) -> Iterator[str]:
         yield address
 
 
-def test_what_anybody_wrote_is_text(browser: Browser, site: str, world: MadeUp) -> None:
-    """A script in the sentence, a post, a life or a relation is read on every page, and runs on none."""
+def test_all_user_and_model_texts_are_shown_as_text(browser: Browser, site: str, world: MadeUp) -> None:
+    """A script in the sentence, a post, a life or a relation is shown as text on every page, and never executed."""
     with a_page(browser) as page:
         for path in ("", "/people", "/characters/c0002", "/posts/c0002-p0000", "/about"):
             page.goto(f"{site}/worlds/{world.world_id}{path}")
@@ -61,9 +61,9 @@ def test_what_anybody_wrote_is_text(browser: Browser, site: str, world: MadeUp) 
                 expect(page.locator("main")).to_contain_text(SCRIPT)
 
 
-def test_the_feed_shows_posts_and_leads_everywhere(browser: Browser, site: str, world: MadeUp) -> None:
-    """Posts with their pictures and authors; a mention leads to the person, and from there a post to how it came about, which only
-    its own page says."""
+def test_the_feed_shows_posts_and_links_to_every_page(browser: Browser, site: str, world: MadeUp) -> None:
+    """It shows posts with their pictures and authors. A mention links to the person, and a post of that person to its own page, the
+    only one with its origin."""
     with a_page(browser) as page:
         page.goto(f"{site}/worlds/{world.world_id}?order=newest")
         newest = page.locator("[data-post-id]").first
@@ -79,8 +79,8 @@ def test_the_feed_shows_posts_and_leads_everywhere(browser: Browser, site: str, 
         expect(page.locator("article.deleted")).to_contain_text("Deleted content.")
 
 
-def test_older_posts_follow_by_themselves(browser: Browser, site: str, world: MadeUp) -> None:
-    """Whoever scrolls to the end gets the next page's posts in place, each once, and the way on disappears with the last."""
+def test_older_posts_are_loaded_automatically(browser: Browser, site: str, world: MadeUp) -> None:
+    """Scrolling to the end loads the posts of the next page, each once, and the link to the next page disappears after the last."""
     with a_page(browser) as page:
         page.goto(f"{site}/worlds/{world.world_id}")
         expect(page.locator("[data-post-id]")).to_have_count(50)
@@ -90,9 +90,10 @@ def test_older_posts_follow_by_themselves(browser: Browser, site: str, world: Ma
         assert len(set(page.locator("[data-post-id]").evaluate_all("all => all.map(one => one.dataset.postId)"))) == 60
 
 
-def test_the_reader_chooses_the_end_to_begin_with(browser: Browser, site: str, world: MadeUp) -> None:
-    """A finished world begins with its first post. A plain link turns the feed round, without a script too; what follows by itself
-    comes in the same order, and a link back is there. A reply leads to what it answers, and that to who answered."""
+def test_the_reader_chooses_the_order_of_the_feed(browser: Browser, site: str, world: MadeUp) -> None:
+    """A finished world begins with its first post. A plain link reverses the feed, also without scripts; posts that are loaded
+    automatically have the same order, and there is a link back. A reply links to the post that it answers, and that post to its
+    replies."""
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site}/worlds/{world.world_id}")
@@ -102,7 +103,7 @@ def test_the_reader_chooses_the_end_to_begin_with(browser: Browser, site: str, w
     page.get_by_role("link", name="Oldest first").click()
     expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(0))
     expect(page.get_by_role("link", name="Oldest first")).to_have_attribute("aria-current", "true")
-    # Not by a click: posts get their height as they come into sight, and may move the link away from under it.
+    # Not by a click: posts get their height when they become visible, and can move the link away from the pointer.
     page.get_by_role("link", name="Newer posts").press("Enter")
     expect(page.locator("[data-key]").first).to_have_attribute("data-key", world.post_key(50))
     context.close()
@@ -113,7 +114,7 @@ def test_the_reader_chooses_the_end_to_begin_with(browser: Browser, site: str, w
         keys = page.locator("[data-key]").evaluate_all("all => all.map(one => one.dataset.key)")
         assert keys == [world.post_key(index) for index in range(60)]
         reply = page.locator(f"[data-key={world.post_key(4)}]")
-        expect(reply.locator(".quote")).to_be_hidden()  # right under its post
+        expect(reply.locator(".quote")).to_be_hidden()  # directly below its post
         page.goto(f"{site}/worlds/{world.world_id}?order=newest")
         page.locator(".onward").scroll_into_view_if_needed()
         reply.locator(".quote a").click()
@@ -129,7 +130,7 @@ def test_the_reader_chooses_the_end_to_begin_with(browser: Browser, site: str, w
 
 
 def test_everything_can_be_done_by_keyboard(browser: Browser, site: str, world: MadeUp) -> None:
-    """The first Tab is the way past the masthead; where the focus is can be seen; in the graph it shows whom somebody knows."""
+    """The first Tab skips the header; the focus is visible; in the graph it shows whom a person knows."""
     with a_page(browser) as page:
         page.goto(f"{site}/worlds/{world.world_id}/people")
         page.keyboard.press("Tab")
@@ -153,8 +154,11 @@ def test_everything_can_be_done_by_keyboard(browser: Browser, site: str, world: 
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
-def test_ten_thousand_posts_open_like_fifty(browser: Browser, site: str, database: Any, media: Path) -> None:
-    """What opens is bounded in bytes and elements, in the feed, its later pages, who is who and a person with hundreds of posts."""
+def test_pages_of_ten_thousand_posts_are_as_small_as_those_of_fifty(
+    browser: Browser, site: str, database: Any, media: Path
+) -> None:
+    """Bytes and elements of a page are bounded: in the feed, its later pages, the list of people and a person with hundreds of
+    posts."""
     world = MadeUp(database, media, users=100, posts=MANY_POSTS).make()
     with a_page(browser) as page:
         weight = 0
@@ -175,7 +179,7 @@ def test_ten_thousand_posts_open_like_fifty(browser: Browser, site: str, databas
 
 
 class Asked(CommandListener):
-    """Notes what is looked for."""
+    """Records the queries."""
 
     def __init__(self) -> None:
         self.finds: list[dict[str, Any]] = []
@@ -192,8 +196,8 @@ class Asked(CommandListener):
 
 
 @pytest.mark.parametrize("growing", [False, True])
-def test_what_the_feed_asks_for_is_found_by_an_index(mongodb_uri: str, database: Any, media: Path, growing: bool) -> None:
-    """No page looks through all posts for replies, and none of a finished world for what comes next, from either end."""
+def test_every_query_of_the_feed_uses_an_index(mongodb_uri: str, database: Any, media: Path, growing: bool) -> None:
+    """No page scans all posts for replies, and no page of a finished world scans them for the next posts, in either order."""
     world = MadeUp(database, media, users=5, posts=200)
     world = world.begin() if growing else world.make()
     asked = Asked()
@@ -210,8 +214,8 @@ def test_what_the_feed_asks_for_is_found_by_an_index(mongodb_uri: str, database:
         assert "in_reply_to_1" in winning if one in replies else "'SORT'" not in winning
 
 
-def test_the_gallery_opens_without_a_server(browser: Browser, database: Any, media: Path, tmp_path: Path, world: MadeUp) -> None:
-    """From the files alone: pictures, styles, people, the next page, with no request to anybody."""
+def test_the_gallery_works_without_a_server(browser: Browser, database: Any, media: Path, tmp_path: Path, world: MadeUp) -> None:
+    """Pictures, styles, people and the next page come from files, without a request to a server."""
     index = write_gallery(database, world.world_id, galleries=tmp_path, media=media)
     with a_page(browser) as page:
         asked: list[str] = []

@@ -1,4 +1,4 @@
-"""The feed as it is read from MongoDB: its order, its pages while posts arrive, its threads, and one materialization at a time."""
+"""Reading the feed from MongoDB: its order, its pages while posts arrive, its threads, and one materialization at a time."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("order", FeedOrder)
 @pytest.mark.parametrize("timeless", [False, True])
 @pytest.mark.parametrize("growing", [False, True])
-def test_posts_that_arrive_meanwhile_do_not_move_pages(
+def test_new_posts_do_not_move_the_pages_of_the_feed(
     database: Any, media: Path, order: FeedOrder, timeless: bool, growing: bool
 ) -> None:
-    """A page goes on after the post it was left at, in each order; in an old world, whose posts have no place in a timeline, among
-    posts of the very same moment too. That is so while a world grows and when it is finished."""
+    """The next page continues after the last shown post, in each order; in an old world without a timeline also among posts of the
+    same moment. This holds while a world grows and when it is finished."""
     world = MadeUp(database, media, users=4, posts=30)
     documents = dict(world.documents())
     documents["post_images"] = [world.published(world.post_key(index), index // 10 if timeless else 0) for index in range(30)]
@@ -58,15 +58,15 @@ def test_posts_that_arrive_meanwhile_do_not_move_pages(
         pages.append(feed_page(views, order, after=pages[-1].after, limit=7))
     keys = [post.key for page in pages for post in page.posts]
     assert len(keys) == len(set(keys))
-    missed = {world.post_key(29)} if order is FeedOrder.NEWEST else set()  # it belongs above what was shown
+    missed = {world.post_key(29)} if order is FeedOrder.NEWEST else set()  # it belongs above the shown posts
     assert {world.post_key(index) for index in range(30)} - set(keys) == missed
     if not timeless:
         assert [world.index_of(key) for key in keys] == sorted(map(world.index_of, keys), reverse=order is FeedOrder.NEWEST)
 
 
-def test_an_old_worlds_posts_keep_the_order_they_had(database: Any, media: Path) -> None:
-    """Without a timeline posts come by the time of their publication; those that overtook each other while they were made stand in
-    the order of their author's life, others keep their places."""
+def test_the_posts_of_an_old_world_keep_their_order(database: Any, media: Path) -> None:
+    """Without a timeline posts are ordered by the time of publication; posts of one author that were published out of order are put
+    in the author's order, all others keep their places."""
     world = MadeUp(database, media, users=2, posts=6).make()
     overtaking = ["c0000-p0002", "c0001-p0000", "c0000-p0000", "c0000-p0001", "c0001-p0002", "c0001-p0001"]
     world.keep("post_images", [world.published(key, second) for second, key in enumerate(overtaking)])
@@ -78,8 +78,8 @@ def test_an_old_worlds_posts_keep_the_order_they_had(database: Any, media: Path)
 
 
 @pytest.mark.parametrize("order", FeedOrder)
-def test_a_world_that_was_begun_without_a_timeline_has_every_post_once(database: Any, media: Path, order: FeedOrder) -> None:
-    """Posts without a place in the timeline come before those that have one, and each page goes on where the last one ended."""
+def test_a_world_begun_without_a_timeline_has_every_post_once(database: Any, media: Path, order: FeedOrder) -> None:
+    """Posts without a place in the timeline come before those with one, and each page continues where the last one ended."""
     world = MadeUp(database, media, users=4, posts=12).make()
     early = {"world_id": world.world_id, "t": {"$lt": 6}}
     database["post_images"].update_many(early, {"$unset": {"t": 1}})
@@ -93,7 +93,7 @@ def test_a_world_that_was_begun_without_a_timeline_has_every_post_once(database:
 
 
 def forget_the_timeline(world: MadeUp) -> None:
-    """As worlds are that were made before there was one."""
+    """Make the world like one from before the timeline existed."""
     for collection, field in (("posts", "t"), ("post_images", "t"), (TASKS, "result.t")):
         world.database[collection].update_many({"world_id": world.world_id}, {"$unset": {field: 1}})
 
@@ -108,9 +108,9 @@ def add(world: MadeUp, late: list[PostImage], *, growing: bool, timeless: bool) 
         collection.insert_one({**new, "key": one["key"], "result": one} if growing else {**new, **one})
 
 
-def test_a_thread_is_read_up_and_down(database: Any, media: Path) -> None:
-    """A post has above it what it answers, from the first of the thread on, and below it all that was answered, in the order of the
-    world; a quote is told as it read then, with a mark where it was rewritten. Texts that were not published are not there."""
+def test_a_thread_has_the_posts_above_and_below(database: Any, media: Path) -> None:
+    """Above a post are the posts that it answers, from the first of the thread on, and below it all replies, in the order of the
+    world. A quote keeps its original text, with a mark if the post was rewritten. Unpublished texts are not shown."""
     world = MadeUp(database, media, users=5, posts=30).make()
     first, second, third = (world.post_key(index) for index in (13, 14, 15))
     views = AssetViews.of(database, world.world_id)
@@ -128,8 +128,8 @@ def test_a_thread_is_read_up_and_down(database: Any, media: Path) -> None:
     assert (post(views, first) or rewritten).replies == ()
 
 
-def test_comments_are_shown_as_far_as_their_writers_are_there(database: Any, media: Path) -> None:
-    """In their order, with the card of who writes; one by a person who is not written yet is left out."""
+def test_comments_of_existing_people_are_shown(database: Any, media: Path) -> None:
+    """They are in order, with the card of the author; a comment by a person who is not written yet is left out."""
     world = MadeUp(database, media, users=5, posts=30).make()
     key = world.post_key(3)
     views = AssetViews.of(database, world.world_id)
@@ -144,7 +144,7 @@ def test_comments_are_shown_as_far_as_their_writers_are_there(database: Any, med
 
 
 def test_a_read_never_mixes_two_materializations(database: Any, media: Path) -> None:
-    """When an asset is replaced in the middle of reading, the reading begins anew with the new one."""
+    """When an asset is replaced during a read, the read starts again with the new one."""
     world = MadeUp(database, media, users=2, posts=4).make()
     reads = 0
 

@@ -1,4 +1,4 @@
-"""The pages' tests, and what they promise, depend on no installed font."""
+"""The pages' tests do not depend on an installed font."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TALL = """() => {
 
 
 @pytest.mark.case("P15")
-def test_a_heading_has_room_for_the_letters_of_any_font(
+def test_a_heading_is_tall_enough_for_the_letters_of_any_font(
     browser: Browser, mongo_client: Any, mongodb_uri: str, tmp_path: Path
 ) -> None:
-    """Letters that are taller than their line stay within their heading, where axe can see their colours."""
+    """Letters that are taller than their line are inside their heading, where axe can check their colours."""
     with a_site(mongo_client, mongodb_uri, tmp_path) as site, a_page(browser) as page:
         site.world(users=1, posts=1).make()
         page.goto(f"{site.address}/")

@@ -1,4 +1,4 @@
-"""The page of a growing world in Chromium: what comes in by itself, what a page that grows lets go, and a server that went away."""
+"""The page of a growing world in Chromium: new items, the posts that a growing page removes, and an outage of the server."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def site(mongo_client: Any, mongodb_uri: str, tmp_path_factory: pytest.TempPathF
 
 
 def publish(world: MadeUp, index: int, *, made: int = 0) -> None:
-    """Tell that this post of the world was published, the ``made``-th."""
+    """Write the event that this post of the world was published, as number ``made``."""
     key = world.post_key(index)
     author = world.character(index % world.users)
     world.tell(post_published(author, world.post(key), world.published(key, index), None), posts_created=made or index + 1)
 
 
 def shown(page: Page) -> list[str]:
-    """The keys of the page's posts, from above."""
+    """The keys of the page's posts, from the top."""
     keys: list[str] = page.locator("[data-post-id]").evaluate_all("all => all.map(one => one.dataset.key)")
     return keys
 
 
-def test_a_growing_world_fills_up_before_ones_eyes(browser: Browser, site: Site) -> None:
-    """Without a reload: name, pictures, people, portraits, posts on top, what is waited for, the end; texts stay texts."""
+def test_the_page_of_a_growing_world_shows_new_items_without_a_reload(browser: Browser, site: Site) -> None:
+    """It shows name, pictures, people, portraits, posts at the top, the awaited service, and the end; texts stay text."""
     world = site.world(users=2, posts=2)
     world.say(State.PENDING, name="")
     with a_page(browser) as page:
@@ -73,8 +73,8 @@ def test_a_growing_world_fills_up_before_ones_eyes(browser: Browser, site: Site)
         assert page.title() != "owned"
 
 
-def test_a_reply_is_counted_before_ones_eyes(browser: Browser, site: Site) -> None:
-    """A post that comes in quotes what it answers, and that post says so at once; a post of an earlier place comes in there."""
+def test_a_new_reply_is_counted_without_a_reload(browser: Browser, site: Site) -> None:
+    """A new reply quotes its post, and that post shows it at once; a post of an earlier place is inserted there."""
     world = site.world(users=5, posts=10).begin()
     with a_page(browser) as page:
         world.say(State.IN_PROGRESS, generation=f"{world.world_id}:1")
@@ -87,7 +87,7 @@ def test_a_reply_is_counted_before_ones_eyes(browser: Browser, site: Site) -> No
             done = {"world_id": world.world_id, "type": "generate_post_image", "key": world.post_key(index)}
             world.database[TASKS].update_one(done, {"$set": {"status": "completed"}})
             publish(world, index)
-            expect(page.locator(f"[data-key={world.post_key(index)}]")).to_be_visible()  # so that each comes by itself
+            expect(page.locator(f"[data-key={world.post_key(index)}]")).to_be_visible()  # so that each arrives alone
         assert shown(page) == [world.post_key(index) for index in (5, 4, 3)]
         expect(page.locator(f"[data-key={world.post_key(4)}] .quote")).to_contain_text(f"tortoise {world.post_key(3)}")
         for answered in (3, 4):
@@ -98,9 +98,9 @@ def test_a_reply_is_counted_before_ones_eyes(browser: Browser, site: Site) -> No
         expect(page.locator(f"[data-key={world.post_key(5)}] .replies")).to_contain_text("0 replies")
 
 
-def test_a_comment_appears_when_its_writer_is_there(browser: Browser, site: Site) -> None:
-    """Without a reload a comment by somebody who is not written yet comes to its place among the others, on posts that are shown
-    and on posts that wait while somebody reads."""
+def test_a_comment_appears_when_its_author_exists(browser: Browser, site: Site) -> None:
+    """Without a reload a comment of a new person is inserted at its place among the others, on shown posts and on posts that wait
+    while somebody reads."""
     world = site.world(users=5, posts=10)
     documents, late = dict(world.documents()), world.character(4)
     said = [Comment(character=late.key, username=late.username, content=f"Number {number} {SCRIPT}") for number in range(4)]
@@ -129,18 +129,18 @@ def test_a_comment_appears_when_its_writer_is_there(browser: Browser, site: Site
         assert page.title() != "owned"
 
 
-@pytest.mark.parametrize(("state", "told"), [(State.COMPLETED, 1), (State.IN_PROGRESS, 0)])
-def test_old_comments_are_not_told_again(site: Site, state: State, told: int) -> None:
-    """While a world is made again, its stored posts are the former ones; whoever gets a finished world's news gets its comments."""
+@pytest.mark.parametrize(("state", "expected"), [(State.COMPLETED, 1), (State.IN_PROGRESS, 0)])
+def test_old_comments_are_not_sent_again(site: Site, state: State, expected: int) -> None:
+    """While a world is made again, its stored posts are the former ones; the live feed of a finished world has its comments."""
     world = site.world(users=5, posts=10).make(state)
     world.tell(character_created(world.character(4)))
     status = status_of(site.database[STATUS].find_one({"_id": world.world_id}))
     news = news_of(site.database, status, 0, list(site.database[WORLD_EVENTS].find({"world_id": world.world_id})))
-    assert sum(b"event: commented" in message for message in news.messages) == told
+    assert sum(b"event: commented" in message for message in news.messages) == expected
 
 
 def test_a_page_with_the_oldest_first_grows_at_its_end(browser: Browser, site: Site) -> None:
-    """What comes in stands behind what is shown; a full page keeps its first posts and leads on to the others, each once."""
+    """New posts come after the shown ones; a full page keeps its first posts and links to the others, each once."""
     world = site.world(users=3, posts=MOST_POSTS + 60)
     with a_page(browser) as page:
         grown(page, site, world, order="oldest")
@@ -150,8 +150,8 @@ def test_a_page_with_the_oldest_first_grows_at_its_end(browser: Browser, site: S
         assert shown(page) == [world.post_key(index) for index in range(world.posts)]
 
 
-def test_a_browser_that_was_cut_off_goes_on_where_it_was(browser: Browser, site: Site, mongodb_uri: str) -> None:
-    """When the server comes back the posts of meanwhile are there, none is missing and none twice."""
+def test_a_browser_without_connection_continues_where_it_was(browser: Browser, site: Site, mongodb_uri: str) -> None:
+    """When the server is back the new posts appear; none is missing and none is shown twice."""
     world = site.world(users=2, posts=4)
     world.say(State.IN_PROGRESS)
 
@@ -160,7 +160,7 @@ def test_a_browser_that_was_cut_off_goes_on_where_it_was(browser: Browser, site:
         world.tell(post_published(world.character(0), world.post(key), world.published(key, number), None))
 
     context = browser.new_context()
-    page = context.new_page()  # not a_page: the break is to be seen in the console
+    page = context.new_page()  # not a_page: the console has an error for the outage
     try:
         with serving(mongodb_uri, site.database.name, site.media) as address:
             page.goto(f"{address}/worlds/{world.world_id}")
@@ -180,10 +180,9 @@ def test_a_browser_that_was_cut_off_goes_on_where_it_was(browser: Browser, site:
 
 
 def test_a_reader_of_older_posts_keeps_them(browser: Browser, site: Site) -> None:
-    """A page opened at a world's start keeps its newest 300 posts, and whoever scrolls to their end gets the others, each once.
-
-    While somebody reads what they loaded nothing is taken from under them, and they are told of each new post once, however often
-    it is told; back at the top the page is bounded again, and the way on still misses nothing.
+    """A page opened at a world's start keeps its newest 300 posts; scrolling to their end loads the others, each once. While
+    somebody reads loaded posts none is removed, and each new post is announced once, however often its event arrives. Back at the
+    top the page is bounded again, and the next pages still have every post.
     """
     world = site.world(users=3, posts=MOST_POSTS + 60)
     with a_page(browser) as page:
@@ -197,7 +196,7 @@ def test_a_reader_of_older_posts_keeps_them(browser: Browser, site: Site) -> Non
         world.tell(
             Waiting(api="llm", reason="quota"), waiting_for={"api": "llm", "reason": "quota", "since": "2026-01-01T00:00:00Z"}
         )
-        expect(page.locator("#progress")).to_contain_text("quota")  # so both are told
+        expect(page.locator("#progress")).to_contain_text("quota")  # so both events have arrived
         expect(page.locator(".news span")).to_have_text("1")
         expect(page.locator("[data-post-id]")).to_have_count(last - 1)
         page.evaluate("scrollTo(0, 0)")
@@ -217,15 +216,15 @@ PICTURES_ARE_THERE = """() => [...document.images].every(one => {
 
 
 def on_screen(page: Page, key: str) -> float:
-    """How far below the top of the screen the post begins, in pixels."""
+    """The distance from the top of the screen to the post, in pixels."""
     top: float = page.locator(f"[data-key={key}]").evaluate("post => post.getBoundingClientRect().top")
     return top
 
 
 @pytest.mark.parametrize("anchors", [True, False], ids=["Chromium", "Safari"])
-def test_nothing_moves_under_the_eyes_of_a_reader(browser: Browser, site: Site, anchors: bool) -> None:
-    """While somebody reads, new posts, people, the world's name and what is waited for move nothing, whether the browser sees to it
-    or not. The posts wait; a key shows them all in their order, with the focus on the first of them."""
+def test_nothing_moves_while_somebody_reads(browser: Browser, site: Site, anchors: bool) -> None:
+    """While somebody reads, new posts, people, the world's name and the awaited service move nothing, with or without the browser's
+    scroll anchoring. The posts wait; a key shows them all in order, with the focus on the first of them."""
     world = site.world(users=3, posts=40)
     documents = dict(world.documents())
     with a_page(browser) as page:
@@ -263,7 +262,7 @@ def test_nothing_moves_under_the_eyes_of_a_reader(browser: Browser, site: Site, 
 
 
 def test_more_new_posts_than_a_page_keeps_leave_no_gap(browser: Browser, site: Site) -> None:
-    """Whoever reads while more posts come than the page keeps gets the newest, and behind them every other one, each once."""
+    """If more posts arrive during reading than the page keeps, it shows the newest, and after them every other one, each once."""
     world = site.world(users=3, posts=MOST_POSTS + 100)
     with a_page(browser) as page:
         grown(page, site, world, held_back=MOST_POSTS + 50)
@@ -277,9 +276,9 @@ def test_more_new_posts_than_a_page_keeps_leave_no_gap(browser: Browser, site: S
         assert shown(page) == [world.post_key(index) for index in reversed(range(world.posts))]
 
 
-def test_a_reader_who_comes_back_is_where_they_were(browser: Browser, site: Site) -> None:
-    """Back from a post and after a reload the post that somebody was at stands where it stood, though it is far down and others
-    came above it meanwhile."""
+def test_the_page_restores_the_position_of_a_reader_who_comes_back(browser: Browser, site: Site) -> None:
+    """After the browser's Back and after a reload the post is at its former position, even if it is far down and others were added
+    above it."""
     world = site.world(users=3, posts=160).make(State.IN_PROGRESS)
     world.keep("post_images", [world.published(world.post_key(index), index) for index in range(150)])
     with a_page(browser) as page:
@@ -302,7 +301,7 @@ def test_a_reader_who_comes_back_is_where_they_were(browser: Browser, site: Site
 
 
 def test_a_page_shows_no_more_people_than_it_opens_with(browser: Browser, site: Site) -> None:
-    """However many people come, the row above the posts has a hundred of them, the newest, and then the way to everybody."""
+    """For any number of people the row above the posts has the newest hundred, and then a link to all."""
     world = site.world(users=PEOPLE_PAGE + 5, posts=1)
     world.say(State.IN_PROGRESS)
     with a_page(browser) as page:
@@ -316,23 +315,23 @@ def test_a_page_shows_no_more_people_than_it_opens_with(browser: Browser, site: 
 
 
 def grown(page: Page, site: Site, world: MadeUp, *, held_back: int = 0, order: str = "newest") -> None:
-    """Open the world's page before its first post, then publish all but so many; they overtake each other."""
+    """Open the world's page before its first post, then publish all but this number, out of order."""
     world.say(State.IN_PROGRESS)
     page.goto(site.page_of(world, f"?order={order}"))
     expect(page.locator("#empty")).to_be_visible()
     expect(page.locator(".onward")).to_be_hidden()
     world.make(State.IN_PROGRESS)
     indices = [index ^ 7 for index in range(world.posts + 7)]
-    told = [index for index in indices if index < world.posts - held_back]
-    for made, index in enumerate(told, start=1):
+    published = [index for index in indices if index < world.posts - held_back]
+    for made, index in enumerate(published, start=1):
         publish(world, index, made=made)
-    expect(page.locator("#progress")).to_contain_text(f"{len(told)} / {world.posts}")
-    first = max(told) if order == "newest" else 0
-    expect(page.locator("[data-post-id]").first).to_have_attribute("data-key", world.post_key(first))  # progress may be first
+    expect(page.locator("#progress")).to_contain_text(f"{len(published)} / {world.posts}")
+    first = max(published) if order == "newest" else 0
+    expect(page.locator("[data-post-id]").first).to_have_attribute("data-key", world.post_key(first))  # progress may arrive first
 
 
 def go_to_the_end(page: Page, posts: int) -> None:
-    """Scroll on until nothing follows; then the page has so many posts."""
+    """Scroll until nothing more is loaded; then the page has this number of posts."""
     while page.locator(".onward").is_visible():
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
     expect(page.locator("[data-post-id]")).to_have_count(posts)

@@ -1,4 +1,4 @@
-"""Both kinds of pages answer those who have them open, and no other page of the same browser (S5)."""
+"""Both kinds of pages answer their own requests, and those of no other page in the same browser (S5)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def pages(mongodb_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 )
 @pytest.mark.parametrize("which", ["webserver", "pages"])
 def test_only_known_hosts_are_answered(request: pytest.FixtureRequest, which: str, host: str, status: int) -> None:
-    """A name that leads here without our knowledge is refused, so that no page of a stranger can read what is here."""
+    """An unknown host name is refused, so that no page of a stranger can read these pages."""
     here = request.getfixturevalue(which)
     named = host.format(here=here, port=here.rpartition(":")[2])
     assert requests.get(f"http://{here}/", headers={"host": named}, timeout=60).status_code == status
@@ -91,8 +91,10 @@ def test_only_known_hosts_are_answered(request: pytest.FixtureRequest, which: st
         pytest.param("GET", "/runs", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, "", 200, id="S5 a link"),
     ],
 )
-def test_no_other_page_orders(webserver: str, method: str, path: str, headers: dict[str, str], body: str, status: int) -> None:
-    """What can change something is taken from the pages served here, from programs, and from no other page."""
+def test_no_other_page_can_change_anything(
+    webserver: str, method: str, path: str, headers: dict[str, str], body: str, status: int
+) -> None:
+    """Requests that can change something are accepted from our pages and from programs, and from no other page."""
     sent = {name: value.format(here=webserver) for name, value in headers.items()}
     assert requests.request(method, f"http://{webserver}{path}", headers=sent, data=body, timeout=60).status_code == status
 
@@ -104,8 +106,8 @@ def test_no_other_page_orders(webserver: str, method: str, path: str, headers: d
         pytest.param("http://{here}", 101, id="S5 the page's own web socket"),
     ],
 )
-def test_a_web_socket_is_the_pages_own(webserver: str, origin: str, status: int) -> None:
-    """Orders can come by web socket, too."""
+def test_a_web_socket_is_accepted_only_from_our_pages(webserver: str, origin: str, status: int) -> None:
+    """A web socket can also change something."""
     host, _, port = webserver.partition(":")
     lines = [
         "GET /graphql HTTP/1.1",
@@ -124,7 +126,7 @@ def test_a_web_socket_is_the_pages_own(webserver: str, origin: str, status: int)
 
 @pytest.mark.case("S5")
 def test_containers_serve_dagsters_pages_behind_the_check() -> None:
-    """No container runs Dagster's webserver bare."""
+    """No container runs Dagster's webserver without this check."""
     webserver = yaml.safe_load((DOCKER / "docker-compose.yml").read_text())["services"]["webserver"]
     assert webserver["command"][:3] == ["python", "-m", "generia_assets.webserver"]
     script = (DOCKER / "test-mode").read_text()

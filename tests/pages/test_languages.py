@@ -1,4 +1,4 @@
-"""Worlds in Russian, Hebrew, Arabic, Japanese and Hindi, made with the emulator and looked at in Chromium."""
+"""Worlds in Russian, Hebrew, Arabic, Japanese and Hindi, made with the emulator and shown in Chromium."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def site(worlds: Worlds, mongodb_uri: str) -> Iterator[str]:
     ],
     ids=["Russian", "Hebrew", "Arabic", "Japanese", "Hindi"],
 )
-def test_every_page_of_a_language_is_read_its_way(
+def test_every_page_has_the_language_and_direction_of_its_world(
     browser: Browser, worlds: Worlds, site: str, language: str, lang: str, sentence: str, script: str, width: int, scheme: Scheme
 ) -> None:
-    """Each kind of page is in the world's language, begins at its side, marks its texts with it, ends within the screen, and has no
-    barrier that axe finds; while the world grows as when it is finished."""
+    """Each kind of page is in the world's language, starts at its side, marks its texts with it, fits the screen, and has no
+    barrier that axe finds. This holds while the world grows and when it is finished."""
     world_id, made = worlds.make(users=3, posts=8, prompt=sentence, seed=5)
     assert made.success, made.failure
     (description,) = worlds.documents("world_description", world_id)

@@ -1,4 +1,4 @@
-"""How the worlds' pages look in Chromium: barriers that axe finds, colours, widths, and which way they are read."""
+"""The layout of the worlds' pages in Chromium: barriers that axe finds, colours, widths, and the direction of text."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def world(site: Site) -> MadeUp:
 
 @pytest.fixture(scope="module")
 def growing(site: Site) -> MadeUp:
-    """A world with people and posts of which two stages are done and one is on, and that waits for its model."""
+    """A world with people and posts, with two completed stages and one in progress, that waits for its model."""
     world = site.world(users=2, posts=10).make()
     world.say(
         State.IN_PROGRESS, users_created=2, posts_created=9, current_stage="characters", waiting_for=WAITING, stages=stages(2)
@@ -67,14 +67,14 @@ def hebrew(site: Site) -> MadeUp:
 
 
 def stages(done: int, *, now: State = State.IN_PROGRESS) -> list[dict[str, str]]:
-    """The stages of a status record after so many of them."""
+    """The stages of a status record after this number of completed ones."""
     names = ("initializing", "world_description", "world_image", "characters", "posts", "finishing")
     states = [State.COMPLETED] * done + [now] + [State.PENDING] * len(names)
     return [{"name": name, "status": state.value} for name, state in zip(names, states, strict=False)]
 
 
 def all_in_sight(page: Page) -> None:
-    """Open what is folded, draw what is out of sight, and take away the one decoration behind which axe sees no colours."""
+    """Open folded parts, draw the parts outside the screen, and remove the one decoration behind which axe cannot check colours."""
     page.evaluate(
         """() => {
             for (const one of document.querySelectorAll('details')) one.open = true;
@@ -88,9 +88,8 @@ def all_in_sight(page: Page) -> None:
 def test_axe_finds_nothing_serious(
     browser: Browser, site: Site, world: MadeUp, growing: MadeUp, failed: MadeUp, hebrew: MadeUp
 ) -> None:
-    """No serious or critical barrier on any kind of page, on a phone and a desktop, light and dark; none is wider than them.
-
-    Only colours differ between light and dark: every rule is tried in one of them, and those of colours in both.
+    """No kind of page has a serious or critical barrier, on a phone and a desktop, light and dark, or is wider than the screen.
+    Only colours differ between light and dark: every rule is checked in one of them, and the rules for colours in both.
     """
     posts = [f"/posts/{key}" for key in (DELETED_KEY, world.post_key(3), world.post_key(5), "x")]
     own = [site.page_of(world, path) for path in ("?order=oldest", "/people", "/characters/c0001", "/about", *posts)]
@@ -116,10 +115,10 @@ def test_axe_finds_nothing_serious(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_hue_can_be_read(
+def test_every_hue_has_enough_contrast(
     browser: Browser, site: Site, world: MadeUp, growing: MadeUp, failed: MadeUp, scheme: Scheme
 ) -> None:
-    """Contrast holds in each of the colours that a world or a person can have, and not only in those that these were given."""
+    """The contrast is enough for each colour that a world or a person can have, not only for those of the test's worlds."""
     context = browser.new_context(color_scheme=scheme, reduced_motion="reduce", viewport={"width": 1280, "height": 900})
     page = context.new_page()
     of_worlds = (site.page_of(world, f"/posts/{DELETED_KEY}"), site.page_of(growing), site.page_of(failed))
@@ -134,7 +133,7 @@ def test_every_hue_can_be_read(
             accents.add(page.evaluate("getComputedStyle(document.body).getPropertyValue('--accent')"))
             violations, incomplete, passes = page.evaluate(CONTRAST)
             assert violations == [], (address, hue)
-            assert incomplete == [], (address, hue)  # axe saw all colours there are
+            assert incomplete == [], (address, hue)  # axe checked all colours
             assert passes >= 10
         assert len(accents) == HUES
     context.close()
@@ -142,7 +141,8 @@ def test_every_hue_can_be_read(
 
 @pytest.mark.parametrize("width", [320, 390])
 def test_the_form_of_the_list_fits_a_phone(browser: Browser, site: Site, world: MadeUp, width: int) -> None:
-    """Each control of the form that finds worlds is one line high and wider than high, and nothing reaches past the screen."""
+    """Each control of the form that searches for worlds is one line high and wider than high, and nothing is wider than the
+    screen."""
     with a_page(browser, width=width) as page:
         page.goto(f"{site.address}/")
         boxes = [one.bounding_box() for one in page.locator(".search > *").all()]
@@ -180,7 +180,7 @@ def long(site: Site) -> MadeUp:
 
 
 def test_a_phone_shows_posts_at_once(browser: Browser, site: Site, long: MadeUp) -> None:
-    """The first post begins in the upper half of the screen, whatever is above it; the whole tagline is on the world's own page."""
+    """The first post begins in the upper half of the screen, whatever is above it; the world's own page has the whole tagline."""
     with a_page(browser, width=390) as page:
         page.goto(site.page_of(long))
         assert (page.locator("[data-post-id]").first.bounding_box() or {"y": 999})["y"] <= 420
@@ -191,9 +191,9 @@ def test_a_phone_shows_posts_at_once(browser: Browser, site: Site, long: MadeUp)
 
 
 @pytest.mark.parametrize("width", [360, 390, 1280])
-def test_what_is_long_has_its_own_line(browser: Browser, site: Site, long: MadeUp, width: int) -> None:
-    """A moment is never broken; a username and the words of a reply end with an ellipsis; a quote has at most four lines; how many
-    replies there are stands beside the button that shares a post."""
+def test_long_texts_are_wrapped_or_shortened(browser: Browser, site: Site, long: MadeUp, width: int) -> None:
+    """A moment is never broken; a username and the words of a reply end with an ellipsis; a quote has at most four lines; the
+    number of replies is beside the share button."""
     with a_page(browser, width=width) as page:
         page.goto(site.page_of(long))
         all_in_sight(page)
@@ -206,7 +206,7 @@ def test_what_is_long_has_its_own_line(browser: Browser, site: Site, long: MadeU
 
 
 def test_names_in_the_graph_stay_apart_on_a_phone(browser: Browser, site: Site, long: MadeUp) -> None:
-    """A name's lines are farther from each other than its letters are high, and no name reaches the edge of the picture."""
+    """The lines of a name are farther apart than its letters are high, and no name reaches the edge of the picture."""
     with a_page(browser, width=390) as page:
         page.goto(site.page_of(long, "/people"))
         frame = page.locator(".graph svg").bounding_box()
@@ -224,8 +224,8 @@ def test_names_in_the_graph_stay_apart_on_a_phone(browser: Browser, site: Site, 
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_what_can_be_searched_for_is_said_whole(browser: Browser, site: Site, world: MadeUp, width: int) -> None:
-    """The form's hint is as long as its field at most, in each language."""
+def test_the_hint_of_the_search_form_is_shown_whole(browser: Browser, site: Site, world: MadeUp, width: int) -> None:
+    """The form's hint is not longer than its field, in each language."""
     with a_page(browser, width=width) as page:
         page.goto(site.page_of(world, "/search"))
         for lang, messages in all_messages().items():
@@ -242,7 +242,7 @@ def test_what_can_be_searched_for_is_said_whole(browser: Browser, site: Site, wo
 
 
 def test_a_right_to_left_world_is_laid_out_from_the_right(browser: Browser, site: Site, hebrew: MadeUp) -> None:
-    """The icon stands right of the name, tabs begin at the right, and the page's own words are Hebrew."""
+    """The icon is right of the name, tabs begin at the right, and the page's own texts are Hebrew."""
     with a_page(browser) as page:
         page.goto(site.page_of(hebrew))
         assert left_of(page, ".masthead .icon") > left_of(page, ".world-name")
@@ -250,15 +250,15 @@ def test_a_right_to_left_world_is_laid_out_from_the_right(browser: Browser, site
         expect(page.locator(".tabs [aria-current]")).to_have_text("עדכונים")
 
 
-def test_one_word_does_not_turn_a_line_around(browser: Browser, site: Site) -> None:
-    """A hashtag or an interest in another script is read its own way, and stands in its place among the others."""
+def test_a_word_in_another_script_does_not_change_the_direction_of_a_line(browser: Browser, site: Site) -> None:
+    """A hashtag or an interest in another script has its own direction, and its place among the others."""
     world = site.world(users=2, posts=2, word="سلحفاة").make()
     with a_page(browser) as page:
         page.goto(site.page_of(world, "/characters/c0000"))
         for items in (".tags a", ".profile .facts li"):
             assert left_of(page, f"{items}:nth-child(1)") <= left_of(
                 page, f"{items}:nth-child(2)"
-            )  # or the second is on its next line
+            )  # or the second is on the next line
             assert page.locator(items).first.evaluate("one => getComputedStyle(one).direction") == "rtl"
 
 

@@ -1,4 +1,4 @@
-"""``/metrics``: the fleet's figures as a monitor reads them, from a real MongoDB: cheap, and never wrong for want of an answer."""
+"""``/metrics``: the fleet's figures for monitors, from a real MongoDB: cheap to read, and left out if they cannot be read."""
 
 import time
 from dataclasses import replace
@@ -28,8 +28,8 @@ def database(mongodb_uri, mongo_database_name):
         client.drop_database(mongo_database_name)
 
 
-def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path):
-    """Worlds, dollars, tasks and their times, calls, slots and breakers have the values that MongoDB has, in Prometheus' format."""
+def test_metrics_have_the_figures_of_the_fleet(database, mongodb_uri, tmp_path):
+    """Worlds, dollars, tasks and their times, calls, slots and breakers have the values in MongoDB, in Prometheus' format."""
     world(database, "w1", State.IN_PROGRESS, age_s=600, llm_cost_total=0.5, image_cost_total=0.25, api_calls_made_LLM=7)
     world(database, "w2", State.COMPLETED, age_s=9000, llm_cost_total=1.0)
     for number in range(10):
@@ -51,7 +51,7 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
         answer = requests.get(f"{address}/metrics", timeout=60)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    told = figures(answer.text)
+    samples = figures(answer.text)
     expected: dict[tuple[str, ...], Any] = {
         ("generia_worlds", "in_progress"): 1,
         ("generia_worlds", "completed"): 1,
@@ -78,19 +78,19 @@ def test_a_monitor_is_told_how_the_fleet_stands(database, mongodb_uri, tmp_path)
         ("generia_models_gone",): 0,
         **{("generia_measured", part): 1 for part in SECTIONS},
     }
-    assert {name: told.get(name) for name in expected} == expected
-    assert 600 <= told[("generia_oldest_unfinished_world_seconds",)] < 660
+    assert {name: samples.get(name) for name in expected} == expected
+    assert 600 <= samples[("generia_oldest_unfinished_world_seconds",)] < 660
 
 
 def test_an_empty_database_has_figures_too(database):
-    """Before the first order nothing is missing that a monitor would take for an outage."""
-    told = figures(Metrics(database).text().decode())
-    assert told[("generia_worlds", "pending")] == told[("generia_oldest_unfinished_world_seconds",)] == 0
-    assert [told[("generia_measured", part)] for part in SECTIONS] == [1] * len(SECTIONS)
+    """Before the first order no series is missing whose absence would look like an outage."""
+    samples = figures(Metrics(database).text().decode())
+    assert samples[("generia_worlds", "pending")] == samples[("generia_oldest_unfinished_world_seconds",)] == 0
+    assert [samples[("generia_measured", part)] for part in SECTIONS] == [1] * len(SECTIONS)
 
 
 def test_figures_come_from_indexes(database):
-    """Tasks are counted by an index alone, and calls are found by their time, however many there are."""
+    """Tasks are counted with an index alone, and calls are found by their time, for any number of them."""
     world(database, "w1", State.IN_PROGRESS)
     for number in range(300):
         task(database, "w1", number, "generate_post", State.COMPLETED)
@@ -111,7 +111,7 @@ def test_figures_come_from_indexes(database):
 
 
 def test_many_monitors_ask_mongodb_once(database, monkeypatch):
-    """Within some seconds the figures are read once, and then anew."""
+    """Within some seconds the figures are read once, and then again."""
     monkeypatch.setattr(metrics, "KEPT_S", 3_600.0)
     reader = Metrics(database)
     before = reader.text()
@@ -122,13 +122,14 @@ def test_many_monitors_ask_mongodb_once(database, monkeypatch):
 
 
 @pytest.mark.slow
-def test_what_cannot_be_read_is_missing_and_said_to_be(monkeypatch):
-    """Without MongoDB a monitor gets no zeros: figures are left out, and `generia_measured` is 0 for each part, in bounded time."""
-    monkeypatch.setitem(SECTIONS, "worlds", replace(SECTIONS["worlds"], seconds=0.02))  # the first that is read
+def test_unreadable_figures_are_left_out_and_marked(monkeypatch):
+    """Without MongoDB the figures are left out instead of being zero, and `generia_measured` is 0 for each part, in bounded
+    time."""
+    monkeypatch.setitem(SECTIONS, "worlds", replace(SECTIONS["worlds"], seconds=0.02))  # the first collection that is read
     with connect("mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=20") as client:
         began = time.monotonic()
-        told = figures(Metrics(client.nowhere).text().decode())
-    assert {name: value for name, value in told.items() if name[0] != "generia_build_info"} == {
+        samples = figures(Metrics(client.nowhere).text().decode())
+    assert {name: value for name, value in samples.items() if name[0] != "generia_build_info"} == {
         ("generia_measured", part): 0 for part in SECTIONS
     }
     assert time.monotonic() - began < 5 * slowness()

@@ -1,4 +1,4 @@
-"""``/metrics`` on what the fleet works on and what waits: right values, bounded labels, few documents, each section for itself."""
+"""``/metrics`` about running and waiting work: right values, bounded labels, few documents read, independent sections."""
 
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,7 @@ def database(mongodb_uri, mongo_database_name):
         client.drop_database(mongo_database_name)
 
 
-def told(database):
+def samples(database):
     return figures(Metrics(database).text().decode())
 
 
@@ -52,8 +52,8 @@ def owner(run_id):
     return {"run_id": run_id, "epoch": 1, "expires_at": ago(-60)}
 
 
-def test_a_monitor_is_told_what_waits_and_who_works(database):
-    """Orders, queue, lag, idle and suspended worlds, slots, models, dead letters and checks have MongoDB's values."""
+def test_metrics_have_the_figures_of_waiting_and_running_work(database):
+    """Orders, queue, lag, idle and suspended worlds, slots, models, dead letters and checks have the values in MongoDB."""
     world(database, "at-work", State.IN_PROGRESS, age_s=30, owner=owner("run-1"))
     world(database, "idle", State.IN_PROGRESS, updated_at=ago(700), owner=owner("run-2"))
     world(database, "suspended", State.IN_PROGRESS, updated_at=ago(700), parked={"kind": "outage", "since": ago(700)})
@@ -77,7 +77,7 @@ def test_a_monitor_is_told_what_waits_and_who_works(database):
     database[UNREADABLE_BATCHES].insert_one({"expires_at": ago(-60)})
     for severity in ("warn", "error", "error"):
         record_failed_check(database, FailedCheck(world_id="done", check="exact_posts", severity=severity, at=at))
-    found = told(database)
+    found = samples(database)
     expected: dict[tuple[str, ...], Any] = {
         ("generia_worlds_suspended", "outage"): 1,
         ("generia_worlds_suspended", "budget"): 0,
@@ -114,7 +114,7 @@ def test_a_monitor_is_told_what_waits_and_who_works(database):
 
 
 def test_series_of_worlds_are_bounded(database):
-    """However many worlds there are, few have series of their own, and the rest of the slots is one series."""
+    """For any number of worlds few have their own series, and one series has the slots of the others."""
     many = fleet_work.MOST_HOLDERS + 5
     for number in range(many):
         world(database, f"w{number}", State.IN_PROGRESS, updated_at=ago(100 + number), owner=owner(f"run-{number}"))
@@ -122,7 +122,7 @@ def test_series_of_worlds_are_bounded(database):
     holders = [holder(f"run-{number}", number + 1) for number in range(many)]
     database[FLEET].insert_one({"_id": "slots:llm", "limit": 400, "ceiling": None, "pause_ms": 0, "holders": holders})
     count_dead_letters(database, [f"topic[0]@{number}" for number in range(MOST_OPEN_LETTERS + 1)])
-    found = told(database)
+    found = samples(database)
     slots = {name[1:]: value for name, value in found.items() if name[0] == "generia_slots_held"}
     assert slots[("llm", "others")] == sum(range(1, 6))
     assert len(slots) == fleet_work.MOST_HOLDERS + 1
@@ -144,16 +144,16 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("section", "collection", "document"), DAMAGED, ids=[f"{one[0]}-{n}" for n, one in enumerate(DAMAGED)])
-def test_a_damaged_document_takes_its_own_section_alone(database, section, collection, document):
-    """A section whose document cannot be read is missing and said to be; all others are told as before."""
+def test_a_damaged_document_affects_only_its_section(database, section, collection, document):
+    """A section whose document cannot be read is left out and marked; all others are complete."""
     database[collection].insert_one(document)
-    measured = {name[1]: value for name, value in told(database).items() if name[0] == "generia_measured"}
+    measured = {name[1]: value for name, value in samples(database).items() if name[0] == "generia_measured"}
     assert {name for name, value in measured.items() if not value} == {section}
     assert measured.keys() == SECTIONS.keys()
 
 
-def test_what_waits_is_found_without_reading_what_is_over(database):
-    """The cost of a scrape follows the worlds and orders at work, not those that are over."""
+def test_waiting_work_is_found_without_reading_finished_work(database):
+    """The cost of a scrape depends on the active worlds and orders, not on finished ones."""
     for number in range(200):
         world(database, f"over-{number}", State.COMPLETED, age_s=3600 * 24, updated_at=ago(500 + number))
         database[TASKS].insert_one(

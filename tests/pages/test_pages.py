@@ -1,5 +1,5 @@
-"""The worlds' pages as a server and as files: headers, what is not there, bounds, languages. (What a browser makes of them:
-test_pages_browser.py.)"""
+"""The worlds' pages as a server and as files: headers, missing pages, bounds, languages. Not here: the browser
+(test_browser.py)."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ def keys_in(html: str) -> list[str]:
     return re.findall(r'data-post-id="post-(\S+)"', html)
 
 
-def test_every_answer_forbids_what_pages_do_not_need(site: str, world: MadeUp) -> None:
-    """Pages, styles, pictures and errors alike: no script but our file, no guessing of types, no frames; no script in a page."""
+def test_every_answer_has_strict_headers(site: str, world: MadeUp) -> None:
+    """Pages, styles, pictures and errors allow no script except our file, no guessing of types and no frames; no page has an inline
+    script."""
     for path in ("/", f"/worlds/{world.world_id}", "/static/pages.js", f"/media/{world.world_id}/icon/one.png", "/nowhere"):
         headers = requests.get(site + path, timeout=60).headers
         policy = headers["content-security-policy"]
@@ -67,8 +68,8 @@ def test_every_answer_forbids_what_pages_do_not_need(site: str, world: MadeUp) -
     assert re.findall(r"<[^>]+\son\w+=", re.sub(r"&lt;.*?&gt;", "", html)) == []
 
 
-def test_texts_come_compressed(site: str, world: MadeUp) -> None:
-    """Pages, styles and scripts come compressed to who takes that; pictures never."""
+def test_texts_are_compressed(site: str, world: MadeUp) -> None:
+    """Pages, styles and scripts are compressed if the client accepts it, pictures never."""
     page, picture = f"/worlds/{world.world_id}", f"/media/{world.world_id}/icon/one.png"
     for path, encoding in ((page, "gzip"), ("/static/style.css", "gzip"), ("/static/pages.js", "gzip"), (picture, None)):
         assert get(site + path).headers.get("content-encoding") == encoding, path
@@ -82,23 +83,23 @@ def test_texts_come_compressed(site: str, world: MadeUp) -> None:
     ["/media/../secret.png", "/media/%2e%2e/secret.png", "/media/..%2fsecret.png", "/media/link.png", "/media/%2fetc%2fpasswd",
      "/media/note.txt", "/media/", "/media/a%00.png", "/static/..%2fapp.py", "/static/%2e%2e%2fmessages.yaml"],
 )  # fmt: skip
-def test_files_come_from_their_folder_alone(site: str, media: Path, path: str) -> None:
-    """No address leads out of the folder of pictures, not by dots, not by a link, and nothing but pictures is given from it."""
+def test_only_files_of_the_folder_of_pictures_are_served(site: str, media: Path, path: str) -> None:
+    """No address leads out of the folder of pictures, by dots or by a link, and only pictures are served from it."""
     media.mkdir(exist_ok=True)
     (media.parent / "secret.png").write_bytes(b"secret")
     (media / "note.txt").write_text("secret")
     link = media / "link.png"
     if not link.is_symlink():
         link.symlink_to(media.parent / "secret.png")
-    with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), timeout=60) as raw:  # as it stands, not tidied up
+    with socket.create_connection(("127.0.0.1", int(site.rpartition(":")[2])), timeout=60) as raw:  # unchanged, not normalized
         raw.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: raw.recv(65_536), b""))
     assert answer.startswith(b"HTTP/1.1 404")
     assert b"secret" not in answer
 
 
-def test_what_is_not_there_is_said_with_a_way_on(site: str, world: MadeUp) -> None:
-    """A world, a person, a post and a page that do not exist are pages with status 404 and links to what exists."""
+def test_a_missing_page_is_a_404_with_links(site: str, world: MadeUp) -> None:
+    """Unknown worlds, people, posts and pages have a page with status 404 and links to existing ones."""
     assert 'href="/"' in get(f"{site}/worlds/no-such-world", 404).text
     for what in ("characters/c9999", "posts/c0000-p9999", "posts/%3Cscript%3E", "persons", "posts", "pictures/1"):
         assert f'href="/worlds/{world.world_id}/people"' in get(f"{site}/worlds/{world.world_id}/{what}", 404).text
@@ -106,9 +107,8 @@ def test_what_is_not_there_is_said_with_a_way_on(site: str, world: MadeUp) -> No
     assert get(f"{site}/worlds/no-such-world/live", 204).text == ""
 
 
-def test_a_world_has_pages_under_each_word_that_means_it(site: str, database: Any, media: Path) -> None:
-    """Its name, the beginning of its id and ``last`` lead to the same page under its id; a word that means several worlds or none
-    does not."""
+def test_a_world_has_pages_under_each_of_its_names(site: str, database: Any, media: Path) -> None:
+    """Its name, the beginning of its id and ``last`` redirect to the page under its id; an ambiguous or unknown name does not."""
     for word in ("moth", "mothball"):
         shown = MadeUp(database, media, users=2, posts=2, word=word).make()
     at = f"/worlds/{shown.world_id}"
@@ -120,8 +120,8 @@ def test_a_world_has_pages_under_each_word_that_means_it(site: str, database: An
         assert 'href="/"' in get(f"{site}/worlds/{word}", 404).text
 
 
-def test_a_world_that_was_only_ordered_has_its_pages(site: str, database: Any, media: Path) -> None:
-    """From the order on there is something to see: the sentence, the stages to come, empty lists instead of errors."""
+def test_an_ordered_world_has_pages(site: str, database: Any, media: Path) -> None:
+    """After the order the pages show the sentence, the pending stages, and empty lists instead of errors."""
     ordered = MadeUp(database, media)
     ordered.say(State.PENDING, name="")
     html = get(f"{site}/worlds/{ordered.world_id}").text
@@ -133,11 +133,9 @@ def test_a_world_that_was_only_ordered_has_its_pages(site: str, database: Any, m
 
 
 @pytest.mark.parametrize("order", FeedOrder)
-def test_the_feed_has_every_post_once_in_the_order_of_the_world_in_bounded_pages(
-    site: str, world: MadeUp, order: FeedOrder
-) -> None:
-    """Following the way on to the end gives each post once, from the end of the timeline that the reader chose to the other, at
-    most 50 at a time; each page leads to the other order."""
+def test_the_feed_has_every_post_once_in_order_on_bounded_pages(site: str, world: MadeUp, order: FeedOrder) -> None:
+    """The links to the next page give each post once, in the chosen direction of the timeline, at most 50 on a page; each page
+    links to the other direction."""
     seen: list[str] = []
     address: str | None = f"/worlds/{world.world_id}?order={order.value}"
     while address:
@@ -154,9 +152,10 @@ def test_the_feed_has_every_post_once_in_the_order_of_the_world_in_bounded_pages
 
 
 @pytest.mark.parametrize("growing", [False, True])
-def test_a_reply_is_shown_with_what_it_answers(site: str, database: Any, media: Path, growing: bool) -> None:
-    """In the feed the whole post above the reply, and the reply counted and quoted at what it answers; on its own page in the whole
-    thread; on the page of whoever was answered with the answer; of a person there is what they are. While the world grows too."""
+def test_a_reply_is_shown_with_the_post_that_it_answers(site: str, database: Any, media: Path, growing: bool) -> None:
+    """In the feed the whole post is above the reply, and the answered post counts and quotes the reply. The page of a reply has the
+    whole thread, and the page of an answered post has the reply. People are shown with what they are. This also holds while the
+    world grows."""
     world = MadeUp(database, media, users=5, posts=10)
     world = world.begin() if growing else world.make()
     first, second, third = (world.post_key(index) for index in (3, 4, 5))
@@ -180,7 +179,8 @@ def test_a_reply_is_shown_with_what_it_answers(site: str, database: Any, media: 
 
 
 def test_a_card_of_a_person_names_acquaintances(site: str, database: Any, media: Path) -> None:
-    """At most three, each with what they are to this person; where nobody knows anybody there is neither a graph nor its help."""
+    """It names at most three, each with the relation to this person; if nobody knows anybody there is neither a graph nor its
+    help."""
     crowd = MadeUp(database, media, users=15, posts=15).make()
     html = get(f"{site}/worlds/{crowd.world_id}/people").text
     cards = html.split('<li class="person-card"')[1:]
@@ -192,10 +192,10 @@ def test_a_card_of_a_person_names_acquaintances(site: str, database: Any, media:
     assert [said for said in ("Knows", "Who knows whom", "Choose somebody", '<svg viewBox="0 0 176') if said in html] == []
 
 
-def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, media: Path) -> None:
-    """Its place in the order of the world, the latest event, the idea of the sentence, what it answers (the author, where the
-    post quotes it) and what was heard; that the only post of a person was planned without a call. Of an old world's idea nothing of
-    that is said."""
+def test_a_posts_page_shows_its_plan(site: str, database: Any, media: Path) -> None:
+    """It shows the place in the timeline, the latest event, the wish, the answered post (only its author if the post quotes it) and
+    the heard ideas, and that the only post of a person was planned without a call. It shows none of this for an idea of an old
+    world."""
     world = MadeUp(database, media, users=2, posts=2).make()
     world.trace("c0001-p0000")
     address = f"{site}/worlds/{world.world_id}/posts/c0001-p0000"
@@ -222,7 +222,7 @@ def test_a_posts_page_says_what_it_was_planned_with(site: str, database: Any, me
 
 
 def article(html: str, key: str) -> str:
-    """The post with this key as the page shows it."""
+    """The HTML of the post with this key on the page."""
     return html.partition(f'data-key="{key}"')[2].partition("</article>")[0]
 
 
@@ -231,7 +231,7 @@ def keys_quoted(html: str) -> list[str]:
 
 
 def excerpt_of(key: str) -> str:
-    """The pattern of a reply that is shown with its author and its words beside what it answers."""
+    """The pattern of a reply that is quoted with its author beside the post that it answers."""
     return rf'class="said" href="[^"]*/posts/{key}">(?s:.*?)</b> tortoise {key}'
 
 
@@ -246,7 +246,8 @@ def excerpt_of(key: str) -> str:
 def test_language_and_direction_are_the_worlds(
     site: str, database: Any, media: Path, language: str, word: str, expected: str
 ) -> None:
-    """The page says its language and direction; where we have no words in the world's, its texts say their own."""
+    """The page has the attributes for language and direction; if we have no messages in the world's language, its texts have their
+    own attributes."""
     world = MadeUp(database, media, users=2, posts=2, language=language, word=word).make()
     html = get(f"{site}/worlds/{world.world_id}").text
     assert f"<html {expected}" in html
@@ -254,7 +255,7 @@ def test_language_and_direction_are_the_worlds(
 
 
 class Links(HTMLParser):
-    """The addresses a page names, and the posts and people it shows."""
+    """The addresses on a page, and the posts and people that it shows."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -274,7 +275,8 @@ class Links(HTMLParser):
 
 
 def test_the_gallery_is_a_whole_site_of_relative_links(database: Any, media: Path, tmp_path: Path, world: MadeUp) -> None:
-    """Every link of every page leads to a file of the same folder, every post and person is there; writing it again replaces it."""
+    """Every link of every page leads to a file of the same folder, and every post and person has a page; writing it again replaces
+    it."""
     (tmp_path / world.world_id).mkdir()
     (tmp_path / world.world_id / "left-over.html").write_text("of a former making")
     index = write_gallery(database, world.world_id, galleries=tmp_path, media=media)

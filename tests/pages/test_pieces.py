@@ -1,4 +1,4 @@
-"""The pages' pieces without a server: words, texts, addresses, the picture of who knows whom."""
+"""The parts of pages without a server: messages, texts, addresses, the graph of people."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PAGES = Path(__file__).parents[2] / "generia_assets" / "pages"
 
 
 def test_every_language_has_the_same_messages() -> None:
-    """A page in any of our languages lacks no word, and no word is there that no page says."""
+    """No language lacks a message, and no message is unused."""
     english = set(all_messages()["en"])
     assert {code: english ^ set(messages) for code, messages in all_messages().items() if english ^ set(messages)} == {}
     templates = "\n".join(path.read_text() for path in (PAGES / "templates").rglob("*.html")) + (PAGES / "render.py").read_text()
-    assert english & set(dir(dict)) == set()  # a template would find the dictionary's method
+    assert english & set(dir(dict)) == set()  # a template would find the method of dict
     computed = ("stage_", "state_", "step_", "missing_", "now_")
     unused = [word for word in english if not word.startswith(computed) and not re.search(rf"\b{word}\b", templates)]
     assert unused == []
@@ -46,7 +46,8 @@ def test_every_language_has_the_same_messages() -> None:
     ],
 )
 def test_a_page_speaks_its_worlds_language(language: str, expected: tuple[str, str, str]) -> None:
-    """The page's own language is one we have words in, the content's its own, and the direction that of the content's script."""
+    """The page's own texts are in a language that we have, the content in its own, and the direction is that of the content's
+    script."""
     speaking = locale_of(language)
     assert (speaking.lang, speaking.content, speaking.dir) == expected
 
@@ -72,31 +73,32 @@ def test_a_count_has_the_form_of_its_number(lang: str, replies: dict[int, str]) 
 
 
 def test_a_date_does_not_break_at_its_numbers() -> None:
-    """A line may end between two words of a date, and not between a number and the word beside it."""
+    """A line may be broken between two words of a date, but not between a number and the word beside it."""
     assert texts.unbroken("4 November, 3 in the morning").split(" ") == ["4\u00a0November,", "3\u00a0in", "the", "morning"]
     assert texts.unbroken("day 12 of rain").split(" ") == ["day\u00a012\u00a0of", "rain"]
 
 
 def test_a_strip_of_people_has_first_names() -> None:
-    """A first word that may be a title stands with the rest of the name."""
+    """If the first word may be a title, the whole name is shown."""
     assert [texts.first_name(one) for one in ("Tibby Marrow", "Mrs Pavla", "太郎", "")] == ["Tibby", "Mrs Pavla", "太郎", ""]
 
 
 def test_a_reply_is_quoted_without_its_address() -> None:
-    """Whom a reply addresses is plain beside what it replies to; a mention that is part of a sentence stays."""
+    """The address at the beginning of a reply is removed from its quote; a mention inside a sentence stays."""
     said = ("@ann.b, thank you", "@ann.b: yes", "@ann is right", "Yes, @ann, yes")
     assert [texts.unaddressed(one) for one in said] == ["thank you", "yes", *said[2:]]
 
 
-def test_mentions_become_links_and_markup_stays_text() -> None:
-    """Only who exists is linked to, and nothing that anybody wrote is markup."""
+def test_mentions_become_links_and_markup_is_escaped() -> None:
+    """Only existing people are linked, and no text is interpreted as markup."""
     linked = texts.linked("Hi @ann.b, <b>@nobody</b> x@ann.b & @ann.b.", {"ann.b": 'characters/"c0.html'})
     link = '<a class="mention" href="characters/&#34;c0.html">@ann.b</a>'
     assert linked == f"Hi {link}, &lt;b&gt;@nobody&lt;/b&gt; x@ann.b &amp; {link}."
 
 
 def test_addresses_are_relative_in_files_and_stay_on_the_server() -> None:
-    """A file's page finds its pictures from any depth; hostile ids and names end up quoted, other servers' pictures as they are."""
+    """The page of a file finds its pictures from any depth; hostile ids and names are quoted, and addresses of other servers do not
+    change."""
     assert FileLinks(1).media("media/w/posts/a.webp") == "../media/posts/a.webp"
     assert FileLinks().person("c0001") == "characters/c0001.html"
     assert ServedLinks("a/../b?c").feed() == "/worlds/a%2F..%2Fb%3Fc"
@@ -105,10 +107,9 @@ def test_addresses_are_relative_in_files_and_stay_on_the_server() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 12, 13, 40, 100])
-def test_the_picture_of_who_knows_whom_is_readable(count: int) -> None:
-    """Everybody is inside the frame, no two portraits or names cover each other, and it is the same picture every time.
-
-    A phone shows the whole picture with portraits that a finger can hit."""
+def test_the_graph_of_people_is_readable(count: int) -> None:
+    """All people are inside the frame, no two portraits or names overlap, and the graph is always the same. A phone shows the whole
+    graph with portraits that a finger can hit."""
     people = [
         PersonCard(key=f"c{n:04d}", character_id="", username=f"p{n}", display_name="Bridget Charlene Chaney-Featherstonehaugh")
         for n in range(count)
@@ -131,8 +132,8 @@ def test_the_picture_of_who_knows_whom_is_readable(count: int) -> None:
     assert portrait >= 24
 
 
-def test_a_relation_reads_one_way() -> None:
-    """Whoever is looked at, each acquaintance stands there with what that one is to them, and not the reverse."""
+def test_a_relation_is_shown_in_the_right_direction() -> None:
+    """Each acquaintance of a person is shown with the relation to this person, not the reverse."""
     people = [PersonCard(key=f"c{n:04d}", character_id="", username=f"p{n}", display_name=f"N{n}") for n in range(3)]
     ties = [relation(0, 1, other_is="carer", one_is="frail friend"), relation(1, 2, one_is="boss")]
     assert [[(one.display_name, what) for one, what in node.knows] for node in graph_of(people, ties).nodes] == [

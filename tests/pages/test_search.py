@@ -85,21 +85,21 @@ def keys_in(html: str) -> list[str]:
     ],
 )
 def test_a_search_finds_words_in_every_script(world: MadeUp, asked: str, found: list[int]) -> None:
-    """Parts of words are found, whatever their capitals and accents; a sign is a sign; while a world grows, too."""
+    """Parts of words are found, ignoring case and accents; special characters are literal; also while a world grows."""
     keys = found_keys(AssetViews.of(world.database, world.world_id), PostQuery(asked), 1)
     assert keys == [world.post_key(index) for index in found]
 
 
 @pytest.mark.parametrize("asked", ["", "   ", "#", "# ##", '""', "\u0301"])
-def test_a_text_without_words_asks_for_nothing(asked: str) -> None:
-    """It is no search at all, and does not find everything."""
+def test_a_text_without_words_is_not_a_search(asked: str) -> None:
+    """It shows no results instead of all posts."""
     assert terms(asked) == [] and not PostQuery(asked)
 
 
 @pytest.mark.parametrize("order", FeedOrder)
-def test_what_is_found_comes_in_the_order_of_the_world_and_only_once(site: Site, order: FeedOrder) -> None:
-    """Words and a person together find that person's posts; page after page each of them once; an unpublished post is not found,
-    and not counted."""
+def test_results_are_in_the_order_of_the_world_and_only_once(site: Site, order: FeedOrder) -> None:
+    """Words and a person together find that person's posts; over all pages each post comes once; an unpublished post is neither
+    found nor counted."""
     world = site.world(users=2, posts=130).make()
     missing = world.post_key(64)
     world.database["post_images"].delete_one({"world_id": world.world_id, "key": missing})
@@ -117,8 +117,9 @@ def test_what_is_found_comes_in_the_order_of_the_world_and_only_once(site: Site,
     assert seen == wanted[:: order.direction]
 
 
-def test_a_person_is_named_by_username_or_name(site: Site) -> None:
-    """A part of a name that only one has is enough; several are offered for the same search; nobody is said to be nobody."""
+def test_a_person_is_found_by_username_or_name(site: Site) -> None:
+    """A unique part of a name is enough; several people are offered as choices for the same search; an unknown name gives a
+    message."""
     world = site.world(users=12, posts=24).make()
     address = site.page_of(world, "/search?")
     for one in ("person3", "@person3", "Person 3"):
@@ -132,22 +133,22 @@ def test_a_person_is_named_by_username_or_name(site: Site) -> None:
     assert 'data-character="c0007"' in get(address + urlencode({"q": "person 7"})).text
 
 
-def test_a_search_shows_the_comment_that_it_found(site: Site, world: MadeUp) -> None:
-    """Whoever looks for a word of a comment gets its post with its comments."""
+def test_a_search_finds_a_post_by_its_comment(site: Site, world: MadeUp) -> None:
+    """A search for a word of a comment finds its post, which is shown with its comments."""
     html = get(site.page_of(world, "/search?q=tortoise")).text
     assert keys_in(html) == [world.post_key(3)]
     assert html.count('<li class="said">') == len(world.post(world.post_key(3)).comments) == 2
 
 
-def test_a_search_that_finds_nothing_names_what_it_reads(site: Site, world: MadeUp) -> None:
-    """A word of a profile alone is not found, and the page says where it looked; a search that finds posts does not."""
+def test_a_search_without_results_names_what_it_reads(site: Site, world: MadeUp) -> None:
+    """A word that is only in a profile is not found, and the page says what was searched; with results it does not."""
     asked = {word: get(site.page_of(world, f"/search?q={word}")).text for word in ("trade", "whale")}
     assert [word for word, html in asked.items() if "Posts, comments and names are searched, not profiles" in html] == ["trade"]
 
 
 def test_a_hashtag_has_a_page_whatever_its_letters(site: Site, world: MadeUp) -> None:
-    """Each hashtag of a post leads to all posts with it, written in capitals or not, also with a slash in it; the search names the
-    hashtags with how often they are."""
+    """Each hashtag of a post links to all posts with it, in upper or lower case, also with a slash in it; the search lists hashtags
+    with their counts."""
     feed = get(site.page_of(world, "?order=oldest")).text
     links = [unescape(link) for link in re.findall(r'href="([^"]+)" rel="tag"', feed)]
     assert links == [f"/worlds/{world.world_id}/tags/{quote(tag, safe='')}" for tag in ("Tide", "C++/C", "tide")]
@@ -160,8 +161,8 @@ def test_a_hashtag_has_a_page_whatever_its_letters(site: Site, world: MadeUp) ->
     assert re.findall(r'rel="tag"[^>]*>#([^<]+)</a> <span class="quiet">(\d+)', popular) == [("Tide", "2"), ("C++/C", "1")]
 
 
-def test_a_search_reads_the_posts_of_one_world_alone(site: Site) -> None:
-    """It is answered by an index of the world's posts, in order, however many other worlds there are."""
+def test_a_search_reads_only_the_posts_of_one_world(site: Site) -> None:
+    """It uses an index of the world's posts, in order, for any number of other worlds."""
     world = with_texts(site.world(users=3, posts=12))
     view = AssetViews.of(world.database, world.world_id)["posts"]
     query = {**view.filter, **PostQuery("whale").conditions()}
@@ -172,7 +173,7 @@ def test_a_search_reads_the_posts_of_one_world_alone(site: Site) -> None:
 
 @pytest.fixture(scope="module")
 def worlds(site: Site) -> dict[str, str]:
-    """Worlds of several languages and states, by a word for each: their ids."""
+    """The ids of worlds in several languages and states, by a name for each."""
     site.database[STATUS].delete_many({})
     english, russian = (
         site.world(users=1, posts=1, word="heron").make(),
@@ -207,15 +208,15 @@ def worlds(site: Site) -> dict[str, str]:
 def test_the_list_of_worlds_is_searched_by_words_state_and_language(
     site: Site, worlds: dict[str, str], query: dict[str, str], found: list[str]
 ) -> None:
-    """Each is a part of the address, all together count; a state that does not exist counts for nothing."""
+    """All parameters of the address are combined; an unknown state is ignored."""
     html = get(f"{site.address}/?{urlencode(query)}").text
     assert set(re.findall(r'<li data-world="([^"]+)"', html)) == {worlds[word] for word in found}
     assert ("Nothing was found" in html) is not found
     assert ("<option selected>Russian" in html) is (query.get("language") == "Russian")
 
 
-def test_a_search_in_the_list_of_worlds_goes_on_to_older_ones(site: Site, worlds: dict[str, str]) -> None:
-    """The way to older worlds keeps what was asked for."""
+def test_a_search_in_the_list_of_worlds_continues_on_later_pages(site: Site, worlds: dict[str, str]) -> None:
+    """The link to older worlds keeps the search."""
     record = site.database[STATUS].find_one({"_id": worlds["heron"]})
     assert record is not None
     moments = (datetime(2026, 1, 1 + day, tzinfo=UTC) for day in range(26))
@@ -230,9 +231,9 @@ def test_a_search_in_the_list_of_worlds_goes_on_to_older_ones(site: Site, worlds
     site.database[STATUS].delete_many({"name": "old"})
 
 
-def test_a_world_in_progress_says_what_is_made_now(browser: Browser, site: Site) -> None:
-    """One line names what the calls in flight are for, in the order of the work, on the world's page and in the list of worlds;
-    without a call it names the stage. When a call begins the open page says so."""
+def test_a_world_in_progress_shows_what_is_made_now(browser: Browser, site: Site) -> None:
+    """One line lists the purposes of the calls in flight, in the order of the work, on the world's page and in the list of worlds;
+    without a call it names the stage. An open page is updated when a call begins."""
     world = site.world(users=2, posts=4).begin()
     types = ("generate_post", "generate_character_avatar", "generate_post", "no_such_task")
     notes = {f"call{n}": {"api_type": "llm", "labels": {"task_type": task_type}} for n, task_type in enumerate(types)}
@@ -248,7 +249,7 @@ def test_a_world_in_progress_says_what_is_made_now(browser: Browser, site: Site)
 
 
 def test_a_search_needs_no_script(browser: Browser, site: Site) -> None:
-    """In a browser without scripts the form of the feed leads to what is found, and from there to a person's posts alone."""
+    """In a browser without scripts the form of the feed leads to the results, and from there to the posts of one person."""
     world = with_texts(site.world(users=3, posts=12))
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()

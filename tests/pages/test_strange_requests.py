@@ -1,4 +1,4 @@
-"""The worlds' pages against what browsers and strangers send (S13, S5), and what they say (P23, P25)."""
+"""The worlds' pages with unusual and hostile requests (S13, S5), and their texts (P23, P25)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def world(site: Site) -> MadeUp:
 
 @pytest.fixture(scope="module")
 def app(site: Site, mongodb_uri: str, world: MadeUp) -> Iterator[TestClient]:
-    """The real application in this process: an exception that it does not turn into an answer is raised here."""
+    """The real application in this process: exceptions that it does not handle are raised here."""
     with TestClient(pages_app(Source(mongodb_uri, site.database.name, site.media)), base_url="http://127.0.0.1") as client:
         yield client
 
@@ -60,15 +60,15 @@ def app(site: Site, mongodb_uri: str, world: MadeUp) -> Iterator[TestClient]:
         pytest.param("after=x&other=%ff", 200, id="S13 what no page asks for"),
     ],
 )
-def test_the_list_takes_moments_alone(app: TestClient, query: str, status: int) -> None:
-    """A link to older worlds is a moment that can be written in UTC, or it is refused with the reason."""
+def test_the_list_accepts_only_moments(app: TestClient, query: str, status: int) -> None:
+    """The link to older worlds has a moment that can be written in UTC; anything else is refused with the reason."""
     answer = app.get(f"/?{query}")
     assert answer.status_code == status
     assert ("date and time with a time zone" in answer.text) is (status == 400)
 
 
-def test_a_search_that_takes_too_long_says_so(app: TestClient, world: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not called an outage of MongoDB, and asks for less."""
+def test_a_search_that_takes_too_long_is_reported(app: TestClient, world: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page does not call it an outage of MongoDB, and suggests a smaller search."""
     monkeypatch.setattr("generia_assets.pages.app.ANSWER_S", 1e-9)
     answer = app.get(f"/worlds/{world.world_id}/search?q=tortoise")
     assert answer.status_code == 503 and "This takes too long" in answer.text
@@ -87,7 +87,7 @@ anything = st.text(max_size=40) | st.sampled_from(
 @example("q", "a" * 200, "a" * 2000)
 @pytest.mark.case("S13")
 def test_no_text_in_an_address_breaks_a_page(app: TestClient, world: MadeUp, name: str, value: str, part: str) -> None:
-    """Whatever stands in a query or a path, every page answers 200, 204, 400, 404 or a redirect, and never 500."""
+    """For any query or path every page answers 200, 204, 400, 404 or a redirect, and never 500."""
     pages = ("", "/people", "/about", "/search", "/tags/a", "/characters/c0001", "/posts/c0001-p0001", "/live")
     addresses = ["/", *(f"/worlds/{world.world_id}{page}" for page in pages)]
     part = quote(part, safe="", errors="replace")
@@ -103,8 +103,9 @@ def test_no_text_in_an_address_breaks_a_page(app: TestClient, world: MadeUp, nam
 
 
 @pytest.mark.case("S13")
-def test_followers_are_bounded_and_pages_stay_fast(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond so many live feeds a browser is told to come later, with pages as fast as before; who leaves makes room."""
+def test_live_feeds_are_bounded_and_pages_stay_fast(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit of live feeds a browser gets an answer to retry later, and pages are as fast as before; a closed feed frees
+    its place."""
     monkeypatch.setattr(live, "MOST_FOLLOWERS", 40)
     growing = site.world(users=3, posts=6).begin()
     address = site.page_of(growing, "/live?after=0")
@@ -112,7 +113,7 @@ def test_followers_are_bounded_and_pages_stay_fast(site: Site, monkeypatch: pyte
         answers = [stack.enter_context(requests.get(address, stream=True, timeout=60)) for _ in range(60)]
         assert [answer.status_code for answer in answers] == [200] * 40 + [503] * 20
         assert answers[-1].headers["retry-after"] == "30"
-        assert "content-encoding" not in answers[0].headers  # a compressor would keep news back
+        assert "content-encoding" not in answers[0].headers  # a compressor would delay events
         stop = threading.Event()
         changing = threading.Thread(target=change, args=(growing, stop))
         changing.start()
@@ -133,7 +134,7 @@ def test_followers_are_bounded_and_pages_stay_fast(site: Site, monkeypatch: pyte
 
 
 def test_a_head_request_of_a_live_feed_ends_at_once(site: Site) -> None:
-    """HEAD gets the headers of the stream and no stream, which would never end."""
+    """HEAD gets the headers of the stream without the stream, which would never end."""
     growing = site.world(users=2, posts=2).begin()
     answer = requests.head(site.page_of(growing, "/live?after=0"), timeout=PATIENCE_S)
     assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
@@ -160,26 +161,26 @@ def change(world: MadeUp, stop: threading.Event) -> None:
         pytest.param("", False, id="S5 no name"),
     ],
 )
-def test_pages_answer_known_hosts_alone(site: Site, mongodb_uri: str, host: str, known: bool) -> None:
-    """A page is given for a name that somebody allowed, so that no foreign page reads it by a name of its own."""
+def test_pages_answer_only_known_hosts(site: Site, mongodb_uri: str, host: str, known: bool) -> None:
+    """A page is served only for an allowed host name, so that no other site can read it through its own name."""
     chosen = Settings(
         _env_file=None, pages_url="https://worlds.example.org/generia", allowed_hosts="also.example.org, b.example.org"
     )
     source = Source(mongodb_uri, site.database.name, site.media, chosen.known_hosts)
-    client = TestClient(pages_app(source), base_url="http://127.0.0.1")  # without a lifespan: the file needs no database
+    client = TestClient(pages_app(source), base_url="http://127.0.0.1")  # without a lifespan: the static file needs no database
     assert client.get("/static/icon.svg", headers={"host": host}).status_code in ((200,) if known else (400, 403))
 
 
 @pytest.mark.parametrize("wrong", ["http://a.example.org", "a.example.org:3001", "a b", "*.*.org"])
 def test_a_wrong_host_name_is_refused_at_the_start(wrong: str) -> None:
-    """ALLOWED_HOSTS holds names; an address or a port in it would never match."""
+    """ALLOWED_HOSTS has names; an address or a port in it would never match."""
     with pytest.raises(ValueError, match="host names without port"):
         Settings(_env_file=None, allowed_hosts=wrong)
 
 
 @pytest.mark.case("P25")
-def test_direction_is_the_worlds_and_not_the_first_words(site: Site) -> None:
-    """An English world's text that begins with an Arabic quotation is read from left to right, an Arabic one's the other way."""
+def test_the_direction_is_that_of_the_world_and_not_of_the_first_word(site: Site) -> None:
+    """A text of an English world that begins with an Arabic quotation is left to right; the reverse in an Arabic world."""
     for language, way in (("English", "ltr"), ("Arabic", "rtl")):
         world = site.world(users=2, posts=2, language=language, word=ARABIC if way == "ltr" else "GENERIA: عالم").make()
         site.database[STATUS].update_one({"_id": world.world_id}, {"$set": {"parameters.user_prompt": ARABIC}})
@@ -200,14 +201,14 @@ def test_direction_is_the_worlds_and_not_the_first_words(site: Site) -> None:
         pytest.param("", "ltr", id="P25 nothing"),
     ],
 )
-def test_a_text_is_read_as_most_of_its_letters(text: str, way: str) -> None:
-    """Where the language is not known, the letters decide, and not the first of them."""
+def test_the_direction_of_a_text_is_that_of_most_of_its_letters(text: str, way: str) -> None:
+    """If the language is unknown, most letters decide, not the first one."""
     assert direction(text) == way
 
 
 @pytest.mark.case("P23")
-def test_a_world_that_ended_without_a_name_gets_none(site: Site) -> None:
-    """A world that has no name, and will have none, is not said to have none yet; a limit is not read as progress."""
+def test_a_world_that_ended_without_a_name_is_not_said_to_get_one(site: Site) -> None:
+    """The page of a world that ended without a name does not say that it has no name yet, and does not show a limit as progress."""
     world = site.world(users=2, posts=2)
     world.say(State.FAILED, name="", api_calls_made_LLM=79, api_call_limits_LLM=129)
     html = requests.get(site.page_of(world), timeout=60).text

@@ -27,10 +27,9 @@ def database(mongo_client: Any, mongo_database_name: str) -> Any:
     return mongo_client[mongo_database_name]
 
 
-def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: str, database: Any) -> None:
-    """`generia view` prints its address, refuses a taken port with status 2, and ends on Ctrl-C, open live feeds too.
-
-    Its pages name the address that is set for others."""
+def test_view_prints_its_address_and_ends_at_once(tmp_path: Path, mongodb_uri: str, database: Any) -> None:
+    """`generia view` prints its address, refuses a used port with status 2, and ends on Ctrl-C, also with open live feeds. Its
+    pages have the public address from the settings."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
         generia = Command(tmp_path / "data", {**PUBLIC, "MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": database.name})
@@ -58,8 +57,8 @@ def test_view_serves_says_where_and_ends_at_once(tmp_path: Path, mongodb_uri: st
 
 
 @pytest.mark.servers
-def test_view_brings_its_own_mongodb_where_none_runs(tmp_path: Path) -> None:
-    """After a demo nothing runs, and its worlds can be looked at all the same; nothing is left when the looking ends."""
+def test_view_starts_its_own_mongodb_if_none_runs(tmp_path: Path) -> None:
+    """After a demo no server runs, and `view` can still show its worlds; when it ends no process is left."""
     port = str(free_port())
     generia = Command(tmp_path / "data")
     view = generia.start("view", "--port", port)

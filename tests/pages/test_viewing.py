@@ -1,4 +1,4 @@
-"""One thing at a time: pictures in a dialog, keys, links for others, a person on a phone, the graph of a hundred people."""
+"""Single pages and views: pictures in a dialog, keys, shared links, a person on a phone, the graph of a hundred people."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def focused(page: Page) -> str | None:
 
 
 def test_pictures_follow_each_other_in_a_dialog(browser: Browser, site: Site, world: MadeUp) -> None:
-    """A picture opens over the page; j, k and the arrows turn to the others, further posts follow, and closing (the browser's Back,
-    too) leads to the post whose picture was the last. A deleted post's picture is not among them."""
+    """A picture opens over the page; j, k and the arrows show the others, further posts are loaded, and closing (also the browser's
+    Back) leads to the post of the last picture. The picture of a deleted post is left out."""
     with a_page(browser) as page:
         page.goto(site.page_of(world))
         address = page.url
@@ -72,7 +72,7 @@ def test_pictures_follow_each_other_in_a_dialog(browser: Browser, site: Site, wo
             seen.append(zoom.locator(".caption a").evaluate("link => link.href.split('/').pop()"))
         assert world.post_key(1) == DELETED_KEY
         assert seen == [world.post_key(index) for index in (2, 3, 2, 0, 0, 2)]
-        for place in range(3, 50):  # further posts come when the end is near: before the last picture or after it
+        for place in range(3, 50):  # further posts are loaded near the end: before the last picture or after it
             page.keyboard.press("j")
             expect(zoom.locator(".count")).to_have_text(re.compile(rf"^{place} / (49|59)$"))
         expect(page.locator("#posts > article")).to_have_count(60)
@@ -94,7 +94,8 @@ def test_pictures_follow_each_other_in_a_dialog(browser: Browser, site: Site, wo
 
 
 def test_a_picture_is_seen_in_its_own_size(phone: Page, site: Site, world: MadeUp) -> None:
-    """A tap on a picture that is larger than the screen shows its pixels, another one the whole; a swipe turns to the next."""
+    """A tap on a picture that is larger than the screen shows it in full size, another tap shows the whole picture; a swipe shows
+    the next."""
     phone.goto(site.page_of(world, f"/posts/{world.post_key(0)}"))
     phone.locator("a.picture").first.tap()
     stage, image = phone.locator(".zoom .stage"), phone.locator(".zoom img")
@@ -110,7 +111,7 @@ def test_a_picture_is_seen_in_its_own_size(phone: Page, site: Site, world: MadeU
 
 
 def test_keys_lead_from_post_to_post(browser: Browser, site: Site, world: MadeUp) -> None:
-    """j and k move the focus through the posts, o opens one, arrows lead to the next in the order of the world, p to its author."""
+    """j and k move the focus through the posts, o opens one, arrows lead to the next post of the world, p to the author."""
     with a_page(browser) as page:
         page.goto(site.page_of(world))
         for key, at in (("j", 0), ("j", 1), ("j", 2), ("k", 1), ("ArrowRight", 2)):
@@ -136,7 +137,7 @@ def test_keys_lead_from_post_to_post(browser: Browser, site: Site, world: MadeUp
 
 
 def test_keys_can_be_turned_off(browser: Browser, site: Site, world: MadeUp) -> None:
-    """Who speaks to the browser, or types, is not led away by single letters; the choice is remembered."""
+    """Single letters then have no effect, for people who type or speak to the browser; the choice is stored."""
     with a_page(browser) as page:
         page.goto(site.page_of(world))
         page.keyboard.press("?")
@@ -157,8 +158,8 @@ def test_keys_can_be_turned_off(browser: Browser, site: Site, world: MadeUp) -> 
         assert focused(page) == world.post_key(0)
 
 
-def test_arrows_turn_the_way_that_is_read(browser: Browser, site: Site) -> None:
-    """In a Hebrew world the left arrow leads on and the right one back."""
+def test_arrows_follow_the_direction_of_reading(browser: Browser, site: Site) -> None:
+    """In a Hebrew world the left arrow leads forward and the right one back."""
     hebrew = site.world(users=2, posts=3, language="Hebrew", word="צב").make()
     with a_page(browser) as page:
         page.goto(site.page_of(hebrew))
@@ -176,7 +177,7 @@ def test_arrows_turn_the_way_that_is_read(browser: Browser, site: Site) -> None:
 
 
 def test_a_link_is_copied(browser: Browser, site: Site, world: MadeUp) -> None:
-    """Share puts the post's whole address into the clipboard and says so."""
+    """Share copies the post's whole address to the clipboard and shows a message."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.goto(site.page_of(world))
@@ -190,8 +191,8 @@ def test_a_link_is_copied(browser: Browser, site: Site, world: MadeUp) -> None:
     context.close()
 
 
-def test_pages_are_whole_without_scripts(browser: Browser, site: Site, world: MadeUp) -> None:
-    """Without scripts a picture leads to its post, and no button stands there that does nothing."""
+def test_pages_work_without_scripts(browser: Browser, site: Site, world: MadeUp) -> None:
+    """Without scripts a picture links to its post, and there is no button without effect."""
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site.page_of(world))
@@ -202,12 +203,12 @@ def test_pages_are_whole_without_scripts(browser: Browser, site: Site, world: Ma
 
 
 def preview(html: str) -> dict[str, str]:
-    """What other sites read of a page: its Open Graph tags, by name."""
+    """The Open Graph tags of a page, by name."""
     return dict(re.findall(r'<meta property="og:([\w:]+)" content="([^"]*)">', html))
 
 
 def test_a_shared_link_has_a_preview(site: Site, world: MadeUp) -> None:
-    """Each kind of page tells title, text, picture and its address, all absolute; a deleted post tells neither text nor picture."""
+    """Each kind of page has title, text, picture and address, all absolute; a deleted post has neither text nor picture."""
     title = "tortoise Person 2 (@person2)"
     media = f"{site.address}/media/{world.world_id}"
     for path, expected in {
@@ -246,7 +247,7 @@ def test_a_shared_link_has_a_preview(site: Site, world: MadeUp) -> None:
 def test_previews_lead_to_this_server(
     site: Site, mongodb_uri: str, world: MadeUp, public_url: str, host: str, address: str | None
 ) -> None:
-    """Absolute addresses come from PAGES_URL or from a host that is known, in whatever form a forged one is sent."""
+    """Absolute addresses come from PAGES_URL or from a known host, in whatever form a forged host is sent."""
     source = Source(mongodb_uri, site.database.name, site.media, public_url=public_url)
     with TestClient(pages_app(source), base_url="http://127.0.0.1") as client:
         answer = client.get(f"/worlds/{world.world_id}", headers={"host": host})
@@ -258,8 +259,8 @@ def test_previews_lead_to_this_server(
 
 
 def test_a_life_comes_before_the_posts_on_a_phone(browser: Browser, phone: Page, site: Site, world: MadeUp) -> None:
-    """On a phone: who it is, the life, the acquaintances, then the posts, to which a link leads. On a desktop they are beside each
-    other, and the posts begin below the profile."""
+    """On a phone: the profile, the life, the acquaintances, then the posts, with a link to them. On a desktop they are side by
+    side, and the posts begin below the profile."""
     address = site.page_of(world, "/characters/c0002")
     places = "selectors => selectors.map(one => document.querySelector(one).getBoundingClientRect().top)"
     selectors = [".profile", ".side .prose", ".relations", "#posts article"]
@@ -276,8 +277,8 @@ def test_a_life_comes_before_the_posts_on_a_phone(browser: Browser, phone: Page,
 
 
 def test_a_hundred_people_fit_a_phone(phone: Page, site: Site, crowd: MadeUp) -> None:
-    """The whole graph is on the screen, each portrait can be hit; a tap names every acquaintance and what they are to this person,
-    the second one opens the page."""
+    """The whole graph is on the screen, and each portrait can be hit; a tap lists every acquaintance with the relation, a second
+    tap opens the page."""
     phone.goto(site.page_of(crowd, "/people"))
     box = phone.locator(".graph svg").bounding_box()
     assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["height"] <= 844
@@ -296,8 +297,9 @@ def test_a_hundred_people_fit_a_phone(phone: Page, site: Site, crowd: MadeUp) ->
     expect(phone.locator("h1")).to_have_text("tortoise Person 50")
 
 
-def test_a_pointer_names_relations_and_can_reach_them(browser: Browser, site: Site, crowd: MadeUp) -> None:
-    """Who rests on somebody reads the relations, moves to them without losing them, and follows one; names are under portraits."""
+def test_a_pointer_shows_relations_and_can_reach_them(browser: Browser, site: Site, crowd: MadeUp) -> None:
+    """A pointer over a person shows the relations, can move to them without closing them, and can follow one; names are below
+    portraits."""
     with a_page(browser) as page:
         page.goto(site.page_of(crowd, "/people"))
         assert page.locator(".who").first.evaluate("one => one.getBoundingClientRect().height") >= 11
@@ -312,8 +314,8 @@ def test_a_pointer_names_relations_and_can_reach_them(browser: Browser, site: Si
         expect(page.locator("h1")).to_have_text("tortoise Person 3")
 
 
-def test_files_show_pictures_in_the_dialog_too(browser: Browser, site: Site, world: MadeUp, tmp_path: Path) -> None:
-    """The gallery's pages open pictures and lead on by keys; they have no address that others could follow, and offer none."""
+def test_the_gallery_shows_pictures_in_the_dialog_too(browser: Browser, site: Site, world: MadeUp, tmp_path: Path) -> None:
+    """The gallery's pages open pictures and support keys; they have no address that can be shared, and no share button."""
     index = write_gallery(site.database, world.world_id, galleries=tmp_path, media=site.media)
     assert "og:" not in index.read_text()
     with a_page(browser) as page:
@@ -332,8 +334,8 @@ def test_files_show_pictures_in_the_dialog_too(browser: Browser, site: Site, wor
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_what_opens_over_a_page_has_no_barriers(browser: Browser, site: Site, crowd: MadeUp, width: int, scheme: Scheme) -> None:
-    """axe finds nothing serious in the picture's dialog, the list of keys, and the relations of one of a hundred people."""
+def test_dialogs_have_no_barriers(browser: Browser, site: Site, crowd: MadeUp, width: int, scheme: Scheme) -> None:
+    """axe finds nothing serious in the dialog of pictures, the list of keys, and the relations of one of a hundred people."""
     world = site.world(users=2, posts=3).make()
     with a_page(browser, width=width, scheme=scheme) as page:
         for path, opened in (("", "a.picture"), ("/people", "[data-node=c0050]"), ("", None)):

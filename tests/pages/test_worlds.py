@@ -1,4 +1,4 @@
-"""The pages of a world that the generator really made: where a post came from, and what its live feed told."""
+"""The pages of a world that the generator made: the origin of a post, and the live feed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def site(the_worlds: Worlds, mongodb_uri: str) -> Iterator[str]:
         yield f"{address}/worlds"
 
 
-def test_a_posts_page_tells_where_it_came_from(worlds: Worlds, world: str, site: str) -> None:
-    """The order, the idea, the exact prompts and answers, model, tokens and price; the user's script in them is text."""
+def test_a_posts_page_shows_its_origin(worlds: Worlds, world: str, site: str) -> None:
+    """It shows the order, the idea, the exact prompts and answers, model, tokens and price; a script in the user's sentence is
+    shown as text."""
     brief, post = worlds.documents("post_briefs", world)[0], worlds.documents("posts", world)[0]
     html = requests.get(f"{site}/{world}/posts/{post.key}", timeout=60).text
     for said in (SCRIPT, brief.idea, post.content.split("\n")[0], asked_at(worlds.settings.gemini_model, now()).id):
@@ -53,8 +54,8 @@ def test_a_posts_page_tells_where_it_came_from(worlds: Worlds, world: str, site:
     assert "tokens</li>" in html and "$0.0" in html
 
 
-def test_a_finished_worlds_pages_have_everything_it_has(worlds: Worlds, world: str, site: str) -> None:
-    """Every person and post, under the ids of the platform, with pictures that are there."""
+def test_the_pages_of_a_finished_world_are_complete(worlds: Worlds, world: str, site: str) -> None:
+    """They have every person and post, under the ids of the platform, with existing pictures."""
     html = requests.get(f"{site}/{world}", timeout=60).text
     assert html.count("<li data-character=") == USERS
     for image in worlds.documents("post_images", world):
@@ -62,22 +63,23 @@ def test_a_finished_worlds_pages_have_everything_it_has(worlds: Worlds, world: s
         assert requests.get(f"{site[:-7]}/{image.image.url}", timeout=60).headers["content-type"].startswith("image/")
 
 
-def test_the_live_feed_tells_what_the_generator_told(world: str, site: str) -> None:
-    """Read from the first event on: everybody and every post once, numbered, and the end; from the last on nothing but an end."""
-    told: Counter[str] = Counter()
+def test_the_live_feed_has_the_events_of_the_generator(world: str, site: str) -> None:
+    """From the first event on it has every person and post once, numbered, and the end; from the last event on it has only the
+    end."""
+    seen: Counter[str] = Counter()
     numbers, keys = [], []
     with requests.get(f"{site}/{world}/live?after=0", stream=True, timeout=60) as live:
         assert live.headers["content-type"].startswith("text/event-stream")
         for line in live.iter_lines(decode_unicode=True):
             name, _, value = line.partition(": ")
             if name == "event":
-                told[value] += 1
+                seen[value] += 1
             elif name == "id":
                 numbers.append(int(value))
             elif name == "data" and "key" in (data := json.loads(value)):
                 keys.append(data["key"])
-    assert (told["person"], told["post"], told["end"]) == (USERS, POSTS, 1)
-    assert len(keys) == len(set(keys)) + told["portrait"] + told["replied"] + told["commented"]
+    assert (seen["person"], seen["post"], seen["end"]) == (USERS, POSTS, 1)
+    assert len(keys) == len(set(keys)) + seen["portrait"] + seen["replied"] + seen["commented"]
     assert numbers == list(range(1, len(numbers) + 1))
     again = requests.get(f"{site}/{world}/live", headers={"Last-Event-ID": str(numbers[-1])}, timeout=60)
     assert again.status_code == 204

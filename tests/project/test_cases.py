@@ -1,4 +1,4 @@
-"""The rows of docs/cases.md and the tests that stand for them."""
+"""The rows of docs/cases.md and their tests."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ NUMBER = re.compile(r"""(?:\(|=)["']([AEGKPS]\d+)\b""")
 
 
 def test_each_row_has_a_test_and_each_number_a_row() -> None:
-    """Whoever reads a number finds the input it stands for; whoever reads a row finds its test, unless it is open."""
+    """Each number in a test is a row of the page, and each row has a test, unless it is open."""
     rows = dict(ROW.findall((TOP / "docs/cases.md").read_text()))
     files = [path for path in (TOP / "tests").rglob("*.py") if path != Path(__file__)]
     numbers = {number for path in files for number in NUMBER.findall(path.read_text())}

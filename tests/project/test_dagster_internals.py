@@ -1,4 +1,4 @@
-"""Dagster: what is used of its private API is as it was, in one module, and loading the code location changes nothing."""
+"""Dagster: the used private API is unchanged and imported in one module, and loading the code location has no side effects."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ print(len(location.resolve_asset_graph().get_all_asset_keys()), len(list(locatio
 """
 
 
-@pytest.mark.servers  # another interpreter loads the code location
+@pytest.mark.servers  # a second interpreter loads the code location
 def test_loading_the_code_location_changes_nothing_in_its_process() -> None:
-    """In a fresh interpreter the definitions load: environment, logging, signals, threads and Dagster are as before."""
+    """After loading the definitions in a fresh interpreter, environment, logging, signals, threads and Dagster are unchanged."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", SMOKE], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:2] == ["[]", "11 2"]
 
 
-def test_what_is_private_is_imported_in_one_place() -> None:
-    """No other file imports a module of Dagster's that begins with an underscore."""
+def test_private_modules_are_imported_in_one_place() -> None:
+    """No other file imports a module of Dagster whose name begins with an underscore."""
     folders = ("generia_assets", "resources", "sensors", "emulators", "local_services", "bench", "tests")
     imported = re.compile(r"^\s*(?:from|import) dagster\._\w", re.MULTILINE)
     found = [
@@ -71,8 +71,8 @@ def parameters(function: object) -> list[str]:
     return list(inspect.signature(function).parameters)  # type: ignore[arg-type]  # one that can be called
 
 
-def test_the_code_server_has_the_places_that_warm_starts_hook_into() -> None:
-    """Its methods take what they took, and its attributes have their names."""
+def test_the_code_server_has_the_methods_that_warm_starts_replace() -> None:
+    """Its methods have the same parameters, and its attributes the same names."""
     api, server, reply = dagster_internals.code_server_classes()
     assert [len(parameters(method)) for method in (api.StartRun, api.ReloadCode)] == [3, 3]
     assert parameters(server.serve) == ["self"]
@@ -86,8 +86,8 @@ def test_the_code_server_has_the_places_that_warm_starts_hook_into() -> None:
     assert {"_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid"} <= vars(forkserver._forkserver).keys()
 
 
-def test_the_run_launcher_has_what_ours_overrides() -> None:
-    """The health check's types, the way to a run's code server, and the tags, under the names that are also stored."""
+def test_the_run_launcher_has_the_methods_that_ours_overrides() -> None:
+    """The types of the health check, the access to a run's code server, and the tags have the same names."""
     assert (dagster_internals.PARTITION_NAME_TAG, dagster_internals.MAX_RETRIES_TAG) == ("dagster/partition", "dagster/max_retries")
     assert {"RUNNING", "FAILED", "UNKNOWN"} <= set(dagster_internals.WorkerStatus.__members__)
     assert list(dagster_internals.CheckRunHealthResult._fields)[:2] == ["status", "msg"]
@@ -97,7 +97,7 @@ def test_the_run_launcher_has_what_ours_overrides() -> None:
 
 
 def test_the_instance_has_the_tables_and_daemons_that_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows of a run that does not exist are deleted, and no daemon is found, on a fresh instance of SQLite."""
+    """On a fresh instance of SQLite rows of an unknown run can be deleted, and no daemon is found."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
@@ -109,8 +109,8 @@ def test_the_instance_has_the_tables_and_daemons_that_are_asked(tmp_path: Path, 
 
 
 def test_the_webserver_is_made_by_the_name_that_ours_takes() -> None:
-    """The command makes ``app.DagsterWebserver``, and asks it for its middleware."""
-    import dagster_webserver.app  # half a second, which no other test waits
+    """The command creates ``app.DagsterWebserver`` and reads its middleware."""
+    import dagster_webserver.app  # half a second, only in this test
     from dagster_webserver.webserver import DagsterWebserver
 
     assert dagster_webserver.app.DagsterWebserver is DagsterWebserver  # type: ignore[attr-defined]

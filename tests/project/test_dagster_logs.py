@@ -1,4 +1,4 @@
-"""A run's stdout and stderr stand in its files, and in the output of the process that started it."""
+"""A run's stdout and stderr are in its files, and in the output of the process that started it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def logs(tmp_path: Path) -> MirroringComputeLogManager:
     return MirroringComputeLogManager.from_config_value(None, {"base_dir": str(tmp_path)})
 
 
-def test_what_a_run_writes_stands_in_its_files_and_in_the_original_streams(
+def test_the_output_of_a_run_is_in_its_files_and_in_the_original_streams(
     logs: MirroringComputeLogManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each line once, those of other processes, too, in the folder where Dagster has them by default; later lines go no further."""
+    """Each line is there once, also those of child processes, in Dagster's default folder; later lines are only in the original
+    streams."""
     with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", err)
@@ -42,10 +43,10 @@ def test_what_a_run_writes_stands_in_its_files_and_in_the_original_streams(
     assert (tmp_path / "storage" / "a run" / "compute_logs" / "a step.out").exists()
 
 
-def test_a_second_capture_goes_on_in_the_same_files(
+def test_a_second_capture_appends_to_the_same_files(
     logs: MirroringComputeLogManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the file had before is not copied to the output again."""
+    """Earlier content of the file is not copied to the output again."""
     for line in ("first", "second"):
         with (tmp_path / line).open("w") as out:
             monkeypatch.setattr(sys, "stdout", out)
@@ -55,8 +56,8 @@ def test_a_second_capture_goes_on_in_the_same_files(
     assert (tmp_path / "second").read_text() == "second\n"
 
 
-def test_a_stream_without_a_file_is_left_alone(logs: MirroringComputeLogManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nothing to redirect: what is written stays where it is."""
+def test_a_stream_without_a_file_is_not_redirected(logs: MirroringComputeLogManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to redirect: the output stays where it is."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
     with logs.capture_logs(KEY):

@@ -1,4 +1,4 @@
-"""Dagster's storage with connections that stay open: the same files and answers as Dagster's own storage."""
+"""Dagster's storage with open connections: the same files and results as Dagster's own storage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy.event import listens_for
 
 from generia_assets import dagster_storage
 
-pytestmark = pytest.mark.slow  # the instance that all begin with takes a second or two
+pytestmark = pytest.mark.slow  # creating the common instance takes a second or two
 
 ROOT = Path(__file__).parents[2]
 KEY, CHECK = dg.AssetKey("tides"), dg.AssetCheckKey(dg.AssetKey("tides"), "high")
@@ -34,7 +34,7 @@ JOB = dg.Definitions(assets=[tides]).resolve_implicit_global_asset_job_def()
 
 @pytest.fixture(scope="module")
 def instance_with_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which Dagster's own storage has made its files, which takes seconds."""
+    """A folder in which Dagster's own storage has created its files, which takes seconds."""
     folder = tmp_path_factory.mktemp("instance")
     with instance(folder, ours=False) as plain:
         run_on(plain)
@@ -75,7 +75,7 @@ def tables(home: Path, run_id: str) -> list[object]:
 
 
 def known(opened: dg.DagsterInstance, run_id: str) -> tuple[object, ...]:
-    """What people see of a run: its status, its events, the newest materialization, the check's newest evaluation."""
+    """The visible state of a run: its status, its events, the newest materialization, the newest evaluation of the check."""
     run, materialized = opened.get_run_by_id(run_id), opened.get_latest_materialization_event(KEY)
     checked = opened.event_log_storage.get_latest_asset_check_execution_by_key([CHECK])
     events = [entry.dagster_event_type for entry in opened.all_logs(run_id)]
@@ -83,7 +83,7 @@ def known(opened: dg.DagsterInstance, run_id: str) -> tuple[object, ...]:
 
 
 def test_the_files_are_those_of_dagsters_own_storage(home: Path) -> None:
-    """Runs of either storage look the same through the other one, with the events that Dagster's own storage has."""
+    """Runs of each storage are read equally by the other one, with the events that Dagster's own storage has."""
     with instance(home, ours=False) as plain:
         (first,) = (run.run_id for run in plain.get_runs())
         before = known(plain, first)
@@ -100,7 +100,7 @@ def test_the_files_are_those_of_dagsters_own_storage(home: Path) -> None:
 
 
 def test_an_event_opens_no_connection(home: Path) -> None:
-    """Once a run's file is open, its events, its status and its materializations connect to nothing again."""
+    """After a run's file is open, reading and writing its events, status and materializations opens no connection."""
     with instance(home) as opened:
         run_id = run_on(opened)
         connected: list[object] = []
@@ -121,7 +121,7 @@ def test_an_event_opens_no_connection(home: Path) -> None:
 
 
 def test_commits_wait_for_no_disk_and_the_files_are_in_wal_mode(home: Path) -> None:
-    """Every file has a write-ahead log, and our connections sync it at checkpoints only."""
+    """Every file has a write-ahead log, which our connections sync only at checkpoints."""
     with instance(home) as opened:
         run_on(opened)
         runs, events = opened.run_storage, opened.event_log_storage
@@ -135,7 +135,7 @@ def test_commits_wait_for_no_disk_and_the_files_are_in_wal_mode(home: Path) -> N
 
 
 def test_a_file_that_was_replaced_is_opened_again(home: Path) -> None:
-    """A process reads what stands in the folder now, and not in a file that was deleted there."""
+    """A process reads the present file of the folder, not one that was deleted."""
     with instance(home) as opened:
         (before,) = (run.run_id for run in opened.get_runs())
         run_id = run_on(opened)
@@ -150,8 +150,8 @@ def test_a_file_that_was_replaced_is_opened_again(home: Path) -> None:
         assert {run.run_id for run in opened.get_runs()} == {before, run_id}
 
 
-def test_two_processes_may_make_a_runs_file_at_once(home: Path) -> None:
-    """The first one stays, with what is in it, and nothing is left beside it."""
+def test_two_processes_may_create_a_runs_file_at_once(home: Path) -> None:
+    """The first file stays with its content, and no other file is left."""
     with instance(home) as opened:
         (run,) = opened.get_runs()
         events, before = opened.event_log_storage, opened.all_logs(run.run_id)
@@ -176,7 +176,7 @@ def test_a_forked_process_opens_its_own_connections(home: Path) -> None:
 
 
 def test_dagster_still_asks_the_storage_for_connections_by_these_names(home: Path) -> None:
-    """The methods and attributes that ours overrides are those through which Dagster reads and writes."""
+    """The methods and attributes that our class overrides are those with which Dagster reads and writes."""
     names = {
         "run_storage": ("connect", "_conn_string"),
         "schedule_storage": ("connect", "_conn_string"),

@@ -1,4 +1,4 @@
-"""What a reader of the repository is told is true: numbers, links, names of files and functions, errors, and the set-up."""
+"""The documentation is correct: numbers, links, names of files and functions, errors, and the set-up."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ FENCED = re.compile(r"^(```|~~~).*?^\1~*$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.case("P26")
-def test_every_number_of_a_requirement_is_defined() -> None:
-    """Each R-number in code, tests and pages is one that docs/requirements.md defines, once and in order; README links to it."""
+def test_every_requirement_number_is_defined() -> None:
+    """docs/requirements.md defines each R-number of code, tests and pages, once and in order; README links to it."""
     defined = re.findall(r"^\| (R\d+) \|", (ROOT / "docs/requirements.md").read_text("utf-8"), flags=re.MULTILINE)
     assert defined == [f"R{number}" for number in range(1, len(defined) + 1)]
     used = {number: path for path in WRITTEN if path != Path(__file__) for number in NUMBER.findall(path.read_text("utf-8"))}
@@ -51,8 +51,8 @@ def test_every_number_of_a_requirement_is_defined() -> None:
 
 
 @pytest.mark.parametrize("what", ["Gemini", "Pictures", "Platform", "Kafka", "MongoDB", "Dagster"], ids=lambda what: f"P4 {what}")
-def test_the_readme_says_what_is_a_fake(what: str) -> None:
-    """README has a line for each service: what is real, what is a fake, and how to connect the real one."""
+def test_the_readme_names_the_fakes(what: str) -> None:
+    """README has a line for each service: the real one, the fake, and how to connect the real one."""
     (row,) = re.findall(rf"^\| \*\*{what}\*\* \|(.+)\|$", (ROOT / "README.md").read_text("utf-8"), flags=re.MULTILINE)
     assert len(row.split("|")) == 3
     if what in ("Gemini", "Pictures", "Platform"):
@@ -83,14 +83,14 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 @cache
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """The anchors of a page's headings, as on GitHub."""
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", NAMING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_file_and_function_that_a_page_names_exists(page: Path) -> None:
-    """A path in backticks exists; ``name()`` and ``Class.name()`` behind it are defined in one of the files that the line names."""
+    """A path in backticks exists; ``name()`` and ``Class.name()`` after it are defined in one of the files of that line."""
     missing = []
     for line in FENCED.sub("", page.read_text("utf-8")).splitlines():
         quoted = re.findall(r"`([^`\s]+)`", line)
@@ -111,8 +111,8 @@ def names_in(path: Path) -> Iterator[str]:
             yield from (f"{node.name}.{member.name}" for member in members)
 
 
-def test_every_page_that_code_refers_to_exists() -> None:
-    """A page of docs/ that code, templates or settings name is there."""
+def test_every_page_that_the_code_names_exists() -> None:
+    """Each page of docs/ in code, templates or settings exists."""
     named = {(path, page) for path in WRITTEN for page in re.findall(r"(?<![\w/])docs/[\w/-]+\.\w+", path.read_text("utf-8"))}
     assert len(named) > 10
     assert [(str(path.relative_to(ROOT)), page) for path, page in sorted(named) if not (ROOT / page).exists()] == []
@@ -121,8 +121,8 @@ def test_every_page_that_code_refers_to_exists() -> None:
 @pytest.mark.parametrize(
     "page", [".env", *(pytest.param(page, marks=pytest.mark.slow if "commands" in page else ()) for page in reference.PAGES)]
 )
-def test_what_is_generated_from_the_code_is_as_the_code(page: str) -> None:
-    """Settings, commands and client snippets in .env and pages are those of the code; if not, ``make reference`` writes them."""
+def test_generated_documentation_matches_the_code(page: str) -> None:
+    """Settings, commands and client snippets in .env and pages match the code; otherwise run ``make reference``."""
     written = (ROOT / page).read_text("utf-8")
     assert written == (reference.env_file() if page == ".env" else reference.page(written)), "run make reference"
 
@@ -136,20 +136,20 @@ def test_the_reference_has_every_setting_and_every_command() -> None:
 
 
 @pytest.mark.slow
-def test_the_tree_of_errors_is_that_of_the_code() -> None:
-    """docs/errors.md has every exception of the product, below the class that it derives from, with what to do."""
-    told: dict[str, str] = {}
+def test_the_tree_of_errors_matches_the_code() -> None:
+    """docs/errors.md has every exception of the product, below its base class, with what to do."""
+    listed: dict[str, str] = {}
     above: list[str] = []
     for line in (ROOT / "docs/errors.md").read_text("utf-8").splitlines():
         if found := re.fullmatch(r"( *)- `(\w+)`(?: \((\w+)\))?: .+ → .+", line):
             depth = len(found[1]) // 2
             above[depth:] = [found[2]]
-            told[found[2]] = found[3] or above[depth - 1]
-    assert told.items() ^ set(errors_of_the_code()) == set()
+            listed[found[2]] = found[3] or above[depth - 1]
+    assert listed.items() ^ set(errors_of_the_code()) == set()
 
 
 def errors_of_the_code() -> Iterator[tuple[str, str]]:
-    """Each exception class of the product with the exception that it derives from."""
+    """Each exception class of the product with its base class."""
     files = [path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py")]
     classes = [node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef)]
     bases = {node.name: [ast.unparse(base).split(".")[-1] for base in node.bases] for node in classes}

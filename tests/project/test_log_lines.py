@@ -1,4 +1,4 @@
-"""The lines of our rooms: one form and level in every process, what they are about, nothing forged in them, nothing secret."""
+"""The log lines of our packages: one format and level in every process, their context, no forged lines, no secrets."""
 
 import asyncio
 import logging
@@ -30,8 +30,9 @@ def debug(monkeypatch):
 
 
 @pytest.mark.parametrize("room", OUR_LOGGERS)
-def test_lines_of_every_room_are_written_once_at_the_level_that_is_set(room, capsys, monkeypatch):
-    """Each of our rooms, however often this is entered; others' libraries stay as they are; afterwards nothing is left."""
+def test_lines_of_every_package_are_written_once_at_the_configured_level(room, capsys, monkeypatch):
+    """This holds for each of our packages, however often the set-up is entered; other libraries are not changed; afterwards the
+    set-up is removed."""
     logger = logging.getLogger(f"{room}.somewhere")
     with levelled_lines(), levelled_lines():
         logger.debug("a detail")
@@ -49,8 +50,8 @@ def test_lines_of_every_room_are_written_once_at_the_level_that_is_set(room, cap
     assert capsys.readouterr().err.endswith(" WARNING a matter\n")
 
 
-async def test_a_line_says_what_it_is_about(capsys):
-    """World and run stand in lines of tasks that were started under them; two tasks at once do not mix."""
+async def test_a_line_has_its_world_and_run(capsys):
+    """Lines of a task have its world and run; concurrent tasks are not mixed."""
     logger = logging.getLogger("resources.somewhere")
 
     async def work(key):
@@ -61,16 +62,16 @@ async def test_a_line_says_what_it_is_about(capsys):
     with levelled_lines(), log_context(world="w1", run="r1"):
         await asyncio.gather(work("c0001-p0001"), work("c0002-p0001"))
         logger.info("over")
-    told = [line.split(" INFO ")[1] for line in capsys.readouterr().err.splitlines()]
-    assert told == [
+    logged = [line.split(" INFO ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert logged == [
         "world=w1 run=r1 task=generate_post:c0001-p0001 done",
         "world=w1 run=r1 task=generate_post:c0002-p0001 done",
         "world=w1 run=r1 over",
     ]
 
 
-def test_no_text_passes_for_a_line_of_ours(capsys):
-    """Line breaks and what a terminal obeys are gone from messages; a traceback's lines are indented; nothing is endless."""
+def test_no_text_can_forge_a_log_line(capsys):
+    """Line breaks and control codes are removed from messages; the lines of a traceback are indented; every line is bounded."""
     logger = logging.getLogger("generia_assets.somewhere")
     forged = "x\n2026-11-28 15:12:00,123 ERROR forged\r\u2028\x1b[2J" + "long " * LONGEST_LINE
     with levelled_lines():
@@ -85,8 +86,8 @@ def test_no_text_passes_for_a_line_of_ours(capsys):
     assert any("ValueError" in line for line in more)
 
 
-def test_a_secret_that_slips_into_a_message_is_masked(capsys):
-    """Neither the key nor MongoDB's password, as written or as meant, reaches a log."""
+def test_a_secret_in_a_message_is_masked(capsys):
+    """Neither the key nor MongoDB's password, encoded or decoded, reaches a log."""
     with levelled_lines():
         logging.getLogger("resources.somewhere").error("AIzaSecretSecret hunter%%402hunter %s", "hunter@2hunter")
     assert capsys.readouterr().err.endswith(" ERROR *** *** ***\n")
@@ -97,7 +98,7 @@ async def never_sent() -> Answer[Any]:
 
 
 def test_the_line_of_an_attempt_has_what_tracing_needs_and_no_text(capsys):
-    """Api, request, task, attempt, outcome, times, tokens and dollars; neither prompt nor answer."""
+    """It has API, request, task, attempt, outcome, times, tokens and dollars, and neither prompt nor answer."""
     call = Call(
         api=Api.LLM,
         request_type="post",
@@ -120,7 +121,7 @@ def test_the_line_of_an_attempt_has_what_tracing_needs_and_no_text(capsys):
 @pytest.mark.servers
 @pytest.mark.parametrize("level", ["DEBUG", "ERROR"])
 def test_the_code_server_logs_by_our_level(level):
-    """A code server's process, where sensors tick, writes our lines from LOG_LEVEL on while it serves."""
+    """The process of a code server, in which sensors tick, writes our lines at LOG_LEVEL and above while it serves."""
     code = (
         "import logging\n"
         "from generia_assets.dagster_internals import code_server_classes\n"

@@ -1,4 +1,4 @@
-"""Worlds leave Dagster's storage, SQLite and PostgreSQL alike: all rows of theirs, and none of others."""
+"""Removing worlds from Dagster's storage, SQLite and PostgreSQL: all their rows, and no others."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def rows(instance: dg.DagsterInstance) -> dict[str, list[str]]:
     return found
 
 
-def test_all_rows_of_a_world_go_and_no_others(instance: dg.DagsterInstance) -> None:
-    """Events with their tags, checks, runs with their tags and the partition are deleted; those of the next world are as before."""
+def test_all_rows_of_a_world_are_deleted_and_no_others(instance: dg.DagsterInstance) -> None:
+    """Events with their tags, checks, runs with their tags and the partition are deleted; those of another world are unchanged."""
     made = {}
     for world in ("goes", "stays"):
         instance.add_dynamic_partitions(PARTITIONS, [world])

@@ -1,4 +1,4 @@
-"""What the run launcher learns of a run from the code server that started it."""
+"""The run launcher reads the state of a run from the code server that started it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from generia_assets.dagster_internals import WorkerStatus
 
 @dataclass
 class CodeServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # untyped
-    """Answers what ``code_server.ask`` asks: it serves, and has these runs."""
+    """A fake for ``code_server.ask``: it serves, and has these runs."""
 
     runs: set[str] = field(default_factory=set)
     asked: int = 0
@@ -34,7 +34,7 @@ class CodeServer(grpc.GenericRpcHandler):  # type: ignore[misc]  # untyped
 
 
 class Launcher(WatchedRunLauncher):
-    """The product's, of runs that this code server has started."""
+    """The product's launcher, for runs that this code server has started."""
 
     port = 0
 
@@ -42,7 +42,7 @@ class Launcher(WatchedRunLauncher):
         return SimpleNamespace(socket=None, host="127.0.0.1", port=self.port)
 
     def looks(self, run_id: str) -> WorkerStatus:
-        """What a round of Dagster's monitoring finds of a run."""
+        """The result of one round of Dagster's monitoring for a run."""
         return self.check_run_worker_health(dg.DagsterRun("world", run_id=run_id)).status
 
 
@@ -62,7 +62,8 @@ def launcher(server: CodeServer) -> Iterator[Launcher]:
 
 
 def test_the_runs_of_a_round_share_one_answer(launcher: Launcher, server: CodeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten runs that live are one question; one that is not in the answer is asked for by itself: it may have begun since."""
+    """Ten live runs take one request; a run that is not in the answer is requested separately, because it may have started
+    since."""
     monkeypatch.setattr(dagster_instance, "SAME_ROUND_SECONDS", 3_600.0)
     server.runs = {f"run-{number:02}" for number in range(10)}
     assert {launcher.looks(run) for run in sorted(server.runs)} == {WorkerStatus.RUNNING}

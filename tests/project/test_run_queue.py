@@ -1,4 +1,4 @@
-"""The queue of runs of dagster.yaml: by priority, with places of their own for runs of a priority above 0."""
+"""The queue of runs of dagster.yaml: by priority, with reserved places for runs of a priority above 0."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
 def add(
     instance: dg.DagsterInstance, status: DagsterRunStatus, priority: int | None = None, form: dict[str, int] | None = None
 ) -> dg.DagsterRun:
-    """A run of a world of its own."""
+    """Add a run of another world."""
     tags = {"dagster/partition": str(uuid.uuid4()), **({} if priority is None else {PRIORITY_TAG: str(priority)})}
     return instance.add_run(a_run(status, tags, {"ops": {"world_request": {"config": form or {}}}}))
 
@@ -45,8 +45,8 @@ def next_runs(instance: dg.DagsterInstance) -> list[str]:
         return [run.run_id for run in runs]
 
 
-def test_a_run_of_a_higher_priority_waits_for_no_other_to_end(instance: dg.DagsterInstance) -> None:
-    """With ten runs at work two more begin if their priority is above 0, and no other one; a third waits."""
+def test_a_run_of_a_higher_priority_does_not_wait_for_others(instance: dg.DagsterInstance) -> None:
+    """With ten active runs two more start if their priority is above 0; a third one, and runs of priority 0, wait."""
     for _ in range(10):
         add(instance, DagsterRunStatus.STARTED)
     add(instance, DagsterRunStatus.QUEUED)
@@ -59,8 +59,8 @@ def test_a_run_of_a_higher_priority_waits_for_no_other_to_end(instance: dg.Dagst
     assert next_runs(instance) == []
 
 
-def test_a_run_of_a_higher_priority_that_is_not_queued_yet_gives_its_place_to_no_other(instance: dg.DagsterInstance) -> None:
-    """The queue may be looked at between the making of a run and its queueing; it gets its own place at the next look."""
+def test_the_place_of_a_run_of_a_higher_priority_that_is_not_queued_yet_stays_free(instance: dg.DagsterInstance) -> None:
+    """The daemon may read the queue between the creation of a run and its queueing; the run gets its place at the next time."""
     for _ in range(10):
         add(instance, DagsterRunStatus.STARTED)
     add(instance, DagsterRunStatus.QUEUED)
@@ -72,8 +72,8 @@ def test_a_run_of_a_higher_priority_that_is_not_queued_yet_gives_its_place_to_no
     assert next_runs(instance) == [made.run_id]
 
 
-def test_ordinary_runs_have_all_ordinary_places(instance: dg.DagsterInstance) -> None:
-    """Two runs of a higher priority at work take no place from ten others; the queue is sorted by priority."""
+def test_ordinary_runs_can_use_all_ordinary_places(instance: dg.DagsterInstance) -> None:
+    """Two active runs of a higher priority take no place from ten others; the queue is sorted by priority."""
     for _ in range(2):
         add(instance, DagsterRunStatus.STARTED, 5)
     low = add(instance, DagsterRunStatus.QUEUED, -1).run_id
@@ -81,8 +81,8 @@ def test_ordinary_runs_have_all_ordinary_places(instance: dg.DagsterInstance) ->
     assert next_runs(instance) == [*ordinary, low]
 
 
-def test_a_launch_form_names_the_priority_of_its_run(instance: dg.DagsterInstance) -> None:
-    """The queue knows it before any step reads the form; a form without a priority gives none."""
+def test_the_priority_in_a_launch_form_is_that_of_its_run(instance: dg.DagsterInstance) -> None:
+    """The run is queued with it before any step reads the form; a form without a priority gives none."""
     coordinator = instance.run_coordinator
     assert isinstance(coordinator, PromptRunCoordinator)
     for form, tag in (({"priority": 7}, "7"), ({"priority": -2}, "-2"), ({"priority": 0}, None), ({"users": 3}, None)):

@@ -1,4 +1,4 @@
-"""Doors: what is secret is in no log, document, event or launchpad, and what users write is nobody's order anywhere."""
+"""Secrets are in no log, document, event or launchpad, and texts of users are never interpreted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def worlds(guarded_uri: str, broker: str, gemini: str, tmp_path: Path) -> Iterat
 
 
 def left_behind(worlds: Worlds, *runs: Made) -> Iterator[tuple[str, str]]:
-    """Everything that anybody could read later, by the place where it lies."""
+    """Everything that can be read later, by its place."""
     for made in runs:
         yield "run", serialize_value(made.run)
         yield "what the run said about its failure", made.failure
@@ -60,7 +60,8 @@ def left_behind(worlds: Worlds, *runs: Made) -> Iterator[tuple[str, str]]:
 
 
 def test_no_secret_is_left_behind(worlds: Worlds, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]):
-    """Key and password are in no event, document, log, exception or launch form of a good world and of one that Google refuses."""
+    """Key and password are in no event, document, log, exception or launch form, neither of a good world nor of one that Google
+    refuses."""
     caplog.set_level(logging.DEBUG)
     with worlds.changed_settings(gemini_api_key=SecretStr(KEY)):
         _, good = worlds.make(users=1, posts=1)
@@ -70,28 +71,28 @@ def test_no_secret_is_left_behind(worlds: Worlds, caplog: pytest.LogCaptureFixtu
     assert not failed.success
     assert "GEMINI_API_KEY" in worlds.status(refused).message
     printed = capfd.readouterr()
-    told = [("log", caplog.text), ("output", printed.out), ("errors", printed.err), *left_behind(worlds, good, failed)]
-    assert len(told) > 100
-    assert {place for place, text in told for secret in (KEY, PASSWORD) if secret in text} == set()
+    texts = [("log", caplog.text), ("output", printed.out), ("errors", printed.err), *left_behind(worlds, good, failed)]
+    assert len(texts) > 100
+    assert {place for place, text in texts for secret in (KEY, PASSWORD) if secret in text} == set()
 
 
-def test_a_wrong_password_is_not_told(worlds: Worlds, capfd: pytest.CaptureFixture[str]):
-    """MongoDB's refusal names the address and not the password that was tried."""
+def test_a_wrong_password_is_not_shown(worlds: Worlds, capfd: pytest.CaptureFixture[str]):
+    """MongoDB's refusal has the address and not the wrong password."""
     wrong = worlds.settings.mongodb_uri.get_secret_value().replace(PASSWORD, f"wrong-{PASSWORD}")
     with worlds.changed_settings(mongodb_uri=SecretStr(wrong)):
         _, failed = worlds.make(users=1, posts=1)
     assert not failed.success
     assert "does not take the user and password" in failed.failure
     printed = capfd.readouterr()
-    told = [printed.out, printed.err, failed.failure]
-    told += [serialize_value(entry) for entry in worlds.instance.all_logs(failed.run_id)]
-    assert not [text for text in told if PASSWORD in text]
+    texts = [printed.out, printed.err, failed.failure]
+    texts += [serialize_value(entry) for entry in worlds.instance.all_logs(failed.run_id)]
+    assert not [text for text in texts if PASSWORD in text]
     with MongoClient(wrong) as client, pytest.raises(OperationFailure):  # the password was tried, and wrong
         client.admin.command("ping")
 
 
-def test_a_users_sentence_is_nobodys_order(worlds: Worlds):
-    """Tags, templates, operators, Markdown and paths in a sentence make an ordinary world, and are shown as they are."""
+def test_a_users_sentence_is_never_interpreted(worlds: Worlds):
+    """Tags, templates, operators, Markdown and paths in a sentence make an ordinary world, and are shown unchanged."""
     world_id, made = worlds.make(users=1, posts=1, prompt=HOSTILE)
     assert made.success, made.failure
     (request,) = worlds.documents("world_request", world_id)

@@ -1,4 +1,4 @@
-"""Settings: the file .env and the class agree, the environment wins, what is wrong is named, and no secret is shown."""
+"""Settings: the file .env and the class agree, the environment takes precedence, wrong values are named, and no secret is shown."""
 
 import json
 import os
@@ -42,14 +42,14 @@ def env_file(folder, text):
 
 
 def test_env_names_every_setting_and_nothing_else():
-    """Each field but the secrets stands in .env once, in the form that lets the environment win."""
+    """Each field except the secrets is in .env once, in the form that the environment overrides."""
     assert set(lines()) == {name.upper() for name in Settings.model_fields} - set(SECRETS) | OTHERS
     for name, value in lines().items():
         assert re.fullmatch(rf"\$\{{{name}:-[^}}]*\}}", value), name
 
 
 def test_env_holds_exactly_the_defaults():
-    """Reading .env gives what reading nothing gives; addresses left empty tell their default in the comment."""
+    """Reading .env gives the defaults; the comment of an empty address has its default."""
     assert load_settings(ENV_FILE) == load_settings(Path("/nowhere/.env"))
     text = ENV_FILE.read_text("utf-8")
     for name, default in DEFAULTS_OF_EMPTY.items():
@@ -62,14 +62,15 @@ def test_env_holds_exactly_the_defaults():
 
 
 def test_env_holds_no_secret():
-    """No secret, key or password stands in the tracked file."""
+    """No secret, key or password is in the tracked file."""
     text = ENV_FILE.read_text("utf-8")
     assert not set(SECRETS) & set(lines())
     assert not re.search(r"AIza|password|://[^/\s]*@", text)
 
 
-def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
-    """Both forms of a line, ``NAME=value`` and ``NAME=${NAME:-value}``, give way to a variable; an empty variable is not set."""
+def test_the_environment_overrides_the_file(monkeypatch, tmp_path):
+    """A variable overrides both forms of a line, ``NAME=value`` and ``NAME=${NAME:-value}``; an empty variable counts as not
+    set."""
     file = env_file(tmp_path, "LLM_CONCURRENCY=3\nIMAGE_CONCURRENCY=${IMAGE_CONCURRENCY:-4}\n")
     assert (load_settings(file).llm_concurrency, load_settings(file).image_concurrency) == (3, 4)
     monkeypatch.setenv("LLM_CONCURRENCY", "7")
@@ -80,7 +81,7 @@ def test_the_environment_wins_over_the_file(monkeypatch, tmp_path):
 
 
 def test_tasks_at_once_follow_the_calls_at_once():
-    """100 by R17's limits of calls, in proportion with others, and as many as are set where they are set."""
+    """100 with R17's limits of calls, in proportion with other limits, and the set value if there is one."""
     assert Settings(_env_file=None).tasks_at_once == 100
     assert Settings(_env_file=None, llm_concurrency=150, image_concurrency=100).tasks_at_once == 1_000
     assert Settings(_env_file=None, llm_concurrency=150, task_concurrency=7).tasks_at_once == 7
@@ -105,7 +106,7 @@ def test_tasks_at_once_follow_the_calls_at_once():
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch, name, value, allowed):
-    """The message holds the variable, its value and what is allowed."""
+    """The message has the variable, its value and what is allowed."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as wrong:
         load_settings(ENV_FILE)
@@ -179,7 +180,8 @@ def certificates(tmp_path_factory):
     ],
 )
 def test_contradictions_about_kafka_are_named(monkeypatch, certificates, variables, message):
-    """What is needed and missing, set and not used, or cannot be read: the message names the variable, and shows no secret."""
+    """A required setting is missing, a setting is not used, or a file cannot be read: the message names the variable, and shows no
+    secret."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value.replace("FOLDER", str(certificates)))
     with pytest.raises(SettingsError) as wrong:
@@ -200,8 +202,8 @@ def test_contradictions_about_kafka_are_named(monkeypatch, certificates, variabl
         TOKEN | {"KAFKA_OAUTH_TOKEN_FILE": "FOLDER/me.key"},
     ],
 )
-def test_every_way_into_kafka_is_taken(monkeypatch, certificates, variables):
-    """TLS alone, with a client certificate, whose key may lie beside it or be encrypted; a user; tokens."""
+def test_every_kind_of_kafka_authentication_is_accepted(monkeypatch, certificates, variables):
+    """TLS alone, TLS with a client certificate, whose key may be in another file or encrypted, a user, tokens."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value.replace("FOLDER", str(certificates)))
     assert load_settings(ENV_FILE).kafka_security_protocol == variables["KAFKA_SECURITY_PROTOCOL"]
@@ -218,7 +220,7 @@ def test_every_way_into_kafka_is_taken(monkeypatch, certificates, variables):
         "mongodb://%2Ftmp%2Fmongodb-27017.sock",
     ],
 )
-def test_every_form_of_mongodbs_address_is_taken(monkeypatch, uri):
+def test_every_form_of_mongodbs_address_is_accepted(monkeypatch, uri):
     """One host, several, a cluster's name, IPv6 and a socket."""
     monkeypatch.setenv("MONGODB_URI", uri)
     assert load_settings(ENV_FILE).mongodb_uri.get_secret_value() == uri
@@ -228,8 +230,8 @@ def test_every_form_of_mongodbs_address_is_taken(monkeypatch, uri):
     "uri",
     ["127.0.0.1:27017", "http://db/", "mongodb:/db", "mongodb://", "mongodb://me:hunter@2@db/"],  # pragma: allowlist secret
 )
-def test_what_is_no_address_of_mongodb_is_refused_without_showing_it(monkeypatch, uri):
-    """The message says what form it has to have, and hides the value, which may hold a password."""
+def test_an_invalid_address_of_mongodb_is_refused_without_showing_it(monkeypatch, uri):
+    """The message has the right form, and hides the value, which can contain a password."""
     monkeypatch.setenv("MONGODB_URI", uri)
     with pytest.raises(SettingsError, match=r"MONGODB_URI=\(hidden\): must be mongodb://") as wrong:
         load_settings(ENV_FILE)
@@ -237,15 +239,15 @@ def test_what_is_no_address_of_mongodb_is_refused_without_showing_it(monkeypatch
 
 
 @pytest.mark.parametrize("servers", ["127.0.0.1:9092", "a:1,b-c.example:65535", "[::1]:9092"])
-def test_every_form_of_kafkas_address_is_taken(monkeypatch, servers):
+def test_every_form_of_kafkas_address_is_accepted(monkeypatch, servers):
     """One broker, several, IPv6."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
     assert load_settings(ENV_FILE).kafka_bootstrap_servers == servers
 
 
-@pytest.mark.servers  # another interpreter loads the code location
-def test_a_wrong_model_is_refused_before_any_run_begins(tmp_path):
-    """The code location does not load with it: whoever starts Dagster is told, and not each world."""
+@pytest.mark.servers  # a second interpreter loads the code location
+def test_a_wrong_model_is_refused_before_any_run(tmp_path):
+    """The code location does not load with it, so that the start of Dagster fails instead of each world."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "GEMINI_MODEL": "gemini-9"}
     command = [sys.executable, "-c", "import generia_assets.definitions"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
@@ -253,8 +255,8 @@ def test_a_wrong_model_is_refused_before_any_run_begins(tmp_path):
     assert "GEMINI_MODEL='gemini-9': must be one of gemini-2.5-flash" in done.stderr
 
 
-def test_what_stands_in_the_file_counts_for_the_embedded_parts_too(monkeypatch, tmp_path):
-    """Which mongod and which Kafka are started is a setting like any other."""
+def test_the_file_also_sets_the_embedded_services(monkeypatch, tmp_path):
+    """It can set which mongod and which Kafka are started."""
     monkeypatch.chdir(tmp_path)
     env_file(tmp_path, "MONGOD_BINARY=/nowhere/mongod\nGENERIA_KAFKA_LIBS=/nowhere/libs\n")
     with pytest.raises(MissingServiceError, match="MONGOD_BINARY is '/nowhere/mongod'"):
@@ -263,7 +265,7 @@ def test_what_stands_in_the_file_counts_for_the_embedded_parts_too(monkeypatch, 
 
 
 def test_all_wrong_values_are_named_at_once(monkeypatch):
-    """One start shows every mistake."""
+    """One start reports every mistake."""
     monkeypatch.setenv("LLM_CONCURRENCY", "0")
     monkeypatch.setenv("PATIENCE_SECONDS", "soon")
     with pytest.raises(SettingsError, match=r"(?s)LLM_CONCURRENCY.*PATIENCE_SECONDS"):
@@ -274,7 +276,7 @@ def test_all_wrong_values_are_named_at_once(monkeypatch):
     "line", ["GEMINI_API_KEY=AIzaSecret", "export GEMINI_API_KEY='AIzaSecret'", "GEMINI_API_KEY=${OTHER:-AIzaSecret}"]
 )
 def test_a_key_in_the_file_is_refused_without_showing_it(tmp_path, line):
-    """A key written into .env is an error that says where it belongs."""
+    """A key in .env is an error that says where it belongs."""
     with pytest.raises(SettingsError, match=r"GEMINI_API_KEY stands in .*export GEMINI_API_KEY") as refused:
         load_settings(env_file(tmp_path, line + "\n"))
     assert "AIzaSecret" not in str(refused.value)
@@ -289,7 +291,7 @@ def test_a_key_in_the_file_is_refused_without_showing_it(tmp_path, line):
     ],
 )
 def test_a_password_in_the_file_is_refused_without_showing_it(tmp_path, line):
-    """An address with a password is a secret as a key is; without one it may stand there."""
+    """An address with a password is a secret like a key; without a password it may be in the file."""
     with pytest.raises(SettingsError, match=r"password for \w+ stands in .*export \w+=…") as refused:
         load_settings(env_file(tmp_path, line + "\n"))
     assert "hunter2" not in str(refused.value)
@@ -330,7 +332,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def imported():
-    """What of that is there when a fresh interpreter has imported these modules, one after the other."""
+    """Which of these modules a fresh interpreter has after importing the others one by one."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", IMPORTS, json.dumps({module: sorted(costly) for module, costly in COSTLY.items()})]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
@@ -339,14 +341,14 @@ def imported():
 
 
 @pytest.mark.parametrize("module", COSTLY)
-@pytest.mark.servers  # another interpreter loads the code location
-def test_importing_costs_no_more_than_it_must(module, imported):
-    """An interpreter that imports this does not pay for what only a working process needs."""
+@pytest.mark.servers  # a second interpreter loads the code location
+def test_an_import_loads_no_unnecessary_modules(module, imported):
+    """It does not load modules that only a working process needs."""
     assert imported[module] == []
 
 
 def test_an_error_of_kafkas_settings_does_not_quote_a_password() -> None:
-    """Also where the class is made without ``load_settings``, which hides it."""
+    """Also if the class is created without ``load_settings``, which hides passwords."""
     with pytest.raises(ValidationError) as raised:
         KafkaSettings(kafka_sasl_password=SecretStr("hunter2-secret"))
     with pytest.raises(ValidationError) as of_text:

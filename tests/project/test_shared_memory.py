@@ -1,4 +1,4 @@
-"""What a run shares with the process that forked it: one heap for all threads, and objects that no collection copies."""
+"""Memory that a run shares with the process that forked it: one heap for all threads, and objects that no collection copies."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ barrier.wait()
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heaps")
 def test_all_threads_share_one_heap() -> None:
-    """Four threads that hold memory at once take it from one heap; without the module they take it from several."""
+    """Four threads that allocate memory at once use one heap; without the module they use several."""
     heaps = {}
     for module in ("generia_assets.shared_memory", "ctypes"):
         script = [sys.executable, "-c", HEAPS.format(module=module)]
@@ -54,7 +54,7 @@ for module in ("", "generia_assets.shared_memory"):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="runs are forked on Linux")
-def test_a_collection_in_a_run_copies_nothing_that_was_imported() -> None:
+def test_a_collection_in_a_run_copies_no_imported_objects() -> None:
     """The first collection of a forked process copies few pages; without the module it copies thousands."""
     script = [sys.executable, "-c", FAULTS]
     without, copied = map(int, subprocess.run(script, capture_output=True, text=True, check=True, timeout=60).stdout.split())

@@ -1,4 +1,4 @@
-"""The site of README and docs/: it builds strictly and without a network, and its result needs none."""
+"""The site of README and docs/: it is built strictly and without a network, and its pages need none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OUTSIDE = re.compile(r"(?:[a-z]+:)?//", re.IGNORECASE)
 
 
 class Page(HTMLParser):
-    """What a page of the site loads, what it links to, and its anchors."""
+    """The loaded addresses, the links and the anchors of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

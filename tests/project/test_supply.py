@@ -1,4 +1,4 @@
-"""What we ship and what we lean on: no secret in the tree, no dependency with a known vulnerability."""
+"""The supply chain: no secret in the tree, no dependency with a known vulnerability."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.servers  # one asks the package index; both take seconds
+pytestmark = pytest.mark.servers  # one uses the package index; both take seconds
 
 ROOT = Path(__file__).parents[2]
 GOOGLE_KEY = re.compile(r"AIza[0-9A-Za-z_\-]{35}")
@@ -24,12 +24,12 @@ def tool(name: str) -> str:
 
 
 def test_no_secret_is_in_the_tree():
-    """Neither the scanner's patterns nor Google's form of a key is found in what is tracked."""
+    """The tracked files contain neither a pattern of the scanner nor a key in Google's format."""
     if subprocess.run(["git", "rev-parse", "--git-dir"], cwd=ROOT, capture_output=True, check=False).returncode:
         pytest.skip("no git checkout: there is no list of what is tracked")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     silent = [part for name in LOUD for part in ("--disable-plugin", name)]
-    # Without the files' names it looks at all of .venv, too; its gate leaves out the lines that no detector can match.
+    # Without file names it would scan all of .venv, too; its filter skips lines that no detector can match.
     quickly = {**os.environ, "DETECT_SECRETS_PERF_PREGATE": "1"}
     command = [
         tool("detect-secrets"),
@@ -47,7 +47,7 @@ def test_no_secret_is_in_the_tree():
 
 
 def test_no_locked_dependency_has_a_known_vulnerability():
-    """The package index knows of no vulnerability in what is installed; skipped where nobody can be asked."""
+    """The package index has no vulnerability of an installed package; skipped if the index cannot be reached."""
     command = [tool("pip-audit"), "--disable-pip", "--require-hashes", "-r", "requirements.lock", "-f", "json", "--timeout", "10"]
     command += ["--progress-spinner", "off"]
     audit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)

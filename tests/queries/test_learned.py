@@ -1,4 +1,4 @@
-"""What quotes learn from finished worlds: whose figures count, and how far a bill may be off."""
+"""Quotes from finished worlds: which worlds count, and how far a bill may be from its quote."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TOKENS = {"world_description": (2_400, 0, 3_000), "character": (5_000, 2_000, 1_
 
 
 def cost(_: str, tokens: CallTokens) -> float:
-    """At a price of 1 a token of input, a tenth of that for a cached one, and 8 of output."""
+    """The cost at a price of 1 for a token of input, a tenth of that for a cached one, and 8 for output."""
     return (tokens.prompt - tokens.cached) + 0.1 * tokens.cached + 8 * tokens.output
 
 
 def world(
     *, language: str = "English", model: str = MODEL, longer: float = 1.0, repeated: float = 0.0, size: int = 1, spread: float = 0.0
 ) -> Usage:
-    """A finished world: its texts ``longer`` by that factor, its bill higher by the part ``repeated``."""
+    """A finished world: its texts are ``longer`` by that factor, its bill is higher by the part ``repeated``."""
     planned = {name: count * (size if name == "post" else 1) for name, count in PLANNED.items()}
     calls = []
     for name, count in planned.items():
@@ -55,14 +55,14 @@ def world(
 
 
 def bill_of(worlds: Sequence[Usage], language: str | None = "English", model: str = MODEL) -> float:
-    """What a world like theirs is expected to cost."""
+    """The expected cost of a similar world."""
     learned = learn(worlds, model=model, language=language)
     assert learned is not None
     return learned.texts(PLANNED, cost).middle
 
 
-def test_worlds_that_are_all_alike_are_quoted_exactly() -> None:
-    """Without any difference between worlds, the quote is their bill, and its interval has no width; so with their pictures."""
+def test_equal_worlds_give_an_exact_quote() -> None:
+    """Without differences between worlds the quote is their bill, and its interval has no width; the same holds for pictures."""
     learned = learn([world()] * FEWEST_WORLDS, model=MODEL, language="English")
     assert learned is not None
     texts, pictures = learned.texts(PLANNED, cost), learned.pictures(100)
@@ -82,8 +82,9 @@ def test_worlds_that_are_all_alike_are_quoted_exactly() -> None:
         (0, 0, 0, None),
     ],
 )
-def test_too_few_worlds_fall_back_to_others(spoken: int, same_model: int, others: int, source: str | None) -> None:
-    """Too few of the language: all languages. Too few of the model: all models. Too few at all: nothing is learned."""
+def test_with_too_few_worlds_the_quote_uses_others(spoken: int, same_model: int, others: int, source: str | None) -> None:
+    """With too few worlds of the language it uses all languages, with too few of the model all models, and with too few in all no
+    worlds."""
     worlds = [world()] * spoken + [world(language="Russian")] * same_model + [world(model=OTHER)] * others
     learned = learn(worlds, model=MODEL, language="English")
     assert (learned and learned.source) == source
@@ -91,22 +92,22 @@ def test_too_few_worlds_fall_back_to_others(spoken: int, same_model: int, others
         assert learned.same_model is (source != "with other models")
 
 
-def test_another_language_or_model_tells_nothing_where_there_are_enough() -> None:
-    """A hundred worlds of another language or of another model do not change what eight English ones tell."""
+def test_worlds_of_other_languages_and_models_do_not_count_if_there_are_enough() -> None:
+    """A hundred worlds of another language or model do not change the quote from eight English ones."""
     english = [world(longer=1 + number / 100) for number in range(FEWEST_WORLDS)]
     others = [world(language="Russian", longer=2, repeated=1)] * 100 + [world(model=OTHER, longer=3)] * 100
     assert bill_of([*others, *english]) == bill_of(english)
     assert bill_of([*others, *english], language=None) > 1.2 * bill_of(english)
 
 
-def test_a_world_of_two_models_is_neithers() -> None:
-    """A model that ended while a world was made leaves a world that counts for none of the two."""
+def test_a_world_of_two_models_counts_for_neither() -> None:
+    """If a model ended while a world was made, the world counts for none of the two models."""
     mixed = world().model_copy(update={"calls": (*world().calls, *world(model=OTHER).calls)})
     assert learn([mixed] * FEWEST_WORLDS, model=MODEL, language="English").same_model is False  # type: ignore[union-attr]
 
 
-def test_a_world_whose_answers_named_no_tokens_tells_nothing() -> None:
-    """Its bill is of worst cases; so is one whose task types the catalogue does not have any more, but for that type."""
+def test_a_world_whose_answers_had_no_tokens_does_not_count() -> None:
+    """Its bill has worst cases. A world with a task type that is no longer in the catalogue counts, except for that type."""
     blind = world()
     blind = blind.model_copy(update={"calls": tuple(call.model_copy(update={"prompt": 0, "output": 0}) for call in blind.calls)})
     assert learn([blind] * 100, model=MODEL, language="English") is None
@@ -115,8 +116,8 @@ def test_a_world_whose_answers_named_no_tokens_tells_nothing() -> None:
     assert bill_of([former] * FEWEST_WORLDS) == pytest.approx(bill_of([world()] * FEWEST_WORLDS))
 
 
-def test_with_another_model_the_high_end_counts_on_no_cache() -> None:
-    """What other models had cached may be billed in full."""
+def test_with_another_model_the_upper_price_assumes_no_cache() -> None:
+    """Tokens that other models had cached may be billed in full."""
     learned = learn([world(model=OTHER)] * FEWEST_WORLDS, model=MODEL, language="English")
     assert learned is not None
     uncached = sum(count * cost("", CallTokens(TOKENS[name][0], 0, TOKENS[name][2])) for name, count in PLANNED.items())
@@ -125,16 +126,17 @@ def test_with_another_model_the_high_end_counts_on_no_cache() -> None:
     assert texts.high == pytest.approx(uncached)
 
 
-def test_calls_that_no_world_made_are_assumed() -> None:
-    """A request type that was never asked is priced by the catalogue."""
+def test_calls_that_no_world_made_are_estimated_by_the_catalogue() -> None:
+    """A request type without recorded calls has the catalogue's estimate."""
     learned = learn([world()] * FEWEST_WORLDS, model=MODEL, language="English")
     assert learned is not None
     refined = {"refine_avatar": 3}
     assert learned.texts(refined, cost).middle == pytest.approx(3 * cost("", ASSUMED_TOKENS["refine_avatar"]))
 
 
-def test_repeats_are_a_steadier_share_of_a_large_world() -> None:
-    """One small world in ten costs twice as much: a small one may, a large one has a tenth more, and neither is below the plan."""
+def test_repeated_calls_vary_less_in_a_large_world() -> None:
+    """If one small world in ten costs twice as much, a small world may do so, a large one costs a tenth more, and neither is below
+    the plan."""
     learned = learn([world(repeated=number % 10 == 0) for number in range(40)], model=MODEL, language="English")
     assert learned is not None
     small, large = learned.texts(PLANNED, cost), learned.texts({name: 50 * count for name, count in PLANNED.items()}, cost)
@@ -146,7 +148,7 @@ def test_repeats_are_a_steadier_share_of_a_large_world() -> None:
 
 
 def test_one_call_is_less_certain_than_many() -> None:
-    """The price of one post varies as posts do; over a world's posts that evens out."""
+    """The price of one post varies; over all posts of a world the differences cancel out."""
     learned = learn([world(spread=0.5)] * FEWEST_WORLDS, model=MODEL, language="English")
     assert learned is not None
     one, many = learned.texts({"post": 1}, cost), learned.texts({"post": 400}, cost)
@@ -156,7 +158,7 @@ def test_one_call_is_less_certain_than_many() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_nine_of_ten_bills_are_in_their_interval(seed: int) -> None:
-    """Of worlds unlike those that were learned from, at least 90 % are in the interval, and the median error is at most 5 %."""
+    """Of worlds that differ from the recorded ones, at least 90 % are in the interval, and the median error is at most 5 %."""
     rng = random.Random(seed)
 
     def drawn() -> Usage:
@@ -178,8 +180,8 @@ def database(mongodb_uri: str, mongo_database_name: str) -> MongoDatabase:
     return MongoClient(mongodb_uri, tz_aware=True)[mongo_database_name]
 
 
-def test_the_worlds_that_were_completed_last_are_read(database: MongoDatabase) -> None:
-    """Generations without usage and unreadable records are left out; of too many the newest are read, by an index."""
+def test_the_last_completed_worlds_are_read(database: MongoDatabase) -> None:
+    """Generations without usage and unreadable records are left out; of many worlds the newest are read, with an index."""
     began = datetime(2026, 11, 1, tzinfo=UTC)
     usage = world().model_dump()
     records = [
@@ -195,8 +197,8 @@ def test_the_worlds_that_were_completed_last_are_read(database: MongoDatabase) -
 
 
 @pytest.mark.parametrize("field", ["texts_usd", "pictures", "picture_usd", "pictures_usd"])
-def test_a_record_with_sums_below_zero_is_no_usage(field: str) -> None:
-    """It is left out like any other that cannot be read: a quote neither fails nor falls below zero."""
+def test_a_record_with_negative_sums_does_not_count(field: str) -> None:
+    """It is left out like an unreadable record: a quote neither fails nor is below zero."""
     fields = {"language": "", "planned": {}, "calls": (), "texts_usd": 0, "pictures": 0, "picture_usd": 0, "pictures_usd": 0}
     with pytest.raises(ValidationError):
         Usage.model_validate({**fields, field: -1})

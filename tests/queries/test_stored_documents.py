@@ -1,4 +1,4 @@
-"""What a stored document means (E3): a record, history, or something unreadable that is named with its id and the reason."""
+"""Reading stored documents (E3): each is a record, history, or unreadable and named with its id and the reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ours(world_id: str, **changes: Any) -> dict[str, Any]:
 
 
 def of_the_old_worker(world_id: str, **changes: Any) -> dict[str, Any]:
-    """A record of the former worker: without costs, owner and generation, and nothing of ours."""
+    """A record of the former worker: without costs, owner, generation and our other fields."""
     contract = set(list(WorldStatus.model_fields)[1:21]) - {"llm_cost_total", "image_cost_total"}
     record = {name: value for name, value in ours(world_id).items() if name in contract}
     return {"_id": world_id, **record, **changes}
@@ -94,7 +94,7 @@ documents = st.one_of(
 @pytest.mark.case("E3")
 @pytest.mark.slow
 def test_any_document_is_a_record_or_named(document: dict[str, Any]) -> None:
-    """Whatever lies in the collection, the door never raises, and what it gives can be shown whole."""
+    """For any stored document the reader never raises, and its result can be shown."""
     stored = bson.decode(bson.encode(document), codec_options=AS_WE_READ)
     found = read(WorldStatus, stored, STATUS)
     if isinstance(found, UnreadableRecord):
@@ -107,8 +107,8 @@ def test_any_document_is_a_record_or_named(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("thing", [pytest.param(one, id=f"E3 {one!r}") for one in (None, [], "text", 7, b"bytes")])
-def test_what_is_no_document_is_named_too(thing: object) -> None:
-    """A result or a record that is not even a document is unreadable, with the reason."""
+def test_a_value_that_is_not_a_document_is_named_too(thing: object) -> None:
+    """A result or a record that is not a document is unreadable, with the reason."""
     found = read(WorldStatus, thing, STATUS)
     assert isinstance(found, UnreadableRecord)
     assert "no document" in found.reason
@@ -138,7 +138,7 @@ GARBAGE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.case("E3")
 def test_unreadable_records_hide_no_others(site: Site, mongodb_uri: str, broker: str, tmp_path: Path) -> None:
-    """List, page, doctor and metrics show the worlds that can be read, and name each record that cannot, with the reason."""
+    """List, page, doctor and metrics show the readable worlds, and name each unreadable record with the reason."""
     good = site.world(users=2, posts=2).make()
     site.database[STATUS].insert_many([*GARBAGE.values(), {"_id": bson.ObjectId("a" * 24), "x": 1}, of_the_old_worker("old")])
     ids = {*GARBAGE, "ObjectId('" + "a" * 24 + "')"}
@@ -152,9 +152,9 @@ def test_unreadable_records_hide_no_others(site: Site, mongodb_uri: str, broker:
     assert {one for one in ids if f"unreadable: {one}: " in out} == ids
 
     status, out, _ = cli.call("list", "--json")
-    told = [json.loads(line) for line in out.splitlines()]
-    assert (status, {one["world_id"] for one in told if one.get("unreadable")}) == (0, ids)
-    assert {one["world_id"]: one["history"] for one in told if "history" in one} == {good.world_id: False, "old": True}
+    listed = [json.loads(line) for line in out.splitlines()]
+    assert (status, {one["world_id"] for one in listed if one.get("unreadable")}) == (0, ids)
+    assert {one["world_id"]: one["history"] for one in listed if "history" in one} == {good.world_id: False, "old": True}
 
     page = requests.get(site.address, timeout=60)
     assert page.status_code == 200
@@ -177,8 +177,8 @@ def test_unreadable_records_hide_no_others(site: Site, mongodb_uri: str, broker:
 
 
 @pytest.mark.case("E3")
-def test_history_is_shown_and_never_taken_up(site: Site, mongodb_uri: str, tmp_path: Path) -> None:
-    """A world of the former worker can be read everywhere; watchdog, stop, resume and orders leave it as it is."""
+def test_history_is_shown_and_never_changed(site: Site, mongodb_uri: str, tmp_path: Path) -> None:
+    """A world of the former worker can be read everywhere; watchdog, stop, resume and orders do not change it."""
     database = database_of(site, mongodb_uri)
     long_ago = datetime.now(UTC) - timedelta(days=9)
     record = of_the_old_worker("old", status="in_progress", updated_at=long_ago, created_at=long_ago)
@@ -218,7 +218,7 @@ def test_history_is_shown_and_never_taken_up(site: Site, mongodb_uri: str, tmp_p
 
 @pytest.mark.case("E3")
 def test_documents_that_cannot_be_read_are_named_on_the_page(site: Site, mongodb_uri: str) -> None:
-    """A person, post or task whose document is damaged is left out and named; everybody else is there."""
+    """A person, post or task whose document is damaged is left out and named; all others are shown."""
     world = site.world(users=4, posts=8).make()
     world.trace("c0001-p0001")
     damaged = [("characters", "c0001", {"relationships": 5}), ("post_images", "c0002-p0000", {"published_at": "soon"})]
@@ -238,8 +238,8 @@ def test_documents_that_cannot_be_read_are_named_on_the_page(site: Site, mongodb
 
 
 @pytest.mark.case("E3")
-def test_pages_and_lists_bear_a_collection_of_anything(site: Site, mongodb_uri: str, tmp_path: Path) -> None:
-    """With mutated records of every kind in one collection, no page and no command fails."""
+def test_pages_and_lists_work_with_damaged_records_of_every_kind(site: Site, mongodb_uri: str, tmp_path: Path) -> None:
+    """With mutated records of every kind in one collection no page and no command fails."""
     found: list[dict[str, Any]] = []
 
     @settings(max_examples=40, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))

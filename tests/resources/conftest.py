@@ -8,12 +8,12 @@ from resources.gateway.calls import Api
 from resources.gateway.concurrency import ConcurrencyLimiter
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
-from tests.support.gateway_calls import RecordingAccount
+from tests.support.gateway_calls import RecordingLedger
 
 
 @pytest.fixture
-def account():
-    return RecordingAccount()
+def ledger():
+    return RecordingLedger()
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def breaker():
 
 
 @pytest.fixture
-async def outside(slots, breaker):
+async def gateway(slots, breaker):
     made = ApiGateway({Api.LLM: ApiPolicy(slots, breaker)}, patience_seconds=60)
     yield made
     await made.aclose()

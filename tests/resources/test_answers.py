@@ -1,4 +1,4 @@
-"""What an answer of the model means (A1, A3, A4, A7-A9): one outcome with a price, and nothing else."""
+"""Classification of the model's answers (A1, A3, A4, A7-A9): each has one outcome with a price."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def spoiled(body: dict[str, Any], **candidate: Any) -> dict[str, Any]:
         pytest.param("{" + " " * LONGEST_BODY, id="S15 a body that is longer than any answer"),
     ],
 )
-async def test_what_cannot_be_read_is_an_invalid_answer_of_this_call(body: object) -> None:
-    """Nothing in an answer escapes as a bare exception, through the SDK as well; it is paid for."""
+async def test_an_unreadable_answer_is_invalid_and_paid_for(body: object) -> None:
+    """No content of an answer raises a bare exception, also through the SDK; the call is paid for."""
     async with provider("200 OK", body, "Content-Type: application/json") as served:
         found = await served.client.ask(question(), FLASH)
     assert isinstance(found.error, InvalidAnswerError)
@@ -78,8 +78,8 @@ async def test_what_cannot_be_read_is_an_invalid_answer_of_this_call(body: objec
 
 
 @pytest.mark.case("A3")
-async def test_one_call_of_http_for_each_reservation(gemini: str, control: EmulatorControl) -> None:
-    """An answer that says it may be continued is not continued by the SDK: it is one call, and asked again as it was."""
+async def test_each_reservation_is_one_http_request(gemini: str, control: EmulatorControl) -> None:
+    """The SDK does not continue an answer that offers a continuation: it is one call, and the request is repeated unchanged."""
     control.set_faults(continued=1)
     found = outcome(await asked(gemini))
     assert isinstance(found, InvalidAnswerError)
@@ -98,8 +98,8 @@ async def test_one_call_of_http_for_each_reservation(gemini: str, control: Emula
         pytest.param(json.dumps([{"number": n, "idea": f"idea {n * 7919} of {n**3}"} for n in range(300)]), False, id="A4 entries"),
     ],
 )
-def test_a_loop_is_told_from_an_answer_that_needs_room(text: str, loop: bool) -> None:
-    """What repeats itself up to the limit is asked again as it was; what was cut in the middle gets more room."""
+def test_a_loop_is_distinguished_from_a_truncated_answer(text: str, loop: bool) -> None:
+    """After a repeating answer the request is repeated unchanged; after a truncated one it gets a higher limit of tokens."""
     assert repeats_itself(text) is loop
     found = outcome(meaning(200, said(text, "MAX_TOKENS")))
     assert isinstance(found, InvalidAnswerError)
@@ -108,7 +108,7 @@ def test_a_loop_is_told_from_an_answer_that_needs_room(text: str, loop: bool) ->
 
 @pytest.mark.case("A4")
 async def test_no_answer_that_the_emulator_writes_looks_like_a_loop(gemini: str, control: EmulatorControl) -> None:
-    """A cut answer is cut, a looped one is a loop, by what comes through the SDK."""
+    """Through the SDK a truncated answer is classified as truncated, and a looped one as a loop."""
     found = {}
     for fault in ("truncated_json", "looped"):
         control.reset()
@@ -133,8 +133,8 @@ async def test_no_answer_that_the_emulator_writes_looks_like_a_loop(gemini: str,
         pytest.param("``````", False, id="A8 empty"),
     ],
 )
-def test_a_fence_is_taken_off_and_nothing_else_is_repaired(text: str, good: bool) -> None:
-    """The record keeps the text as it came."""
+def test_a_code_fence_is_removed_and_nothing_else_is_repaired(text: str, good: bool) -> None:
+    """The record has the original text."""
     found = meaning(200, said(text, usage={}))
     assert isinstance(found, Answer)
     assert isinstance(found.value, Village) is good
@@ -166,7 +166,8 @@ REFUSED = ("MODEL_ARMOR", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "ESCAL
     ],
 )
 def test_only_moderation_is_moderation(reason: str, kind: type[CallError]) -> None:
-    """By its reason an answer was refused, or the account is, or the model stopped by chance and is asked again as it was."""
+    """The finish reason means a refused answer, a disabled account, or a random stop, after which the request is repeated
+    unchanged."""
     body = {**said(), "candidates": [{"finishReason": reason}]}
     found = meaning(200, body)
     assert isinstance(found, Answer)
@@ -185,23 +186,23 @@ def test_only_moderation_is_moderation(reason: str, kind: type[CallError]) -> No
         pytest.param("OTHER", InvalidAnswerError, id="A9 prompt: OTHER"),
     ],
 )
-def test_a_prompt_is_blocked_by_moderation_unless_nothing_is_named(reason: str, kind: type[CallError]) -> None:
-    """A block has a name, be it a new one, or the same is asked again."""
+def test_a_blocked_prompt_is_a_refusal_if_it_has_a_reason(reason: str, kind: type[CallError]) -> None:
+    """A block with any reason, also a new one, is a refusal; without a reason the request is repeated."""
     assert type(outcome(meaning(200, {"promptFeedback": {"blockReason": reason}}))) is kind
 
 
 @pytest.mark.case("A9")
 @pytest.mark.parametrize(("text", "good"), [(GOOD, True), (GOOD[:-9], False), ("", False)])
-def test_a_finish_reason_that_nobody_knows_says_nothing(text: str, good: bool) -> None:
-    """The text is judged as if the model had stopped by itself."""
+def test_an_unknown_finish_reason_is_ignored(text: str, good: bool) -> None:
+    """The text is judged as after a normal stop."""
     found = meaning(200, said(text, "TOMORROWS_REASON"))
     assert isinstance(found, Answer)
     assert (isinstance(found.value, Village), isinstance(found.error, InvalidAnswerError)) == (good, not good)
 
 
 @pytest.mark.case("A7")
-def test_a_page_in_geminis_place_is_an_outage_in_doubt() -> None:
-    """What is no JSON at all with status 200 is a proxy's or a log-in page: nobody's answer, and it passes."""
+def test_a_page_instead_of_gemini_is_an_outage_in_doubt() -> None:
+    """A body that is not JSON with status 200 is the page of a proxy or a log-in: not an answer, but a transient failure."""
     found = meaning(200, "<!doctype html><title>Sign in</title>")
     assert isinstance(found, TransientError)
     assert found.in_doubt
@@ -221,9 +222,9 @@ DAMAGE: dict[FaultName, int] = {
 
 @pytest.mark.case("A7")
 @pytest.mark.parametrize("fault", DAMAGE)
-async def test_the_emulators_damage_has_one_outcome_each(gemini: str, control: EmulatorControl, fault: FaultName) -> None:
-    """Every shape that the emulator draws by its seed comes out of the SDK as an answer with a price or as an outcome. The emulator
-    counts tokens only of what the model had a part in."""
+async def test_each_damage_of_the_emulator_has_one_outcome(gemini: str, control: EmulatorControl, fault: FaultName) -> None:
+    """Every damage that the emulator draws is, through the SDK, an answer with a price or an outcome. The emulator counts tokens
+    only of answers that the model wrote."""
     control.set_faults(**{fault: 1})
     client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=PATIENCE_S)
     met = set[tuple[type[object], object]]()

@@ -1,4 +1,4 @@
-"""Only our own settings count, whatever the environment has (E1, E2, A15)."""
+"""Only our own settings count, whatever variables the environment has (E1, E2, A15)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def proxy() -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A proxy that answers every request itself, with a village; its address and the first lines of what it was asked."""
+    """A proxy that answers every request itself, with a village; its address and the first lines of the requests."""
     asked: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,10 +60,10 @@ async def proxy() -> AsyncIterator[tuple[str, list[bytes]]]:
         pytest.param({"GOOGLE_GENAI_CLIENT_MODE": "replay", "GOOGLE_GENAI_REPLAY_ID": "r"}, id="E1 a replay"),
     ],
 )
-async def test_what_the_sdk_would_take_from_the_environment_counts_for_nothing(
+async def test_the_sdks_environment_variables_have_no_effect(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The call goes where our settings say, with our key, and the environment is afterwards as it was."""
+    """The call goes to the address of our settings, with our key, and the environment is unchanged afterwards."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with caplog.at_level(logging.WARNING):
@@ -78,8 +78,8 @@ async def test_what_the_sdk_would_take_from_the_environment_counts_for_nothing(
 
 
 @pytest.mark.case("E1")
-async def test_without_an_address_it_is_googles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not what the environment says for the SDK: the call goes to Google, through the proxy that the environment names."""
+async def test_without_an_address_google_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's environment variables do not count: the call goes to Google, through the proxy of the environment."""
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "http://elsewhere.invalid")
     async with proxy() as (address, asked):
         monkeypatch.setenv("HTTPS_PROXY", address)
@@ -91,8 +91,8 @@ async def test_without_an_address_it_is_googles(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("variable", [pytest.param(name, id=f"E2 {name}") for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY")])
-async def test_no_proxy_stands_before_this_machine(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call of a loopback address is made directly, though a proxy is set for all."""
+async def test_loopback_is_called_without_a_proxy(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call to a loopback address is made directly, although a proxy is set for all addresses."""
     monkeypatch.setenv(variable, NOWHERE)
     async with provider("200 OK", said(), "Content-Type: application/json") as served:
         assert isinstance((await served.client.ask(question(), FLASH)).value, Village)
@@ -102,10 +102,10 @@ async def test_no_proxy_stands_before_this_machine(variable: str, monkeypatch: p
     ("no_proxy", "through"),
     [pytest.param("", True, id="E2 outside, by the proxy"), pytest.param("gateway.invalid", False, id="E2 outside, spared")],
 )
-async def test_an_address_outside_is_reached_as_the_environment_says(
+async def test_other_addresses_use_the_proxy_of_the_environment(
     no_proxy: str, through: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """HTTP_PROXY and NO_PROXY count for every address that is not this machine's own."""
+    """HTTP_PROXY and NO_PROXY apply to every address that is not on this machine."""
     async with proxy() as (address, asked):
         monkeypatch.setenv("HTTP_PROXY", address)
         monkeypatch.setenv("NO_PROXY", no_proxy)
@@ -117,16 +117,16 @@ async def test_an_address_outside_is_reached_as_the_environment_says(
 
 
 @pytest.mark.case("E2")
-def test_a_proxy_that_cannot_be_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong value in the environment is a message about it, not a bare exception of a library."""
+def test_an_invalid_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong value in the environment gives a message about it, not a bare exception of a library."""
     monkeypatch.setenv("ALL_PROXY", "gopher://127.0.0.1:70")
     with pytest.raises(FatalCallError, match="HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used"):
         GeminiClient(api_key=KEY, base_url="http://gateway.invalid", timeout_seconds=5)
 
 
 @pytest.mark.case("E2")
-def test_the_other_clients_go_past_the_proxy_too(gemini: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The emulator's control and the containers' health check ask this machine directly; every other client obeys NO_PROXY."""
+def test_the_other_clients_obey_the_proxy_settings_too(gemini: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator's control and the containers' health check call this machine directly; every other client obeys NO_PROXY."""
     monkeypatch.setenv("HTTP_PROXY", NOWHERE)
     monkeypatch.setenv("http_proxy", NOWHERE)
     with EmulatorControl(gemini) as control:
@@ -153,8 +153,8 @@ def test_the_other_clients_go_past_the_proxy_too(gemini: str, monkeypatch: pytes
         pytest.param("http://[", False, id="E2 no URL"),
     ],
 )
-def test_which_addresses_are_this_machines(url: str, loopback: bool) -> None:
-    """By name or address, whatever the port."""
+def test_loopback_addresses_are_recognized(url: str, loopback: bool) -> None:
+    """By name or address, with any port."""
     assert is_loopback(url) is loopback
 
 
@@ -186,8 +186,8 @@ def test_a_time_out_that_google_refuses_is_refused_at_the_start(
 
 @pytest.mark.case("E1")
 @pytest.mark.parametrize("key", [f"“{KEY}”", f"{KEY} {KEY}", "AIza\u0430"])
-def test_a_key_that_is_none_is_refused_at_the_start(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Quotation marks, a space or a letter that only looks like one cannot be sent; the message does not show the key."""
+def test_an_invalid_key_is_refused_at_the_start(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key with quotation marks, a space or a look-alike letter cannot be sent; the message does not show the key."""
     monkeypatch.setenv("GEMINI_API_KEY", key)
     with pytest.raises(SettingsError, match=r"GEMINI_API_KEY=\(hidden\): holds a space or a character that no key has") as refused:
         load_settings(ENV_FILE)

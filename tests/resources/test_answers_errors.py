@@ -1,4 +1,4 @@
-"""What an error of the API means (A6, A11-A15, S4, S15): one outcome, and a text that is fit to be kept."""
+"""Classification of the API's errors (A6, A11-A15, S4, S15): each has one outcome, and a text that can be stored."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def quota(value: object, quota_id: str = "GenerateRequestsPerDayPerProjectPerMod
     ],
 )
 def test_an_error_in_a_200_is_the_error_that_it_carries(body: object, kind: type[CallError]) -> None:
-    """The status line does not make an answer of an error; a failure after it is in doubt."""
+    """An error in a body with status 200 is an error; a failure after the status line is in doubt."""
     found = meaning(200, body)
     assert type(found) is kind
     assert not isinstance(found, TransientError) or found.in_doubt
@@ -65,7 +65,7 @@ def test_an_error_in_a_200_is_the_error_that_it_carries(body: object, kind: type
     ],
 )
 def test_an_error_that_cannot_be_read_is_an_invalid_answer(body: object) -> None:
-    """Asked again a bounded number of times, at its worst case."""
+    """It is repeated a bounded number of times, and counts at its worst case."""
     found = meaning(200, body)
     assert isinstance(found, Answer)
     assert isinstance(found.error, InvalidAnswerError)
@@ -74,7 +74,7 @@ def test_an_error_that_cannot_be_read_is_an_invalid_answer(body: object) -> None
 
 @pytest.mark.case("A6")
 def test_an_answer_beside_an_error_is_an_answer() -> None:
-    """What has come and is paid for is used."""
+    """A paid answer is used."""
     found = meaning(200, {**failed(429, "RESOURCE_EXHAUSTED"), **said()})
     assert isinstance(found, Answer)
     assert isinstance(found.value, Village)
@@ -96,8 +96,8 @@ def test_an_answer_beside_an_error_is_an_answer() -> None:
         pytest.param(200, failed(429, "X", "Your billing account has exceeded its monthly spending cap."), id="A12 in a 200"),
     ],
 )
-def test_what_no_waiting_cures_is_fatal_with_advice_about_billing(status: int, body: object) -> None:
-    """Used-up credit, a reached cap and a quota of nothing end the world with what to do, instead of waiting every day."""
+def test_an_error_that_waiting_does_not_resolve_is_fatal_with_advice_about_billing(status: int, body: object) -> None:
+    """Used-up credit, a reached cap and a quota of zero end the world with what to do, instead of waiting every day."""
     found = meaning(status, body)
     assert isinstance(found, FatalCallError)
     assert not found.may_heal
@@ -115,8 +115,8 @@ def test_what_no_waiting_cures_is_fatal_with_advice_about_billing(status: int, b
         pytest.param(failed(429, "X", "no", {"violations": "many"}, {"violations": ["one"]}, "two"), False, id="A12 odd details"),
     ],
 )
-def test_a_quota_that_comes_back_is_waited_for(body: object, daily: bool) -> None:
-    """A pace, a minute, a day: until then it is waited."""
+def test_a_quota_that_is_renewed_is_waited_for(body: object, daily: bool) -> None:
+    """For a rate limit, a quota per minute and a quota per day the call waits until then."""
     found = meaning(429, body)
     assert isinstance(found, RateLimitedError)
     assert found.daily is daily
@@ -141,7 +141,7 @@ def test_a_quota_that_comes_back_is_waited_for(body: object, daily: bool) -> Non
     ],
 )
 def test_a_wait_is_read_safely_and_bounded(delay: object, header: str, wait: float | None) -> None:
-    """Whatever a wait is written like, it is at most a day, or unknown."""
+    """In any format a wait is at most a day, or unknown."""
     details = [] if delay is None else [{"retryDelay": delay}]
     found = meaning(429, failed(429, "RESOURCE_EXHAUSTED", "no", *details), {"retry-after": header} if header else {})
     assert isinstance(found, RateLimitedError)
@@ -164,7 +164,7 @@ def test_a_wait_is_read_safely_and_bounded(delay: object, header: str, wait: flo
         ),
     ],
 )
-def test_a_refused_parameter_is_told_from_a_wrong_request(message: str, parameter: str | None) -> None:
+def test_a_refused_parameter_is_distinguished_from_a_wrong_request(message: str, parameter: str | None) -> None:
     """A 400 is about a parameter that the model does not take, or about this one request."""
     found = meaning(400, failed(400, "INVALID_ARGUMENT", message))
     if parameter is None:
@@ -192,8 +192,8 @@ def test_a_refused_parameter_is_told_from_a_wrong_request(message: str, paramete
         pytest.param(404, "<html>404</html>", "proxy", id="S4 a page with 404"),
     ],
 )
-def test_what_is_not_about_the_request_is_fatal_with_advice(status: int, body: object, advice: str) -> None:
-    """Key, region, a time-out that Google refuses, somebody in between: the message says where to look."""
+def test_an_error_that_is_not_about_the_request_is_fatal_with_advice(status: int, body: object, advice: str) -> None:
+    """For the key, the region, a time-out that Google refuses, or an intermediary the message says what to check."""
     found = meaning(status, body)
     assert isinstance(found, FatalCallError)
     assert advice in str(found)
@@ -214,10 +214,10 @@ def test_what_is_not_about_the_request_is_fatal_with_advice(status: int, body: o
     ],
 )
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-async def test_a_status_means_the_same_whatever_the_body(
+async def test_a_status_has_the_same_outcome_with_any_body(
     status: int, kind: type[CallError], in_doubt: bool | None, body: object
 ) -> None:
-    """A body that cannot be read does not change what the status says; the words name the status."""
+    """An unreadable body does not change the outcome of the status; the message names the status."""
     async with provider(f"{status} X", body, "Content-Type: application/json") as served:
         with pytest.raises(CallError) as raised:
             await served.client.ask(question(), FLASH)
@@ -240,8 +240,8 @@ async def test_a_status_means_the_same_whatever_the_body(
         pytest.param("403 Forbidden", f"see https://g.example/v1?key={KEY}&alt=json and {KEY[:12]}***", id="S15 a key in a URL"),
     ],
 )
-async def test_a_text_from_outside_is_fit_to_be_kept(status: str, body: object) -> None:
-    """Whatever an error says is short, is good UTF-8, has no NUL and no key in it, and costs little time, through the SDK."""
+async def test_a_text_of_an_error_can_be_stored(status: str, body: object) -> None:
+    """Through the SDK the text of an error is short and valid UTF-8, has no NUL and no key, and is processed quickly."""
     began = time.monotonic()
     async with provider(status, body, "Content-Type: application/json") as served:
         with pytest.raises(CallError) as raised:
@@ -256,8 +256,8 @@ async def test_a_text_from_outside_is_fit_to_be_kept(status: str, body: object) 
 
 
 @pytest.mark.case("S7")
-async def test_a_page_without_end_is_read_no_further_than_an_answer_could_go() -> None:
-    """What a server sends on and on is given up, and costs the memory of one answer."""
+async def test_an_endless_body_is_read_only_up_to_the_size_of_an_answer() -> None:
+    """An endless body is abandoned, and uses the memory of one answer."""
     sent = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -281,7 +281,7 @@ async def test_a_page_without_end_is_read_no_further_than_an_answer_could_go() -
 
 @pytest.mark.case("S15")
 async def test_a_body_in_a_broken_encoding_is_judged_by_its_status() -> None:
-    """What calls itself gzip and is not is no reason to lose the status."""
+    """A body that is wrongly labelled as gzip does not hide the status."""
     async with provider("503 Overloaded", b"no gzip", "Content-Encoding: gzip") as served:
         with pytest.raises(TransientError, match="503"):
             await served.client.ask(question(), FLASH)
@@ -291,7 +291,7 @@ async def test_a_body_in_a_broken_encoding_is_judged_by_its_status() -> None:
 
 
 @pytest.mark.case("A20")
-def test_a_model_that_is_gone_is_named() -> None:
-    """A 404 with status NOT_FOUND that names the model, also inside a 200."""
+def test_a_retired_model_is_recognized() -> None:
+    """By a 404 with status NOT_FOUND that names the model, also inside a 200."""
     body = failed(404, "NOT_FOUND", f"This model models/{FLASH.id} is no longer available to new users.")
     assert [type(meaning(status, body)) for status in (404, 200)] == [ModelMissingError, ModelMissingError]

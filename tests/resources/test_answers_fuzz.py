@@ -1,4 +1,4 @@
-"""Whatever the API answers, a call has exactly one outcome with a price that can be, and a text that can be kept."""
+"""For any answer of the API a call has exactly one outcome with a possible price and a text that can be stored."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ values = st.recursive(
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where something can be changed."""
+    """The paths in the body that can be changed."""
     if path:
         yield path
     if isinstance(value, (dict, list)):
@@ -76,7 +76,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 @st.composite
 def near_misses(draw: st.DrawFn) -> bytes:
-    """The body of an answer or an error with a few entries changed or taken out."""
+    """The body of an answer or an error with a few entries changed or removed."""
     retry = {"retryDelay": "3s", "reason": "X", "violations": [{"quotaId": "PerDay", "quotaValue": "7"}]}
     full = {**said(responseId="r"), "promptFeedback": {"blockReason": "OTHER"}}
     bodies = [said(), full, failed(429, "RESOURCE_EXHAUSTED", "no", retry), [failed(503, "X")]]
@@ -108,7 +108,7 @@ statuses = st.one_of(
 
 
 def check(found: Answer[Village] | CallError) -> None:
-    """One outcome, a price, a text."""
+    """Check that there is one outcome, a price, and a text."""
     if isinstance(found, CallError):
         assert isinstance(found, RAISED)
         kept: dict[str, Any] = {"error": str(found)}
@@ -133,12 +133,12 @@ def check(found: Answer[Village] | CallError) -> None:
 @given(status=st.one_of(statuses, st.integers(100, 999)), body=bodies, wait=waits)
 @pytest.mark.slow
 def test_any_answer_has_one_outcome(status: int, body: bytes, wait: str) -> None:
-    """Any status, any bytes, any JSON, any wait."""
+    """For any status, any bytes, any JSON and any wait."""
     check(meaning(status, body, {"retry-after": wait} if wait else {}))
 
 
 class Scripted:
-    """A server on loopback that gives the answer it was last told, and a client of it, on an event loop of their own."""
+    """A server on loopback that gives the last set answer, and a client of it, on their own event loop."""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()

@@ -1,4 +1,4 @@
-"""A text from outside is cleaned, redacted and cut before it is kept, whoever said it (A14, S7, S15)."""
+"""A text from another service is cleaned, redacted and cut before it is stored (A14, S7, S15)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 
 async def _unsent() -> Answer[str]:
-    raise AssertionError("an account sends nothing")
+    raise AssertionError("a ledger sends nothing")
 
 
 @pytest.mark.parametrize("api", Api)
@@ -53,13 +53,13 @@ async def _unsent() -> Answer[str]:
 async def test_a_record_of_a_request_can_always_be_written(
     world: DurableWorld, api: Api, data: Mapping[str, object], error: str
 ) -> None:
-    """Model, pictures and platform alike: the attempt is on record, and nothing of the outside stops the world's writer."""
+    """For the model, pictures and the platform: the attempt is recorded, and no text of a service stops the world's commits."""
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 9, "api_call_limits_images": 9}})
     run = await world.run()
-    account = BudgetLedger(run.database, run.commits, run.generation)
+    ledger = BudgetLedger(run.database, run.commits, run.generation)
     call = Call(api, "post", "task-1", 0, data, _unsent)
     end = CallOutcome("transient", 0.0, TokenUsage(), data, error or None, 1)
-    account.finalize(await account.reserve(call), call, end)
+    ledger.finalize(await ledger.reserve(call), call, end)
     await run.commits.flush()
     (entry,) = world.see[HISTORY].find()
     assert entry["outcome"] == "transient"
@@ -82,8 +82,8 @@ async def test_a_record_of_a_request_can_always_be_written(
     ],
     ids=lambda error: error.outcome,
 )
-def test_an_outcome_is_fit_to_be_kept_whoever_made_it(error: CallError) -> None:
-    """The exception itself holds nothing else, so that no log, document or traceback can."""
+def test_the_text_of_every_outcome_can_be_stored(error: CallError) -> None:
+    """The exception itself has no other text, so that no log, document or traceback has one."""
     text = f"{error} {error.args} {getattr(error, 'reason', '')}"
     text.encode()
     assert len(text) < 3 * LONGEST_ERROR
@@ -111,13 +111,13 @@ def test_an_outcome_is_fit_to_be_kept_whoever_made_it(error: CallError) -> None:
     ],
 )
 def test_secrets_are_hidden_whole_or_in_part(text: str, shown: str) -> None:
-    """What follows a secret's beginning is hidden with it; other words stay."""
+    """A secret is hidden with its rest; other words stay."""
     assert redacted(text) == shown
 
 
 @pytest.mark.case("S15")
-def test_a_secret_at_the_cut_is_no_part_of_what_is_left() -> None:
-    """However a text is cut, no part of a key that a person could use stands at its end."""
+def test_a_cut_text_does_not_end_with_a_part_of_a_secret() -> None:
+    """Wherever a text is cut, no usable part of a key is at its end."""
     for place in range(50):
         assert "AIza" not in kept("x" * place + GOOGLES + "x" * 99, 60)
         assert OWN[:8] not in kept_line("x" * place + OWN + " x" * 99, 60)

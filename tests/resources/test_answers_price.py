@@ -1,4 +1,4 @@
-"""What an answer of the model costs (A5, S7): the dearest reading of its figures, and never more than can be."""
+"""The cost of the model's answers (A5, S7): the most expensive reading of the figures, and never more than possible."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ LONG = "The stairway knows who owes whom. " * 600
         pytest.param('{"promptTokenCount": NaN, "candidatesTokenCount": Infinity}', GOOD, (PROMPT_BYTES, ROOM), id="S7 NaN"),
     ],
 )
-def test_the_dearest_reading_that_the_figures_allow(usage: object, text: str, tokens: tuple[int, int] | None) -> None:
-    """A side whose count cannot be true costs its worst case; without any figure the whole call does; nothing is below zero."""
+def test_the_most_expensive_reading_of_the_figures_counts(usage: object, text: str, tokens: tuple[int, int] | None) -> None:
+    """Input or output with an impossible count costs its worst case; without any figure the whole call does; no cost is below
+    zero."""
     body = json.dumps(said(text, usage="USAGE")).replace(
         '"USAGE"', usage if isinstance(usage, str) and "{" in usage else json.dumps(usage)
     )
@@ -66,7 +67,7 @@ def test_the_dearest_reading_that_the_figures_allow(usage: object, text: str, to
     ],
 )
 def test_no_more_is_cached_than_was_sent(cached: int, counted: int) -> None:
-    """Cached tokens are a part of the prompt, or do not count: they only make a call cheaper."""
+    """Cached tokens are a part of the prompt, or do not count, because they only make a call cheaper."""
     usage = {"promptTokenCount": 60, "candidatesTokenCount": 20, "cachedContentTokenCount": cached}
     found = meaning(200, said(usage=usage))
     assert isinstance(found, Answer)
@@ -77,7 +78,7 @@ def test_no_more_is_cached_than_was_sent(cached: int, counted: int) -> None:
 
 @pytest.mark.case("A5")
 def test_the_price_has_bounds() -> None:
-    """The least a text can cost is a token for 32 bytes; the most is the model's limits, whatever the figures say."""
+    """A text costs at least a token for 32 bytes, and at most the model's limits, whatever the figures say."""
     least = {"promptTokenCount": 60, "candidatesTokenCount": len(LONG) // LONGEST_TOKEN + 1}
     found = meaning(200, said(LONG, usage=least))
     assert isinstance(found, Answer)
@@ -94,8 +95,8 @@ def test_the_price_has_bounds() -> None:
         pytest.param({"promptTokenCount": 59.5, "candidatesTokenCount": 19.2}, id="A7 a fraction"),
     ],
 )
-def test_an_odd_count_does_not_spoil_a_good_answer(usage: dict[str, Any]) -> None:
-    """Counts come as numbers or as their text; a fraction is rounded up."""
+def test_an_unusual_count_does_not_make_a_good_answer_invalid(usage: dict[str, Any]) -> None:
+    """Counts can be numbers or strings; a fraction is rounded up."""
     found = meaning(200, said(usage=usage))
     assert isinstance(found, Answer)
     assert isinstance(found.value, Village)

@@ -1,4 +1,4 @@
-"""The circuit breaker: when it opens, how it asks again, and what it counts."""
+"""The circuit breaker: when it opens, how it probes, and what it counts."""
 
 import asyncio
 from contextlib import nullcontext
@@ -21,7 +21,7 @@ OPEN_SECONDS = 0.1
 
 
 class Clock:
-    """The time that a test gives to the breakers."""
+    """The time of the breakers, set by the test."""
 
     now = 0.0
 
@@ -30,7 +30,7 @@ class Clock:
 
 
 class Api:
-    """An API that is up or down, and counts who reaches it."""
+    """An API that is up or down, and counts its calls."""
 
     def __init__(self):
         self.down = False
@@ -99,7 +99,7 @@ async def opened(breaker, api):
 
 
 async def after_open_time(breaker, api, clock):
-    """Ask until the breaker lets the probe through, and return how long that took."""
+    """Call until the breaker allows the probe, and return how long that took."""
     began = clock.now
     while True:
         try:
@@ -113,7 +113,7 @@ async def after_open_time(breaker, api, clock):
 
 
 async def test_it_opens_at_the_configured_share_of_failures(breaker, api):
-    """Below half of the calls failing it stays closed; at half it opens and nobody reaches the API any more."""
+    """While fewer than half of the calls fail it stays closed; at half it opens, and no call reaches the API."""
     for down in (False, False, False, True, True):
         api.down = down
         with pytest.raises(TransientError) if down else nullcontext():
@@ -131,7 +131,7 @@ async def test_it_opens_at_the_configured_share_of_failures(breaker, api):
 
 
 async def test_too_few_calls_prove_nothing(breaker, api):
-    """Three failures out of three do not open a breaker that wants to see four calls."""
+    """Three failures of three calls do not open a breaker that needs four calls."""
     api.down = True
     for _ in range(3):
         with pytest.raises(TransientError):
@@ -140,7 +140,7 @@ async def test_too_few_calls_prove_nothing(breaker, api):
 
 
 async def test_of_thirty_callers_one_is_the_probe(breaker, api, clock):
-    """In HALF-OPEN exactly one call at a time reaches the API, however many ask; its success lets all through."""
+    """In HALF-OPEN exactly one call at a time reaches the API; after its success all calls do."""
     await opened(breaker, api)
     api.down, api.most_at_once = False, 0
     clock.now += OPEN_SECONDS
@@ -151,8 +151,8 @@ async def test_of_thirty_callers_one_is_the_probe(breaker, api, clock):
     assert await asyncio.gather(*(call(breaker, api) for _ in range(30))) == ["answer"] * 30
 
 
-async def test_every_failed_probe_doubles_the_open_time_up_to_the_longest(breaker, api, clock):
-    """0.1 s, 0.2 s, 0.4 s, and never more than the configured longest."""
+async def test_every_failed_probe_doubles_the_open_time_up_to_the_maximum(breaker, api, clock):
+    """0.1 s, 0.2 s, 0.4 s, and never more than the configured maximum."""
     await opened(breaker, api)
     assert [await after_open_time(breaker, api, clock) for _ in range(4)] == pytest.approx([0.1, 0.2, 0.4, 0.4])
 
@@ -171,7 +171,7 @@ async def test_every_failed_probe_doubles_the_open_time_up_to_the_longest(breake
     ids=lambda error: type(error).__name__,
 )
 async def test_only_a_failure_of_the_provider_opens_it(breaker, error):
-    """Refusals, 429s and whatever is no answer at all reach the caller as they are and never open the breaker."""
+    """Refusals, 429s and errors of our own are raised unchanged and never open the breaker."""
     for _ in range(12):
         with pytest.raises(type(error)) as raised:
             await call(breaker, raising(error))
@@ -181,7 +181,7 @@ async def test_only_a_failure_of_the_provider_opens_it(breaker, error):
 
 @pytest.mark.parametrize("how", ["no budget", "cancelled"])
 async def test_a_probe_that_never_reached_the_api_proves_nothing(breaker, api, clock, how):
-    """A probe that was not sent leaves the breaker half-open, and the next caller is the probe."""
+    """A probe that was not sent leaves the breaker half-open, and the next call is the probe."""
     await opened(breaker, api)
     clock.now += OPEN_SECONDS
     if how == "cancelled":
@@ -199,8 +199,8 @@ async def test_a_probe_that_never_reached_the_api_proves_nothing(breaker, api, c
     assert breaker.state is BreakerState.OPEN
 
 
-async def test_each_new_state_is_told_once(breaker, api, clock, changes):
-    """Whoever listens hears of opening, probing and closing, in this order, and when the next probe may go."""
+async def test_each_new_state_is_reported_once(breaker, api, clock, changes):
+    """The listener gets opening, probing and closing, in this order, and the time of the next probe."""
     for _ in range(2):  # the second outage begins with the shortest open time again
         changes.clear()
         await opened(breaker, api)

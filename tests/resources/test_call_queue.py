@@ -1,4 +1,4 @@
-"""The calls of one process in the queue for its slots: who is near, who comes next, what a call leaves behind."""
+"""The calls of one process in the queue for its slots: which calls are near, which is next, and what happens when a call ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resources.gateway.call_queue import AHEAD, CallQueue
 
 
 class Line:
-    """A queue with calls that have names: which are near, and in which order they got slots."""
+    """A queue with named calls: which are near, and in which order they got slots."""
 
     def __init__(self, may_use: int) -> None:
         self.open = True
@@ -24,7 +24,7 @@ class Line:
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def arrive(self, name: str, priority: int = 0) -> None:
-        """A call arrives and goes as far as it can."""
+        """Let a call arrive and proceed as far as it can."""
         self.tasks[name] = asyncio.create_task(self._call(name, priority))
         await settled()
 
@@ -37,20 +37,20 @@ class Line:
             await self.done.wait()
 
     async def end(self, name: str) -> None:
-        """A call ends, whether it has a slot or waits for one."""
+        """End a call, whether it has a slot or waits for one."""
         self.tasks[name].cancel()
         await settled()
 
 
 async def settled() -> None:
-    """Let every task go as far as it can."""
+    """Let every task proceed as far as it can."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 @asynccontextmanager
 async def line(may_use: int) -> AsyncIterator[Line]:
-    """A line whose calls all end at the end of the block."""
+    """A queue whose calls all end at the end of the block."""
     made = Line(may_use)
     try:
         yield made
@@ -63,16 +63,16 @@ async def line(may_use: int) -> AsyncIterator[Line]:
 
 
 @pytest.mark.parametrize(("slots", "ahead"), [(1, 1), (2 * AHEAD, 2)])
-async def test_the_next_few_prepare_themselves_while_all_slots_are_in_use(slots: int, ahead: int) -> None:
-    """One call for every ``AHEAD`` slots, and at least one, is near without having a slot; the others wait farther away."""
+async def test_the_next_calls_prepare_while_all_slots_are_in_use(slots: int, ahead: int) -> None:
+    """One call for every ``AHEAD`` slots, and at least one, is near without a slot; the others wait farther away."""
     async with line(slots) as calls:
         for number in range(slots + ahead + 3):
             await calls.arrive(str(number))
         assert (len(calls.served), len(calls.near)) == (slots, slots + ahead)
 
 
-async def test_a_free_slot_is_for_a_call_that_is_ready_and_another_comes_near() -> None:
-    """When a call ends, the one that is prepared has the slot at once, and the next one prepares itself."""
+async def test_a_free_slot_goes_to_a_prepared_call_and_another_call_prepares() -> None:
+    """When a call ends, the prepared call gets the slot at once, and the next one prepares."""
     async with line(1) as calls:
         for name in "abc":
             await calls.arrive(name)
@@ -81,8 +81,8 @@ async def test_a_free_slot_is_for_a_call_that_is_ready_and_another_comes_near() 
         assert (calls.near, calls.served) == (["a", "b", "c"], ["a", "b"])
 
 
-async def test_a_call_with_a_higher_priority_waits_for_none_but_those_that_are_near() -> None:
-    """It overtakes every call that is farther away, also those that came long before."""
+async def test_a_call_with_a_higher_priority_waits_only_for_near_calls() -> None:
+    """It overtakes every call that is farther away, also much earlier ones."""
     async with line(1) as calls:
         for name, priority in [("a", 5), ("near", 5), ("far", 5), ("urgent", 0)]:
             await calls.arrive(name, priority)
@@ -91,8 +91,8 @@ async def test_a_call_with_a_higher_priority_waits_for_none_but_those_that_are_n
         assert calls.served == ["a", "near", "urgent"]
 
 
-async def test_a_call_that_stops_while_it_is_near_makes_room_for_the_next() -> None:
-    """Neither its place among the next nor its turn is lost."""
+async def test_a_near_call_that_is_cancelled_frees_its_place() -> None:
+    """Neither its near place nor its turn is lost."""
     async with line(1) as calls:
         for name in "abcd":
             await calls.arrive(name)
@@ -101,8 +101,8 @@ async def test_a_call_that_stops_while_it_is_near_makes_room_for_the_next() -> N
         assert calls.served == ["a", "c"]
 
 
-async def test_a_turn_that_comes_as_the_call_is_stopped_goes_to_the_next() -> None:
-    """The call that is cancelled in the moment of its turn leaves the slot to the next one."""
+async def test_the_turn_of_a_cancelled_call_goes_to_the_next() -> None:
+    """A call that is cancelled at the moment of its turn leaves the slot to the next one."""
     async with line(1) as calls:
         for name in "abc":
             await calls.arrive(name)
@@ -111,8 +111,8 @@ async def test_a_turn_that_comes_as_the_call_is_stopped_goes_to_the_next() -> No
         assert calls.served == ["a", "c"]
 
 
-async def test_nobody_comes_near_while_nothing_may_be_sent() -> None:
-    """In a pause that the provider demanded, and without a lease, no further call prepares itself."""
+async def test_no_call_prepares_while_nothing_may_be_sent() -> None:
+    """During a pause that the provider demanded, and without a lease, no further call prepares."""
     async with line(2) as calls:
         calls.open = False
         await calls.arrive("a")
@@ -124,7 +124,7 @@ async def test_nobody_comes_near_while_nothing_may_be_sent() -> None:
 
 
 async def test_an_error_ends_every_wait() -> None:
-    """What ends the renewer is raised in the calls that are near and in those far away."""
+    """An error of the renewer is raised in the near calls and in the far ones."""
     async with line(1) as calls:
         for name in "abc":
             await calls.arrive(name)

@@ -1,4 +1,4 @@
-"""``DocumentStore`` on a real MongoDB: one pointer, fences, dead tries, and memory that does not grow with the world."""
+"""``DocumentStore`` on a real MongoDB: one pointer, fencing tokens, leftovers of dead runs, and bounded memory."""
 
 import tracemalloc
 
@@ -46,8 +46,9 @@ def dies_after(number, name="Dead"):
     raise KeyboardInterrupt
 
 
-def test_a_reader_in_the_middle_of_a_switch_hears_of_it(store):
-    """A stream that began with the old documents does not go over into the new ones but ends with an error; reading anew works."""
+def test_a_read_during_a_switch_ends_with_an_error(store):
+    """A stream that began with the old documents does not continue with the new ones but ends with an error; reading again
+    works."""
     store.replace(PEOPLE, "w", "old", DocumentStream(people(BATCH * 2, "Old")))
     stream = store.stream(PEOPLE, "w", Person)
     seen = [next(stream).name for _ in range(BATCH // 2)]
@@ -58,8 +59,8 @@ def test_a_reader_in_the_middle_of_a_switch_hears_of_it(store):
     assert names(store) == ["New"] * (BATCH * 2)
 
 
-def test_nothing_is_seen_before_all_is_written(store):
-    """While new documents are being written, readers get the old ones, whole."""
+def test_new_documents_are_visible_only_after_all_are_written(store):
+    """While new documents are being written, readers get all the old ones."""
     store.replace(PEOPLE, "w", "old", DocumentStream(people(3, "Old")))
     seen = []
 
@@ -74,8 +75,8 @@ def test_nothing_is_seen_before_all_is_written(store):
 
 
 @pytest.mark.parametrize("run", ["old", "other"])
-def test_a_death_in_the_middle_changes_nothing_and_leaves_nothing(store, run):
-    """A try that died, of this run or another, is invisible, and the next whole one takes its documents away."""
+def test_a_crash_during_a_write_changes_nothing_and_leaves_nothing(store, run):
+    """The documents of an interrupted write, of this run or another, are invisible, and the next complete write removes them."""
     store.replace(PEOPLE, "w", "old", DocumentStream(people(3, "Old")))
     with pytest.raises(KeyboardInterrupt):
         store.replace(PEOPLE, "w", run, DocumentStream(dies_after(BATCH + 1)))
@@ -85,8 +86,9 @@ def test_a_death_in_the_middle_changes_nothing_and_leaves_nothing(store, run):
     assert store.database.characters.count_documents({}) == 2
 
 
-def test_an_earlier_owner_writes_nothing_that_is_seen(store):
-    """After a later owner's documents, those of an earlier one are refused and removed; the same for a world's one document."""
+def test_an_earlier_owner_writes_nothing_visible(store):
+    """After a later owner's documents, those of an earlier one are refused and removed; the same holds for a world's single
+    document."""
     for place, number in ((PEOPLE, 2), (WORLD, 1)):
         store.replace(place, "w", "second", DocumentStream(people(number, "Second"), fence=2))
         with pytest.raises(FencedOffError, match=place.collection):
@@ -95,8 +97,8 @@ def test_an_earlier_owner_writes_nothing_that_is_seen(store):
         assert store.database[place.collection].count_documents({}) == number
 
 
-def test_an_earlier_owner_that_is_still_faster_does_not_harm_the_later_one(store):
-    """What a later owner has half written is not taken for something old by an earlier one that ends just then."""
+def test_an_earlier_owner_that_ends_first_does_not_affect_the_later_one(store):
+    """An earlier owner that finishes does not remove the half-written documents of a later owner."""
 
     def overtaken():
         yield from people(BATCH, "Second")
@@ -108,7 +110,7 @@ def test_an_earlier_owner_that_is_still_faster_does_not_harm_the_later_one(store
 
 
 def test_part_of_a_world_is_found_by_its_key(store):
-    """A prefix streams those documents only, in order of their keys; one key gives one document or None."""
+    """A prefix streams only those documents, in order of their keys; one key gives one document or None."""
     store.replace(PEOPLE, "w", "run", DocumentStream(people(1200)))
     assert [person.key for person in store.stream(PEOPLE, "w", Person, prefix="c0011")] == [f"c{n:06}" for n in range(1100, 1200)]
     found = store.one(PEOPLE, "w", Person, "c000007")
@@ -118,7 +120,7 @@ def test_part_of_a_world_is_found_by_its_key(store):
     assert (store.count(PEOPLE, "w"), store.count(PEOPLE, "elsewhere")) == (1200, None)
 
 
-def test_what_is_not_there_is_named(store):
+def test_a_missing_asset_is_named(store):
     """The error names the world and the asset."""
     with pytest.raises(NotMaterializedError, match="world w has no characters yet"):
         store.read(PEOPLE, "w", Person)
@@ -135,5 +137,5 @@ def test_memory_does_not_grow_with_the_world(store):
         tracemalloc.stop()
         return highest
 
-    peak(1000)  # whatever is made once
+    peak(1000)  # everything that is created once
     assert peak(8_000) < peak(2_000) * 1.5

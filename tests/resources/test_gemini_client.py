@@ -1,4 +1,4 @@
-"""GeminiClient against the emulator, through Google's own SDK: what each answer and each failure means for us."""
+"""GeminiClient with the emulator, through Google's own SDK: the meaning of each answer and each failure."""
 
 import asyncio
 import gc
@@ -36,8 +36,8 @@ async def client(gemini):
 
 
 @pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
-async def test_every_profile_is_asked_as_its_model_wants_it(client, control, profile):
-    """No profile's thinking or sampling is refused, and the answer is priced by it, thinking included."""
+async def test_every_profile_has_parameters_that_its_model_accepts(client, control, profile):
+    """No profile's thinking or sampling is refused, and the answer is priced with the profile, including thinking."""
     answer = await client.ask(question(), profile)
     assert isinstance(answer.value, Village)
     assert answer.data["model"] == profile.id
@@ -49,8 +49,8 @@ async def test_every_profile_is_asked_as_its_model_wants_it(client, control, pro
     assert 0 < answer.cost_usd <= worst
 
 
-async def test_what_the_provider_had_cached_costs_less(client, control):
-    """The second call with the same long prefix is billed at the cached price for that part, as the emulator counts it."""
+async def test_cached_tokens_cost_less(client, control):
+    """The second call with the same long prefix has the cached price for that part, as counted by the emulator."""
     long = question("A village on a reef. " * 800)
     first, second = await client.ask(long, FLASH), await client.ask(long, FLASH)
     assert first.tokens.cached == 0 < second.tokens.cached <= second.tokens.prompt == first.tokens.prompt
@@ -62,7 +62,7 @@ async def test_what_the_provider_had_cached_costs_less(client, control):
 
 
 async def test_an_answer_in_several_parts_is_one(client, control):
-    """A text that comes split over several parts is joined before it is read."""
+    """A text in several parts is joined before it is parsed."""
     control.set_faults(split_text=1)
     assert isinstance((await client.ask(question(), FLASH)).value, Village)
 
@@ -70,15 +70,15 @@ async def test_an_answer_in_several_parts_is_one(client, control):
 @pytest.mark.parametrize(
     ("fault", "retry_after"), [("rate_limited", 18.3), ("rate_limited_header", 18.3), ("rate_limited_bare", None)]
 )
-async def test_a_429_says_when_to_come_back(client, control, fault, retry_after):
-    """The wait is taken from RetryInfo, else from the Retry-After header, else it is unknown; a quota per minute is no outage."""
+async def test_a_429_has_the_time_to_wait(client, control, fault, retry_after):
+    """The time comes from RetryInfo, else from the Retry-After header, else it is unknown; a quota per minute is not an outage."""
     control.set_faults(**{fault: 1}, retry_after=18.3)
     with pytest.raises(RateLimitedError, match="429") as refused:
         await client.ask(question(), FLASH)
     assert (refused.value.retry_after, refused.value.daily) == (retry_after, False)
 
 
-async def test_a_used_up_day_is_told_from_a_used_up_minute(client, control):
+async def test_a_used_up_daily_quota_is_distinguished_from_one_per_minute(client, control):
     """A quota per day is marked as such, with the time until its reset: at most a day."""
     control.set_faults(requests_per_day=1)
     await client.ask(question(), FLASH)
@@ -99,16 +99,16 @@ async def test_a_used_up_day_is_told_from_a_used_up_minute(client, control):
     ],
 )
 async def test_failures_of_the_provider_are_transient(client, control, fault, in_doubt, said):
-    """5xx, pages of HTML and broken connections pass; in doubt are those after which the work may have been done."""
+    """5xx, HTML pages and broken connections are transient; those after which the work may have been done are in doubt."""
     control.set_faults(**{fault: 1})
     with pytest.raises(TransientError, match=said) as failed:
         await client.ask(question(), FLASH)
     assert failed.value.in_doubt is in_doubt
-    assert control.stats().calls == 1  # the SDK asks once: when to ask again is not its business
+    assert control.stats().calls == 1  # the SDK makes one request: it does not retry
 
 
 async def test_no_answer_in_time_is_in_doubt(gemini, control):
-    """A hanging call ends by the client's own time-out."""
+    """A hanging call ends with the client's time-out."""
     control.set_faults(hang=1)
     client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=0.3)
     with pytest.raises(TransientError, match="ReadTimeout") as failed:
@@ -118,8 +118,8 @@ async def test_no_answer_in_time_is_in_doubt(gemini, control):
     control.wait_until(lambda stats: stats.in_flight == 0)
 
 
-async def test_where_nobody_listens_nothing_was_done(unused_tcp_port):
-    """A refused connection is transient and not in doubt."""
+async def test_a_refused_connection_is_not_in_doubt(unused_tcp_port):
+    """It is transient, and no work was done."""
     client = GeminiClient(api_key=KEY, base_url=f"http://127.0.0.1:{unused_tcp_port}", timeout_seconds=5)
     with pytest.raises(TransientError, match="cannot be reached") as failed:
         await client.ask(question(), FLASH)
@@ -134,8 +134,8 @@ async def test_where_nobody_listens_nothing_was_done(unused_tcp_port):
         ("200 OK", b"\xff\xfe{", "no answer of Gemini"),
     ],
 )
-async def test_what_stands_between_us_and_gemini_is_transient(status, body, said):
-    """A gateway's page or nonsense with 200 is a failure that passes, not a crash."""
+async def test_an_error_of_an_intermediary_is_transient(status, body, said):
+    """The page of a gateway, or an invalid body with 200, is a transient failure, not a crash."""
     async with provider(status, body, "Content-Type: application/json") as served:
         with pytest.raises(TransientError, match=said):
             await served.client.ask(question(), FLASH)
@@ -143,7 +143,7 @@ async def test_what_stands_between_us_and_gemini_is_transient(status, body, said
 
 @pytest.mark.parametrize("reason", ["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST"])
 async def test_a_blocked_prompt_is_refused_with_its_reason(client, control, reason):
-    """Moderation of the prompt is a refusal; its tokens are paid for."""
+    """Moderation of the prompt is a refusal; the tokens are paid for."""
     control.set_faults(prompt_blocked=1, block_reasons=[reason])
     answer = await client.ask(question(), FLASH)
     assert isinstance(answer.error, RefusedError)
@@ -153,7 +153,7 @@ async def test_a_blocked_prompt_is_refused_with_its_reason(client, control, reas
 
 @pytest.mark.parametrize("reason", ["SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII"])
 async def test_a_blocked_answer_is_refused_with_its_reason(client, control, reason):
-    """Moderation of the answer is a refusal with the provider's word for it."""
+    """Moderation of the answer is a refusal with the provider's reason."""
     control.set_faults(answer_blocked=1, finish_reasons=[reason])
     answer = await client.ask(question(), FLASH)
     assert isinstance(answer.error, RefusedError)
@@ -171,10 +171,9 @@ async def test_a_blocked_answer_is_refused_with_its_reason(client, control, reas
         ("empty_body", False, "empty"),
     ],
 )
-async def test_a_damaged_answer_is_invalid_says_why_and_is_paid_for(client, control, fault, cut, said):
-    """Nothing is repaired by guessing: the answer comes back with its error, its text for the record, and its cost.
-
-    Where the provider says nothing about tokens the cost is unknown, not zero.
+async def test_a_damaged_answer_is_invalid_with_a_reason_and_paid_for(client, control, fault, cut, said):
+    """Nothing is repaired by guessing: the outcome has the error, the text for the record, and the cost. Without token counts the
+    cost is unknown, not zero.
     """
     control.set_faults(**{fault: 1})
     answer = await client.ask(question(), FLASH)
@@ -187,22 +186,22 @@ async def test_a_damaged_answer_is_invalid_says_why_and_is_paid_for(client, cont
 
 
 async def test_a_good_answer_without_usage_has_an_unknown_cost(client, control):
-    """It is used; its cost is unknown, so that its worst case counts, and not zero."""
+    """The answer is used; its cost is unknown, so that its worst case counts instead of zero."""
     control.set_faults(no_usage=1)
     answer = await client.ask(question(), FLASH)
     assert answer.value is not None
     assert answer.cost_usd is None
 
 
-async def test_credentials_that_ran_out_are_fatal(client, control):
-    """A 401 is not asked again, and says what to check."""
+async def test_expired_credentials_are_fatal(client, control):
+    """A 401 is not repeated, and the message says what to check."""
     control.set_faults(unauthenticated=1)
     with pytest.raises(FatalCallError, match="Check GEMINI_API_KEY"):
         await client.ask(question(), FLASH)
 
 
-async def test_a_model_that_is_gone_is_told_apart(client, control):
-    """404 is about the model, so that its successor can take over."""
+async def test_a_retired_model_has_its_own_outcome(client, control):
+    """A 404 about the model lets its successor take over."""
     control.set_faults(retired={FLASH.id: {"shape": "not_found"}})
     with pytest.raises(ModelMissingError, match=FLASH.id):
         await client.ask(question(), FLASH)
@@ -219,7 +218,7 @@ async def test_a_model_that_is_gone_is_told_apart(client, control):
     ids=["a page", "another model", "a gateway", "another entity"],
 )
 async def test_a_404_that_is_not_about_the_model_retires_none(status, content_type, body):
-    """A wrong address or a proxy's page is fatal, in one short line that names the address asked, and never a model's end."""
+    """A wrong address or the page of a proxy is fatal, with one short line that names the address, and never the end of a model."""
     async with provider(status, body.encode(), f"Content-Type: {content_type}") as served:
         with pytest.raises(FatalCallError, match=r"127\.0\.0\.1:\d+.*GEMINI_BASE_URL") as refused:
             await served.client.ask(question(), FLASH)
@@ -227,13 +226,13 @@ async def test_a_404_that_is_not_about_the_model_retires_none(status, content_ty
     assert len(str(refused.value)) < 700
 
 
-async def test_what_google_calls_its_answer_is_kept(client):
-    """The record of an answer has Google's id of it, for questions to Google's support."""
+async def test_googles_id_of_an_answer_is_recorded(client):
+    """The record of an answer has Google's id, for questions to Google's support."""
     assert (await client.ask(question(), FLASH)).data["response_id"]
 
 
-async def test_a_wrong_request_is_rejected_alone(client):
-    """A schema that Google refuses (too many states) is this request's fault: the same is not asked again."""
+async def test_a_wrong_request_is_rejected_and_not_repeated(client):
+    """A schema that Google refuses (too many states) is a fault of this request: it is not repeated."""
     things = {"type": "array", "maxItems": 30, "items": {"type": "object", "properties": {"a": {"type": "string"}}}}
     schema = {"type": "object", "properties": {"people": things}}
     with pytest.raises(RequestRejectedError, match="asking the same again cannot help"):
@@ -248,8 +247,8 @@ async def test_a_wrong_request_is_rejected_alone(client):
         (400, "FAILED_PRECONDITION", "User location is not supported for the API use.", []),
     ],
 )
-async def test_a_key_that_may_not_is_fatal_and_never_shown(code, status, message, details):
-    """The message names GEMINI_API_KEY and what to check, never the key, even where Google's message holds it."""
+async def test_a_key_without_permission_is_fatal_and_never_shown(code, status, message, details):
+    """The message names GEMINI_API_KEY and what to check, never the key, even if Google's message has it."""
     body = json.dumps({"error": {"code": code, "status": status, "message": message, "details": details}}).encode()
     async with provider(f"{code} Refused", body, "Content-Type: application/json") as served:
         with pytest.raises(FatalCallError, match="GEMINI_API_KEY") as refused:
@@ -264,8 +263,8 @@ async def test_without_a_key_and_an_address_there_is_no_client():
         GeminiClient(api_key="", base_url="", timeout_seconds=5)
 
 
-async def test_hundreds_of_calls_go_at_once(client, control):
-    """The connection pool holds back no call that the slots let through, however many LLM_CONCURRENCY allows."""
+async def test_hundreds_of_calls_are_made_at_once(client, control):
+    """The connection pool delays no call that has a slot, for any LLM_CONCURRENCY."""
     control.set_faults(hang=1)
     calls = [asyncio.create_task(client.ask(question(f"Village {number}"), FLASH)) for number in range(250)]
     await asyncio.to_thread(control.wait_until, lambda stats: stats.in_flight == 250)
@@ -288,9 +287,9 @@ async def test_an_answer_leaves_nothing_to_the_garbage_collector(client):
 
 
 async def test_a_closed_client_leaves_nothing_open(gemini):
-    """After ``aclose`` no connection, transport or task is left to be warned about."""
+    """After ``aclose`` no connection, transport or task is left that would give a warning."""
     before = asyncio.all_tasks()
-    gc.collect()  # what other tests have left is not this one's
+    gc.collect()  # leftovers of other tests do not count
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=60)

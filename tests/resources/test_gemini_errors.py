@@ -1,4 +1,4 @@
-"""What an error response of Gemini means for us, where the emulator cannot be made to say it."""
+"""Error responses of Gemini that the emulator cannot give."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,7 +18,7 @@ def wait_told_by(header: str) -> float | None:
 
 @pytest.mark.parametrize("ahead", [90, 3_600])
 def test_a_date_in_retry_after_is_a_wait_like_any_other(ahead: int) -> None:
-    """Proxies answer with a date instead of seconds; the wait is what is left until then."""
+    """Proxies answer with a date instead of seconds; the wait is the time until then."""
     wait = wait_told_by(format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True))
     assert wait is not None
     assert ahead - 5 < wait <= ahead
@@ -27,6 +27,6 @@ def test_a_date_in_retry_after_is_a_wait_like_any_other(ahead: int) -> None:
 @pytest.mark.parametrize(
     ("header", "wait"), [("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("0", 0.0), ("17", 17.0), ("-3", 0.0), ("soon", None), ("", None)]
 )
-def test_what_is_past_is_no_wait_and_what_cannot_be_read_is_unknown(header: str, wait: float | None) -> None:
-    """Nothing in the header can make us wait for a moment that is over, or break the answer."""
+def test_a_past_date_is_no_wait_and_an_unreadable_one_is_unknown(header: str, wait: float | None) -> None:
+    """No value of the header leads to a wait for a past moment, or to an exception."""
     assert wait_told_by(header) == wait

@@ -1,4 +1,4 @@
-"""Pictures of Gemini: what each answer means, what it costs, and what becomes of a model that is gone."""
+"""Pictures of Gemini: the meaning and the cost of each answer, and retired models."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def meaning(body: object, status: int = 200) -> GeneratedImage | CallError:
     ],
 )
 def test_the_picture_of_an_answer_is_its_last_one(body: dict[str, Any]) -> None:
-    """Drafts come first; the picture is whole, priced by modality, and named by model and response."""
+    """Drafts come first; the picture is complete, priced by modality, and has the model and the response id."""
     found = meaning(body)
     assert isinstance(found, GeneratedImage)
     assert (found.data, found.mime, found.provider_id) == (png(), "image/png", f"{LITE}/r7")
@@ -91,8 +91,9 @@ REFUSALS = (
 
 @A23
 @pytest.mark.parametrize("reason", REFUSALS)
-def test_moderation_is_a_refusal_whatever_it_is_called(reason: str) -> None:
-    """Of the answer, and of the prompt: the fallback chain asks for a milder picture. What the request cost is known."""
+def test_moderation_is_a_refusal_with_any_reason(reason: str) -> None:
+    """Moderation of the answer or of the prompt: the fallback chain requests a milder picture, and the cost of the request is
+    known."""
     asked = {"promptTokenCount": 100, "totalTokenCount": 100}
     for body in (said(finish=reason, usage=asked), {"promptFeedback": {"blockReason": reason}, "usageMetadata": asked}):
         found = meaning(body)
@@ -115,8 +116,8 @@ def test_moderation_is_a_refusal_whatever_it_is_called(reason: str) -> None:
         pytest.param({}, "answered with nothing", id="an empty object"),
     ],
 )
-def test_an_answer_without_a_picture_is_asked_for_again(body: dict[str, Any], says: str) -> None:
-    """Nothing in the request was the cause: the same is asked again, a bounded number of times."""
+def test_after_an_answer_without_a_picture_the_request_is_repeated(body: dict[str, Any], says: str) -> None:
+    """The request was not the cause: it is repeated a bounded number of times."""
     found = meaning(body)
     assert isinstance(found, InvalidAnswerError)
     assert says in str(found)
@@ -132,8 +133,8 @@ def test_an_answer_without_a_picture_is_asked_for_again(body: dict[str, Any], sa
     ],
     ids=["cut", "another media type", "no bytes"],
 )
-async def test_bytes_of_another_kind_are_found_by_the_check_of_every_provider(data: bytes, mime: str, says: str) -> None:
-    """The judge of answers does not look into the picture."""
+async def test_bytes_of_another_kind_are_found_by_the_common_check_of_pictures(data: bytes, mime: str, says: str) -> None:
+    """The classification of answers does not decode the picture."""
     found = meaning(said(part(data, mime)))
     assert isinstance(found, GeneratedImage)
     with pytest.raises(PictureError, match=says):
@@ -154,8 +155,8 @@ async def test_bytes_of_another_kind_are_found_by_the_check_of_every_provider(da
         pytest.param({**USAGE, "candidatesTokensDetails": [{"modality": "TEXT", "tokenCount": "many"}]}, PRICE, id="odd details"),
     ],
 )
-def test_a_picture_costs_what_the_dearest_reading_of_its_figures_says(usage: object, cost: float) -> None:
-    """Figures that cannot be true count as the worst case, which was reserved."""
+def test_a_picture_costs_the_most_expensive_reading_of_its_figures(usage: object, cost: float) -> None:
+    """Impossible figures count as the worst case, which was reserved."""
     found = meaning(said(part(), usage=usage))
     assert isinstance(found, GeneratedImage)
     assert found.cost_usd == pytest.approx(cost)
@@ -174,7 +175,7 @@ def test_a_picture_costs_what_the_dearest_reading_of_its_figures_says(usage: obj
     ],
 )
 def test_errors_are_those_of_texts(status: int, body: object, kind: type[CallError]) -> None:
-    """One classification for both."""
+    """Both have the same classification."""
     assert isinstance(meaning(body, status), kind)
 
 
@@ -191,7 +192,7 @@ async def ask(images: GeminiImages, prompt: str = "A harbour", **changes: Any) -
 
 
 async def test_a_request_names_shape_size_and_references(images: GeminiImages, gemini: str) -> None:
-    """What goes over the wire: pictures first, then the words that call them first and second; no text is asked for."""
+    """The body has the pictures first, then the words that name the people; it requests no text."""
     await ask(images, "The author is the person in the first picture.", references=[png(1), png(2)])
     with EmulatorControl(gemini) as control:
         (sent,) = control.requests(1)
@@ -206,8 +207,8 @@ async def test_a_request_names_shape_size_and_references(images: GeminiImages, g
     assert takes_references(images)
 
 
-async def test_a_model_that_is_gone_is_replaced_by_its_successor(images: GeminiImages, gemini: str) -> None:
-    """The call fails as in an outage, so that the gateway repeats it; the successor's price is billed, and less is reserved."""
+async def test_a_retired_model_is_replaced_by_its_successor(images: GeminiImages, gemini: str) -> None:
+    """The call fails like in an outage, so that the gateway repeats it; the successor's price is billed, and less is reserved."""
     with EmulatorControl(gemini) as control:
         control.set_faults(retired={FLASH: {"shape": "not_found"}})
         before = images.cost_per_image_usd
@@ -222,7 +223,7 @@ async def test_a_model_that_is_gone_is_replaced_by_its_successor(images: GeminiI
 
 
 async def test_a_request_beyond_what_is_reserved_is_not_sent(images: GeminiImages) -> None:
-    """A prompt of twelve thousand bytes, or a reference that is no picture, is the item's failure."""
+    """A prompt of twelve thousand bytes, or a reference that is not a picture, fails the item."""
     with pytest.raises(RequestRejectedError, match="shorten it"):
         await ask(images, "word " * 2_500)
     with pytest.raises(RequestRejectedError, match="a reference picture is no picture"):

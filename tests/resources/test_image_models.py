@@ -1,4 +1,5 @@
-"""Gemini's image models: our table against the package genai-prices, aspect ratios, what a picture is reserved and quoted at."""
+"""Gemini's image models: our table compared with the package genai-prices, aspect ratios, and the reserved and quoted price of a
+picture."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ LITE = image_models()["gemini-3.1-flash-lite-image"]
 
 @pytest.mark.parametrize("model", image_models())
 def test_our_prices_are_those_of_genai_prices(model: str) -> None:
-    """Input, output and pictures cost what the package says."""
+    """Input, output and pictures have the prices of the package."""
     theirs = next(info for info in GOOGLE.models if info.is_match(model))
     price: ModelPrice = theirs.get_prices(NOW)
     ours = image_models()[model].price(NOW)
@@ -40,13 +41,13 @@ def test_our_prices_are_those_of_genai_prices(model: str) -> None:
         ((600, 900), "2:3"),
     ],
 )
-def test_each_kind_of_picture_is_asked_for_in_the_nearest_shape(size: tuple[int, int], ratio: str) -> None:
-    """The API takes ten shapes and no sizes in pixels."""
+def test_each_kind_of_picture_is_requested_in_the_nearest_shape(size: tuple[int, int], ratio: str) -> None:
+    """The API supports ten shapes and no sizes in pixels."""
     assert nearest_ratio(*size) == ratio
 
 
 def test_a_picture_is_quoted_at_its_usual_price_and_reserved_at_its_worst() -> None:
-    """A quote of 177 pictures is the 6 dollars that they cost; what is reserved covers whatever one call can be billed."""
+    """The quote of 177 pictures is their cost of 6 dollars; the reservation covers the highest possible bill of a call."""
     quoted = usual_usd(ImageSettings(image_provider="gemini"), NOW)
     assert quoted == pytest.approx(0.0336 + 0.000375)
     assert 177 * quoted == pytest.approx(6.01, abs=0.01)
@@ -56,13 +57,13 @@ def test_a_picture_is_quoted_at_its_usual_price_and_reserved_at_its_worst() -> N
 
 
 def test_a_model_that_ended_is_replaced_by_its_successor() -> None:
-    """As of texts: until and successor of the table."""
+    """By the table's fields until and successor, like for texts."""
     assert asked_at("gemini-2.5-flash-image", datetime(2026, 10, 1, tzinfo=UTC)).id == "gemini-2.5-flash-image"
     assert asked_at("gemini-2.5-flash-image", NOW) is LITE
 
 
-def test_a_picture_of_an_unknown_model_costs_as_much_as_the_dearest() -> None:
-    """Its own model's version, another model of the table, one that is not in it, none."""
+def test_a_picture_of_an_unknown_model_has_the_highest_price() -> None:
+    """For a version of the own model, another model of the table, an unknown one, and none."""
     prices = [
         price_of(name, LITE, NOW, NOW).image for name in (f"models/{LITE.id}-001", "gemini-3-pro-image", "gemini-9-image", "")
     ]

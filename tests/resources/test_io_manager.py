@@ -1,4 +1,4 @@
-"""The io manager on a real MongoDB, through Dagster: what an asset returns is what the next one gets, world by world."""
+"""The IO manager on a real MongoDB, through Dagster: the next asset gets the value that an asset returned, world by world."""
 
 from copy import copy
 
@@ -42,7 +42,7 @@ def database(mongo_client, mongo_database_name):
 
 @pytest.fixture
 def run(mongodb_uri, mongo_database_name):
-    """Materializes assets for a world, as a run would; returns the result."""
+    """Materializes assets for a world, like a run; returns the result."""
     resource = MongoResource(uri=mongodb_uri, database=mongo_database_name)
     with dg.DagsterInstance.ephemeral() as instance:
 
@@ -55,7 +55,7 @@ def run(mongodb_uri, mongo_database_name):
 
 
 def asset_of(name, value, **metadata):
-    """An asset that returns this value, or what this function gives."""
+    """An asset that returns this value, or the result of this function."""
 
     def make():
         return value() if callable(value) else value
@@ -64,7 +64,7 @@ def asset_of(name, value, **metadata):
 
 
 def reader_of(upstream, annotation):
-    """An asset whose input is annotated so, and the list in which it notes what it was given."""
+    """An asset whose input has this annotation, and the list in which it records its inputs."""
     seen = []
 
     def read(given):
@@ -84,8 +84,8 @@ def reader_of(upstream, annotation):
     ],
     ids=["one", "list", "stream", "none"],
 )
-def test_what_an_asset_returns_is_what_the_next_one_gets(run, made, annotation, got):
-    """A document, a list and a stream come back as the input's annotation says, and the materialization tells their number."""
+def test_the_next_asset_gets_the_returned_value(run, made, annotation, got):
+    """A document, a list and a stream are loaded as the input's annotation says, and the materialization has their number."""
     reader, seen = reader_of("things", annotation)
     result = run(asset_of("things", made), reader)
     assert seen == [got]
@@ -94,7 +94,7 @@ def test_what_an_asset_returns_is_what_the_next_one_gets(run, made, annotation, 
 
 
 def test_a_run_over_some_assets_reads_the_others_from_mongodb(run):
-    """What an earlier run materialized is loaded by a later one that does not make it."""
+    """A run loads assets that it does not make from an earlier run's materialization."""
     characters = asset_of("characters", people("Ada"))
     run(characters)
     reader, seen = reader_of("characters", list[Person])
@@ -102,8 +102,8 @@ def test_a_run_over_some_assets_reads_the_others_from_mongodb(run):
     assert seen == [people("Ada")]
 
 
-def test_worlds_are_apart(run):
-    """Each world has its own documents; materializing one changes nothing of another."""
+def test_worlds_are_independent(run):
+    """Each world has its own documents; materializing one does not change another."""
     run(asset_of("characters", people("Ada")), world="w1")
     run(asset_of("characters", people("Bo", "Cy")), world="w2")
     for world, got in (("w1", people("Ada")), ("w2", people("Bo", "Cy"))):
@@ -112,16 +112,17 @@ def test_worlds_are_apart(run):
         assert seen == [got]
 
 
-def test_a_new_materialization_takes_the_place_of_the_former(run, database):
-    """Afterwards only the new documents are there, with the world and the run they belong to."""
+def test_a_new_materialization_replaces_the_former_one(run, database):
+    """Afterwards only the new documents exist, with their world and run."""
     run(asset_of("characters", people("Ada", "Bo", "Cy")))
     result = run(asset_of("characters", people("Dee")))
     (document,) = database.characters.find()
     assert (document["name"], document["world_id"], document["materialization"]) == ("Dee", "w1", result.run_id)
 
 
-def test_a_worlds_one_document_stands_under_its_id(run, database):
-    """``one_per_world``: ``_id`` is the world's id, ``created_at`` stays, ``updated_at`` moves, metadata names the collection."""
+def test_a_single_document_of_a_world_has_the_worlds_id(run, database):
+    """``one_per_world``: ``_id`` is the world's id, ``created_at`` stays, ``updated_at`` changes, and the metadata has the
+    collection."""
     names = iter(["Reef", "Atoll"])
     world = asset_of("world", lambda: World(name=next(names)), collection="world_parameters", one_per_world=True)
     run(world)
@@ -135,8 +136,8 @@ def test_a_worlds_one_document_stands_under_its_id(run, database):
     assert seen == [World(name="Atoll")]
 
 
-def test_what_is_not_there_is_named(run):
-    """Reading an asset that was never materialized for this world says which one to materialize."""
+def test_a_missing_materialization_is_named(run):
+    """If an input was never materialized for this world, the error says which asset to materialize."""
     run(asset_of("characters", people("Ada")), world="other")
     reader, _ = reader_of("characters", list[Person])
     with pytest.raises(Exception, match="world w1 has no characters yet: materialize that asset first"):
@@ -146,15 +147,15 @@ def test_what_is_not_there_is_named(run):
 @pytest.mark.parametrize(
     ("annotation", "said"), [(Person, r"has 2 documents, not one.*list\[Person\]"), (dict, "annotate it with a document class")]
 )
-def test_an_input_that_cannot_be_meant_is_refused(run, annotation, said):
-    """One document asked of many, or an annotation that is no document, is an error that says what to write."""
+def test_an_impossible_input_annotation_is_refused(run, annotation, said):
+    """One document for an asset of many, or an annotation that is not a document class, is an error that says what to write."""
     reader, _ = reader_of("characters", annotation)
     with pytest.raises(TypeError, match=said):
         run(asset_of("characters", people("Ada", "Bo")), reader)
 
 
 def test_without_a_world_nothing_is_stored(run, mongodb_uri, mongo_database_name):
-    """An asset without partitions has no world to belong to."""
+    """An asset without partitions has no world."""
     asset = dg.asset(lambda: people("Ada"), name="characters")
     resources = {"io_manager": mongo_io_manager(MongoResource(uri=mongodb_uri, database=mongo_database_name))}
     with pytest.raises(ValueError, match="one world for each partition"):
@@ -162,7 +163,7 @@ def test_without_a_world_nothing_is_stored(run, mongodb_uri, mongo_database_name
 
 
 def test_results_beyond_ten_thousand_people_are_all_read_once(database, monkeypatch):
-    """Keys with five digits stand between those with four, and going through them page by page leaves nobody out."""
+    """Keys with five digits sort between those with four, and reading page by page leaves nobody out."""
     monkeypatch.setattr("generia_assets.assets.materialized.PAGE", 2)
     kind = copy(ASSETS["characters"])
     object.__setattr__(kind, "holds", Person)

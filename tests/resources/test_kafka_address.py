@@ -1,4 +1,4 @@
-"""Connecting to Kafka: what ends by itself, what clients are given, and what nobody can read."""
+"""Connecting to Kafka: time-outs, the settings of clients, and hidden passwords."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resources.kafka.address import KafkaAddress, KafkaUnavailableError
 from resources.kafka.network import REFUSED_MS, Network
 from resources.kafka.producer import EventProducer
 from resources.kafka.settings import KafkaSettings
-from tests.support.kafka_stand_in import kafka_threads
+from tests.support.kafka_ticks import kafka_threads
 from tests.support.waiting import wait_for
 
 SECRET = "a-word-of-the-tests"
@@ -28,8 +28,8 @@ def with_user(**changes: str) -> KafkaSettings:
     return KafkaSettings.model_validate(known | changes)
 
 
-def test_a_peer_that_never_answers_the_handshake_is_left() -> None:
-    """TLS with somebody who takes connections and says nothing costs no more than any broker that is away, and no thread."""
+def test_a_peer_that_never_answers_the_handshake_times_out() -> None:
+    """A TLS connection to a silent peer takes no longer than an unavailable broker, and leaves no thread."""
     before = kafka_threads()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -41,14 +41,14 @@ def test_a_peer_that_never_answers_the_handshake_is_left() -> None:
     wait_for(lambda: kafka_threads() <= before)
 
 
-def test_nobody_at_the_address() -> None:
-    """A port that nobody listens at is said as such, with what to do."""
+def test_a_closed_port_is_reported_with_what_to_do() -> None:
+    """The error says that no server listens at the port, and what to do."""
     with pytest.raises(KafkaUnavailableError, match=r"127\.0\.0\.1:9 did not answer \(.*ECONNREFUSED\)\. Start a broker"):
         EventProducer(KafkaAddress(KafkaSettings(kafka_bootstrap_servers="127.0.0.1:9"), connect_s=1.0))
 
 
-def test_the_producers_thread_does_not_run_round_and_round() -> None:
-    """It has to wait for a broker that has refused, in milliseconds; nothing is raised, which it would try again at once."""
+def test_the_producers_thread_does_not_spin() -> None:
+    """After a refusal it waits for some milliseconds; it raises nothing, because an error would be retried at once."""
     network = Network(bootstrap_servers="127.0.0.1:9", security_protocol="SSL")
     try:
         network._manager.refusals["bootstrap-0"] = SaslAuthenticationFailedError("no")
@@ -60,14 +60,14 @@ def test_the_producers_thread_does_not_run_round_and_round() -> None:
         network.close()
 
 
-def test_scram_writes_two_characters_in_its_own_way() -> None:
-    """A comma and an equals sign would end the name (RFC 5802, section 5.1); PLAIN takes them as they are."""
+def test_scram_escapes_two_characters() -> None:
+    """A comma and an equals sign would end the name (RFC 5802, section 5.1); PLAIN does not escape them."""
     assert KafkaAddress(with_user()).options()["sasl_plain_username"] == "gen=2Cer=3Dator"
     assert KafkaAddress(with_user(kafka_sasl_mechanism="PLAIN")).options()["sasl_plain_username"] == "gen,er=ator"
 
 
 def test_a_client_can_use_the_password_and_nobody_can_print_it() -> None:
-    """kafka-python logs what it is given: there, and in every text of settings and address, the password is hidden."""
+    """kafka-python logs its settings: there, and in every text of settings and address, the password is hidden."""
     address = KafkaAddress(with_user())
     password = address.options()["sasl_plain_password"]
     assert isinstance(password, str)
@@ -77,8 +77,8 @@ def test_a_client_can_use_the_password_and_nobody_can_print_it() -> None:
     assert SECRET not in shown
 
 
-def test_an_answer_is_the_reason_and_not_that_the_last_try_had_no_time() -> None:
-    """Where the tries end while one connects, the error still says what the broker answered before."""
+def test_the_brokers_answer_is_reported_instead_of_a_time_out() -> None:
+    """If the time ends during a connection attempt, the error has the broker's earlier answer."""
     network = Network(bootstrap_servers="127.0.0.1:9")
     try:
         for said in ("Connection timed out", "the connection ended in TLS", "Connection timed out"):

@@ -1,4 +1,4 @@
-"""Apache Kafka behind TLS, certificates, passwords and tokens (row K10): who may come in reads and writes, others learn why."""
+"""Apache Kafka with TLS, certificates, passwords and tokens (row K10): allowed clients read and write, others get the reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from resources.kafka.resource import KafkaResource
 from resources.kafka.settings import KafkaSettings
 from resources.mongodb.connection import MongoResource
 from tests.support.guarded_kafka import PASSWORD, GuardedKafka
-from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_threads, order, run_keys, send, topics
+from tests.support.kafka_ticks import Ticks, dead_letters, headers, kafka_threads, order, run_keys, send, topics
 from tests.support.live_events import read_topic
 from tests.support.waiting import PATIENCE_S, wait_for
 
@@ -44,7 +44,7 @@ def new_topic(guarded: GuardedKafka) -> str:
 
 
 def round_trip(settings: KafkaSettings, topic: str) -> list[bytes]:
-    """What the reader of orders, and that of dead letters, find of a message that the producer sends."""
+    """The messages that the reader of orders, and that of dead letters, receive from the producer."""
     address = KafkaAddress(settings)
     with EventProducer(address) as producer:
         producer.send(Event(topic, b"key", b"value")).wait(PATIENCE_S)
@@ -58,7 +58,7 @@ def round_trip(settings: KafkaSettings, topic: str) -> list[bytes]:
 
 
 def scram(guarded: GuardedKafka, mechanism: str) -> KafkaSettings:
-    user = "gen,er=ator"  # two characters that SCRAM writes in its own way
+    user = "gen,er=ator"  # two characters that SCRAM escapes
     guarded.scram_user(user, mechanism)
     for resource in (ResourceType.TOPIC, ResourceType.GROUP):
         guarded.allow(user, resource, "*", ACLOperation.READ, ACLOperation.WRITE)
@@ -95,8 +95,10 @@ WAYS_IN: dict[str, Callable[[GuardedKafka], KafkaSettings]] = {
 
 
 @pytest.mark.parametrize("way", WAYS_IN.values(), ids=map("K10 {}".format, WAYS_IN))
-def test_every_way_in_reads_and_writes(guarded_kafka: GuardedKafka, way: Callable[[GuardedKafka], KafkaSettings]) -> None:
-    """Producer, reader, admin client and the reader of dead letters all come in."""
+def test_every_kind_of_authentication_reads_and_writes(
+    guarded_kafka: GuardedKafka, way: Callable[[GuardedKafka], KafkaSettings]
+) -> None:
+    """Producer, reader, admin client and the reader of dead letters can all connect."""
     assert round_trip(way(guarded_kafka), new_topic(guarded_kafka)) == [b"value"] * 2
 
 
@@ -177,14 +179,14 @@ REFUSALS: dict[str, tuple[Callable[[GuardedKafka], KafkaSettings], str, str]] = 
 
 
 @pytest.mark.parametrize(("way", "found", "advice"), REFUSALS.values(), ids=map("K10 {}".format, REFUSALS))
-def test_who_is_not_let_in_is_told_why(
+def test_a_refused_client_gets_the_reason(
     guarded_kafka: GuardedKafka,
     way: Callable[[GuardedKafka], KafkaSettings],
     found: str,
     advice: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The error says what was refused and which setting to look at; no thread stays; no secret is in it, nor in a log."""
+    """The error says what was refused and which setting to check; no thread is left; neither the error nor a log has a secret."""
     caplog.set_level(logging.DEBUG)
     logging.getLogger("kafka").setLevel(logging.DEBUG)
     before = kafka_threads()
@@ -195,8 +197,8 @@ def test_who_is_not_let_in_is_told_why(
     assert not [secret for secret in (PASSWORD, "a-wrong-word") if secret in f"{refused.value!r} {caplog.text}"]
 
 
-def test_a_hopeless_try_is_not_repeated(guarded_kafka: GuardedKafka) -> None:
-    """A wrong password costs one authentication, not a try every 50 milliseconds for as long as one may wait (locked accounts)."""
+def test_a_refused_authentication_is_not_repeated(guarded_kafka: GuardedKafka) -> None:
+    """A wrong password is tried once, not every 50 milliseconds until the time-out, which could lock the account."""
     before = time.monotonic()
     for settings in (guarded_kafka.as_user(kafka_sasl_password="wrong"), guarded_kafka.settings("EXPIRED")):
         with pytest.raises(KafkaUnavailableError):
@@ -205,7 +207,7 @@ def test_a_hopeless_try_is_not_repeated(guarded_kafka: GuardedKafka) -> None:
 
 
 def produce(producer: Producer, topic: str) -> str:
-    """Send an order, compressible; gives its task."""
+    """Send a compressible order; return its task."""
     message = order()
     producer.produce(topic, json.dumps(message).encode() + b" " * 500)
     assert producer.flush(PATIENCE_S) == 0
@@ -215,8 +217,8 @@ def produce(producer: Producer, topic: str) -> str:
 def test_orders_of_every_codec_and_of_transactions_arrive_over_sasl_ssl(
     guarded_kafka: GuardedKafka, mongodb_uri: str, mongo_database_name: str
 ) -> None:
-    """The sensor, as a user with a password, takes what is committed in any codec, and nothing that was aborted; what is no order
-    comes back from the dead letters' topic; an event arrives in the progress topic."""
+    """The sensor, as a user with a password, reads committed messages in any codec, and no aborted ones. An invalid message is in
+    the dead letters' topic; an event arrives in the progress topic."""
     topic = new_topic(guarded_kafka)
     kafka = KafkaResource(guarded_kafka.as_user(**topics(topic)))
     committed = []
@@ -256,7 +258,8 @@ def look_until(reader: TopicReader, condition: Callable[[], bool]) -> None:
 
 
 def test_a_connection_outlives_its_token(guarded_kafka: GuardedKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader shows a new token before the last one ends; without one, the next connection gives the reason. No thread stays."""
+    """A reader sends a new token before the last one expires; without one, the next connection fails with the reason. No thread is
+    left."""
     issuer, before = guarded_kafka.issuer, kafka_threads()
     monkeypatch.setattr(issuer, "lifetime_s", 2)
     monkeypatch.setitem(issuer.clients, "short", PASSWORD)
@@ -268,7 +271,7 @@ def test_a_connection_outlives_its_token(guarded_kafka: GuardedKafka, monkeypatc
         look_until(reader, lambda: issuer.given > given + 1)
         issuer.clients["short"] = "another"
         asked = len(issuer.requests)
-        with pytest.raises(KafkaUnavailableError):  # by then the broker may just have ended the session
+        with pytest.raises(KafkaUnavailableError):  # the broker may just have ended the session
             look_until(reader, lambda: False)
         with pytest.raises(KafkaUnavailableError, match=r"no access token.* refused"):
             TopicReader(address, topic, "any")
@@ -284,8 +287,8 @@ def found_by_doctor(settings: KafkaSettings) -> list[HealthFinding]:
 
 
 def test_rights_that_are_missing_are_named(guarded_kafka: GuardedKafka) -> None:
-    """Reading, writing and the group's offsets: each without its right is an error that names it; `generia doctor` sees it without
-    writing, and is content when all are there."""
+    """Reading, writing and the group's offsets: each without its right is an error that names the right; `generia doctor` detects
+    it without writing, and reports ok if all rights exist."""
     topic, user = new_topic(guarded_kafka), "stranger"
     settings = guarded_kafka.as_user(user, **topics(topic))
     address = KafkaAddress(settings)
@@ -325,16 +328,16 @@ def test_rights_that_are_missing_are_named(guarded_kafka: GuardedKafka) -> None:
     assert "(SASL_SSL, PLAIN stranger)" in found_by_doctor(settings)[0].found
 
 
-def test_a_doctor_says_refused(guarded_kafka: GuardedKafka) -> None:
-    """A broker that refuses the password is not one that does not answer."""
+def test_doctor_reports_a_refusal_as_refused(guarded_kafka: GuardedKafka) -> None:
+    """A broker that refuses the password is not reported as unavailable."""
     (finding,) = found_by_doctor(guarded_kafka.as_user(kafka_sasl_password="wrong"))
     assert finding.health is Health.WRONG
     assert "refused: user name or password" in finding.found
     assert "KAFKA_SASL_PASSWORD" in finding.advice
 
 
-def test_a_renewed_certificate_counts_with_the_next_connection(guarded_kafka: GuardedKafka, tmp_path: Path) -> None:
-    """Files of TLS are read for every connection: what was replaced on disk is used without a restart."""
+def test_a_renewed_certificate_is_used_for_the_next_connection(guarded_kafka: GuardedKafka, tmp_path: Path) -> None:
+    """TLS files are read for every connection: replaced files are used without a restart."""
     trusted = tmp_path / "ca.pem"
     trusted.write_bytes((guarded_kafka.folder / "other" / "ca.pem").read_bytes())
     address = KafkaAddress(guarded_kafka.as_user(kafka_ssl_ca_file=trusted))

@@ -1,4 +1,4 @@
-"""Access tokens for Kafka: fetched once for all clients, anew in time, and every way in which none can be had is reported."""
+"""Access tokens for Kafka: fetched once for all clients, renewed in time, and every failure is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def issuer(the_issuer: Issuer) -> Issuer:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The seconds that the provider believes to be now."""
+    """The time of the provider, set by the test."""
     now = [1000.0]
     monkeypatch.setattr("resources.kafka.tokens.time.monotonic", lambda: now[0])
     yield now
@@ -48,7 +48,7 @@ def settings(issuer: Issuer, **changes: Any) -> KafkaSettings:
 
 
 def test_a_token_is_fetched_once_and_renewed_before_it_ends(issuer: Issuer, clock: list[float]) -> None:
-    """All of its life but the last fifth it is given again; then another one is fetched, with the scope that is set."""
+    """It is used again until the last fifth of its lifetime; then another one is fetched, with the configured scope."""
     provider = AccessToken(settings(issuer, kafka_oauth_scope="kafka write"))
     first = provider.token()
     clock[0] += 0.79 * issuer.lifetime_s
@@ -59,8 +59,8 @@ def test_a_token_is_fetched_once_and_renewed_before_it_ends(issuer: Issuer, cloc
     assert issuer.requests[0] == {"grant_type": ["client_credentials"], "scope": ["kafka write"]}
 
 
-def test_while_none_can_be_had_the_last_one_is_used_to_its_end(issuer: Issuer, clock: list[float]) -> None:
-    """An outage of the identity provider does not end what is still allowed."""
+def test_during_an_outage_the_last_token_is_used_until_it_expires(issuer: Issuer, clock: list[float]) -> None:
+    """During an outage of the identity provider a valid token still works."""
     provider = AccessToken(settings(issuer))
     first = provider.token()
     issuer.clients.clear()
@@ -71,8 +71,8 @@ def test_while_none_can_be_had_the_last_one_is_used_to_its_end(issuer: Issuer, c
         provider.token()
 
 
-def test_a_refused_token_is_not_shown_again(issuer: Issuer) -> None:
-    """After a broker's refusal the next connection has a token of its own."""
+def test_a_refused_token_is_not_sent_again(issuer: Issuer) -> None:
+    """After a broker's refusal the next connection has a new token."""
     provider = AccessToken(settings(issuer))
     provider.token()
     provider.forget()
@@ -100,8 +100,8 @@ def test_all_clients_share_one_token(issuer: Issuer) -> None:
         pytest.param((200, b'{"access_token": "two words"}'), "holds no access token", id="a token with a space"),
     ],
 )
-def test_why_there_is_no_token_is_said_without_the_secret(issuer: Issuer, answer: tuple[int, bytes], message: str) -> None:
-    """The message names the URL and what it answered."""
+def test_a_missing_token_is_reported_without_the_secret(issuer: Issuer, answer: tuple[int, bytes], message: str) -> None:
+    """The message has the URL and its answer."""
     issuer.answer = (answer[0], answer[1].replace(b"SECRET", PASSWORD.encode()))
     hide(PASSWORD)
     with pytest.raises(TokenError, match=message) as refused:
@@ -110,14 +110,14 @@ def test_why_there_is_no_token_is_said_without_the_secret(issuer: Issuer, answer
     assert PASSWORD not in str(refused.value)
 
 
-def test_nobody_at_the_url(issuer: Issuer) -> None:
-    """A URL that does not answer is named."""
+def test_a_url_that_does_not_answer_is_named(issuer: Issuer) -> None:
+    """The message has the URL."""
     with pytest.raises(TokenError, match=r"KAFKA_OAUTH_TOKEN_URL=http://127\.0\.0\.1:9/token did not answer"):
         AccessToken(settings(issuer, kafka_oauth_token_url="http://127.0.0.1:9/token")).token()
 
 
-def test_a_file_is_read_each_time(tmp_path: Path) -> None:
-    """Who renews the token in the file needs to tell nobody; what is no token is refused with the file's name."""
+def test_a_token_file_is_read_each_time(tmp_path: Path) -> None:
+    """A renewed token in the file is used without a restart; an invalid token is refused with the file's name."""
     file = tmp_path / "token"
     file.write_text("first\n")
     chosen = KafkaSettings(kafka_security_protocol="SASL_SSL", kafka_sasl_mechanism="OAUTHBEARER", kafka_oauth_token_file=file)
@@ -135,14 +135,14 @@ def test_a_file_is_read_each_time(tmp_path: Path) -> None:
 
 
 def test_a_token_without_a_lifetime_is_used_once(issuer: Issuer) -> None:
-    """Nobody knows how long it lasts."""
+    """Its lifetime is unknown."""
     issuer.answer = (200, b'{"access_token": "one", "expires_in": "soon"}')
     provider = AccessToken(settings(issuer))
     assert [provider.token(), provider.token()] == ["one"] * 2
     assert len(issuer.requests) == 2
 
 
-def test_what_the_broker_is_told_beside_the_token(issuer: Issuer) -> None:
+def test_extensions_are_sent_with_the_token(issuer: Issuer) -> None:
     """As Confluent Cloud needs it."""
     provider = AccessToken(settings(issuer, kafka_oauth_extensions="logicalCluster=lkc-1,identityPoolId=pool-2"))
     assert provider.extensions() == {"logicalCluster": "lkc-1", "identityPoolId": "pool-2"}

@@ -1,4 +1,4 @@
-"""Model profiles: successors that exist, and prices whose worst case is one."""
+"""Model profiles: existing successors, and prices with an upper bound."""
 
 import random
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ PROFILES = pytest.mark.parametrize("profile", model_profiles().values(), ids=lam
 
 @PROFILES
 def test_every_line_of_successors_ends(profile):
-    """Following the successors meets only profiles that exist, and none twice."""
+    """Each successor is an existing profile, and none is repeated."""
     passed = [profile.id]
     while profile.successor is not None:
         profile = model_profiles()[profile.successor]
@@ -23,7 +23,7 @@ def test_every_line_of_successors_ends(profile):
 
 @PROFILES
 def test_no_call_costs_more_than_its_worst_case(profile):
-    """For any size of prompt, any part of it cached and any length of answer within its limit."""
+    """This holds for any size of prompt, any cached part and any length of answer within the limit."""
     dice, price = random.Random(profile.id), profile.price(datetime(2026, 12, 31, 23, tzinfo=UTC))
     for _ in range(500):
         size, room = dice.randint(0, 200_000), dice.randint(1, 65_536)
@@ -33,7 +33,7 @@ def test_no_call_costs_more_than_its_worst_case(profile):
         assert 0 <= price.cost_usd(tokens) <= worst + 1e-12
 
 
-def test_a_call_costs_what_the_price_list_says():
+def test_the_cost_of_a_call_follows_the_price_list():
     """A million tokens of each kind with gemini-2.5-flash cost $0.30, $0.03 and $2.50; output includes thinking."""
     flash = model_profiles()["gemini-2.5-flash"].price(datetime(2026, 11, 28, tzinfo=UTC))
     million = 1_000_000
@@ -54,6 +54,6 @@ def test_a_call_costs_what_the_price_list_says():
         ("Not Found", False),
     ],
 )
-def test_a_message_speaks_of_a_model_only_by_its_whole_id(message, named):
-    """An error about another model, or about none, is never taken for this one's end."""
+def test_an_error_is_about_a_model_only_if_it_has_the_whole_id(message, named):
+    """An error about another model, or about none, is never taken for the end of this model."""
     assert names_model(message, "gemini-2.5-flash") is named

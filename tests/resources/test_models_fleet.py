@@ -1,4 +1,4 @@
-"""The resolver of models on a real MongoDB: who takes over from a model that is gone, who hears of it, and for how long."""
+"""The resolver of models on a real MongoDB: the successor of a retired model, the note for the fleet, and its lifetime."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ async def fleet(mongodb_uri, mongo_database_name):
 
 
 async def gone(resolver, model):
-    """What a process does whose call is answered with a 404."""
+    """Handle a 404 like the process of the call."""
     with suppress(ModelMissingError, ModelReplacedError):
         async with resolver.attempt(model_profiles()[model]):
             raise ModelMissingError("404 NOT_FOUND")
@@ -36,7 +36,7 @@ async def gone(resolver, model):
 
 
 async def noted(fleet):
-    """The models that the fleet does not ask."""
+    """The models that the fleet does not use."""
     return [note.model for note in fleet_notes(await fleet.find_one({"_id": "models"})).retired]
 
 
@@ -55,16 +55,16 @@ async def test_a_successor_takes_over_once_for_the_whole_fleet(fleet, caplog):
         assert (await resolver.current()).id == "gemini-3.5-flash-lite"
 
 
-async def test_successors_that_are_gone_are_passed_over(fleet):
-    """A note of two models gone leads to the third."""
+async def test_retired_successors_are_skipped(fleet):
+    """A note of two retired models leads to the third."""
     first = ModelResolver("gemini-2.5-flash", fleet)
     await gone(first, "gemini-2.5-flash")
     await gone(first, "gemini-3.5-flash-lite")
     assert (await ModelResolver("gemini-2.5-flash", fleet).current()).id == "gemini-3.1-flash-lite"
 
 
-async def test_a_model_that_was_gone_is_tried_again(fleet, monkeypatch, caplog):
-    """A note holds for its time, here as in the fleet; then the model is asked, and can be noted again."""
+async def test_a_retired_model_is_tried_again_when_its_note_expires(fleet, monkeypatch, caplog):
+    """A note is valid for its lifetime, in the process and in the fleet; then the model is called, and can be noted again."""
     await gone(ModelResolver("gemini-2.5-flash", fleet), "gemini-2.5-flash")
     long_ago = datetime.now(UTC) - model_resolver.RETIRED_FOR - timedelta(seconds=1)
     await fleet.update_one({"_id": "models"}, {"$set": {"retired.0.at": long_ago}})
@@ -80,8 +80,9 @@ async def test_a_model_that_was_gone_is_tried_again(fleet, monkeypatch, caplog):
     assert (await other.current()).id == "gemini-3.8-flash"
 
 
-async def test_a_note_that_cannot_be_written_is_written_when_it_is_tried_again(fleet, mongodb_uri, mongo_database_name, caplog):
-    """Where MongoDB fails between the 404 and the note, the process knows; writing again notes it for the fleet, and warns."""
+async def test_a_note_that_could_not_be_written_is_written_at_the_next_try(fleet, mongodb_uri, mongo_database_name, caplog):
+    """If MongoDB fails between the 404 and the note, the process remembers it; the next try writes the note for the fleet, and
+    warns."""
     async with connect_async(mongodb_uri) as closed:
         resolver = ModelResolver("gemini-2.5-flash", closed[mongo_database_name].fleet)
         await resolver.current()
@@ -89,14 +90,14 @@ async def test_a_note_that_cannot_be_written_is_written_when_it_is_tried_again(f
         await gone(resolver, "gemini-2.5-flash")
     assert (await resolver.current()).id == "gemini-3.5-flash-lite"
     assert await noted(fleet) == []
-    resolver._fleet = fleet  # MongoDB is there again
+    resolver._fleet = fleet  # MongoDB is available again
     await resolver.write_down()
     assert await noted(fleet) == ["gemini-2.5-flash"]
     assert "takes over for a day" in caplog.text
 
 
 async def test_an_answer_is_kept_when_the_run_is_stopped_as_it_writes_a_note(mongodb_uri, mongo_database_name, gemini, monkeypatch):
-    """It is a checkpoint by then, so that another run does not pay for it again."""
+    """It is already a checkpoint, so that another run does not pay for it again."""
 
     async def stopped():
         raise asyncio.CancelledError
@@ -109,14 +110,14 @@ async def test_an_answer_is_kept_when_the_run_is_stopped_as_it_writes_a_note(mon
 
 
 async def test_without_a_successor_the_error_says_what_to_do(fleet):
-    """The last model's end is fatal, names the model and the setting, and is not noted as a hand-over."""
+    """The end of the last model is fatal, names the model and the setting, and is not noted."""
     resolver = ModelResolver("gemini-3.1-flash-lite", fleet)
     with pytest.raises(FatalCallError, match=r"gemini-3\.1-flash-lite is gone .*set GEMINI_MODEL.*models\.yaml"):
         await gone(resolver, "gemini-3.1-flash-lite")
     assert await fleet.find_one({"_id": "models"}) is None
 
 
-async def test_an_unknown_model_is_refused_with_those_that_are_known(fleet):
-    """A typing mistake in GEMINI_MODEL is told with the names that exist."""
+async def test_an_unknown_model_is_refused_with_the_list_of_models(fleet):
+    """The message about a wrong GEMINI_MODEL lists the existing names."""
     with pytest.raises(FatalCallError, match=r"GEMINI_MODEL='gemini-9'.*gemini-2\.5-flash"):
         ModelResolver("gemini-9", fleet)

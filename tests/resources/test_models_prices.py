@@ -1,4 +1,4 @@
-"""A20: our table of models against the package genai-prices, which others keep: every difference has its reason here."""
+"""A20: our table of models compared with the package genai-prices: every difference has its reason here."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def theirs(model: str) -> ModelInfo:
 @pytest.mark.parametrize("day", DAYS, ids=lambda day: f"{day:%Y-%m-%d}")
 @pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
 def test_our_prices_are_those_of_genai_prices_on_each_day(profile: ModelProfile, day: datetime) -> None:
-    """Input, output and cached cost what the package says they cost on that day, or the table above says why not."""
+    """Input, output and cached tokens have the package's price on that day, or the table above has the reason."""
     price: ModelPrice = theirs(profile.id).get_prices(day)
     ours = profile.price(day)
     other = {"input": price.input_mtok, "output": price.output_mtok, "cached": price.cache_read_mtok}
@@ -48,22 +48,22 @@ def test_our_prices_are_those_of_genai_prices_on_each_day(profile: ModelProfile,
     assert found == {key for key in DIFFERENT if key[0] == profile.id}, f"ours {ours!r}, theirs {other}"
 
 
-def test_every_model_that_writes_text_has_a_profile_or_a_reason() -> None:
-    """A model that the package learns of is noticed here when the package is updated."""
+def test_every_text_model_has_a_profile_or_a_reason() -> None:
+    """This test fails when an update of the package adds a model."""
     living = [info.id for info in GOOGLE.models if info.id.startswith("gemini") and not info.deprecated]
     texts = {model for model in living if not any(part in model for part in NO_TEXT) and not model.startswith(GONE)}
     assert {model for model in texts if profile_of(model) is None} == set(NOT_OURS)
 
 
 def test_none_of_our_models_is_deprecated_by_genai_prices() -> None:
-    """What the package calls deprecated is nothing that we offer."""
+    """We offer no model that the package calls deprecated."""
     assert [model for model in model_profiles() if theirs(model).deprecated] == []
 
 
 @pytest.mark.parametrize("day", DAYS, ids=lambda day: f"{day:%Y-%m-%d}")
 @pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
-def test_flex_costs_what_the_price_list_says_of_it(profile: ModelProfile, day: datetime) -> None:
-    """Flex costs what batch costs, where the package has that price; input and output are half in any case."""
+def test_flex_has_the_price_of_the_price_list(profile: ModelProfile, day: datetime) -> None:
+    """Flex has the package's price for batch, if there is one; input and output are half the standard price in any case."""
     info, ours, standard = theirs(profile.id), profile.price(day, tier=CallTier.FLEX), profile.price(day)
     assert (ours.input, ours.output) == pytest.approx((standard.input / 2, standard.output / 2))
     if info.price_variants:
@@ -73,8 +73,8 @@ def test_flex_costs_what_the_price_list_says_of_it(profile: ModelProfile, day: d
 
 
 @pytest.mark.parametrize("profile", model_profiles().values(), ids=lambda profile: profile.id)
-def test_priority_costs_what_the_price_list_says_of_it(profile: ModelProfile) -> None:
-    """1.8 times the standard price, which the package says where it says anything."""
+def test_priority_has_the_price_of_the_price_list(profile: ModelProfile) -> None:
+    """1.8 times the standard price, like in the package if it has a price."""
     comments = theirs(profile.id).price_comments or ""
     assert "Priority" not in comments or "Priority tier is 1.8x" in comments
     standard, ours = profile.price(DAYS[0]), profile.price(DAYS[0], tier=CallTier.PRIORITY)

@@ -1,4 +1,4 @@
-"""A20: each shape of a model's retirement completes a world, at most one call of a process is wasted, and the bill is right."""
+"""A20: with each form of a model's retirement a world completes, a process wastes at most one call, and the bill is right."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WASTED = ("model_missing", "invalid_argument")
 def made_here(
     tmp_path_factory: pytest.TempPathFactory, mongodb_uri: str, broker: str, gemini_process: str
 ) -> Iterator[dict[str, Worlds]]:
-    """Worlds by the model that they are configured for, with the settings as they are delivered."""
+    """Worlds by the configured model, with the default settings."""
     home = tmp_path_factory.mktemp("worlds")
     servers: dict[str, Any] = {"mongodb_uri": mongodb_uri, "broker": broker, "gemini": gemini_process}
     with worlds_in_process(home, **servers) as old, worlds_in_process(home, **servers, gemini_model=LATER) as dated:
@@ -53,7 +53,7 @@ def made_here(
 
 @pytest.fixture
 def worlds(made_here: dict[str, Worlds], gemini: str, monkeypatch: pytest.MonkeyPatch) -> Worlds:
-    """The worlds of the default model, before it ends, in a fleet that has learned nothing yet."""
+    """The worlds of the default model, before it ends, in a fleet without notes."""
     del gemini
     today(monkeypatch, BEFORE)
     for each in made_here.values():
@@ -66,7 +66,7 @@ def today(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
 
 
 def completed(worlds: Worlds) -> str:
-    """Make a world that lacks nothing, and return its id."""
+    """Make a complete world, and return its id."""
     world_id, made = worlds.make(users=1, posts=2)
     assert made.success, made.failure
     status = worlds.status(world_id)
@@ -81,14 +81,14 @@ def calls(worlds: Worlds, world_id: str) -> list[dict[str, Any]]:
 
 
 def owed(row: dict[str, Any], moment: datetime, model: str = "") -> float:
-    """What a recorded call costs at the price of this moment."""
+    """The cost of a recorded call at its moment."""
     profile = profile_of(model or row["response_data"]["model"])
     assert profile is not None
     return profile.price(moment).cost_usd(TokenUsage(**row["tokens"]))
 
 
 def warned(capfd: pytest.CaptureFixture[str]) -> list[str]:
-    """The warnings about a model in the log since the last look."""
+    """The warnings about a model in the log since the last call."""
     return [line for line in capfd.readouterr().err.splitlines() if " WARNING " in line and f"model {OLD}" in line]
 
 
@@ -102,7 +102,7 @@ def warned(capfd: pytest.CaptureFixture[str]) -> list[str]:
         pytest.param(AFTER, {"shape": "not_found"}, 0, NEW, NEW, 0, id="A20 after its end"),
     ],
 )
-def test_a_retired_model_costs_no_world(
+def test_a_retired_model_fails_no_world(
     worlds: Worlds,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -113,7 +113,7 @@ def test_a_retired_model_costs_no_world(
     answered: str,
     warnings: int,
 ) -> None:
-    """Worlds are complete, one call at the most was wasted by the first, none by the second, and one warning was given."""
+    """Worlds are complete, the first one wasted at most one call, the second none, and there was one warning."""
     assert worlds.gemini is not None
     today(monkeypatch, moment)
     worlds.gemini.set_faults(retired={OLD: retirement})
@@ -123,19 +123,21 @@ def test_a_retired_model_costs_no_world(
         stats = worlds.gemini.stats()
         lost = [stats.by_outcome.get(outcome, 0) - before.by_outcome.get(outcome, 0) for outcome in WASTED]
         assert sum(lost) == expected
-        assert {row["request_data"]["model"] for row in rows[1 - number :]} == {asked}  # the first of all may find out
+        assert {row["request_data"]["model"] for row in rows[1 - number :]} == {
+            asked
+        }  # the first call of all may find the retirement
         assert all(answered in row["response_data"]["model"] for row in rows)
         assert [row["cost_usd"] for row in rows] == pytest.approx([owed(row, moment) for row in rows])
         assert all(row["cost_usd"] <= row["reserved_usd"] for row in rows)
         status = worlds.status(world_id)
         assert status.llm_cost_total == pytest.approx(sum(row["cost_usd"] for row in rows))
-        assert status.api_calls_made_LLM == len(rows)  # what was refused is no call of the budget
+        assert status.api_calls_made_LLM == len(rows)  # a refused call does not count in the budget
     assert len(warned(capfd)) == warnings
 
 
 @pytest.mark.case("A20")
-def test_a_spell_of_429_500_and_503_is_waited_out(worlds: Worlds) -> None:
-    """Under the delivered settings a world of a model that fails three calls of five in three ways for a while is complete."""
+def test_a_series_of_429_500_and_503_is_waited_for(worlds: Worlds) -> None:
+    """With the default settings a world is complete although its model fails three calls of five in three ways for a while."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(retired={OLD: {"shape": "spell"}}, for_calls=40)
     completed(worlds)
@@ -147,7 +149,7 @@ def test_a_spell_of_429_500_and_503_is_waited_out(worlds: Worlds) -> None:
 def test_a_price_that_changes_at_midnight_counts_from_midnight(
     worlds: Worlds, made_here: dict[str, Worlds], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a world made over midnight each call costs what its own day asks, and what it had reserved was enough for either."""
+    """In a world made over midnight each call has the price of its day, and its reservation was enough for both prices."""
     del worlds
     dated = made_here[LATER]
     gemini = dated.gemini
@@ -164,15 +166,15 @@ def test_a_price_that_changes_at_midnight_counts_from_midnight(
 
 
 @pytest.mark.case("A20")
-def test_an_unknown_model_is_priced_as_the_dearest_and_said_once(worlds: Worlds, capfd: pytest.CaptureFixture[str]) -> None:
-    """An answer by a modelVersion without a profile completes the world, at the dearest price there is, with one warning."""
+def test_an_unknown_model_has_the_highest_price_and_one_warning(worlds: Worlds, capfd: pytest.CaptureFixture[str]) -> None:
+    """If answers have a modelVersion without a profile, the world completes at the highest price, with one warning."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(retired={OLD: {"shape": "routed", "successor": "gemini-9-ultra"}})
     rows = calls(worlds, completed(worlds))
     most = dearest(profile.price(BEFORE) for profile in model_profiles().values())
     assert [row["cost_usd"] for row in rows] == pytest.approx([most.cost_usd(TokenUsage(**row["tokens"])) for row in rows])
     later = calls(worlds, completed(worlds))
-    assert all(row["cost_usd"] <= row["reserved_usd"] for row in later)  # it is known by then what may answer
+    assert all(row["cost_usd"] <= row["reserved_usd"] for row in later)  # the possible models are known by then
     (warning,) = warned(capfd)
     assert "gemini-9-ultra answers for model gemini-2.5-flash, and has no profile" in warning
 
@@ -186,7 +188,7 @@ _PROMPT = Prompt("post", "Write.", "", "One line", {"type": "object", "propertie
 
 @asynccontextmanager
 async def first_calls(model: str, uri: str, database: str, gemini: str) -> AsyncIterator[list[TaskTextClient]]:
-    """Fifteen tasks of a process that has made no call yet, as a world has them that is resumed in the middle."""
+    """Fifteen tasks of a process without earlier calls, like in a world that is resumed in the middle."""
     async with durable_world(uri, database) as world:
         run = await world.run()
         await world.database[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 100}})
@@ -198,13 +200,13 @@ async def first_calls(model: str, uri: str, database: str, gemini: str) -> Async
             ),
             lambda state, probe_in: None,
         )
-        outside = ApiGateway(
+        gateway = ApiGateway(
             {Api.LLM: ApiPolicy(ConcurrencyLimiter(world.database.fleet, "llm", limit=15, lease_seconds=30), breaker)},
             patience_seconds=60,
         )
         client = GeminiClient(api_key="", base_url=gemini, timeout_seconds=60)
         providers = Providers(
-            outside,
+            gateway,
             client,
             ModelResolver(model, world.database.fleet),
             images=cast("Any", None),
@@ -213,15 +215,15 @@ async def first_calls(model: str, uri: str, database: str, gemini: str) -> Async
             max_reasks=0,
             outage_timeout=60,
         )
-        account = BudgetLedger(run.database, run.commits, run.generation)
+        ledger = BudgetLedger(run.database, run.commits, run.generation)
         tasks = [
             TaskContext(f"task-{number}", TaskType.GENERATE_POST, f"c0000-p{number:04d}", resumed=False) for number in range(15)
         ]
         yield [
-            TaskTextClient(TaskCalls(task, Checkpoints(run.database, run.commits, task.task_id, resumed=False), providers, account))
+            TaskTextClient(TaskCalls(task, Checkpoints(run.database, run.commits, task.task_id, resumed=False), providers, ledger))
             for task in tasks
         ]
-        await outside.aclose()
+        await gateway.aclose()
         await client.aclose()
 
 
@@ -239,7 +241,7 @@ async def first_calls(model: str, uri: str, database: str, gemini: str) -> Async
         pytest.param("gemini-3.1-flash-lite", {"shape": "routed"}, {"gemini-3.1-flash-lite": 1, NEW: 14}, id="A20 routed"),
     ],
 )
-async def test_of_the_first_calls_of_a_process_one_at_most_is_wasted(
+async def test_a_process_wastes_at_most_one_of_its_first_calls(
     mongodb_uri: str,
     mongo_database_name: str,
     gemini: str,
@@ -248,24 +250,24 @@ async def test_of_the_first_calls_of_a_process_one_at_most_is_wasted(
     retirement: dict[str, Any],
     by_model: dict[str, int],
 ) -> None:
-    """However many calls a process begins with, one of them finds out that the model is another, and the rest ask that."""
+    """For any number of first calls, one of them finds that the model was replaced, and the others use the new one."""
     today(monkeypatch, BEFORE)
     with EmulatorControl(gemini) as control:
-        control.set_faults(latency=0.5, retired={model: retirement})  # long beside what it takes to send them
+        control.set_faults(latency=0.5, retired={model: retirement})  # long compared with the time for sending them
         async with first_calls(model, mongodb_uri, mongo_database_name, gemini) as writers:
             await asyncio.gather(*(writer.write(_PROMPT, _Line) for writer in writers))
         stats = control.stats()
     assert stats.by_model == by_model
     assert sum(stats.by_outcome.get(outcome, 0) for outcome in WASTED) == (retirement["shape"] != "routed")
     assert stats.by_outcome["ok"] == 15
-    assert stats.peak_in_flight > 5  # the others go together
+    assert stats.peak_in_flight > 5  # the others are sent together
 
 
 @pytest.mark.case("A20")
 async def test_models_that_replace_each_other_end_the_calls(
     mongodb_uri: str, mongo_database_name: str, gemini: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that answers for another one and is gone itself, with that one as its successor, is not asked for ever."""
+    """If two retired models have each other as successors, the calls end."""
     today(monkeypatch, BEFORE)
     older = "gemini-3.1-flash-lite"
     assert model_profiles()[NEW].successor == older
@@ -280,10 +282,10 @@ async def test_models_that_replace_each_other_end_the_calls(
 
 
 @pytest.mark.case("A20")
-async def test_of_calls_that_an_outage_held_up_one_at_most_is_wasted(
+async def test_at_most_one_of_the_calls_that_an_outage_delayed_is_wasted(
     mongodb_uri: str, mongo_database_name: str, gemini: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that is retired while calls to it are made again and again costs one of them; the others ask its successor."""
+    """If a model is retired while calls to it are repeated, one of them is wasted; the others use its successor."""
     today(monkeypatch, BEFORE)
     with EmulatorControl(gemini) as control:
         control.set_faults(unavailable=1.0)

@@ -1,4 +1,4 @@
-"""A20: what follows from the table of models and the date alone; and what is said of a table that cannot be meant."""
+"""A20: what follows from the table of models and the date; and the errors of an invalid table."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ PACIFIC = timezone(timedelta(hours=-8))
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_version_belongs_to_the_longest_id_that_fits(version: str, profile: str | None) -> None:
-    """A version's number or date is no other model; another word is."""
+def test_a_version_belongs_to_the_longest_matching_id(version: str, profile: str | None) -> None:
+    """A version number or date does not make another model; another word does."""
     found = profile_of(version)
     assert (found.id if found else None) == profile
 
@@ -64,8 +64,8 @@ def test_a_version_belongs_to_the_longest_id_that_fits(version: str, profile: st
         ("gemini-3.8-flash", datetime(2030, 1, 1, tzinfo=UTC), "gemini-3.8-flash"),
     ],
 )
-def test_from_the_day_of_its_end_on_the_successor_is_asked(model: str, moment: datetime, asked: str) -> None:
-    """The day counts by UTC, so that no call has to find out."""
+def test_from_the_day_of_its_end_on_the_successor_is_used(model: str, moment: datetime, asked: str) -> None:
+    """The day counts by UTC, so that no call is wasted."""
     assert asked_at(model, moment).id == asked
 
 
@@ -79,21 +79,22 @@ def test_from_the_day_of_its_end_on_the_successor_is_asked(model: str, moment: d
         (datetime(2026, 12, 31, 12, tzinfo=UTC), datetime(2027, 1, 1, 12, tzinfo=UTC), 7.50),
     ],
 )
-def test_a_price_counts_from_its_day_on(first: datetime, last: datetime | None, output: float) -> None:
-    """3.8-flash doubles with 1 January by UTC; a call over midnight costs the dearer price."""
+def test_a_new_price_applies_from_its_day_on(first: datetime, last: datetime | None, output: float) -> None:
+    """The price of 3.8-flash doubles on 1 January by UTC; a call over midnight has the higher price."""
     assert model_profiles()["gemini-3.8-flash"].price(first, last).output == output
 
 
-def test_a_price_that_falls_falls_when_the_day_has_begun_for_the_provider_too(tmp_path: Path) -> None:
-    """Until midnight Pacific time the former, dearer price is counted."""
+def test_a_lower_price_applies_when_the_day_has_begun_for_the_provider_too(tmp_path: Path) -> None:
+    """Until midnight Pacific time the earlier, higher price counts."""
     falling = "[{input: 2, output: 8, cached: 1}, {from: 2027-01-01, input: 1, output: 4, cached: 0.5}]"
     profile = table(tmp_path, prices=falling)["m"]
     assert profile.price(datetime(2027, 1, 1, 7, 59, tzinfo=UTC)).output == 8
     assert profile.price(datetime(2027, 1, 1, 8, tzinfo=UTC)).output == 4
 
 
-def test_who_answered_is_priced_and_who_cannot_be_known_is_dear() -> None:
-    """A known version costs its own price; an unknown one the dearest of all; an answer without a name the dearest successor."""
+def test_an_answer_is_priced_by_its_model_and_an_unknown_model_by_the_highest_price() -> None:
+    """A known version has its own price; an unknown one has the highest of all; an answer without a model has the highest price of
+    the successors."""
     day, million = datetime(2026, 12, 2, tzinfo=UTC), TokenUsage(prompt=1_000_000, output=1_000_000)
     asked = model_profiles()["gemini-3.8-flash"]
     assert price_of("gemini-3.1-flash-lite", asked, day, day).cost_usd(million) == pytest.approx(1.75)
@@ -124,8 +125,8 @@ def test_who_answered_is_priced_and_who_cannot_be_known_is_dear() -> None:
         ("gemini-3.8-flash", datetime(2027, 1, 1, tzinfo=UTC), []),
     ],
 )
-def test_what_changes_is_said_with_its_day(model: str, moment: datetime, said: list[str]) -> None:
-    """Ends and new prices of the model that is configured and of those who take over from it."""
+def test_changes_are_listed_with_their_day(model: str, moment: datetime, said: list[str]) -> None:
+    """Ends and new prices of the configured model and of its successors."""
     assert [change.sentence for change in changes(model, moment)] == said
 
 
@@ -156,9 +157,7 @@ def table(tmp_path: Path, **wrong: str) -> Mapping[str, ModelProfile]:
         ("prices", "[", "is no table of models by id"),
     ],
 )
-def test_a_table_that_cannot_be_meant_is_refused_with_file_model_and_entry(
-    tmp_path: Path, entry: str, value: str, said: str
-) -> None:
-    """A mistake in models.yaml is told when it is read, and not by a world that fails."""
+def test_an_invalid_table_is_refused_with_file_model_and_entry(tmp_path: Path, entry: str, value: str, said: str) -> None:
+    """A mistake in models.yaml is reported when it is read, not by a failed world."""
     with pytest.raises(ModelTableError, match=rf"models\.yaml.*{said}"):
         table(tmp_path, **{entry: value})

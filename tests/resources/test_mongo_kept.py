@@ -12,7 +12,7 @@ from resources.mongodb.connection import KeptMongoResource, MongoSilentError
 
 
 def test_all_connections_use_one_client_until_it_is_closed(mongodb_uri: str, mongo_database_name: str) -> None:
-    """The first connection opens it, the others take it, also after an error; ``close`` ends it."""
+    """The first connection opens it, the others use it, also after an error; ``close`` closes it."""
     mongo = KeptMongoResource(mongodb_uri, mongo_database_name)
     with mongo.connection() as first:
         first["kept"].insert_one({"_id": 1})
@@ -26,8 +26,8 @@ def test_all_connections_use_one_client_until_it_is_closed(mongodb_uri: str, mon
         first["kept"].count_documents({})
 
 
-def test_a_server_that_is_away_at_first_is_asked_again(free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What could not be opened is not kept, and nothing is left to be closed."""
+def test_a_server_that_was_unavailable_is_tried_again(free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed client is not kept, and leaves nothing to close."""
     monkeypatch.setattr(connection, "check_mongo", partial(connection.check_mongo, seconds=0.05))
     mongo = KeptMongoResource(f"mongodb://127.0.0.1:{free_tcp_port}", "g")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""A database user who may not do everything (S14): said, with the right that is missing, wherever somebody looks."""
+"""A database user without all rights (S14): every place reports the missing right."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ NO_INDEXES = ["find", "insert", "update", "remove", "listIndexes", "listCollecti
 ORDER = {"user_prompt": "a harbour", "users_count": 2, "posts_count": 2}
 
 
-pytestmark = pytest.mark.servers  # one with users
+pytestmark = pytest.mark.servers  # a server with users
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerWithUsers]:
-    """Users of database ``g``: a reader, a writer, and one who may do all but make indexes."""
+    """Users of database ``g``: a reader, a writer, and one with all rights except creating indexes."""
     with mongod_with_users(tmp_path_factory.mktemp("users")) as started:
         with started.as_root() as client:
             privileges = [{"resource": {"db": name, "collection": ""}, "actions": NO_INDEXES} for name in ("g", "g_platform")]
@@ -66,8 +66,8 @@ def order(world_id: str) -> Order:
         pytest.param("reader", "wrong", "does not take the user and password", id="S14 wrong password"),
     ],
 )
-def test_the_sensor_says_which_right_is_missing(server: ServerWithUsers, user: str, password: str, says: str) -> None:
-    """A tick that may not record an order says the right, the database and how to give it; the message is read again."""
+def test_the_sensor_names_the_missing_right(server: ServerWithUsers, user: str, password: str, says: str) -> None:
+    """A tick without the right to record an order names the right, the database and how to grant it; the message is read again."""
     uri = server.uri(user, password) if password else server.uri(user)
     resource = MongoResource(uri=uri, database="g")
     with pytest.raises(MongoUnavailableError, match=says) as raised, resource.connection() as database:
@@ -77,11 +77,11 @@ def test_the_sensor_says_which_right_is_missing(server: ServerWithUsers, user: s
 
 
 @pytest.mark.case("S14")
-def test_a_server_that_asks_for_users_is_not_taken_for_an_outage(server: ServerWithUsers) -> None:
+def test_a_server_that_requires_a_user_is_not_taken_for_an_outage(server: ServerWithUsers) -> None:
     """Without user and password the message says where they belong."""
     uri = f"mongodb://127.0.0.1:{server.port}/?directConnection=true"
     with connect(uri) as client:
-        check_mongo(client, uri)  # hello is everybody's
+        check_mongo(client, uri)  # hello needs no right
     with pytest.raises(MongoForbiddenError, match="asks for a user"), MongoResource(uri=uri, database="g").connection() as database:
         record_order(database, order("w"), max_users=9, max_posts=9)
 
@@ -98,8 +98,8 @@ async def made_platform_indexes(uri: str, media: Path) -> None:
 
 
 @pytest.mark.case("S14")
-def test_no_right_to_make_indexes_is_needed_where_they_are(server: ServerWithUsers, caplog: pytest.LogCaptureFixture) -> None:
-    """Who may make no index works where somebody else has made them; a new HISTORY_TTL_DAYS is a warning, no failure."""
+def test_no_right_to_create_indexes_is_needed_if_they_exist(server: ServerWithUsers, caplog: pytest.LogCaptureFixture) -> None:
+    """A user without the right works if the indexes exist; a new HISTORY_TTL_DAYS gives a warning, not a failure."""
     with pytest.raises(Exception, match="createIndexes"):
         made_indexes(server.uri("modest"))
     made_indexes(server.uri("writer"))
@@ -112,8 +112,8 @@ def test_no_right_to_make_indexes_is_needed_where_they_are(server: ServerWithUse
 
 
 @pytest.mark.case("S14")
-def test_a_run_says_which_right_is_missing(server: ServerWithUsers, broker: str, gemini: str, tmp_path: Path) -> None:
-    """The run's failure, the world's record and doctor name the right; when it is given, the same world is made."""
+def test_a_run_names_the_missing_right(server: ServerWithUsers, broker: str, gemini: str, tmp_path: Path) -> None:
+    """The run's failure, the world's record and doctor name the right; after it is granted, the same world is made."""
     uri = server.uri("modest")
     names = {"mongodb_database": "g", "platform_database": "g_platform"}
     with worlds_in_process(tmp_path, mongodb_uri=uri, broker=broker, gemini=gemini, checks=True, **names) as worlds:

@@ -1,4 +1,4 @@
-"""Picture files that are damaged (E5), and pictures that the stub paints to be read (P27)."""
+"""Damaged picture files (E5), and readable words on the stub's pictures (P27)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def halved(data: bytes) -> bytes:
 
 
 def turned(data: bytes) -> bytes:
-    """With some bytes in the middle turned over."""
+    """With some inverted bytes in the middle."""
     middle = len(data) // 2
     return data[:middle] + bytes(255 - byte for byte in data[middle : middle + 40]) + data[middle + 40 :]
 
@@ -72,8 +72,8 @@ DAMAGED: list[tuple[str, Callable[[], bytes | None], str]] = [
 
 
 @pytest.mark.parametrize(("data", "says"), [pytest.param(data, says, id=name) for name, data, says in DAMAGED])
-def test_a_damaged_picture_costs_its_preview_and_is_named(tmp_path: Path, data: Callable[[], bytes | None], says: str) -> None:
-    """Previews of finished pictures never fail: a damaged file is left out, and the asset's check says what is wrong with it."""
+def test_a_damaged_picture_has_no_preview_and_is_named(tmp_path: Path, data: Callable[[], bytes | None], says: str) -> None:
+    """Previews never fail: a damaged file is left out, and the asset's check names the fault."""
     media_dir = tmp_path / "media"
     media_dir.mkdir()
     (media_dir / "good.jpg").write_bytes(image("JPEG"))
@@ -105,8 +105,8 @@ def test_a_damaged_picture_costs_its_preview_and_is_named(tmp_path: Path, data: 
         pytest.param(image("PNG") + bytes(MOST_BYTES), "image/png", "bytes, more than", id="E5 too many bytes"),
     ],
 )
-def test_what_a_provider_sends_is_decoded_before_anything_is_kept(data: bytes | None, media_type: str, says: str) -> None:
-    """A picture counts when its pixels decode, its bytes are of the type they claim, and it is not too large."""
+def test_a_providers_picture_is_decoded_before_it_is_stored(data: bytes | None, media_type: str, says: str) -> None:
+    """A picture is accepted if its pixels decode, its bytes have the declared type, and it is not too large."""
     assert data is not None
     with pytest.raises(PictureError, match=re.escape(says)):
         size_of(data, media_type)
@@ -116,7 +116,7 @@ def test_what_a_provider_sends_is_decoded_before_anything_is_kept(data: bytes | 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
 @pytest.mark.slow
 def test_a_reference_picture_is_small_however_large_the_avatar_is(mode: str) -> None:
-    """It goes along with every request that shows the person."""
+    """It is sent with every request that shows the person."""
     data = io.BytesIO()
     Image.effect_noise((2 * REFERENCE_SIDE, REFERENCE_SIDE), 90).convert(mode).save(data, "PNG")
     assert size_of(as_jpeg(data.getvalue()), "image/jpeg") == (REFERENCE_SIDE, REFERENCE_SIDE // 2)
@@ -153,8 +153,8 @@ def test_few_pictures_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> No
         pytest.param("ink\nA harbour at dusk under lamps", (1536, 640), True, id="P27 a header"),
     ],
 )
-def test_words_stand_where_they_can_be_read(prompt: str, size: tuple[int, int], words: bool) -> None:
-    """The stub letters landscapes, which are shown large, and no avatar and no icon."""
+def test_only_large_pictures_have_words(prompt: str, size: tuple[int, int], words: bool) -> None:
+    """The stub writes words on landscapes, which are shown large, and on no avatar or icon."""
     with Image.open(io.BytesIO(paint(prompt, *size, 4))) as picture:
         foot = picture.convert("L").crop((0, picture.height * 4 // 5, *picture.size))
     assert (sum(foot.histogram()[235:]) > foot.width * foot.height / 200) is words

@@ -1,4 +1,4 @@
-"""Where the platform's services are, by the settings and by Consul (the emulator's)."""
+"""The addresses of the platform's services, from the settings and from Consul (the emulator)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def by_consul(platform: tuple[str, str], http: httpx2.AsyncClient) -> ServiceAdd
     return ServiceAddresses(dict.fromkeys(NAMES, ""), platform[1].removeprefix("http://"), http)
 
 
-async def test_consul_is_asked_once_until_its_answer_is_old_or_the_service_is_gone(platform, control, http, monkeypatch):
-    """Its first instance's address; again when the answer is too old, or when the service did not answer there."""
+async def test_consul_is_asked_again_only_if_its_answer_is_old_or_the_service_does_not_answer(platform, control, http, monkeypatch):
+    """The first instance's address is used until the answer is too old, or the service does not answer there."""
     found = by_consul(platform, http)
     assert [await found.of(name) for name in (*NAMES, *NAMES)] == [platform[0]] * 8
     assert control.stats().calls["consul"] == 4
@@ -54,14 +54,14 @@ async def test_consul_is_asked_once_until_its_answer_is_old_or_the_service_is_go
 
 @pytest.mark.case("G3")
 async def test_a_service_without_a_passing_instance_is_called_by_its_name(platform, control, http):
-    """At the port of an instance that does not pass."""
+    """With the port of an instance that does not pass."""
     control.set_faults(rates={"no_instance": 1.0})
     port = platform[0].rpartition(":")[2]
     assert await by_consul(platform, http).of("media-service") == f"media-service:{port}"
 
 
 async def test_a_consul_that_fails_is_an_outage_unless_an_address_is_known(platform, control, http):
-    """The former address is used as long as Consul does not say another."""
+    """The last address is used until Consul returns another."""
     found = by_consul(platform, http)
     await found.of("world-service")
     control.set_faults(rates={"consul_500": 1.0})
@@ -74,8 +74,8 @@ async def test_a_consul_that_fails_is_an_outage_unless_an_address_is_known(platf
         await nobody.of("post-service")
 
 
-async def test_what_is_not_a_list_of_instances_is_an_outage(platform, control, http):
-    """Another server at Consul's address, and a service that Consul does not know, are named with what was found."""
+async def test_an_answer_that_is_not_a_list_of_instances_is_an_outage(platform, control, http):
+    """Another server at Consul's address, and a service that Consul does not know, are named with the received answer."""
     with pytest.raises(TransientError, match="knows no instance of nobody"):
         await ServiceAddresses({"nobody": ""}, platform[1].removeprefix("http://"), http).of("nobody")
     with pytest.raises(TransientError, match="answered 404"):
@@ -83,7 +83,7 @@ async def test_what_is_not_a_list_of_instances_is_an_outage(platform, control, h
 
 
 async def test_a_service_that_moved_is_found_again(platform, control, http):
-    """After an outage Consul is asked before the next call, so a call reaches the new instance at once."""
+    """After an outage Consul is asked before the next call, so that the call reaches the new instance at once."""
     settings = PlatformSettings.model_validate(
         {"platform": "grpc", "consul_address": platform[1].removeprefix("http://"), "platform_timeout_seconds": 30.0}
     )

@@ -1,4 +1,4 @@
-"""The platform over gRPC, against the emulator: what arrives there, what comes back, and every failure as an outcome."""
+"""The platform over gRPC, with the emulator: sent data, answers, and the outcome of every failure."""
 
 from __future__ import annotations
 
@@ -76,8 +76,9 @@ async def publish(served: GrpcPlatform, world_id: str, character_id: str, media_
     )
 
 
-async def test_a_world_arrives_whole(served, control, world_id, picture):
-    """Everything that is sent is on the platform, the pictures' bytes too; ids come back with dashes, and are taken without."""
+async def test_a_world_arrives_completely(served, control, world_id, picture):
+    """Everything that was sent is on the platform, including the pictures' bytes; returned ids have dashes, and ids without dashes
+    are accepted."""
     await served.update_world_params(world_id=world_id, params={"theme": "salt"}, name="Saltmarsh", users_count=1, posts_count=1)
     header, icon = [await upload(served, world_id, None, picture, media_type=kind) for kind in (1, 2)]
     await served.update_world_image(world_id=world_id, image_uuid=header.media_id, icon_uuid=icon.media_id.replace("-", ""))
@@ -93,7 +94,7 @@ async def test_a_world_arrives_whole(served, control, world_id, picture):
     assert (character.id, character.display_name, character.real_user_id) == (character_id, "Ada", None)
     assert json.loads(character.meta or "") == {"bio": "counts", "generator_key": "task:character"}
     assert character.avatar_media_id == avatar.media_id
-    assert character.avatar_url == ""  # the URL that we know expires; the platform signs its own
+    assert character.avatar_url == ""  # our URL expires; the platform signs its own
     assert [(post.id, post.caption, post.media_id) for post in report.posts] == [(post_id, "Hello", image.media_id)]
     assert (report.unused_media, report.broken_media) == ([], [])
     assert await served.download_media(media_id=avatar.media_id) == PICTURE
@@ -123,7 +124,7 @@ CODES = {
 @pytest.mark.case("G1")
 @pytest.mark.parametrize(("code", "outcome"), CODES.items(), ids=list(CODES))
 async def test_every_code_is_one_outcome(served, control, world_id, code, outcome):
-    """With the platform's words, after one attempt: retries belong to the gateway."""
+    """It has the platform's message, after one attempt: the gateway repeats calls."""
     control.set_faults(rates={code: 1.0})
     with pytest.raises(CallError, match=rf"CreateCharacter: {code.upper()}: a fault of the emulator") as raised:
         await create(served, world_id)
@@ -133,7 +134,7 @@ async def test_every_code_is_one_outcome(served, control, world_id, code, outcom
 
 
 @pytest.mark.parametrize("fault", ["slow", "slow_committed", "reset", "lost_reset", "lost_unavailable"])
-async def test_an_answer_that_never_came_leaves_a_doubt(platform, control, world_id, fault):
+async def test_a_call_without_an_answer_is_in_doubt(platform, control, world_id, fault):
     """After a time-out and a reset the work may have been done; only after a time-out it may be done later."""
     slow = fault.startswith("slow")
     control.set_faults(rates={fault: 1.0}, slow_seconds=5)
@@ -144,8 +145,8 @@ async def test_an_answer_that_never_came_leaves_a_doubt(platform, control, world
     assert (raised.value.in_doubt, raised.value.late) == (True, slow)
 
 
-async def test_a_service_that_is_not_there_was_never_asked(world_id):
-    """A refused connection and a name that nobody knows leave no doubt."""
+async def test_a_call_to_a_missing_service_is_not_in_doubt(world_id):
+    """A refused connection and an unknown host name leave no doubt."""
     for address in (f"127.0.0.1:{lifecycle.free_port()}", "nowhere.invalid:50051"):
         async with services(service_settings(address)) as served:
             with pytest.raises(TransientError) as raised:
@@ -154,14 +155,14 @@ async def test_a_service_that_is_not_there_was_never_asked(world_id):
 
 
 @pytest.mark.parametrize("world", ["9c1f2a34-0000-4000-8000-000000000000", "saltmarsh"])
-async def test_a_world_that_was_not_ordered_there_fails_at_once_and_says_what_to_do(served, world):
-    """Its description is refused as fatal, with both ways out; also that of a world whose id is no UUID."""
+async def test_a_world_that_the_platform_does_not_have_fails_at_once_with_what_to_do(served, world):
+    """Its description is refused as fatal, with both possible solutions; also for a world whose id is not a UUID."""
     with pytest.raises(FatalCallError, match=r"does not know world .* Order it on the platform, or set PLATFORM=local"):
         await served.update_world_params(world_id=world, params={}, name="x", users_count=1, posts_count=0)
 
 
-async def test_an_answer_that_cannot_be_read_leaves_a_doubt(world_id):
-    """Bytes that are no such message are an outcome, not an error of our own."""
+async def test_an_unreadable_answer_leaves_a_doubt(world_id):
+    """An invalid message is an outcome, not an exception of our own."""
 
     async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
         return b"\xff\xff\xff"
@@ -179,8 +180,8 @@ async def test_an_answer_that_cannot_be_read_leaves_a_doubt(world_id):
         await server.stop(None)
 
 
-async def test_a_url_that_has_expired_is_asked_for_again(served, control, world_id, picture):
-    """Whether the answer says so, or the store."""
+async def test_an_expired_url_is_requested_again(served, control, world_id, picture):
+    """If the answer says that it has expired, and if the store refuses it."""
     control.set_faults(rates={"url_expired": 1.0}, for_calls=1)
     await upload(served, world_id, None, picture, media_type=1)
     stats = control.stats()
@@ -188,7 +189,7 @@ async def test_a_url_that_has_expired_is_asked_for_again(served, control, world_
 
 
 async def test_a_store_that_refuses_every_url_rejects_the_picture(served, control, world_id, picture):
-    """After some URLs the item is rejected with the store's words: no endless asking."""
+    """After some URLs the item is rejected with the store's message, so that the requests end."""
     control.set_faults(rates={"put_403": 1.0})
     with pytest.raises(RequestRejectedError, match=r"403.*AccessDenied"):
         await upload(served, world_id, None, picture, media_type=1)
@@ -197,7 +198,7 @@ async def test_a_store_that_refuses_every_url_rejects_the_picture(served, contro
 
 @pytest.mark.parametrize("fault", ["put_500", "put_reset", "put_lost_reset"])
 async def test_a_store_that_fails_is_an_outage(served, control, world_id, picture, fault):
-    """5xx and reset connections are tried again by the gateway; then the upload is whole."""
+    """The gateway repeats the upload after 5xx and reset connections; then it is complete."""
     control.set_faults(rates={fault: 1.0})
     with pytest.raises(TransientError):
         await upload(served, world_id, None, picture, media_type=1)
@@ -206,8 +207,8 @@ async def test_a_store_that_fails_is_an_outage(served, control, world_id, pictur
     assert await served.download_media(media_id=image.media_id) == PICTURE
 
 
-async def test_a_picture_that_cannot_be_read_fails_its_item(served, world_id, tmp_path):
-    """A file that is gone or empty is made again by the next attempt; nothing is announced to the platform."""
+async def test_an_unreadable_picture_file_fails_its_item(served, world_id, tmp_path):
+    """The next attempt makes a missing or empty file again; nothing is announced to the platform."""
     empty = tmp_path / "empty.jpg"
     empty.touch()
     for path in (tmp_path / "gone.jpg", empty):
@@ -216,7 +217,7 @@ async def test_a_picture_that_cannot_be_read_fails_its_item(served, world_id, tm
 
 
 async def test_a_picture_that_is_too_large_is_not_downloaded(served, world_id, picture, monkeypatch):
-    """The download stops at its bound; an unknown picture is an outcome, too."""
+    """The download stops at its limit; an unknown picture also has an outcome."""
     image = await upload(served, world_id, None, picture, media_type=1)
     monkeypatch.setattr(grpc_platform, "MOST_BYTES", 100_000)
     with pytest.raises(RequestRejectedError, match="more than 100,000 bytes"):
@@ -226,20 +227,21 @@ async def test_a_picture_that_is_too_large_is_not_downloaded(served, world_id, p
             await served.download_media(media_id=unknown)
 
 
-async def test_a_pictures_url_is_good_for_seven_days(served, world_id, picture):
-    """ConfirmUpload's own URLs, which are good for an hour, are not kept: documents and events show the picture for longer."""
+async def test_a_pictures_url_is_valid_for_seven_days(served, world_id, picture):
+    """ConfirmUpload's own URLs, which are valid for an hour, are not used, because documents and events show the picture for
+    longer."""
     image = await upload(served, world_id, None, picture, media_type=1)
     assert int(parse_qs(urlsplit(image.url).query)["X-Expires"][0]) / 1000 - time.time() > 6 * 86_400
 
 
 async def test_a_refused_url_rejects_the_download(served, world_id, picture):
-    """The picture that wanted it as a reference is made without it; the world goes on."""
+    """The picture that needed it as a reference is made without it; the world continues."""
     image = await upload(served, world_id, None, picture, media_type=1)
     with pytest.raises(RequestRejectedError, match="answered 403"):
         await object_store.get(served._http, f"{image.url}0", 1_000_000)
 
 
-async def test_posts_are_found_by_their_caption_on_whatever_page(served, world_id, picture, monkeypatch):
+async def test_posts_are_found_by_their_caption_on_every_page(served, world_id, picture, monkeypatch):
     """All of this character with exactly this caption, the oldest first."""
     monkeypatch.setattr(grpc_platform, "PAGE", 2)
     ada, bob = await create(served, world_id), await create(served, world_id, "Bob")
@@ -251,8 +253,8 @@ async def test_posts_are_found_by_their_caption_on_whatever_page(served, world_i
 
 
 @pytest.mark.case("G2")
-async def test_no_text_is_too_strange_for_the_platform(served, control, world_id, picture):
-    """Halves of surrogate pairs and null bytes, which protobuf and PostgreSQL refuse, are replaced before they come there."""
+async def test_every_text_can_be_sent_to_the_platform(served, control, world_id, picture):
+    """Lone surrogates and null bytes, which protobuf and PostgreSQL refuse, are replaced before they are sent."""
     strange = "A\ud800 rain\x00bow \U0001f308"
     await served.update_world_params(world_id=world_id, params={strange: [strange]}, name=strange, users_count=1, posts_count=1)
     character_id = await create(served, world_id, strange, secret=strange)
@@ -265,8 +267,8 @@ async def test_no_text_is_too_strange_for_the_platform(served, control, world_id
         await create(served, world_id, bio=float("nan"))
 
 
-async def test_no_signature_is_logged_or_told(served, control, world_id, picture, caplog):
-    """A presigned URL is a secret: neither a log line nor an error has it, whatever happens to the upload."""
+async def test_no_signature_is_in_a_log_or_an_error(served, control, world_id, picture, caplog):
+    """A presigned URL is a secret: neither a log line nor an error has it, for any result of the upload."""
     caplog.set_level(logging.DEBUG)
     await upload(served, world_id, None, picture, media_type=1)
     for fault in ("put_403", "put_500", "put_reset"):
@@ -277,8 +279,8 @@ async def test_no_signature_is_logged_or_told(served, control, world_id, picture
     assert "X-Signature" not in caplog.text
 
 
-async def test_the_services_health_is_asked_of_each(platform):
-    """For the doctor: an address where it serves, and what is wrong where it does not."""
+async def test_the_health_of_each_service_is_checked(platform):
+    """For `doctor`: the address of a service that serves, and the problem of one that does not."""
     wrong = f"127.0.0.1:{lifecycle.free_port()}"
     found = await check_services(service_settings(platform[0], post_service=wrong))
     assert {name for name, what in found.items() if what == platform[0]} == {"character-service", "media-service", "world-service"}

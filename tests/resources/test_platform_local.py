@@ -1,4 +1,4 @@
-"""The local platform on a real MongoDB: one thing per key, the real platform's rules, pictures that stay below their root."""
+"""The local platform on a real MongoDB: one object for each key, the real platform's rules, pictures below their root folder."""
 
 import asyncio
 from errno import EXDEV
@@ -82,7 +82,7 @@ async def publish(platform: Platform, character_id, media_id, key="p0", world_id
 
 
 async def test_a_published_world_can_be_read_back(platform, database, tmp_path):
-    """Everything told to the platform is there, typed, and every picture's bytes lie where its record says."""
+    """Everything that was sent to the platform is stored with its type, and every picture's bytes are at the path of its record."""
     await platform.update_world_params(world_id=WORLD, params={"theme": "salt"}, name="Saltmarsh", users_count=1, posts_count=1)
     header = await upload(platform, None, key="h", media_type=1)
     icon = await upload(platform, None, key="i", media_type=2)
@@ -110,8 +110,8 @@ async def test_a_published_world_can_be_read_back(platform, database, tmp_path):
     assert await counts(database) == (1, 4, 1)
 
 
-async def test_the_same_key_twice_gives_one_thing(platform, database):
-    """A repeated create or upload returns what the first one made, and makes nothing."""
+async def test_the_same_key_twice_gives_one_object(platform, database):
+    """A repeated create or upload returns the object of the first one, and makes nothing."""
     character_id = await create(platform)
     assert await create(platform) == character_id
     image = await upload(platform, character_id)
@@ -121,8 +121,8 @@ async def test_the_same_key_twice_gives_one_thing(platform, database):
     assert await counts(database) == (1, 1, 1)
 
 
-async def test_the_same_key_raced_gives_one_thing(platform, database, tmp_path):
-    """Twenty calls at once under one key end with the same id, one record, one file and nothing half-written."""
+async def test_concurrent_calls_with_the_same_key_give_one_object(platform, database, tmp_path):
+    """Twenty concurrent calls with one key end with the same id, one record, one file and no partial file."""
     characters = await asyncio.gather(*(create(platform) for _ in range(20)))
     images = await asyncio.gather(*(upload(platform, characters[0]) for _ in range(20)))
     posts = await asyncio.gather(*(publish(platform, characters[0], images[0].media_id) for _ in range(20)))
@@ -131,8 +131,8 @@ async def test_the_same_key_raced_gives_one_thing(platform, database, tmp_path):
     assert [path.name for path in (tmp_path / "media").rglob("*") if path.is_file()] == [f"{images[0].media_id}.jpg"]
 
 
-async def test_an_upload_that_died_between_file_and_record_is_made_good(platform, database):
-    """A file without a record is no obstacle: the repeated upload ends as if nothing had happened."""
+async def test_an_upload_that_died_between_file_and_record_can_be_repeated(platform, database):
+    """A file without a record does not prevent the repeated upload."""
     character_id = await create(platform)
     image = await upload(platform, character_id)
     await database["platform_media"].delete_many({})
@@ -141,7 +141,7 @@ async def test_an_upload_that_died_between_file_and_record_is_made_good(platform
 
 
 async def test_posts_are_found_by_their_caption(platform):
-    """Of this character, in this world, with exactly this caption, the oldest first; nothing else."""
+    """Only posts of this character, in this world, with exactly this caption, the oldest first."""
     ada, bob = await create(platform), await create(platform, key="c1", name="Bob")
     hers, his = await upload(platform, ada), await upload(platform, bob, key="m1")
     first, second = await publish(platform, ada, hers.media_id), await publish(platform, ada, hers.media_id, key="p1")
@@ -153,7 +153,7 @@ async def test_posts_are_found_by_their_caption(platform):
 
 
 async def test_a_picture_comes_back_as_it_was_uploaded(platform, tmp_path):
-    """Its bytes, by its id; one that is unknown, or whose file is gone, is refused."""
+    """Its bytes are returned by its id; an unknown picture, or one whose file is missing, is refused."""
     image = await upload(platform, None, media_type=1)
     assert await platform.download_media(media_id=image.media_id) == PICTURE
     (tmp_path / image.url).unlink()
@@ -163,14 +163,14 @@ async def test_a_picture_comes_back_as_it_was_uploaded(platform, tmp_path):
 
 
 async def test_one_key_in_two_worlds_is_refused(platform):
-    """A key shared by two worlds is a mistake that is told, not one world's character given to the other."""
+    """A key that two worlds share is an error; a world never gets the other world's character."""
     await create(platform)
     with pytest.raises(FatalCallError, match="keys must differ"):
         await create(platform, world_id="another-world")
 
 
-async def test_a_post_without_its_image_is_never_made(platform, database):
-    """No post exists without media of its own character: not without any, not with unknown, another's or the world's."""
+async def test_a_post_without_its_picture_is_refused(platform, database):
+    """A post needs media of its own character: none, unknown media, another character's or the world's are refused."""
     ada, bob = await create(platform), await create(platform, key="c1", name="Bob")
     his = await upload(platform, bob)
     header = await upload(platform, None, key="h", media_type=1)
@@ -185,8 +185,8 @@ async def test_a_post_without_its_image_is_never_made(platform, database):
     assert await database["platform_posts"].count_documents({}) == 0
 
 
-async def test_a_character_comes_before_what_is_made_for_it(platform, database, tmp_path):
-    """Media, avatar and post of an unknown character, or of another world's, are refused and leave nothing behind."""
+async def test_objects_of_an_unknown_character_are_refused(platform, database, tmp_path):
+    """Media, avatar and post of an unknown character, or of one in another world, are refused, and nothing is stored."""
     elsewhere = await create(platform, world_id="another-world")
     for character_id in ("nobody", elsewhere):
         with pytest.raises(FatalCallError, match="create it first"):
@@ -199,8 +199,8 @@ async def test_a_character_comes_before_what_is_made_for_it(platform, database, 
     assert not (tmp_path / "media").exists()
 
 
-async def test_pictures_come_before_what_shows_them(platform, database):
-    """A world's header and icon and a character's avatar must be their own, already uploaded media."""
+async def test_pictures_must_be_uploaded_before_they_are_used(platform, database):
+    """A world's header and icon and a character's avatar must be already uploaded media of their own."""
     ada, bob = await create(platform), await create(platform, key="c1", name="Bob")
     his = await upload(platform, bob, media_type=3)
     header = await upload(platform, None, key="h", media_type=1)
@@ -212,11 +212,11 @@ async def test_pictures_come_before_what_shows_them(platform, database):
 
 
 async def test_nothing_is_published_in_a_real_users_name(platform, database, tmp_path):
-    """A character that a real user plays gets no media, no avatar and no post from here."""
+    """A character of a real user gets no media, no avatar and no post."""
     character_id = await create(platform)
     image = await upload(platform, character_id)
     await database["platform_characters"].update_one({"_id": character_id}, {"$set": {"is_ai": False}})
-    later = LocalPlatform(database, tmp_path / "media")  # the one above has created the character, as an AI's
+    later = LocalPlatform(database, tmp_path / "media")  # the store above has created the character, as an AI
     assert await create(later) == character_id
     with pytest.raises(FatalCallError, match="real user"):
         await upload(later, character_id, key="m1")
@@ -226,8 +226,8 @@ async def test_nothing_is_published_in_a_real_users_name(platform, database, tmp
         await publish(later, character_id, image.media_id)
 
 
-async def test_what_this_process_created_is_not_read_again(mongodb_uri, mongo_database_name, tmp_path):
-    """A post and its picture are two inserts; another process reads whose the character and the picture are."""
+async def test_objects_that_this_process_created_are_not_read_again(mongodb_uri, mongo_database_name, tmp_path):
+    """A post and its picture are two inserts; another process reads the owners of the character and the picture."""
     commands = Commands()
     async with AsyncMongoClient(mongodb_uri, event_listeners=[commands]) as client:
         here, later = (LocalPlatform(client[mongo_database_name], tmp_path / "media") for _ in range(2))
@@ -241,8 +241,8 @@ async def test_what_this_process_created_is_not_read_again(mongodb_uri, mongo_da
         assert commands.names == ["find", "find", "insert"]
 
 
-async def test_what_is_remembered_is_no_more_than_its_own_kind(platform):
-    """A picture of this world is no character of it, and a character is no picture, although this process knows both."""
+async def test_remembered_objects_keep_their_kind(platform):
+    """A picture is not accepted as a character, nor a character as a picture, although this process remembers both."""
     header, character_id = await upload(platform, None, key="h", media_type=1), await create(platform)
     with pytest.raises(FatalCallError, match="create it first"):
         await upload(platform, header.media_id)
@@ -253,7 +253,7 @@ async def test_what_is_remembered_is_no_more_than_its_own_kind(platform):
 
 
 async def test_few_owners_are_remembered(platform, monkeypatch):
-    """A world of any size is published with the same memory; what is forgotten is read."""
+    """A world of any size is published with bounded memory; forgotten owners are read again."""
     monkeypatch.setattr(local, "MOST_REMEMBERED", 2)
     people = [await create(platform, key=f"c{number}") for number in range(4)]
     pictures = [await upload(platform, one, key=f"m{number}") for number, one in enumerate(people)]
@@ -263,8 +263,9 @@ async def test_few_owners_are_remembered(platform, monkeypatch):
 
 
 @pytest.mark.parametrize("linked", [True, False], ids=["a link", "a copy"])
-async def test_an_uploaded_picture_does_not_need_its_source(platform, tmp_path, monkeypatch, linked):
-    """The platform's file stays when the pending one goes, also where files cannot be linked; the same file may come twice."""
+async def test_an_uploaded_picture_does_not_need_its_source_file(platform, tmp_path, monkeypatch, linked):
+    """The platform's file stays when the pending one is deleted, also if files cannot be linked; the same file may be uploaded
+    twice."""
     if not linked:
         monkeypatch.setattr(Path, "hardlink_to", refuse)
     source = tmp_path / "pending.jpg"
@@ -280,7 +281,7 @@ async def test_an_uploaded_picture_does_not_need_its_source(platform, tmp_path, 
 
 @pytest.mark.parametrize("world_id", ["../../etc", "/etc", "a/b", "..", ".", "", "w\x00", "C:\\x", "w" * 200, "мир", "w\n"])
 async def test_a_world_id_cannot_lead_out_of_the_media_root(platform, tmp_path, world_id):
-    """An id that is no plain name is refused before anything is written, on disk or in the database."""
+    """An id that is not a plain name is refused before anything is written, on disk or in the database."""
     with pytest.raises(FatalCallError, match="refused"):
         await upload(platform, None, world_id=world_id, media_type=1)
     with pytest.raises(FatalCallError, match="refused"):
@@ -291,22 +292,22 @@ async def test_a_world_id_cannot_lead_out_of_the_media_root(platform, tmp_path, 
 
 
 async def test_a_file_name_is_never_part_of_a_path(platform, tmp_path):
-    """Whatever a picture is called, its file is named by its id, below its world."""
+    """For any name of a picture its file is named by its id, in the folder of its world."""
     image = await upload(platform, None, media_type=2, filename="../../../escape.sh", content_type="image/png")
     (file,) = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert file == tmp_path / "media" / WORLD / "icon" / f"{image.media_id}.png"
 
 
 @pytest.mark.parametrize("changes", [{"media_type": 9}, {"content_type": "text/html"}, {"data": b""}])
-async def test_what_is_no_picture_is_refused(platform, tmp_path, changes):
-    """Unknown media types, other content types and empty files are refused and leave nothing behind."""
+async def test_an_invalid_picture_is_refused(platform, tmp_path, changes):
+    """Unknown media types, other content types and empty files are refused, and nothing is stored."""
     with pytest.raises(RequestFailedError if "data" in changes else FatalCallError):  # an empty file: the picture is made again
         await upload(platform, None, **changes)
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_disk_that_refuses_is_told(database, tmp_path):
-    """A media root that cannot be written is a clear error, and there is no record without its file."""
+async def test_a_disk_error_is_reported(database, tmp_path):
+    """A media root that cannot be written gives a clear error, and no record without its file."""
     (tmp_path / "media").write_text("in the way")
     platform = LocalPlatform(database, tmp_path / "media")
     with pytest.raises(FatalCallError, match="cannot be written"):
@@ -314,8 +315,8 @@ async def test_a_disk_that_refuses_is_told(database, tmp_path):
     assert (await counts(database))[1] == 0
 
 
-async def test_a_world_is_told_again_without_losing_its_pictures(platform, database):
-    """Params and pictures of a world are told apart from each other, and again, and the last word stands."""
+async def test_a_world_can_be_updated_without_losing_its_pictures(platform, database):
+    """Params and pictures of a world are updated independently, and the last values count."""
     header = await upload(platform, None, key="h", media_type=1)
     await platform.update_world_image(world_id=WORLD, image_uuid=header.media_id, icon_uuid=header.media_id)
     for name in ("First", "Second"):
@@ -338,7 +339,7 @@ async def test_a_database_that_does_not_answer_is_transient(tmp_path):
                 await call
 
 
-async def test_what_the_database_cannot_keep_is_fatal(platform):
-    """A value that is neither JSON nor BSON is refused as a mistake of ours: asking again cannot help."""
+async def test_a_value_that_the_database_cannot_store_is_fatal(platform):
+    """A value that is neither JSON nor BSON is refused as our own error, because a repetition cannot help."""
     with pytest.raises(FatalCallError):
         await platform.create_character(key="c0", world_id=WORLD, display_name="Ada", meta={"bio": object()})

@@ -1,4 +1,4 @@
-"""The rule that tells a poisonous call from an outage, on the one path to the outside with real slots and breakers."""
+"""The rule that distinguishes a poisonous call from an outage, in the gateway with real slots and breakers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from resources.gateway.outcomes import CallError, FatalCallError, OutageTimeoutE
 from resources.gateway.poison import Suspicion, Tally
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
-from tests.resources.test_outside import RecordingAccount
+from tests.support.gateway_calls import RecordingLedger
 
 Send = Callable[[], Awaitable[Answer[str]]]
 
@@ -45,10 +45,10 @@ async def a_way(slots: ConcurrencyLimiter, *, patience_seconds: float = 60.0) ->
         breaker_open_seconds=0.05,
         breaker_open_max_seconds=0.1,
     )
-    lane = ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))
-    outside = ApiGateway({Api.LLM: lane}, patience_seconds=patience_seconds)
-    yield outside, lane
-    await outside.aclose()
+    policy = ApiPolicy(slots, Breaker("llm", config, lambda state, probe_in: None))
+    gateway = ApiGateway({Api.LLM: policy}, patience_seconds=patience_seconds)
+    yield gateway, policy
+    await gateway.aclose()
 
 
 async def fine() -> Answer[str]:
@@ -67,7 +67,7 @@ _asked = count(1)
 
 
 async def seldom() -> Answer[str]:
-    """Every tenth is answered."""
+    """Every tenth call is answered."""
     return await (slower() if next(_asked) % 10 else fine())
 
 
@@ -76,10 +76,10 @@ def a_call(send: Send, *, control: Send | None = None, timeout_seconds: float = 
     return Call(Api.LLM, "post", "task", 1, {}, send, timeout_seconds=timeout_seconds, control=asked)
 
 
-async def made(outside: ApiGateway, call: Call[str]) -> str:
+async def made(gateway: ApiGateway, call: Call[str]) -> str:
     """How a call ends: its value, or the outcome of its error."""
     try:
-        return await outside.call(call, RecordingAccount())
+        return await gateway.call(call, RecordingLedger())
     except CallError as error:
         return error.outcome
 
@@ -93,30 +93,30 @@ async def made(outside: ApiGateway, call: Call[str]) -> str:
         pytest.param(asyncio.Event().wait, fine, "poisonous", id="A2 no answer in time, and its control is answered"),
     ],
 )
-async def test_a_call_that_is_alone_is_compared_with_its_control(
+async def test_a_single_call_is_compared_with_its_control_call(
     slots: ConcurrencyLimiter, send: Send, control: Send | None, ends: str
 ) -> None:
-    """The last call of a world fails if the API answers at all; if nobody knows, or it does not, the call waits."""
-    async with a_way(slots, patience_seconds=60.0 if ends == "poisonous" else 1.0) as (outside, _):
-        assert await made(outside, a_call(send, control=control, timeout_seconds=0.05)) == ends
+    """The last call of a world fails if the API answers control calls; if it does not, or this is unknown, the call waits."""
+    async with a_way(slots, patience_seconds=60.0 if ends == "poisonous" else 1.0) as (gateway, _):
+        assert await made(gateway, a_call(send, control=control, timeout_seconds=0.05)) == ends
 
 
 @pytest.mark.case("A2")
 async def test_one_poisonous_call_neither_opens_the_breaker_nor_keeps_it_half_open(slots: ConcurrencyLimiter) -> None:
-    """What is its own fault does not count against the API: the others go on, and after an outage they close the breaker."""
-    async with a_way(slots) as (outside, lane):
-        poisonous = asyncio.create_task(made(outside, a_call(down, control=fine)))
+    """Its failures do not count against the API: other calls continue, and after an outage they close the breaker."""
+    async with a_way(slots) as (gateway, policy):
+        poisonous = asyncio.create_task(made(gateway, a_call(down, control=fine)))
         states = set()
         while not poisonous.done():
-            assert await made(outside, a_call(fine)) == "value"
-            states.add(lane.breaker.state)
-            await asyncio.sleep(0.005)  # calls that never wait would leave the others no turn
+            assert await made(gateway, a_call(fine)) == "value"
+            states.add(policy.breaker.state)
+            await asyncio.sleep(0.005)  # calls that never wait would block the others
         assert poisonous.result() == "poisonous"
         assert states == {BreakerState.CLOSED}
-        waiting = [asyncio.create_task(made(outside, a_call(down, control=fine))) for _ in range(6)]
+        waiting = [asyncio.create_task(made(gateway, a_call(down, control=fine))) for _ in range(6)]
         assert [await one for one in waiting] == ["poisonous"] * 6
-        assert await made(outside, a_call(fine)) == "value"
-        assert lane.breaker.state is BreakerState.CLOSED
+        assert await made(gateway, a_call(fine)) == "value"
+        assert policy.breaker.state is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize(
@@ -127,15 +127,15 @@ async def test_one_poisonous_call_neither_opens_the_breaker_nor_keeps_it_half_op
         pytest.param(seldom, "outage", True, id="A2 429 for nearly everybody: bounded"),
     ],
 )
-async def test_a_call_that_never_fits_into_its_quota_fails_when_patience_ends(
+async def test_a_call_that_never_fits_into_its_quota_fails_after_the_outage_timeout(
     slots: ConcurrencyLimiter, others: Callable[[], Awaitable[Answer[str]]], ends: str, may_last: bool
 ) -> None:
-    """While others are answered, whoever meets nothing but 429 is itself the cause; in a real shortage all wait."""
-    async with a_way(slots, patience_seconds=3.0 if may_last else 1.0) as (outside, _):
-        large = asyncio.create_task(outside.call(a_call(slower, control=fine), RecordingAccount()))
+    """If others are answered, a call that only gets 429 is itself the cause; in a real shortage all calls wait."""
+    async with a_way(slots, patience_seconds=3.0 if may_last else 1.0) as (gateway, _):
+        large = asyncio.create_task(gateway.call(a_call(slower, control=fine), RecordingLedger()))
         while not large.done():
             with suppress(CallError, TimeoutError):
-                await asyncio.wait_for(outside.call(a_call(others), RecordingAccount()), 0.5)
+                await asyncio.wait_for(gateway.call(a_call(others), RecordingLedger()), 0.5)
             await asyncio.sleep(0.01)
         error = large.exception()
         assert isinstance(error, CallError)
@@ -154,8 +154,8 @@ async def test_a_call_that_never_fits_into_its_quota_fails_when_patience_ends(
         pytest.param("-----", 100, False, id="A2 a hundred while nobody is answered"),
     ],
 )
-def test_what_is_proof_depends_on_how_the_others_fare(others: str, rounds: int, proven: bool) -> None:
-    """A call is poisonous when an innocent one would hardly ever fail so often."""
+def test_the_number_of_failures_needed_depends_on_the_other_calls(others: str, rounds: int, proven: bool) -> None:
+    """A call is poisonous if a normal call would hardly ever fail so often."""
     tally = Tally()
     call = Suspicion(tally)
     for number in range(rounds + 1):
@@ -170,17 +170,18 @@ def test_what_is_proof_depends_on_how_the_others_fare(others: str, rounds: int, 
 
 
 @pytest.mark.case("S4")
-async def test_what_refuses_after_it_has_answered_is_an_outage_and_what_never_has_is_fatal(slots: ConcurrencyLimiter) -> None:
-    """A key that was good is waited for, and its end is marked as one that may last; a key that never was good fails at once."""
+async def test_a_refused_key_is_an_outage_if_it_was_answered_before_and_fatal_otherwise(slots: ConcurrencyLimiter) -> None:
+    """The call waits for a key that was valid, and its suspension is marked as one that may last; a key that never was valid fails
+    at once."""
 
     async def refused() -> Answer[str]:
         raise FatalCallError("401. Check GEMINI_API_KEY", may_heal=True)
 
-    async with a_way(slots, patience_seconds=0.3) as (outside, _):
-        assert await made(outside, a_call(refused)) == "fatal"
-        assert await made(outside, a_call(fine)) == "value"
+    async with a_way(slots, patience_seconds=0.3) as (gateway, _):
+        assert await made(gateway, a_call(refused)) == "fatal"
+        assert await made(gateway, a_call(fine)) == "value"
         with pytest.raises(OutageTimeoutError, match=r"Check GEMINI_API_KEY") as ended:
-            await outside.call(a_call(refused), RecordingAccount())
+            await gateway.call(a_call(refused), RecordingLedger())
         assert ended.value.may_last
 
 
@@ -194,6 +195,6 @@ async def test_what_refuses_after_it_has_answered_is_an_outage_and_what_never_ha
         pytest.param(6, 0.0, 1, id="A18 nothing to spare"),
     ],
 )
-def test_an_item_may_take_half_of_the_spare(limit: int, spare: float, most: int) -> None:
-    """Beside the call it is planned with; or two calls, if there are as many."""
+def test_an_item_may_use_half_of_the_spare_calls(limit: int, spare: float, most: int) -> None:
+    """In addition to its planned call; or two calls, if there are two."""
     assert item_limits({Api.LLM: limit}, spare) == {Api.LLM: most}

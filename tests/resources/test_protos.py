@@ -1,4 +1,4 @@
-"""The generated code of the platform's messages is what its ``.proto`` files say."""
+"""The generated code of the platform's messages matches its ``.proto`` files."""
 
 from pathlib import Path
 

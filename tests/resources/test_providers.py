@@ -1,4 +1,4 @@
-"""P5: an image provider of one's own is checked when it is loaded, and one written like the example makes a world's pictures."""
+"""P5: a user's image provider is checked when it is loaded, and one like the example makes a world's pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COST = "cost_per_image_usd = 0.01"
 
 
 def provider(folder: Path, name: str, *lines: str) -> str:
-    """A module with a class of these lines; what IMAGE_PROVIDER is set to."""
+    """A module with a class of these lines; returns the value of IMAGE_PROVIDER."""
     (folder / f"{name}.py").write_text("class Painter:\n" + "".join(f"    {line}\n" for line in lines))
     return f"{name}:Painter"
 
@@ -48,10 +48,10 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param(["1 / 0"], ["cannot be imported: ZeroDivisionError"], id="P5 cannot be imported"),
     ],
 )
-def test_an_incomplete_provider_is_refused_with_what_it_lacks(
+def test_an_incomplete_provider_is_refused_with_the_missing_part(
     modules: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str], said: list[str]
 ) -> None:
-    """A class that lacks a part of the protocol is a wrong setting at the start of every process, told with the signature."""
+    """A class that lacks a part of the protocol is a wrong setting at the start of every process; the message has the signature."""
     named = provider(modules, f"painter_{abs(hash(tuple(lines)))}", *lines)
     monkeypatch.setenv("IMAGE_PROVIDER", named)
     with pytest.raises(SettingsError) as raised:
@@ -62,16 +62,16 @@ def test_an_incomplete_provider_is_refused_with_what_it_lacks(
 
 @pytest.mark.parametrize("named", ["my_images", "my_images:", ":Painter", "no_such_module:Painter", "json:dumps"])
 @pytest.mark.case("P5")
-def test_what_names_no_class_is_refused(modules: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
-    """A module or class that is not there is a wrong setting, too."""
+def test_an_unknown_class_is_refused(modules: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    """A module or class that does not exist is a wrong setting, too."""
     monkeypatch.setenv("IMAGE_PROVIDER", named)
     with pytest.raises(SettingsError, match="IMAGE_PROVIDER="):
         load_settings(modules / ".env")
 
 
 @pytest.mark.case("P5")
-def test_a_command_says_what_a_provider_lacks(modules: Path) -> None:
-    """`demo` and `quote` end at once, exit status 2; a provider whose price is no price, or that cannot be made, with 1."""
+def test_a_command_names_the_fault_of_a_provider(modules: Path) -> None:
+    """`demo` and `quote` end at once with exit status 2, or with 1 if the provider's price is invalid or it cannot be created."""
     lame = provider(modules, "lame_painter", COST, f"{GENERATE} ...")
     for command in ("demo", "quote"):
         exit_code, out, err = Command(modules / "data", {"IMAGE_PROVIDER": lame}).call(command)
@@ -115,7 +115,7 @@ def image_api() -> Iterator[str]:
 def test_the_example_makes_a_worlds_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_api: str, mongodb_uri: str, broker: str, gemini: str
 ) -> None:
-    """A provider of forty lines over HTTP, and nothing else, makes all pictures of a world, at its own price."""
+    """A provider of forty lines over HTTP makes all pictures of a world, at its own price."""
     monkeypatch.syspath_prepend(EXAMPLES)
     monkeypatch.setenv("IMAGES_URL", image_api)
     choice: dict[str, Any] = {"image_provider": "image_provider:HttpImages"}
@@ -137,10 +137,11 @@ def test_the_example_makes_a_worlds_pictures(
         pytest.param("raise KeyError('colour')", "raised KeyError: 'colour'", id="P5 raises its own error"),
     ],
 )
-def test_a_provider_that_breaks_its_word_fails_the_world_with_its_name(
+def test_a_provider_that_violates_the_protocol_fails_the_world_with_its_name(
     modules: Path, mongodb_uri: str, broker: str, gemini: str, body: str, said: str
 ) -> None:
-    """What a provider may not return or raise ends the world at the first picture, named; the call counts at its worst case."""
+    """A forbidden result or exception of a provider ends the world at the first picture with the provider's name; the call counts
+    at its worst case."""
     named = provider(modules, f"painter_{abs(hash(body))}", COST, ACLOSE, f"{GENERATE} {body}")
     with worlds_in_process(modules, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, image_provider=named) as worlds:
         world, made = worlds.make(users=1, posts=1)

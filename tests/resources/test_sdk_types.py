@@ -1,4 +1,4 @@
-"""The SDK's types as we use them: quicker, and the same on the wire."""
+"""Our use of the SDK's types: faster, with the same HTTP requests."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ SCHEMA = Village.model_json_schema()
 
 
 async def _sent(part: type[types.Part], content: type[types.Content], config: type[types.GenerateContentConfig]) -> httpx2.Request:
-    """The request that the SDK makes of a question with two texts and a picture, with every parameter that we use."""
+    """The request that the SDK sends for a question with two texts and a picture, with every parameter that we use."""
     sent: list[httpx2.Request] = []
 
     async def keep(request: httpx2.Request) -> httpx2.Response:
@@ -42,15 +42,15 @@ async def _sent(part: type[types.Part], content: type[types.Content], config: ty
     return sent[0]
 
 
-async def test_the_same_request_is_sent_as_with_the_sdks_own_types() -> None:
-    """Address, headers and body are equal, byte for byte: an SDK that reads its types in another way is noticed."""
+async def test_the_request_is_the_same_as_with_the_sdks_own_types() -> None:
+    """Address, headers and body are equal, byte for byte: a change in the SDK's handling of types fails this test."""
     plain = await _sent(types.Part, types.Content, types.GenerateContentConfig)
     ours = await _sent(sdk_types.Part, sdk_types.Content, sdk_types.Config)
     assert (ours.url, ours.headers, ours.content) == (plain.url, plain.headers, plain.content)
     assert all(said in ours.content for said in (b"You invent worlds.", b"A village", b"iVBORw", b"on a reef", b"2048", b"flex"))
 
 
-async def test_a_request_costs_no_look_through_its_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_does_not_list_its_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK neither lists the fields of our types nor copies the schema."""
     looked: list[object] = []
 

@@ -1,4 +1,4 @@
-"""Slots of one process and of two on a real MongoDB: turns, leases, outages, and how little is asked of the database."""
+"""Slots of one process and of two on a real MongoDB: turns, leases, outages, and the number of database commands."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ LONG = 30.0
 
 
 class Updates(CommandListener):
-    """Counts what is written."""
+    """Counts the writes."""
 
     def __init__(self):
         self.count = 0
@@ -36,7 +36,7 @@ class Updates(CommandListener):
 
 
 class Late:
-    """The collection, with answers that come when they are let through: what happens meanwhile can be arranged."""
+    """The collection, with answers that a test delays."""
 
     def __init__(self, collection):
         self._collection = collection
@@ -76,15 +76,15 @@ async def make(fleet):
 
 
 async def take(slots, number=1):
-    """Take so many slots and return what gives them back."""
+    """Take this number of slots and return the function that releases them."""
     stack = AsyncExitStack()
     for _ in range(number):
         await stack.enter_async_context(slots.slot(0))
     return stack
 
 
-async def test_of_those_who_wait_the_lowest_priority_comes_first_then_the_longest_wait(make):
-    """Turns go by priority, and among equals by arrival."""
+async def test_waiting_calls_get_slots_by_lowest_priority_then_longest_wait(make):
+    """Turns are by priority, and among equals by arrival."""
     slots, order = make(limit=1), []
 
     async def caller(priority, name):
@@ -100,8 +100,8 @@ async def test_of_those_who_wait_the_lowest_priority_comes_first_then_the_longes
     assert order == ["first", "second", "third", "late"]
 
 
-async def test_whoever_stops_waiting_leaves_his_place_and_no_slot_behind(make):
-    """Callers cancelled while they wait, or just as their turn comes, leave all slots to the others."""
+async def test_a_cancelled_wait_frees_its_place_and_its_slot(make):
+    """Callers that are cancelled while they wait, or at the moment of their turn, leave all slots to the others."""
     slots = make(limit=2)
     held = await take(slots, 2)
     waiting = [asyncio.create_task(take(slots)) for _ in range(6)]
@@ -109,7 +109,7 @@ async def test_whoever_stops_waiting_leaves_his_place_and_no_slot_behind(make):
     for task in waiting[:3]:
         task.cancel()
     turns = held.pop_all()
-    await turns.aclose()  # two turns have come, and their callers do not know it yet
+    await turns.aclose()  # two callers have their turn and do not know it yet
     for task in waiting[3:]:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -118,8 +118,8 @@ async def test_whoever_stops_waiting_leaves_his_place_and_no_slot_behind(make):
     await both.aclose()
 
 
-async def test_a_second_process_gets_its_half_of_a_busy_firsts_slots(make):
-    """Two processes with endless backlogs come to have about half of the slots each, and never more than all together."""
+async def test_a_second_process_gets_half_of_the_slots_of_a_busy_first_one(make):
+    """Two processes with endless backlogs get about half of the slots each, and together never more than all."""
     gauge = Gauge()
     first, second = make("a"), make("b")
     async with backlog(first, 20, gauge=gauge):
@@ -129,8 +129,8 @@ async def test_a_second_process_gets_its_half_of_a_busy_firsts_slots(make):
     assert gauge.most == 8
 
 
-async def test_where_there_are_more_processes_than_slots_everybody_has_his_turn(make):
-    """With two slots and five busy processes, nobody starves: each one is called for again and again."""
+async def test_with_more_processes_than_slots_every_process_gets_turns(make):
+    """With two slots and five busy processes none starves: each one makes calls repeatedly."""
     gauge = Gauge()
     async with AsyncExitStack() as stack:
         all_of_them = [await stack.enter_async_context(backlog(make(name, limit=2), 3, gauge=gauge)) for name in "abcde"]
@@ -138,34 +138,34 @@ async def test_where_there_are_more_processes_than_slots_everybody_has_his_turn(
     assert gauge.most <= 2
 
 
-async def test_what_one_does_not_need_the_other_has_at_once(make, monkeypatch):
-    """What a process gives back while another waits goes over within a few looks (0.1 s each), not at the next renewal."""
+async def test_slots_that_one_process_does_not_need_go_to_another_at_once(make, monkeypatch):
+    """A slot that is released while another process waits moves within a few polls (0.1 s each), not at the next renewal."""
     monkeypatch.setattr("resources.gateway.concurrency.RENEW_SECONDS", 3_600.0)
     first, second = (make(holder, lease_seconds=36_000.0) for holder in "ab")
     everything = await take(first, 8)
     waiting = asyncio.create_task(take(second, 4))
     await until(lambda: second._requested)
-    first._changed.set()  # as at a renewal
+    first._changed.set()  # like at a renewal
     await until(lambda: first._others_short)
     await everything.aclose()
     half = await asyncio.wait_for(waiting, timeout=PATIENCE_S)
     await half.aclose()
 
 
-async def test_a_dead_processs_slots_come_back_when_its_lease_ends_and_not_before(fleet, make):
-    """A holder that no longer renews keeps its share exactly as long as its lease."""
+async def test_the_slots_of_a_dead_process_are_free_when_its_lease_ends_and_not_before(fleet, make):
+    """A process that no longer renews keeps its slots exactly as long as its lease."""
     dead = ConcurrencyLimiter(fleet, "llm", limit=2, lease_seconds=1.5, holder="dead")
     leased = time.monotonic()
     await take(dead, 2)
     assert dead._renewer is not None
-    dead._renewer.cancel()  # dies in this moment: nothing is given back and nothing renewed any more
+    dead._renewer.cancel()  # dies at this moment: it releases and renews nothing any more
     heir = await asyncio.wait_for(take(make("heir", limit=2), 2), timeout=PATIENCE_S)
     assert time.monotonic() - leased >= 1.5
     await heir.aclose()
 
 
-async def test_closing_gives_everything_back_at_once(fleet, make):
-    """A process that ends in order leaves no lease behind."""
+async def test_closing_releases_all_slots_at_once(fleet, make):
+    """A process that ends in order leaves no lease."""
     slots = make("a")
     held = await take(slots, 8)
     await held.aclose()
@@ -173,8 +173,8 @@ async def test_closing_gives_everything_back_at_once(fleet, make):
     assert (await fleet.find_one({"_id": "slots:llm"}))["holders"] == []
 
 
-async def test_a_changed_limit_holds_at_once(make):
-    """A process that starts with a raised limit may use all of it: a former limit is no ceiling."""
+async def test_a_changed_limit_applies_at_once(make):
+    """A process that starts with a raised limit may use all of it: the former limit is not a ceiling."""
     small = make("a", limit=2)
     held = await take(small, 2)
     await held.aclose()
@@ -185,7 +185,7 @@ async def test_a_changed_limit_holds_at_once(make):
 
 @pytest.mark.parametrize("limit", [2, 200])
 async def test_the_number_of_updates_does_not_grow_with_the_slots_or_the_calls(mongodb_uri, mongo_database_name, make, limit):
-    """A second of calls costs a few updates, whether two slots are used or two hundred."""
+    """A second of calls takes a few updates, with two slots or two hundred."""
     updates, began = Updates(), time.monotonic()
     async with AsyncMongoClient(mongodb_uri, event_listeners=[updates]) as client:
         slots = make(limit=limit, collection=client[mongo_database_name].fleet)
@@ -196,8 +196,8 @@ async def test_the_number_of_updates_does_not_grow_with_the_slots_or_the_calls(m
         await slots.aclose()
 
 
-async def test_a_mongodb_outage_is_waited_out(mongodb_uri, mongo_database_name, make):
-    """While MongoDB is away those who wait go on waiting; when it is back they get their slots."""
+async def test_callers_wait_during_an_outage_of_mongodb(mongodb_uri, mongo_database_name, make):
+    """During an outage of MongoDB waiting callers continue to wait; after it they get their slots."""
     async with MongoWay(mongodb_uri) as way, AsyncMongoClient(way.uri, timeoutMS=300) as client:
         slots = make(collection=client[mongo_database_name].fleet)
         await (await take(slots)).aclose()
@@ -210,7 +210,7 @@ async def test_a_mongodb_outage_is_waited_out(mongodb_uri, mongo_database_name, 
         await slots.aclose()
 
 
-async def test_a_mistake_of_the_keeper_reaches_those_who_wait(fleet, make):
+async def test_an_error_of_the_renewer_reaches_waiting_callers(fleet, make):
     """If the document is damaged, a caller gets an error instead of waiting for ever."""
     later = datetime.now(UTC) + timedelta(hours=1)
     await fleet.insert_one({"_id": "slots:llm", "holders": [{"id": "x", "share": "many", "expires_at": later}]})
@@ -218,15 +218,15 @@ async def test_a_mistake_of_the_keeper_reaches_those_who_wait(fleet, make):
         await asyncio.wait_for(take(make()), timeout=PATIENCE_S)
 
 
-async def test_what_a_process_gives_back_it_does_not_hand_out_before_the_fleet_has_answered(make, fleet):
-    """Two processes together never hold more than the limit, although new calls come while the shares are being settled."""
+async def test_a_released_slot_is_not_used_again_before_the_fleet_has_answered(make, fleet):
+    """Two processes together never hold more than the limit, although new calls arrive while the shares are being changed."""
     late, limit = Late(fleet), 8
     giving, wanting = make("giving", limit=limit, collection=late), make("wanting", limit=limit)
     held = [await take(giving) for _ in range(limit)]
     waiting = [asyncio.create_task(take(wanting)) for _ in range(limit)]
     await until(lambda: wanting.queue.waiting == limit)
     late.asked.clear()
-    await late.asked.wait()  # it has heard that others are short
+    await late.asked.wait()  # it knows that others need slots
     late.asked.clear()
     late.through.clear()
     for one in held[1:]:

@@ -1,4 +1,4 @@
-"""A provider's hard ceiling below our limit, on a real MongoDB: found without a flood of refusals, and kept."""
+"""A provider's hard ceiling below our limit, on a real MongoDB: found with few refusals, and kept."""
 
 import asyncio
 import time
@@ -20,14 +20,14 @@ async def slots(mongodb_uri, mongo_database_name):
         await made.aclose()
 
 
-async def test_a_refused_call_s_slot_is_not_handed_to_the_next_one(slots):
-    """Until the fleet has answered, a process that was refused keeps to the calls that were let through beside the refused one."""
+async def test_the_slot_of_a_refused_call_is_not_given_to_the_next_one(slots):
+    """Until the fleet has answered, a process with a refused call makes no more concurrent calls than those that were accepted."""
     gauge = Gauge()
     async with backlog(slots, 40, seconds=0.3, gauge=gauge):
         await until(lambda: slots.queue.in_use == 16)
         for _ in range(4):
             slots.limited(started_at=time.monotonic(), retry_after=None)
-        assert slots.queue.may_use == 15  # the others are in flight still; each that is refused takes its own place along
+        assert slots.queue.may_use == 15  # the others are still in flight; each refused one removes its own place
 
 
 async def lifted(slots):
@@ -36,8 +36,8 @@ async def lifted(slots):
     await asyncio.sleep(0.1)
 
 
-async def test_a_refusal_that_answers_a_lift_only_takes_it_back_and_is_remembered(slots):
-    """The ceiling that one more call was refused at is found: it is kept, not cut by a quarter, and not tried again at once."""
+async def test_a_refusal_after_a_raised_ceiling_only_undoes_the_raise_and_is_remembered(slots):
+    """If one more call is refused, the ceiling is known: it is kept, not reduced by a quarter, and not raised again at once."""
     async with backlog(slots, 40):
         await until(lambda: slots.queue.in_use == 16)
         slots.limited(started_at=time.monotonic(), retry_after=None)
@@ -50,8 +50,8 @@ async def test_a_refusal_that_answers_a_lift_only_takes_it_back_and_is_remembere
         assert slots.ceiling == 12
 
 
-async def test_a_refusal_without_a_lift_before_it_still_cuts_by_a_quarter(slots):
-    """When the provider allows less than before, the ceiling comes down as fast as ever."""
+async def test_a_refusal_without_an_earlier_raise_reduces_the_ceiling_by_a_quarter(slots):
+    """When the provider allows less than before, the ceiling falls at the usual rate."""
     async with backlog(slots, 40):
         await until(lambda: slots.queue.in_use == 16)
         for ceiling in (12, 9):
@@ -60,7 +60,7 @@ async def test_a_refusal_without_a_lift_before_it_still_cuts_by_a_quarter(slots)
 
 
 class Provider:
-    """Lets so many calls through at once and refuses the others after a moment."""
+    """Accepts this number of concurrent calls and refuses the others after a moment."""
 
     def __init__(self, slots, allowed, *, again_after=0.3):
         self.slots = slots
@@ -69,7 +69,7 @@ class Provider:
         self.now = self.refused = 0
 
     async def call(self):
-        """One call, made until it is let through."""
+        """Make one call until it is accepted."""
         while True:
             async with self.slots.slot(0):
                 sent, self.now = time.monotonic(), self.now + 1
@@ -86,15 +86,15 @@ class Provider:
 
 @pytest.mark.case("A25")
 async def test_a_burst_of_refusals_finds_the_ceiling_at_once(slots):
-    """Of sixteen calls at once eight are refused, and none of those that come after them: eight stay in flight."""
+    """Of sixteen concurrent calls eight are refused, and no later one: eight stay in flight."""
     provider = Provider(slots, allowed=8)
     await asyncio.gather(*(provider.call() for _ in range(24)))
     assert (provider.refused, slots.ceiling) == (8, 8)
 
 
 @pytest.mark.case("A25")
-async def test_refusals_of_calls_that_were_in_flight_together_leave_half_at_least(slots):
-    """A quota that is used up refuses every call; that says nothing about how many may be made at once."""
+async def test_refusals_of_concurrent_calls_leave_at_least_half_of_the_ceiling(slots):
+    """A used-up quota refuses every call; that says nothing about the allowed number of concurrent calls."""
     provider = Provider(slots, allowed=0, again_after=3600)
     calls = [asyncio.create_task(provider.call()) for _ in range(16)]
     await until(lambda: provider.refused == 16 and slots._refused_call is None)

@@ -1,4 +1,4 @@
-"""The slots' great invariant under random load: never more in flight than the limit, in one process and over real ones."""
+"""The main invariant of slots under random load: never more calls in flight than the limit, in one process and over several."""
 
 import asyncio
 import random
@@ -40,7 +40,7 @@ asyncio.run(main(*sys.argv[1:4]))
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_random_load_never_passes_the_limit_and_leaves_nothing_behind(mongodb_uri, mongo_database_name, seed):
-    """Processes that come, work unevenly, stop in the middle and leave: the limit holds, and at the end all slots are free."""
+    """Processes start, work unevenly, are cancelled and end: the limit holds, and at the end all slots are free."""
     dice, gauge = random.Random(seed), Gauge()
     async with connect_async(mongodb_uri) as client:
         fleet = client[mongo_database_name].fleet
@@ -63,20 +63,20 @@ async def test_random_load_never_passes_the_limit_and_leaves_nothing_behind(mong
 
 
 def test_real_processes_share_the_limit_and_none_starves(mongodb_uri, mongo_database_name, tmp_path):
-    """Four processes with backlogs on three slots: never a fourth call in flight, and calls by every one of them."""
+    """Four processes with backlogs share three slots: there is never a fourth call in flight, and each process makes calls."""
     script = tmp_path / "caller.py"
     script.write_text(PROCESS)
     command = [sys.executable, "-P", script, mongodb_uri, mongo_database_name]
     root = Path(__file__).parents[2]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     running = [subprocess.Popen([*command, f"p{n}"], **pipes, cwd=root, env={"PYTHONPATH": str(root)}) for n in range(4)]
-    first = [[process.stdout.readline() for _ in range(3)] for process in running]  # of every one of them
+    first = [[process.stdout.readline() for _ in range(3)] for process in running]  # of each of them
     outputs = ["".join(lines) + process.communicate(timeout=60)[0] for process, lines in zip(running, first, strict=True)]
     calls = [[tuple(map(float, line.split())) for line in output.splitlines()] for output in outputs]
     assert min(map(len, calls)) >= 3
     edges = sorted([(began, 1) for each in calls for began, _ in each] + [(ended, -1) for each in calls for _, ended in each])
-    in_air = most = 0
+    in_flight = most = 0
     for _, step in edges:
-        in_air += step
-        most = max(most, in_air)
+        in_flight += step
+        most = max(most, in_flight)
     assert most == 3

@@ -1,4 +1,5 @@
-"""The fleet's pace on a real MongoDB: what a refusal for pace lowers, what lifts it again, and the wait that holds for all."""
+"""The fleet's rate limits on a real MongoDB: a refusal lowers the ceiling, successes raise it, and a demanded wait applies to
+all."""
 
 import asyncio
 import time
@@ -37,7 +38,8 @@ async def one_call(slots):
 
 
 async def test_a_burst_of_refusals_lowers_the_ceiling_once_for_the_whole_fleet(make):
-    """Refusals of calls that were in flight together, in two processes, take a quarter off; a later one takes the next."""
+    """Refusals of calls that were in flight together, in two processes, lower it by a quarter; a later refusal by the next
+    quarter."""
     first, second = make("a"), make("b")
     together = min(await one_call(first), await one_call(second))
     for slots in (first, second) * 5:
@@ -50,7 +52,7 @@ async def test_a_burst_of_refusals_lowers_the_ceiling_once_for_the_whole_fleet(m
 
 
 async def test_a_lowered_ceiling_is_kept_even_with_a_backlog(make):
-    """A busy process comes down to the lowered ceiling: it fills no slot above it again."""
+    """A busy process reduces its calls to the lowered ceiling: it uses no slot above it again."""
     slots, gauge = make("a"), Gauge()
     async with backlog(slots, 40, gauge=gauge) as callers:
         await until(lambda: slots.queue.in_use == 16)
@@ -62,7 +64,7 @@ async def test_a_lowered_ceiling_is_kept_even_with_a_backlog(make):
 
 
 async def test_the_ceiling_never_falls_below_one(make, fleet):
-    """However often the provider refuses, one call at a time goes on."""
+    """However often the provider refuses, one call at a time is made."""
     slots, other = make("a", limit=1), make("b", limit=1)
     for _ in range(3):
         slots.limited(started_at=await one_call(slots), retry_after=0.1)
@@ -71,8 +73,8 @@ async def test_the_ceiling_never_falls_below_one(make, fleet):
         await asyncio.wait_for(one_call(other), timeout=PATIENCE_S)
 
 
-async def test_twenty_five_successes_lift_a_lowered_ceiling_by_one_up_to_the_limit(make):
-    """The ceiling climbs back one by one and stops at the limit."""
+async def test_twenty_five_successes_raise_a_lowered_ceiling_by_one_up_to_the_limit(make):
+    """The ceiling rises one by one and stops at the limit."""
     slots = make("a", limit=4)
     slots.limited(started_at=await one_call(slots), retry_after=None)
     await until(lambda: slots.ceiling == 3)
@@ -88,8 +90,8 @@ async def test_twenty_five_successes_lift_a_lowered_ceiling_by_one_up_to_the_lim
     assert slots.ceiling == 4
 
 
-async def test_a_demanded_wait_holds_for_the_other_processes_too(make):
-    """After a refusal with a wait nobody calls before it is over, and everybody does right after it."""
+async def test_a_demanded_wait_applies_to_the_other_processes_too(make):
+    """After a refusal with a wait no process makes a call before it is over, and all do right after it."""
     first, second = make("a"), make("b")
     demanded_at = await one_call(first)
     first.limited(started_at=demanded_at, retry_after=1.0)

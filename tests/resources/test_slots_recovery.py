@@ -1,4 +1,4 @@
-"""S2: a ceiling that fell comes back: by the successes of the whole fleet, and by time without a refusal."""
+"""S2: a lowered ceiling rises again: by the successes of the whole fleet, and by time without a refusal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def one_call(slots: ConcurrencyLimiter) -> float:
 
 
 async def fallen(fleet: Any) -> None:
-    """The provider refuses every call until the ceiling is one."""
+    """Refuse every call until the ceiling is one."""
     slots = process(fleet, rise_seconds=NEVER)
     for _ in range(10):  # 0.75 to the tenth of 15 is less than one
         slots.limited(started_at=await one_call(slots), retry_after=None)
@@ -50,13 +50,13 @@ async def fallen(fleet: Any) -> None:
 
 
 async def ceiling_after(slots: ConcurrencyLimiter) -> int:
-    """The fleet's ceiling as a process sees it that asks now."""
+    """The fleet's ceiling, read by a process now."""
     await one_call(slots)
     return slots.ceiling
 
 
-async def test_the_successes_of_small_worlds_add_up(fleet: Any) -> None:
-    """Worlds of too few calls to lift the ceiling alone, each a process of its own, lift it together."""
+async def test_the_successes_of_small_worlds_are_summed(fleet: Any) -> None:
+    """Worlds with too few calls to raise the ceiling alone, each in its own process, raise it together."""
     await fallen(fleet)
     for _ in range(5):
         slots = process(fleet, rise_seconds=NEVER)
@@ -69,7 +69,7 @@ async def test_the_successes_of_small_worlds_add_up(fleet: Any) -> None:
     await slots.aclose()
 
 
-async def test_time_without_a_refusal_heals(fleet: Any) -> None:
+async def test_time_without_a_refusal_raises_the_ceiling(fleet: Any) -> None:
     """While calls are made the ceiling rises by one in each interval, and not faster, up to the limit."""
     await fallen(fleet)
     slots = process(fleet, rise_seconds=0.2, limit=6)
@@ -82,8 +82,8 @@ async def test_time_without_a_refusal_heals(fleet: Any) -> None:
     await slots.aclose()
 
 
-async def test_time_without_calls_says_nothing(fleet: Any) -> None:
-    """While a fleet waits because the provider demanded it, its ceiling stays where the refusal left it."""
+async def test_time_without_calls_does_not_raise_the_ceiling(fleet: Any) -> None:
+    """While a fleet waits because the provider demanded it, its ceiling does not change."""
     slots = process(fleet, rise_seconds=0.1)
     slots._renew_seconds = 0.05
     slots.limited(started_at=await one_call(slots), retry_after=60.0)
@@ -94,7 +94,7 @@ async def test_time_without_calls_says_nothing(fleet: Any) -> None:
     await slots.aclose()
 
 
-def test_a_minute_of_clean_calls_leads_from_one_back_to_the_limit() -> None:
-    """With the delivered intervals even a ceiling that was just found, and calls too long to count, are back within a minute."""
+def test_a_minute_of_calls_without_refusals_raises_the_ceiling_from_one_to_the_limit() -> None:
+    """With the default intervals this also holds for a ceiling that was just found, and for calls too long to count."""
     steps = Settings(_env_file=None).llm_concurrency - 1
     assert HOLD_SECONDS + steps * (RISE_SECONDS + RENEW_SECONDS) <= 60

@@ -1,4 +1,4 @@
-"""Weighted shares of the slots on a real MongoDB: by priority, without starving anybody, and without slots that nobody uses."""
+"""Weighted shares of the slots on a real MongoDB: by priority, without starvation, and without unused slots."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ async def make(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Make
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes ask ten times as often."""
+    """Processes poll ten times as often."""
     monkeypatch.setattr("resources.gateway.concurrency.CONTENDED_SECONDS", 0.01)
     monkeypatch.setattr("resources.gateway.concurrency.RENEW_SECONDS", 0.1)
 
 
 async def test_two_steps_of_priority_are_twice_the_slots(make: Make) -> None:
-    """Of ten slots a process at priority 4 comes to have eight, beside one at 0 that has two, and never more than all together."""
+    """Of ten slots a process at priority 4 gets eight, another one at 0 gets two, and together never more than all."""
     gauge = Gauge()
     low, high = make("low"), make("high", priority=4)
     async with backlog(low, 20, gauge=gauge):
@@ -51,16 +51,16 @@ async def test_two_steps_of_priority_are_twice_the_slots(make: Make) -> None:
     assert gauge.most == 10
 
 
-async def test_what_a_higher_priority_does_not_want_the_others_use(make: Make) -> None:
-    """A process at 10 that wants two slots has two; two at 0 with backlogs have four each of the other eight."""
+async def test_slots_that_a_higher_priority_does_not_need_go_to_the_others(make: Make) -> None:
+    """A process at 10 that needs two slots has two; two at 0 with backlogs have four each of the other eight."""
     high, low, other = make("high", priority=10), make("low"), make("other")
     async with backlog(low, 20), backlog(other, 20), backlog(high, 2):
         await until(lambda: (high.queue.in_use, low.queue.in_use, other.queue.in_use) == (2, 4, 4))
 
 
 @pytest.mark.usefixtures("quick")
-async def test_nobody_starves(make: Make) -> None:
-    """Beside a process at 10 whose calls would fill all slots, those at 0 and at -10 get a slot again and again."""
+async def test_no_process_starves(make: Make) -> None:
+    """While the calls of a process at 10 would fill all slots, those at 0 and at -10 get a slot repeatedly."""
     gauge = Gauge()
     async with AsyncExitStack() as stack:
         limiters = [make(f"p{priority}", priority=priority, limit=3) for priority in (10, 0, -10)]
@@ -71,7 +71,7 @@ async def test_nobody_starves(make: Make) -> None:
 
 @pytest.mark.usefixtures("quick")
 async def test_few_slots_rotate_by_weight(make: Make) -> None:
-    """Where no process's part is a whole slot, those at priority 4 get more turns than those at 0, which all get turns."""
+    """If no process's share is a whole slot, those at priority 4 get more turns than those at 0, and all get turns."""
     async with AsyncExitStack() as stack:
         high: list[Callers] = []
         low: list[Callers] = []
@@ -84,7 +84,7 @@ async def test_few_slots_rotate_by_weight(make: Make) -> None:
 
 
 async def test_a_process_at_work_takes_another_priority_at_once(make: Make) -> None:
-    """The gateway's calls have the slots of the new priority from the next renewal on."""
+    """From the next renewal on the gateway's calls have the slots of the new priority."""
     low, changed = make("low"), make("changed")
     gateway = ApiGateway(
         {Api.LLM: ApiPolicy(changed, Breaker("llm", GatewaySettings(), lambda state, seconds: None))}, patience_seconds=1

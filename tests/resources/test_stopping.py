@@ -1,4 +1,4 @@
-"""Ending tasks for certain, however often a cancellation is lost on the way."""
+"""Ending tasks reliably, although cancellations can be lost."""
 
 import asyncio
 

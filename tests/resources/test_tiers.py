@@ -1,4 +1,4 @@
-"""Service tiers of single calls: what is asked, what an answer costs, and what a shed call at flex does and does not do."""
+"""Service tiers of single calls: the request, the cost of an answer, and the effects of a shed call at flex."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from resources.gemini.models import dearest, model_profiles, now
 from resources.gemini.tiers import CallTier, flex_at_once, tiers_served
 from resources.mongodb.connection import connect_async
 from resources.settings import GatewaySettings
-from tests.resources.test_outside import RecordingAccount
+from tests.support.gateway_calls import RecordingLedger
 from tests.support.gemini_server import FLASH, KEY, as_bytes, failed, question, said
 from tests.support.waiting import PATIENCE_S, until
 
@@ -61,8 +61,8 @@ def price(*tiers: CallTier) -> Any:
         pytest.param(CallTier.FLEX, 7, (CallTier.STANDARD,), id="no name"),
     ],
 )
-def test_an_answer_costs_what_the_tier_costs_that_served_it(asked: CallTier, named: object, billed: tuple[CallTier, ...]) -> None:
-    """Whatever tier the answer names is billed, in the body or in the header."""
+def test_an_answer_has_the_price_of_the_tier_that_served_it(asked: CallTier, named: object, billed: tuple[CallTier, ...]) -> None:
+    """The tier in the answer's body or header is billed."""
     usage = USED if named is None else {**USED, "serviceTier": named}
     in_body = read_answer(HttpAnswer(200, {}, as_bytes(said(usage=usage))), at(asked), FLASH)
     assert in_body.cost_usd == pytest.approx(price(*billed).cost_usd(in_body.tokens))
@@ -72,8 +72,8 @@ def test_an_answer_costs_what_the_tier_costs_that_served_it(asked: CallTier, nam
     assert in_header.data["service_tier"] == (named if isinstance(named, str) and named else asked)
 
 
-def test_a_tier_that_a_model_does_not_take_is_standard() -> None:
-    """It is asked at standard, and priced so."""
+def test_a_tier_that_a_model_does_not_support_is_standard() -> None:
+    """The call is made and priced at standard."""
     plain = FLASH.model_copy(update={"tiers": {}})
     assert plain.tier(CallTier.FLEX) is CallTier.STANDARD
     assert plain.price(now(), tier=CallTier.PRIORITY) == FLASH.price(now())
@@ -90,7 +90,7 @@ def test_a_tier_that_a_model_does_not_take_is_standard() -> None:
     ],
 )
 def test_a_429_and_a_503_at_flex_are_sheds_and_at_standard_are_not(status: int, body: object, sheds: bool) -> None:
-    """A day's quota is no shed: waiting a moment cures nothing."""
+    """A used-up daily quota is not a shed, because a short wait does not help."""
     for tier in CallTier:
         with pytest.raises(CallError) as raised:
             read_answer(HttpAnswer(status, {}, as_bytes(body)), at(tier), FLASH)
@@ -99,15 +99,15 @@ def test_a_429_and_a_503_at_flex_are_sheds_and_at_standard_are_not(status: int, 
 
 
 def test_a_tier_that_the_api_refuses_is_a_refused_parameter() -> None:
-    """It is then asked at standard for a day, and no other model takes over (test_models_retired.py)."""
+    """Calls are then made at standard for a day, and no other model takes over (test_models_retired.py)."""
     refusal = failed(400, "INVALID_ARGUMENT", f"Flex API is not supported for model: {FLASH.id}.")
     with pytest.raises(ParameterRefusedError) as raised:
         read_answer(HttpAnswer(400, {}, as_bytes(refusal)), at(CallTier.FLEX), FLASH)
     assert raised.value.parameter == "service_tier"
 
 
-def test_a_deadline_of_the_servers_own_at_flex_is_a_time_out() -> None:
-    """Like the client's: the work may have been billed, and the next attempt is made at standard."""
+def test_the_servers_own_deadline_at_flex_is_a_time_out() -> None:
+    """Like after the client's time-out, the work may have been billed, and the next attempt is made at standard."""
     for tier in CallTier:
         with pytest.raises(TransientError) as raised:
             read_answer(HttpAnswer(504, {}, as_bytes(failed(504, "DEADLINE_EXCEEDED"))), at(tier), FLASH)
@@ -118,7 +118,7 @@ def test_a_deadline_of_the_servers_own_at_flex_is_a_time_out() -> None:
 @pytest.mark.case("A21")
 @pytest.mark.parametrize(("asked", "served"), [(asked, named) for asked in CallTier for named in (None, asked, CallTier.STANDARD)])
 def test_no_answer_costs_more_than_its_call_reserved(asked: CallTier, served: CallTier | None) -> None:
-    """At the asked tier or at standard, named or not, with every token that the request allows."""
+    """At the requested tier or at standard, with or without a tier in the answer, with every token that the request allows."""
     request = replace(at(asked), max_output_tokens=2_000)
     usage = {"promptTokenCount": request.prompt_bytes, "candidatesTokenCount": 2_000} | ({"serviceTier": served} if served else {})
     answer = read_answer(HttpAnswer(200, {}, as_bytes(said(usage=usage))), request, FLASH)
@@ -129,8 +129,8 @@ def test_no_answer_costs_more_than_its_call_reserved(asked: CallTier, served: Ca
 
 
 @pytest.mark.parametrize("tier", CallTier)
-async def test_the_emulator_serves_a_tier_as_it_is_asked_for(gemini: str, tier: CallTier) -> None:
-    """The field is on the request beside the configuration, and the answer names the tier in body and bill."""
+async def test_the_emulator_serves_the_requested_tier(gemini: str, tier: CallTier) -> None:
+    """The field is in the request beside the configuration, and the answer has the tier in body and bill."""
     client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=60)
     answer = await client.ask(at(tier), model_profiles()["gemini-3.5-flash-lite"])
     await client.aclose()
@@ -144,8 +144,8 @@ async def test_the_emulator_serves_a_tier_as_it_is_asked_for(gemini: str, tier: 
     assert answer.cost_usd == pytest.approx(expected)
 
 
-async def test_flex_has_a_time_out_of_its_own(gemini: str) -> None:
-    """An answer at flex may take longer than one at standard ever may, and ends after its own time."""
+async def test_flex_has_its_own_time_out(gemini: str) -> None:
+    """An answer at flex may take longer than the time-out of standard, and ends after the time-out of flex."""
     with EmulatorControl(gemini) as control:
         control.set_faults(latency=0.1, flex_slower=6)
     patient = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=0.4, flex_timeout_seconds=60)
@@ -160,8 +160,8 @@ async def test_flex_has_a_time_out_of_its_own(gemini: str) -> None:
 # The gateway
 
 
-class Account(RecordingAccount):
-    """One of several calls at once, which end in any order."""
+class UnorderedLedger(RecordingLedger):
+    """A ledger for concurrent calls, which end in any order."""
 
     def finalize(self, attempt_id, call, settlement):
         self.events.append("finalize")
@@ -170,11 +170,11 @@ class Account(RecordingAccount):
 
 @dataclass
 class Way:
-    """A gateway with its policies, and an account."""
+    """A gateway with its policies, and a ledger."""
 
     gateway: ApiGateway
     policy: ApiPolicy
-    account: Account
+    ledger: UnorderedLedger
 
     @property
     def flex(self) -> ApiPolicy:
@@ -199,12 +199,12 @@ async def way(mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.Mo
         )
         policy = ApiPolicy(slots, breaker("llm"), flex=ApiPolicy(flex, breaker("flex"), within=slots))
         gateway = ApiGateway({Api.LLM: policy}, patience_seconds=1.0)
-        yield Way(gateway, policy, Account())
+        yield Way(gateway, policy, UnorderedLedger())
         await gateway.aclose()
 
 
 def a_call(*outcomes: Exception | str, fallback: Call[str] | None = None) -> Call[str]:
-    """A call whose attempts end like this; the last one stays."""
+    """A call whose attempts have these outcomes; the last one repeats."""
     left = list(outcomes)
 
     async def send() -> Answer[str]:
@@ -234,34 +234,34 @@ async def test_a_shed_call_is_tried_again_and_then_made_at_standard(
     way: Way, outcomes: tuple[Exception | str, ...], value: str, attempts: int
 ) -> None:
     """A bounded number of sheds, then the fallback; every attempt is reserved and recorded."""
-    assert await way.gateway.call(a_call(*outcomes, fallback=a_call("at standard")), way.account) == value
-    assert (way.account.events.count("reserve"), way.account.events.count("finalize")) == (attempts, attempts)
+    assert await way.gateway.call(a_call(*outcomes, fallback=a_call("at standard")), way.ledger) == value
+    assert (way.ledger.events.count("reserve"), way.ledger.events.count("finalize")) == (attempts, attempts)
 
 
 @pytest.mark.case("A22")
-async def test_shed_calls_lower_no_ceiling_and_open_no_breaker_of_the_others(way: Way) -> None:
-    """Fifty sheds: calls at standard find their slots and their breaker as if nothing had happened; flex is slowed down itself."""
+async def test_shed_calls_do_not_affect_ceiling_and_breaker_of_other_tiers(way: Way) -> None:
+    """After fifty sheds the slots and the breaker of calls at standard are unchanged; only flex is slowed down."""
     shed = [a_call(SHED, SHED, end, fallback=a_call("at standard")) for end in ("at flex", SHED) for _ in range(8)]
-    assert set(await asyncio.gather(*(way.gateway.call(call, way.account) for call in shed))) == {"at flex", "at standard"}
+    assert set(await asyncio.gather(*(way.gateway.call(call, way.ledger) for call in shed))) == {"at flex", "at standard"}
     assert way.policy.breaker.state is BreakerState.CLOSED
     assert (way.policy.tally.failed, way.flex.breaker.state) == (0, BreakerState.CLOSED)
-    await way.gateway.call(a_call("fine"), way.account)
+    await way.gateway.call(a_call("fine"), way.ledger)
     assert way.policy.limiter.ceiling == 6
     await until(lambda: way.flex.limiter.ceiling < 4)
 
 
 async def test_time_outs_at_flex_open_the_breaker_of_flex_alone(way: Way) -> None:
-    """Calls at standard go on while flex does not answer at all."""
+    """Calls at standard continue while flex does not answer at all."""
     down = [a_call(TransientError("504", in_doubt=True), fallback=a_call("at standard")) for _ in range(12)]
-    flex = asyncio.gather(*(way.gateway.call(call, way.account) for call in down), return_exceptions=True)
+    flex = asyncio.gather(*(way.gateway.call(call, way.ledger) for call in down), return_exceptions=True)
     await until(lambda: way.flex.breaker.state is not BreakerState.CLOSED)
-    assert await way.gateway.call(a_call("fine"), way.account) == "fine"
+    assert await way.gateway.call(a_call("fine"), way.ledger) == "fine"
     assert way.policy.breaker.state is BreakerState.CLOSED
     assert all(isinstance(error, CallError) for error in await flex)
 
 
-async def test_calls_at_once_hold_over_all_tiers_and_some_stay_free_of_slow_ones(way: Way) -> None:
-    """Ten slow calls at flex never have more than their part of the slots; a call at standard finds one at once."""
+async def test_the_limit_of_calls_applies_to_all_tiers_and_keeps_slots_free_of_slow_ones(way: Way) -> None:
+    """Ten slow calls at flex never have more than their part of the slots; a call at standard gets a slot at once."""
     running: list[int] = []
     go = asyncio.Event()
 
@@ -274,10 +274,10 @@ async def test_calls_at_once_hold_over_all_tiers_and_some_stay_free_of_slow_ones
         return Answer("quick", {})
 
     flex = [Call(Api.LLM, "post", "task", 0, {}, slow, fallback=a_call("dear")) for _ in range(10)]
-    under_way = asyncio.gather(*(way.gateway.call(call, way.account) for call in flex))
+    under_way = asyncio.gather(*(way.gateway.call(call, way.ledger) for call in flex))
     await until(lambda: len(running) == 4)
     quick_calls = [Call(Api.LLM, "post", "task", 9, {}, quick) for _ in range(8)]
-    assert await asyncio.wait_for(asyncio.gather(*(way.gateway.call(call, way.account) for call in quick_calls)), PATIENCE_S)
+    assert await asyncio.wait_for(asyncio.gather(*(way.gateway.call(call, way.ledger) for call in quick_calls)), PATIENCE_S)
     assert len(running) == 4
     assert way.policy.limiter.queue.in_use == 4
     go.set()
@@ -287,12 +287,12 @@ async def test_calls_at_once_hold_over_all_tiers_and_some_stay_free_of_slow_ones
 
 @pytest.mark.parametrize(("limit", "flex"), [(15, 10), (1, 1), (2, 2), (3, 2), (100, 67)])
 def test_a_third_of_the_slots_is_kept_from_flex(limit: int, flex: int) -> None:
-    """One slot alone may be anyone's."""
+    """A single slot may be used by any tier."""
     assert flex_at_once(limit) == flex
 
 
-def test_a_shed_is_a_rate_limit_of_its_own_name() -> None:
-    """So that the record tells one from the other."""
+def test_a_shed_is_a_rate_limit_with_its_own_name() -> None:
+    """So the record distinguishes the two."""
     assert isinstance(SHED, RateLimitedError)
     assert (SHED.outcome, SHED.carried_out, SHED.is_answer) == ("shed", False, True)
     assert json.dumps(SHED.args)

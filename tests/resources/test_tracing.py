@@ -1,4 +1,4 @@
-"""Traces: W3C's header as it comes and goes on, and spans at a real receiver of OTLP on loopback."""
+"""Traces: W3C's header, received and passed on, and spans at a real receiver of OTLP on loopback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from generia_assets.cli.order import send
 from generia_assets.durable.orders.order import Order, PartParameters
 from resources import tracing
 from resources.gateway.calls import GEMINI_PROVIDER, Answer, Api, Call, CallOutcome, TokenUsage
-from tests.support.kafka_stand_in import kafka_resource
+from tests.support.kafka_ticks import kafka_resource
 from tests.support.waiting import PATIENCE_S, wait_for
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -41,7 +41,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sending(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The process's export is this test's own."""
+    """The export of this process belongs to this test."""
     from resources import span_export
 
     monkeypatch.setattr(span_export, "_exporting", made := [])
@@ -64,7 +64,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch, sending: None) -> Iterator[Receive
     [
         (CAME, CAME),
         (f"00-{TRACE}-{PARENT}-00", f"00-{TRACE}-{PARENT}-00"),
-        (f"cc-{TRACE}-{PARENT}-01-what-is-new", CAME),  # a later version is read as this one
+        (f"cc-{TRACE}-{PARENT}-01-what-is-new", CAME),  # a later version is parsed like this one
         (f"ff-{TRACE}-{PARENT}-01", ""),
         (f"00-{TRACE}-{PARENT}-01-more", ""),
         (f"00-{TRACE.upper()}-{PARENT}-01", ""),
@@ -75,20 +75,20 @@ def receiver(monkeypatch: pytest.MonkeyPatch, sending: None) -> Iterator[Receive
         ("", ""),
     ],
 )
-def test_a_header_is_read_as_w3c_says(header: str, meant: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A right header is the trace context; a malformed one is none, and is logged at DEBUG only."""
+def test_a_header_is_parsed_as_w3c_defines(header: str, meant: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A valid header is the trace context; a malformed one is ignored, and is logged only at DEBUG."""
     caplog.set_level(logging.DEBUG, "resources.tracing")
     assert tracing.received([("other", b"1"), ("traceparent", header.encode("latin-1"))]) == meant
     assert [record.levelname for record in caplog.records] == ([] if meant or not header else ["DEBUG"])
 
 
 def test_a_message_without_the_header_has_no_trace_context() -> None:
-    """Neither no header nor one without a value is an error."""
+    """A missing header, and one without a value, are not errors."""
     assert tracing.received([]) == tracing.received([("traceparent", None)]) == tracing.checked(7) == ""
 
 
 def test_without_an_endpoint_the_sdk_is_not_imported_and_the_header_is_passed_on() -> None:
-    """Loading the definitions and making spans imports nothing of OpenTelemetry; what came goes on unchanged."""
+    """Loading the definitions and making spans imports nothing of OpenTelemetry; the received header is passed on unchanged."""
     program = f"""
 import sys
 import generia_assets.definitions
@@ -108,7 +108,7 @@ print([name for name in sys.modules if name.startswith("opentelemetry")])
 
 @pytest.mark.parametrize(("name", "value"), [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")])
 def test_the_sdks_own_switches_turn_traces_off(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An endpoint with one of these is as no endpoint."""
+    """With one of these variables the endpoint is ignored."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1/v1/traces")
     assert tracing.is_on()
     monkeypatch.setenv(name, value)
@@ -116,7 +116,7 @@ def test_the_sdks_own_switches_turn_traces_off(name: str, value: str, monkeypatc
 
 
 def test_spans_arrive_with_their_parents_and_without_texts(receiver: Receiver) -> None:
-    """The receiver gets the tree, the call's figures and how it ended; the request, the answer and the error's text stay here."""
+    """The receiver gets the tree, the call's figures and its outcome, but not the texts of request, answer and error."""
     outcome = CallOutcome(
         "refused",
         0.25,
@@ -157,7 +157,7 @@ def test_spans_arrive_with_their_parents_and_without_texts(receiver: Receiver) -
 
 
 def test_an_error_marks_its_span_by_its_class(receiver: Receiver) -> None:
-    """What an exception says may quote a text: its class is all that is sent of it. A span begins a trace outside of any."""
+    """The message of an exception can quote a text, so only its class is sent. A span without a parent begins a trace."""
     with pytest.raises(ValueError, match="secret"), tracing.Span("task", {}):
         raise ValueError("a secret")
     tracing.flush(30)
@@ -166,19 +166,19 @@ def test_an_error_marks_its_span_by_its_class(receiver: Receiver) -> None:
 
 
 def test_the_sampler_is_the_sdks_own(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With always_off nothing is sent, and the header that goes on says that it is not sampled."""
+    """With always_off nothing is sent, and the header that is passed on is marked as not sampled."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     with tracing.Span("run", {}, parent=CAME) as span:
         assert span.traceparent.startswith(f"00-{TRACE}-")
         assert span.traceparent.endswith("-00")
     monkeypatch.delenv("OTEL_TRACES_SAMPLER")
-    with tracing.Span("run", {}, parent=f"00-{TRACE}-{PARENT}-00") as span:  # as its sender has decided
+    with tracing.Span("run", {}, parent=f"00-{TRACE}-{PARENT}-00") as span:  # as decided by the sender
         assert span.traceparent.endswith("-00")
     tracing.flush(30)
     assert receiver.requests == 0
 
 
-def test_gzip_where_the_environment_asks_for_it(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gzip_is_used_if_the_environment_sets_it(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """The exporter reads the variables of OpenTelemetry."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     with tracing.Span("run", {}, parent=CAME):
@@ -190,17 +190,18 @@ def test_gzip_where_the_environment_asks_for_it(receiver: Receiver, monkeypatch:
 def test_a_malformed_variable_of_headers_is_logged_without_its_value(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the SDK says about it would quote a key."""
+    """The SDK's own message would quote a key."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "the-secret-key")
     tracing.prepare()
     assert "Header format invalid" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_a_receiver_that_is_away_holds_nobody_up_and_is_logged_once(
+def test_an_unavailable_receiver_delays_nothing_and_is_logged_once(
     sending: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One warning however much is lost, a flush of bounded length, and spans again when the receiver is back."""
+    """There is one warning for any number of lost spans, a flush of bounded length, and spans arrive again when the receiver is
+    back."""
     caplog.set_level(logging.DEBUG)
     port = free_port()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
@@ -229,7 +230,7 @@ def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_forked_process_sends_its_own_spans(receiver: Receiver) -> None:
-    """Neither threads nor a connection survive a fork: the child has an export of its own, and sends what it made, once."""
+    """Threads and connections do not survive a fork: the child has its own export, and sends its spans once."""
     program = f"""
 import os, sys
 from resources import tracing
@@ -253,7 +254,7 @@ os.waitpid(child, 0)
 
 
 def test_an_order_that_a_command_sends_begins_a_trace(receiver: Receiver, broker: str) -> None:
-    """The record's header names the command's span; where no traces are sent the record has no header."""
+    """The record's header has the command's span; if no traces are sent the record has no header."""
     kafka = kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")
     topic = kafka.settings.kafka_tasks_topic
     orders = [Order(str(uuid.uuid4()), PartParameters()) for _ in range(2)]

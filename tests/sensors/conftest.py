@@ -1,4 +1,4 @@
-"""What the tests of the sensors share: an instance of Dagster's of their own."""
+"""What the tests of the sensors share: their own instance of Dagster."""
 
 from __future__ import annotations
 

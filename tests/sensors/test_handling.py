@@ -1,4 +1,4 @@
-"""What becomes of a tick's messages one by one, and what is asked of Dagster for them, without a broker or a database."""
+"""The handling of a tick's messages one by one, and the requested runs, without a broker or a database."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def handled_by(recorder: Recorder, messages: list[KafkaRecord], seconds: float =
     return handle(messages, recorder.order, recorder.refusal, deadline=time.monotonic() + seconds)
 
 
-def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
-    """What was recorded before MongoDB went away proceeds; the message it went away at, and the rest, are not done."""
+def test_an_outage_of_the_database_stops_the_tick_at_its_message() -> None:
+    """Messages recorded before the outage of MongoDB count as done; the message at which it began, and the rest, do not."""
     messages = [order_message(offset) for offset in range(4)]
     handled = handled_by(Recorder(3, AutoReconnect("gone")), messages)
     assert (len(handled.orders), handled.done, handled.broken) == (2, messages[:2], [])
@@ -69,8 +69,8 @@ def test_a_database_that_goes_away_stops_the_tick_where_it_is() -> None:
     assert "orders[0]@2" in handled.stopped
 
 
-def test_an_order_that_does_not_fit_stops_nobody() -> None:
-    """An order that MongoDB refuses is broken, with the reason; the next one is recorded."""
+def test_an_order_that_mongodb_refuses_does_not_stop_the_next_one() -> None:
+    """The refused order is invalid, with the reason; the next one is recorded."""
     messages = [order_message(offset) for offset in range(3)]
     recorder = Recorder(2, OrderError("world_id: no such world"))
     handled = handled_by(recorder, messages)
@@ -80,14 +80,15 @@ def test_an_order_that_does_not_fit_stops_nobody() -> None:
 
 
 def test_a_tick_ends_in_time() -> None:
-    """When the tick's time is over no further message is begun; the first is, or slow reading would stand still for ever."""
+    """When the tick's time is over no further message is handled; the first always is, because slow reading would otherwise never
+    progress."""
     messages = [order_message(0), order_message(1)]
     handled = handled_by(Recorder(), messages, seconds=-1)
     assert handled.done == messages[:1]
     assert "time is over" in handled.stopped
 
 
-def test_a_dead_letter_is_the_message_and_its_story() -> None:
+def test_a_dead_letter_has_the_message_and_its_origin() -> None:
     """Bytes and key are the original's; the headers are single lines of bounded length without control characters."""
     message = KafkaRecord("orders", 3, 17, b"\x00key", b"\xff\x00broken")
     letter = dead_letter(InvalidMessage(message, "task_id='\x1b[31m\r\n\u2028\ud800'" + "x" * 5_000), "orders-dlq")
@@ -101,13 +102,14 @@ def test_a_dead_letter_is_the_message_and_its_story() -> None:
 
 
 def test_a_dead_letter_without_a_value_can_be_sent() -> None:
-    """A message without key and value becomes an empty dead letter, since Kafka wants one of the two."""
+    """A message without key and value becomes an empty dead letter, because Kafka requires one of the two."""
     letter = dead_letter(InvalidMessage(KafkaRecord("orders", 0, 0, None, None), "value: empty"), "orders-dlq")
     assert (letter.key, letter.value) == (None, b"")
 
 
 def test_a_dead_letter_that_is_cut_says_so() -> None:
-    """What the dead letters' topic does not take whole is cut to its beginning, and a header tells where the original is."""
+    """A message that is too large for the dead letters' topic is cut to its beginning, and a header has the place of the
+    original."""
     message = KafkaRecord("orders", 0, 0, b"k" * 1_000_000, b"v" * 1_000_000)
     letter = dead_letter(InvalidMessage(message, "value: too large"), "orders-dlq", cut=True)
     assert (letter.key, len(letter.value)) == (None, CUT_AT_BYTES)
@@ -115,7 +117,7 @@ def test_a_dead_letter_that_is_cut_says_so() -> None:
 
 
 def test_every_task_type_has_its_run() -> None:
-    """The whole world is requested by ``init_world_creation``, an asset of its own by each of the other eight."""
+    """``init_world_creation`` requests the whole world, each of the other eight types its own asset."""
     assert run_request(an_order()).asset_selection is None
     for task_type in PARTS:
         requested = run_request(an_order(task_type)).asset_selection
@@ -137,17 +139,18 @@ def test_every_task_type_has_its_run() -> None:
     ],
 )
 @pytest.mark.parametrize("keys", [(), ("c0001",)])
-def test_a_part_takes_what_is_made_of_it_with_it_unless_it_is_wanted_alone(
+def test_a_part_includes_its_downstream_assets_unless_ordered_alone(
     task_type: TaskType, assets: list[str], keys: tuple[str, ...]
 ) -> None:
-    """All of a part or one item of it: texts without new pictures would never be published. Alone where the order says so."""
+    """This holds for a whole part and for one item: texts without new pictures would never be published. The order can exclude
+    them."""
     assert run_request(an_order(task_type, keys=keys)).asset_selection == [dg.AssetKey(name) for name in assets]
     alone = an_order(task_type, keys=keys, with_what_follows=False)
     assert run_request(alone).asset_selection == [dg.AssetKey(assets[0])]
 
 
-def test_a_run_says_where_it_comes_from_and_who_ordered_it() -> None:
-    """The origin can be filtered by in Dagster's list of runs; the world is its partition, the task's id is hidden there."""
+def test_a_run_has_its_origin_and_who_ordered_it() -> None:
+    """Dagster's list of runs can be filtered by the origin; the world is the partition, and the task's id is hidden there."""
     assert run_request(an_order()).tags == {"generia/origin": "kafka", TASK_TAG: "task"}
 
 
@@ -159,7 +162,7 @@ def test_a_repetition_within_a_tick_is_one_run() -> None:
 
 
 def test_an_order_belongs_to_the_trace_that_its_message_came_with() -> None:
-    """The header is the order's trace context; one that is malformed, or not there, is none, and the order counts all the same."""
+    """The header is the order's trace context; a malformed or missing header is ignored, and the order is still valid."""
     trace = f"00-{'4b' * 16}-{'0f' * 8}-01"
     values = (trace.encode(), b"00-nonsense", None)
     headers: list[list[tuple[str, bytes | None]]] = [[], *([("traceparent", value)] for value in values)]

@@ -1,4 +1,4 @@
-"""What people send with clients of their own (row P6): the snippets of the documentation do what they say."""
+"""Messages of other clients (row P6): the snippets of the documentation work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local_services.dev import client_address
 from resources.kafka.dead_letters import last_letters
 from resources.kafka.producer import Event, EventProducer
 from sensors.messages import read_message
-from tests.support.kafka_stand_in import kafka_address
+from tests.support.kafka_ticks import kafka_address
 from tests.support.waiting import PATIENCE_S
 
 CLIENTS = {
@@ -31,7 +31,8 @@ CLIENTS = {
 
 @pytest.mark.parametrize("client", [pytest.param(client, id=f"P6 {client}") for client in CLIENTS])
 def test_a_snippet_sends_an_order_and_reads_events(broker: str, client: str) -> None:
-    """Run as it is shown against the embedded broker: its message is an order, and it prints the events until its world is over."""
+    """The snippet is run unchanged with the embedded broker: its message is a valid order, and it prints the events until its world
+    is over."""
     if client == "kcat" and shutil.which("kcat") is None:
         pytest.skip("kcat is not installed")
     topics = {name: f"{name}-{uuid.uuid4().hex[:8]}" for name in ("generia-tasks", "generia-progress")}
@@ -69,6 +70,6 @@ def test_a_snippet_sends_an_order_and_reads_events(broker: str, client: str) -> 
     ("version", "said"),
     [pytest.param("2.3", "b:1  (kafka-python needs api_version=(2, 3))", id="P6 embedded"), pytest.param("", "b:1", id="P6 own")],
 )
-def test_the_dev_screen_says_what_a_client_needs(version: str, said: str) -> None:
-    """The version that kafka-python has to be told stands beside the broker's address."""
+def test_the_dev_screen_shows_the_settings_of_a_client(version: str, said: str) -> None:
+    """It has the version setting for kafka-python beside the broker's address."""
     assert client_address(kafka_address("b:1", version)) == said

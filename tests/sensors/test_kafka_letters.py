@@ -1,4 +1,4 @@
-"""What becomes of messages that are no orders (K5, K6, K8, S9): who waits is told, and they are safe when their topic is not."""
+"""Invalid messages (K5, K6, K8, S9): their task and world say failed, and they are stored when their topic cannot be written."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from generia_assets.durable.orders.intake import kept
 from local_services.broker import MockCluster
 from resources.mongodb.connection import MongoResource
 from sensors.dead_letters import send_kept
-from tests.support.kafka_stand_in import (
+from tests.support.kafka_ticks import (
     Ticks,
+    command_for,
     dead_letters,
     headers,
     kafka_resource,
@@ -29,7 +30,6 @@ from tests.support.kafka_stand_in import (
     run_keys,
     send,
     sensor_settings,
-    told_of,
 )
 from tests.support.waiting import PATIENCE_S
 
@@ -52,8 +52,8 @@ def ticks(instance: dg.DagsterInstance, broker: str, mongo: MongoResource) -> Ti
 
 
 def generia(ticks: Ticks, folder: Path, *arguments: str) -> str:
-    """What a command prints that is told of the test's servers and topics."""
-    _, out, err = told_of(ticks.kafka, ticks.mongo, folder).call(*arguments)
+    """The output of a command with the test's servers and topics."""
+    _, out, err = command_for(ticks.kafka, ticks.mongo, folder).call(*arguments)
     assert "Traceback" not in err
     return " ".join((out + err).split())
 
@@ -81,7 +81,7 @@ def let_fail(cluster: MockCluster, topic: str, error: int) -> None:
         pytest.param(NOT_AUTHORIZED, 1_000, "refused", id="S9 not authorized, 1,000 at once"),
     ],
 )
-def test_a_topic_that_cannot_be_written_holds_up_nothing(
+def test_a_topic_that_cannot_be_written_delays_nothing(
     cluster: MockCluster,
     ticks: Ticks,
     database: Database[dict[str, Any]],
@@ -91,7 +91,8 @@ def test_a_topic_that_cannot_be_written_holds_up_nothing(
     broken: int,
     said: str,
 ) -> None:
-    """The tick stays within its time, good orders run, the cursor moves; MongoDB keeps the letters, and they follow in order."""
+    """The tick stays within its time, valid orders run, and the cursor moves; MongoDB stores the letters, and they are sent later
+    in order."""
     ticks.kafka = kafka_resource(cluster.bootstrap_servers, ticks.kafka.settings.kafka_tasks_topic)
     ticks.settings = sensor_settings(sensor_max_records=2_000)
     let_fail(cluster, ticks.kafka.settings.kafka_dead_letters_topic, error)
@@ -106,7 +107,7 @@ def test_a_topic_that_cannot_be_written_holds_up_nothing(
     monkeypatch.setattr("sensors.dead_letters.DELIVERY_TIMEOUT_S", 30.0)
     began = time.monotonic()
     skipped = str(ticks.tick().skip_message)
-    assert time.monotonic() - began < 25  # a topic that left others waiting is not tried again
+    assert time.monotonic() - began < 25  # a topic that failed is not tried again
     assert "kept in MongoDB until topic" in skipped
     assert said in skipped
     assert "dead letters" in (checked := generia(ticks, tmp_path, "doctor"))
@@ -124,7 +125,7 @@ def test_a_topic_that_cannot_be_written_holds_up_nothing(
 
 @pytest.mark.case("S9")
 def test_a_kept_letter_can_be_sent_again(ticks: Ticks, database: Database[dict[str, Any]], tmp_path: Path) -> None:
-    """The list names its place, and `resend` takes it from there."""
+    """The list names its place, and `resend` reads it from there."""
     good = order()
     value = json.dumps({**good, "task_type": "make_coffee"}).encode()
     place = f"{ticks.kafka.settings.kafka_tasks_topic}[0]@7"
@@ -151,7 +152,7 @@ def test_a_kept_letter_can_be_sent_again(ticks: Ticks, database: Database[dict[s
     ],
 )
 def test_a_letter_with_any_headers_is_listed(ticks: Ticks, tmp_path: Path, letter_headers: list[Any]) -> None:
-    """Whatever is in the topic is shown, without anything that a terminal obeys."""
+    """Any content of the topic is shown, without control codes."""
     producer = Producer({"bootstrap.servers": ticks.kafka.settings.kafka_bootstrap_servers, "log_level": 0})
     producer.produce(ticks.kafka.settings.kafka_dead_letters_topic, b"a letter", headers=letter_headers)
     assert producer.flush(PATIENCE_S) == 0
@@ -161,7 +162,7 @@ def test_a_letter_with_any_headers_is_listed(ticks: Ticks, tmp_path: Path, lette
     assert "a letter" in generia(ticks, tmp_path, "dead-letters", "--json")
 
 
-# --- K8: who waits is told --------------------------------------------------------------------------------------------------
+# --- K8: the task says failed -----------------------------------------------------------------------------------------------
 
 REFUSED = [
     pytest.param({"parameters": {"user_prompt": "12 34", "users_count": 3, "posts_count": 9}}, "user_prompt", id="K8 no letter"),
@@ -178,7 +179,8 @@ REFUSED = [
 def test_a_refused_order_of_a_new_world_says_failed(
     ticks: Ticks, database: Database[dict[str, Any]], changes: dict[str, Any], field: str
 ) -> None:
-    """No run; dead letter, task and status record have the same reason; the right order takes their place, under the same ids."""
+    """There is no run; dead letter, task and status record have the same reason; the corrected order replaces them, under the same
+    ids."""
     broken = order(**changes)
     send(ticks.kafka, broken, broken)
     assert run_keys(ticks.tick()) == []
@@ -200,8 +202,8 @@ def test_a_refused_order_of_a_new_world_says_failed(
 
 
 @pytest.mark.case("K8")
-def test_people_see_a_refused_world(ticks: Ticks, tmp_path: Path) -> None:
-    """`list`, `status` and `watch` show it as failed, with the reason; `resume` says to mend the order."""
+def test_commands_show_a_refused_world_as_failed(ticks: Ticks, tmp_path: Path) -> None:
+    """`list`, `status` and `watch` show it as failed, with the reason; `resume` says that the order must be corrected."""
     broken = order(parameters={"user_prompt": "…", "users_count": 1, "posts_count": 0})
     send(ticks.kafka, broken)
     ticks.tick()
@@ -213,7 +215,7 @@ def test_people_see_a_refused_world(ticks: Ticks, tmp_path: Path) -> None:
 
 
 @pytest.mark.case("K8")
-def test_another_order_of_a_refused_world_is_right(ticks: Ticks, database: Database[dict[str, Any]]) -> None:
+def test_another_order_of_a_refused_world_is_accepted(ticks: Ticks, database: Database[dict[str, Any]]) -> None:
     """A world that was only refused can be ordered by another task."""
     broken = order(parameters={"user_prompt": "…", "users_count": 1, "posts_count": 0})
     right = order(world_id=broken["world_id"])
@@ -226,7 +228,7 @@ def test_another_order_of_a_refused_world_is_right(ticks: Ticks, database: Datab
 def test_a_refused_order_changes_nothing_of_a_world_that_exists(
     ticks: Ticks, database: Database[dict[str, Any]], state: str
 ) -> None:
-    """Whatever is sent in its name, the world and its order stay as they are; only the refused message's own task says failed."""
+    """The world and its order do not change; only the task of the refused message says failed."""
     known = order()
     send(ticks.kafka, known)
     ticks.tick()
@@ -245,8 +247,8 @@ def test_a_refused_order_changes_nothing_of_a_world_that_exists(
 
 
 @pytest.mark.case("K8")
-def test_a_refused_order_of_a_part_makes_no_world(ticks: Ticks, database: Database[dict[str, Any]]) -> None:
-    """A part of a world that does not exist: its own task says failed, and no world appears."""
+def test_a_refused_order_of_a_part_creates_no_world(ticks: Ticks, database: Database[dict[str, Any]]) -> None:
+    """For a part of an unknown world only its task says failed, and no world is created."""
     part = order(task_type="generate_post", parameters={})
     send(ticks.kafka, part)
     assert run_keys(ticks.tick()) == []
@@ -256,7 +258,7 @@ def test_a_refused_order_of_a_part_makes_no_world(ticks: Ticks, database: Databa
 
 @pytest.mark.case("K8")
 def test_the_task_that_the_platform_inserted_says_failed(ticks: Ticks, database: Database[dict[str, Any]]) -> None:
-    """Bad parameters in MongoDB: the platform's own task says why; mended there, the same message is right."""
+    """For bad parameters in MongoDB the platform's task has the reason; after a correction there the same message is valid."""
     message = order(parameters=None)
     bad = {"user_prompt": "???", "users_count": 7.0, "posts_count": 0, "test_mode": True}
     inserted = {"_id": message["task_id"], "type": "init_world_creation", "world_id": message["world_id"], "status": "pending"}

@@ -1,4 +1,4 @@
-"""What a record of the orders' topic means (rows K3, K7, K8, and the door itself): one of three things, whatever it holds."""
+"""Parsing a record of the orders' topic (rows K3, K7, K8): any content has one of three results."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def part(**parameters: Any) -> bytes:
         pytest.param(b"\xef\xbb\xbf" + message(), id="byte order mark"),
     ],
 )
-def test_what_is_an_order(value: bytes) -> None:
-    """A field that nobody knows is no error, and a known one is read as JSON means it."""
+def test_valid_messages_are_orders(value: bytes) -> None:
+    """An unknown field is not an error, and a known one is parsed by the rules of JSON."""
     assert isinstance(read_message(value), Order)
 
 
@@ -69,8 +69,8 @@ def test_an_unknown_field_is_logged_once(caplog: pytest.LogCaptureFixture) -> No
 
 
 @pytest.mark.case("K3")
-def test_parameters_of_mongodb_are_read_as_tolerantly() -> None:
-    """What the platform keeps in its task has the same rules: unknown fields, doubles, nulls, and times without a zone."""
+def test_parameters_in_mongodb_are_parsed_as_tolerantly() -> None:
+    """The parameters in the platform's task have the same rules: unknown fields, doubles, nulls, and times without a zone."""
     at = datetime(2026, 3, 1, 12)  # noqa: DTZ001  as MongoDB gives it
     stored = parse_stored({**PARAMETERS, "users_count": 3.0, "test_mode": True, "quality": None, "created_at": at})
     assert (stored.users_count, stored.created_at) == (3, at.replace(tzinfo=UTC))
@@ -107,7 +107,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("parameters", "field"), WRONG)
 def test_a_known_field_with_a_wrong_value_is_refused_by_its_name(parameters: dict[str, Any], field: str) -> None:
-    """The reason names the field; world, task and type are told, so that nobody waits."""
+    """The reason names the field; the result has world, task and type, so that they can be marked as failed."""
     refused = read_message(message(parameters))
     assert isinstance(refused, RefusedOrder)
     assert f"parameters.{field}" in refused.reason
@@ -134,8 +134,8 @@ def test_a_known_field_with_a_wrong_value_is_refused_by_its_name(parameters: dic
         ),
     ],
 )
-def test_what_is_no_order_at_all(value: bytes, reason: str) -> None:
-    """Huge, deep, ambiguous or foreign bytes are refused in no time, with a short reason."""
+def test_malformed_messages_are_refused(value: bytes, reason: str) -> None:
+    """Huge, deeply nested, ambiguous or foreign bytes are refused quickly, with a short reason."""
     refused = read_message(value)
     assert isinstance(refused, RefusedOrder)
     assert reason in refused.reason
@@ -168,8 +168,8 @@ QUICK = settings(max_examples=400, derandomize=True, deadline=None, database=Non
 @QUICK
 @given(st.none() | st.binary() | DUMPED | CUT)
 @pytest.mark.slow
-def test_a_record_is_exactly_one_of_three_things(value: bytes | None) -> None:
-    """Nothing raises; a refusal's reason begins with a field, is short, and can be sent as a header and stored."""
+def test_a_record_has_exactly_one_of_three_results(value: bytes | None) -> None:
+    """Nothing raises; the reason of a refusal begins with a field, is short, and can be sent as a header and stored."""
     meaning = read_message(value)
     assert meaning is None or type(meaning) in (Order, RefusedOrder)
     if isinstance(meaning, Order):
@@ -188,8 +188,8 @@ def test_a_record_is_exactly_one_of_three_things(value: bytes | None) -> None:
 @QUICK
 @given(MUTATED)
 @pytest.mark.slow
-def test_what_is_an_order_can_be_carried_out(content: dict[str, Any]) -> None:
-    """The parameters of an accepted order are what their model says: stored, compared and priced without a further error."""
+def test_an_accepted_order_can_be_executed(content: dict[str, Any]) -> None:
+    """The parameters of an accepted order are valid: they are stored, compared and priced without an error."""
     meaning = read_message(json.dumps(content).encode())
     if isinstance(meaning, Order) and meaning.task_type == "init_world_creation" and meaning.parameters is not None:
         parameters = meaning.parameters

@@ -1,5 +1,5 @@
-"""What the sensor reads of the orders' topic (rows K1, K2, K4, K9): every codec, nothing aborted, nothing older than asked for, and
-whatever it cannot read holds up one partition only."""
+"""Reading the orders' topic (rows K1, K2, K4, K9): every codec, no aborted records, nothing before the start position; an
+unreadable batch stops only its partition."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from pymongo import MongoClient
 from generia_assets.durable.status import HISTORY_LACKS, new_status
 from resources.mongodb.connection import MongoResource
 from tests.support.command import Command
-from tests.support.kafka_stand_in import (
+from tests.support.kafka_ticks import (
     Ticks,
     batch,
+    command_for,
     dead_letters,
     headers,
     kafka_resource,
@@ -31,7 +32,6 @@ from tests.support.kafka_stand_in import (
     send,
     send_batch,
     sensor_settings,
-    told_of,
     with_its_checksum,
 )
 from tests.support.waiting import PATIENCE_S
@@ -39,7 +39,7 @@ from tests.support.waiting import PATIENCE_S
 
 @pytest.fixture
 def ticks(instance: dg.DagsterInstance, broker: str, mongodb_uri: str, mongo_database_name: str) -> Ticks:
-    """Ticks over a topic of the test's own, which exists, with four partitions."""
+    """Ticks over an existing topic of this test, with four partitions."""
     kafka = kafka_resource(broker, f"orders-{uuid.uuid4().hex[:8]}")
     ticks = Ticks(instance, kafka, MongoResource(uri=mongodb_uri, database=mongo_database_name))
     send(kafka, {"event_type": "task_updated"})
@@ -113,12 +113,13 @@ UNREADABLE = [
 
 @pytest.fixture
 def command(ticks: Ticks, tmp_path: Path) -> Command:
-    return told_of(ticks.kafka, ticks.mongo, tmp_path)
+    return command_for(ticks.kafka, ticks.mongo, tmp_path)
 
 
 @pytest.mark.parametrize("spoil", UNREADABLE)
-def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left_out(ticks: Ticks, command: Command, spoil) -> None:
-    """Other partitions go on; the tick, doctor and the list say where and why; `skip` makes its bytes a dead letter."""
+def test_an_unreadable_batch_stops_only_its_partition_until_it_is_skipped(ticks: Ticks, command: Command, spoil) -> None:
+    """Other partitions are read; the tick, doctor and the list have the place and the reason; `skip` makes its bytes a dead
+    letter."""
     before, behind, elsewhere, later = order(), order(), order(), order()
     send_batch(ticks.kafka, 1, bytes(batch(one_by_one(before))))
     spoilt = spoil(b"a good order, perhaps")
@@ -128,7 +129,7 @@ def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left
     assert set(run_keys(ticks.tick())) == {before["task_id"], elsewhere["task_id"]}
     send_batch(ticks.kafka, 3, bytes(batch(one_by_one(later))))
     assert run_keys(ticks.tick()) == [later["task_id"]]
-    something_else = bytes(batch(b'{"event_type": "task_updated"}'))  # so that the tick need not wait
+    something_else = bytes(batch(b'{"event_type": "task_updated"}'))  # so that the tick does not wait
     send_batch(ticks.kafka, 3, something_else)
     said = str(ticks.tick().skip_message)
     assert f"offsets 1 to 2 in {ticks.kafka.settings.kafka_tasks_topic}[1] cannot be read" in said
@@ -143,7 +144,7 @@ def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left
     assert run_keys(ticks.tick()) == []
     assert run_keys(ticks.tick()) == [behind["task_id"]]
     (letter,) = dead_letters(ticks.kafka, 1)
-    # The broker writes offset and leader's epoch into a batch; the rest is as it was sent, as far as the batch says it goes.
+    # The broker writes offset and leader's epoch into a batch; the rest, up to the batch's length, is as it was sent.
     assert letter.value[21:].startswith(spoilt[21 : len(letter.value)])
     assert (headers(letter)["partition"], headers(letter)["offset"]) == ("1", "1")
     assert "offsets 1 to 2" in headers(letter)["reason"]
@@ -151,8 +152,8 @@ def test_a_batch_that_cannot_be_read_holds_up_its_own_partition_until_it_is_left
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe\xfd", b"\xc3(\x00", b"key"], ids=lambda name: f"K2 header {name!r}")
-def test_a_header_of_any_name_is_no_obstacle(ticks: Ticks, name: bytes) -> None:
-    """An order is its value: a header's name that is not UTF-8 makes it no worse."""
+def test_a_header_with_any_name_is_accepted(ticks: Ticks, name: bytes) -> None:
+    """Only the value counts: a header's name that is not UTF-8 does not make the order invalid."""
     messages = [order(), order()]
     spoilt = batch(*map(one_by_one, messages), headers=[("KEY", b"value"), ("other", b"")])
     send_batch(ticks.kafka, 1, with_its_checksum(spoilt.replace(b"KEY", name)))
@@ -172,7 +173,7 @@ def send_at(kafka_servers: str, topic: str, *sent: tuple[datetime, dict[str, Any
 
 @pytest.fixture
 def apache_ticks(apache_kafka: str, instance: dg.DagsterInstance, mongodb_uri: str, mongo_database_name: str) -> Ticks:
-    """Ticks over a topic of the test's own with one partition, on Apache Kafka."""
+    """Ticks over a topic of this test with one partition, on Apache Kafka."""
     kafka = kafka_resource(apache_kafka, f"orders-{uuid.uuid4().hex[:8]}", api_version="")
     with KafkaAdminClient(bootstrap_servers=apache_kafka) as admin:
         for topic in (kafka.settings.kafka_tasks_topic, kafka.settings.kafka_dead_letters_topic):
@@ -192,8 +193,8 @@ def apache_ticks(apache_kafka: str, instance: dg.DagsterInstance, mongodb_uri: s
         pytest.param((datetime.now(UTC) + timedelta(days=2)).isoformat(), [], id="K9 a time to come"),
     ],
 )
-def test_the_first_start_begins_where_the_setting_says(apache_ticks: Ticks, start: str, read: list[int]) -> None:
-    """What the topic held before is read from the installation, a time, its beginning or not at all; what comes then is read."""
+def test_the_first_start_begins_at_the_configured_position(apache_ticks: Ticks, start: str, read: list[int]) -> None:
+    """Earlier messages are read from the installation, a time, the beginning or not at all; later messages are read."""
     ticks, now = apache_ticks, datetime.now(UTC)
     ticks.settings = sensor_settings(kafka_start=start)
     messages = [order() for _ in range(4)]
@@ -208,8 +209,8 @@ def test_the_first_start_begins_where_the_setting_says(apache_ticks: Ticks, star
 
 @pytest.mark.apache_kafka
 @pytest.mark.case("K9")
-def test_a_lost_cursor_begins_at_the_installation_again(apache_ticks: Ticks, mongo_client: MongoClient) -> None:
-    """The installation's time is recorded once, in MongoDB: when Dagster forgets the cursor no order since then is lost."""
+def test_after_a_lost_cursor_reading_begins_at_the_installation(apache_ticks: Ticks, mongo_client: MongoClient) -> None:
+    """The installation's time is recorded once, in MongoDB: if Dagster loses the cursor no order since then is lost."""
     ticks, long_ago = apache_ticks, datetime.now(UTC) - timedelta(days=1)
     old, since = order(), order()
     mongo_client[ticks.mongo.database]["fleet"].insert_one({"_id": "installation", "at": long_ago})
@@ -222,7 +223,7 @@ def test_a_lost_cursor_begins_at_the_installation_again(apache_ticks: Ticks, mon
 
 @pytest.mark.case("K9")
 def test_a_part_of_a_world_of_the_former_worker_is_not_made_again(ticks: Ticks, mongo_client: MongoClient) -> None:
-    """The former worker's worlds are history, wherever reading begins: no order takes them up, and nothing of them is changed."""
+    """The former worker's worlds are history, wherever reading begins: no order resumes them, and nothing of them is changed."""
     status = mongo_client[ticks.mongo.database]["world_generation_status"]
     record = new_status(str(uuid.uuid4()), {}, users=1, posts=0) | {"status": "completed"}
     record = {name: value for name, value in record.items() if name not in HISTORY_LACKS}
@@ -242,7 +243,7 @@ def test_a_part_of_a_world_of_the_former_worker_is_not_made_again(ticks: Ticks, 
 @pytest.mark.apache_kafka
 @pytest.mark.case("K4")
 def test_records_of_an_aborted_transaction_are_not_read(apache_ticks: Ticks) -> None:
-    """Only what was committed makes a world, and the cursor passes aborted records and markers, at the end of the topic too."""
+    """Only committed records make a world, and the cursor passes aborted records and markers, also at the end of the topic."""
     ticks = apache_ticks
     topic = ticks.kafka.settings.kafka_tasks_topic
     producer = Producer(

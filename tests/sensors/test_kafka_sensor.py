@@ -1,4 +1,4 @@
-"""The Kafka sensor against a real MongoDB and a broker that speaks the protocol: what a tick reads, records, requests and keeps."""
+"""The Kafka sensor with a real MongoDB and a broker that speaks the protocol: what a tick reads, records, requests and stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from generia_assets.dagster_internals import PRIORITY_TAG
 from generia_assets.durable.orders.decisions import TASK_TAG
 from generia_assets.processes import Child, start
 from resources.mongodb.connection import MongoResource
-from tests.support.kafka_stand_in import (
+from tests.support.kafka_ticks import (
     Ticks,
     dead_letters,
     headers,
@@ -49,7 +49,7 @@ def own_broker(home: Path, topics: str) -> Child:
     return start("broker", [sys.executable, "-m", "local_services.broker", "--topics", topics], log_path=home / "broker.log")
 
 
-def test_an_order_is_recorded_and_requested_in_the_same_tick(
+def test_an_order_is_recorded_and_its_run_requested_in_the_same_tick(
     ticks: Ticks, mongo_client: MongoClient[dict[str, Any]], mongo: MongoResource
 ) -> None:
     """After one tick the task and the status record exist, and one run of the world's partition is requested, by task id."""
@@ -67,8 +67,8 @@ def test_an_order_is_recorded_and_requested_in_the_same_tick(
     assert database["world_generation_status"].find_one({"_id": message["world_id"]})["users_predicted"] == 3
 
 
-def test_a_repeated_message_makes_no_second_world(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]]) -> None:
-    """However often a message comes, every request for it carries the same run key, once per tick, and there is one task."""
+def test_a_repeated_message_creates_no_second_world(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]]) -> None:
+    """For a repeated message every run request has the same run key, once for each tick, and there is one task."""
     message = order()
     send(ticks.kafka, message, message)
     assert run_keys(ticks.tick()) == [message["task_id"]]
@@ -78,7 +78,7 @@ def test_a_repeated_message_makes_no_second_world(ticks: Ticks, mongo_client: Mo
 
 
 def test_a_finished_order_is_not_requested_again(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]]) -> None:
-    """An order whose task is completed asks for no run, even when Dagster has forgotten the first one."""
+    """An order whose task is completed requests no run, even if Dagster has lost the first one."""
     message = order()
     send(ticks.kafka, message)
     ticks.tick()
@@ -89,8 +89,8 @@ def test_a_finished_order_is_not_requested_again(ticks: Ticks, mongo_client: Mon
     assert data.skip_message == "1 messages: 1 finished before"
 
 
-def test_a_broken_message_among_good_ones_stops_nobody(ticks: Ticks) -> None:
-    """A broken message becomes a dead letter with its bytes, key, reason and place; its neighbours run; nothing is read twice."""
+def test_an_invalid_message_does_not_affect_the_valid_ones(ticks: Ticks) -> None:
+    """It becomes a dead letter with its bytes, key, reason and place; the other orders run; nothing is read twice."""
     first, last = order(), order()
     broken = b'{"event_type": "task_created", "task_id": "a...b"}\x00'
     send(ticks.kafka, first, broken, order(event_type="task_updated"), last)
@@ -109,7 +109,7 @@ def test_a_broken_message_among_good_ones_stops_nobody(ticks: Ticks) -> None:
 
 
 def test_other_events_are_skipped_without_a_dead_letter(ticks: Ticks) -> None:
-    """An event of another type is no error: no run, no dead letter, and the cursor is past it."""
+    """An event of another type is not an error: no run, no dead letter, and the cursor passes it."""
     send(ticks.kafka, {"event_type": "task_updated", "anything": [1, 2]})
     assert ticks.tick().skip_message == "1 messages: 1 not for us"
     assert sum(ticks.offsets().values()) == 1
@@ -117,7 +117,7 @@ def test_other_events_are_skipped_without_a_dead_letter(ticks: Ticks) -> None:
 
 
 def test_an_id_used_before_with_other_parameters_is_a_dead_letter(ticks: Ticks) -> None:
-    """A task id or world id that MongoDB knows with other contents is refused with a reason that names the field."""
+    """A task id or world id with other contents in MongoDB is refused with a reason that names the field."""
     known = order()
     more = dict(known["parameters"], users_count=4)
     send(ticks.kafka, known, known | {"parameters": more}, order(world_id=known["world_id"]), order(parameters=None))
@@ -126,8 +126,8 @@ def test_an_id_used_before_with_other_parameters_is_a_dead_letter(ticks: Ticks) 
     assert [reason.split("=")[0].split(":")[0] for reason in reasons] == ["parameters.users_count", "world_id", "parameters"]
 
 
-def test_a_task_of_the_platform_that_is_broken_is_a_dead_letter(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]]) -> None:
-    """A task that the platform inserted badly blocks nobody: the order that points to it is refused by the missing field's name."""
+def test_an_order_whose_platform_task_is_invalid_is_a_dead_letter(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]]) -> None:
+    """An invalid task of the platform blocks no other order: its order is refused by the name of the missing field."""
     broken, good = order(), order()
     mongo_client[ticks.mongo.database]["tasks"].insert_one({"_id": broken["task_id"], "type": "init_world_creation"})
     send(ticks.kafka, broken, good)
@@ -137,8 +137,10 @@ def test_a_task_of_the_platform_that_is_broken_is_a_dead_letter(ticks: Ticks, mo
 
 
 @pytest.mark.parametrize("said", [None, {"user_prompt": "a sun of lead", "users_count": 2, "posts_count": 1}])
-def test_parameters_of_mongodb_stand(ticks: Ticks, mongo_client: MongoClient[dict[str, Any]], said: dict[str, Any] | None) -> None:
-    """A message orders what MongoDB holds under its task id, be its own parameters absent or others."""
+def test_parameters_in_mongodb_override_the_message(
+    ticks: Ticks, mongo_client: MongoClient[dict[str, Any]], said: dict[str, Any] | None
+) -> None:
+    """A message orders what MongoDB has under its task id, whether its own parameters are missing or different."""
     message = order(parameters=said)
     database = mongo_client[ticks.mongo.database]
     database["tasks"].insert_one(
@@ -155,8 +157,8 @@ def test_parameters_of_mongodb_stand(ticks: Ticks, mongo_client: MongoClient[dic
     assert database["world_generation_status"].find_one({"_id": message["world_id"]})["users_predicted"] == 7
 
 
-def test_a_giant_is_kept_by_its_beginning(ticks: Ticks) -> None:
-    """A message of 3 MB is not parsed; its dead letter holds its beginning, and says that the whole is at its place."""
+def test_of_a_giant_message_the_beginning_is_kept(ticks: Ticks) -> None:
+    """A message of 3 MB is not parsed; its dead letter has its beginning, and the place of the whole message."""
     large = json.dumps(order(parameters={"user_prompt": "x" * 3_000_000})).encode()
     send(ticks.kafka, large)
     assert "at most 1048576 are read" in str(ticks.tick().skip_message)
@@ -166,7 +168,7 @@ def test_a_giant_is_kept_by_its_beginning(ticks: Ticks) -> None:
 
 
 def test_a_part_is_ordered_for_a_world_that_exists(ticks: Ticks) -> None:
-    """One of the other task types requests its asset of an existing world, with what is made of that."""
+    """Each of the other task types requests its asset of an existing world, with its downstream assets."""
     world = order()
     part = {"task_type": "generate_character", "parameters": {"keys": ["c0001", "c0002"]}}
     again, nowhere = order(world_id=world["world_id"], **part), order(**part)
@@ -180,7 +182,7 @@ def test_a_part_is_ordered_for_a_world_that_exists(ticks: Ticks) -> None:
 
 
 def test_all_partitions_are_read(ticks: Ticks) -> None:
-    """Orders spread over a topic's partitions all arrive, each partition with an offset of its own."""
+    """Orders in all partitions of a topic are read, and each partition has its own offset."""
     messages = [order() for _ in range(12)]
     for message in messages:
         send(ticks.kafka, message, key=str(message["world_id"]).encode())
@@ -188,8 +190,8 @@ def test_all_partitions_are_read(ticks: Ticks) -> None:
     assert sum(1 for offset in ticks.offsets().values() if offset) > 1
 
 
-def test_a_tick_takes_no_more_than_its_share(ticks: Ticks) -> None:
-    """At most ``sensor_max_records`` messages are taken by a tick; the next one goes on where it ended."""
+def test_a_tick_takes_a_bounded_number_of_messages(ticks: Ticks) -> None:
+    """A tick takes at most ``sensor_max_records`` messages; the next one continues where it ended."""
     messages = [order() for _ in range(5)]
     ticks.settings = sensor_settings(sensor_max_records=3)
     send(ticks.kafka, *messages)
@@ -197,7 +199,7 @@ def test_a_tick_takes_no_more_than_its_share(ticks: Ticks) -> None:
     assert taken == [[message["task_id"] for message in part] for part in (messages[:3], messages[3:])]
 
 
-def test_a_topic_may_come_later(ticks: Ticks) -> None:
+def test_a_topic_may_be_created_later(ticks: Ticks) -> None:
     """While the topic does not exist the tick is skipped and creates nothing; the first message in it is then read."""
     assert ticks.tick().skip_message == f"topic {ticks.kafka.settings.kafka_tasks_topic} does not exist yet"
     assert ticks.tick().skip_message == f"topic {ticks.kafka.settings.kafka_tasks_topic} does not exist yet"
@@ -207,7 +209,7 @@ def test_a_topic_may_come_later(ticks: Ticks) -> None:
 
 
 def test_a_message_ends_the_wait(ticks: Ticks) -> None:
-    """A message that comes while the tick waits is taken at once and not at the end of the poll."""
+    """A message that arrives while the tick waits is taken at once, not at the end of the poll."""
     send(ticks.kafka, order())
     ticks.tick()
     ticks.settings = sensor_settings(sensor_poll_seconds=20)
@@ -221,7 +223,7 @@ def test_a_message_ends_the_wait(ticks: Ticks) -> None:
 
 
 def test_a_cursor_beyond_the_end_starts_over(ticks: Ticks) -> None:
-    """A cursor beyond the log's end goes back to the earliest message instead of waiting for the log to grow that long."""
+    """A cursor beyond the log's end is reset to the earliest message instead of waiting until the log is that long."""
     message = order()
     send(ticks.kafka, message)
     ticks.tick()
@@ -231,7 +233,7 @@ def test_a_cursor_beyond_the_end_starts_over(ticks: Ticks) -> None:
 
 
 def test_another_broker_under_the_same_name_is_read_from_its_start(ticks: Ticks, tmp_path: Path) -> None:
-    """When the cluster was made anew no message is missed, although its log is longer than the cursor's offset already."""
+    """If the cluster was created again no message is missed, although its log is already longer than the cursor's offset."""
     topic = ticks.kafka.settings.kafka_tasks_topic
     send(ticks.kafka, order())
     ticks.tick()
@@ -243,10 +245,10 @@ def test_another_broker_under_the_same_name_is_read_from_its_start(ticks: Ticks,
 
 
 def test_without_mongodb_nothing_is_lost(ticks: Ticks, mongo: MongoResource) -> None:
-    """While MongoDB is away, what needs it waits in Kafka and what does not is done; the skip says who did not answer."""
+    """During an outage of MongoDB orders wait in Kafka and other messages are handled; the skip reason names MongoDB."""
     assert ticks.tick().skip_message == f"topic {ticks.kafka.settings.kafka_tasks_topic} does not exist yet"
     send(ticks.kafka, {"event_type": "task_updated"})
-    ticks.tick()  # the place in the topic is known from now on
+    ticks.tick()  # the offset in the topic is known from now on
     message = order()
     send(ticks.kafka, b"broken", message)
     ticks.mongo = MongoResource(uri=NOBODY, database=mongo.database)
@@ -260,7 +262,7 @@ def test_without_mongodb_nothing_is_lost(ticks: Ticks, mongo: MongoResource) -> 
 
 
 def test_without_a_broker_the_tick_is_skipped(ticks: Ticks, tmp_path: Path) -> None:
-    """A broker that goes away makes a skip that names the address and keeps the cursor, and leaves no thread behind."""
+    """An unavailable broker gives a skip reason with the address, keeps the cursor, and leaves no thread."""
     before = kafka_threads()
     with own_broker(tmp_path, f"{ticks.kafka.settings.kafka_tasks_topic}:1") as broker:
         ticks.kafka = kafka_resource(broker.ready_value, ticks.kafka.settings.kafka_tasks_topic)
@@ -276,12 +278,11 @@ def test_without_a_broker_the_tick_is_skipped(ticks: Ticks, tmp_path: Path) -> N
     wait_for(lambda: kafka_threads() <= before)
 
 
-def test_while_the_queue_is_full_worlds_are_recorded_and_only_those_of_a_higher_priority_get_their_runs(
+def test_while_the_queue_is_full_worlds_are_recorded_and_only_those_of_a_higher_priority_get_runs(
     ticks: Ticks, instance: dg.DagsterInstance, mongo_client: MongoClient[dict[str, Any]]
 ) -> None:
-    """More runs are queued than the limit: nobody waits for his world's page, and an order above 0 for no other order.
-
-    When there is room again, a later order does not go before those that wait.
+    """More runs are queued than the limit: each world has its page at once, and an order with a priority above 0 waits for no
+    other. When there is room again, a later order does not overtake the waiting ones.
     """
     ticks.settings = sensor_settings(sensor_max_queued_runs=1)
     plain, later, urgent = order(), order(), order()

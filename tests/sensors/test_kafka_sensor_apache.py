@@ -1,4 +1,4 @@
-"""The Kafka sensor against Apache Kafka itself: what the small broker cannot show, and that the rest is the same there."""
+"""The Kafka sensor with Apache Kafka itself: behaviour that the small broker lacks, and that the rest is the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
 
 from resources.mongodb.connection import MongoResource
-from tests.support.kafka_stand_in import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send
+from tests.support.kafka_ticks import Ticks, dead_letters, headers, kafka_resource, order, run_keys, send
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.apache_kafka
@@ -27,7 +27,7 @@ def admin(apache_kafka: str) -> Iterator[KafkaAdminClient]:
 def ticks(
     instance: dg.DagsterInstance, apache_kafka: str, admin: KafkaAdminClient, mongodb_uri: str, mongo_database_name: str
 ) -> Ticks:
-    """Ticks over a topic of the test's own with one partition, and a dead letters' topic that takes at most 100,000 bytes."""
+    """Ticks over a topic of this test with one partition, and a dead letters' topic with messages of at most 100,000 bytes."""
     kafka = kafka_resource(apache_kafka, f"orders-{uuid.uuid4().hex[:8]}", api_version="")
     create(admin, kafka.settings.kafka_tasks_topic)
     create(admin, kafka.settings.kafka_dead_letters_topic, {"max.message.bytes": "100000"})
@@ -40,7 +40,8 @@ def create(admin: KafkaAdminClient, topic: str, configs: dict[str, str] | None =
 
 
 def test_the_same_holds_on_apache_kafka(ticks: Ticks) -> None:
-    """Good orders run once, a broken one between them is a dead letter, another event is skipped, a repetition is the same run."""
+    """Valid orders run once, an invalid one between them is a dead letter, another event is skipped, a repetition is the same
+    run."""
     first, last = order(), order()
     send(ticks.kafka, first, b"broken", order(event_type="task_updated"), first, last)
     assert run_keys(ticks.tick()) == [first["task_id"], last["task_id"]]
@@ -51,7 +52,7 @@ def test_the_same_holds_on_apache_kafka(ticks: Ticks) -> None:
 
 
 def test_partitions_added_later_are_read_from_their_start(ticks: Ticks, admin: KafkaAdminClient) -> None:
-    """Messages that were in a new partition before the sensor knew of it are read."""
+    """Messages in a new partition that are older than the sensor's next tick are read."""
     topic = ticks.kafka.settings.kafka_tasks_topic
     send(ticks.kafka, order())
     ticks.tick()
@@ -64,8 +65,8 @@ def test_partitions_added_later_are_read_from_their_start(ticks: Ticks, admin: K
     assert sum(1 for offset in ticks.offsets().values() if offset) > 1
 
 
-def test_a_topic_made_anew_loses_no_message(ticks: Ticks, admin: KafkaAdminClient) -> None:
-    """When the topic was deleted and made again, all of its messages are read, although it is longer than the cursor already."""
+def test_a_topic_created_again_loses_no_message(ticks: Ticks, admin: KafkaAdminClient) -> None:
+    """If the topic was deleted and created again, all of its messages are read, although it is already longer than the cursor."""
     send(ticks.kafka, order())
     ticks.tick()
     topic = ticks.kafka.settings.kafka_tasks_topic
@@ -78,8 +79,8 @@ def test_a_topic_made_anew_loses_no_message(ticks: Ticks, admin: KafkaAdminClien
     assert run_keys(ticks.tick()) == [message["task_id"] for message in messages]
 
 
-def test_what_was_deleted_before_it_was_read_is_passed(ticks: Ticks, admin: KafkaAdminClient) -> None:
-    """When retention has deleted what the cursor points to, reading goes on at the earliest message there is."""
+def test_messages_deleted_before_they_were_read_are_skipped(ticks: Ticks, admin: KafkaAdminClient) -> None:
+    """If retention has deleted the message at the cursor, reading continues at the earliest existing message."""
     send(ticks.kafka, order())
     ticks.tick()
     send(ticks.kafka, order(), order())
@@ -91,7 +92,8 @@ def test_what_was_deleted_before_it_was_read_is_passed(ticks: Ticks, admin: Kafk
 
 
 def test_a_dead_letter_too_large_for_its_topic_is_cut(ticks: Ticks) -> None:
-    """What the dead letters' topic does not take whole stops nobody: its beginning is kept, a header tells where the rest is."""
+    """A message that is too large for the dead letters' topic stops no other: its beginning is stored, and a header has the place
+    of the whole."""
     message = order()
     send(ticks.kafka, b"x" * 200_000, b"small", message)
     assert run_keys(ticks.tick()) == [message["task_id"]]
@@ -102,8 +104,9 @@ def test_a_dead_letter_too_large_for_its_topic_is_cut(ticks: Ticks) -> None:
     assert ticks.offsets() == {"0": 3}
 
 
-def test_several_giants_hold_up_nobody(ticks: Ticks) -> None:
-    """One tick buries a dozen giants, none of which the dead letters' topic would take whole, and takes the order behind them."""
+def test_several_giant_messages_delay_no_other(ticks: Ticks) -> None:
+    """One tick makes dead letters of a dozen giant messages, none of which fits whole into their topic, and takes the order after
+    them."""
     message = order()
     send(ticks.kafka, *[b"x" * 900_000] * 12, message)
     assert run_keys(ticks.tick()) == [message["task_id"]]
@@ -113,8 +116,8 @@ def test_several_giants_hold_up_nobody(ticks: Ticks) -> None:
     assert ticks.offsets() == {"0": 13}
 
 
-def test_lag_tools_see_the_offsets_one_tick_late(ticks: Ticks) -> None:
-    """The group's offset is what the cursor was at the beginning of the last tick: it never runs ahead of what is recorded."""
+def test_the_groups_offsets_are_one_tick_behind(ticks: Ticks) -> None:
+    """The group's offset is the cursor at the beginning of the last tick: it is never ahead of the recorded orders."""
     send(ticks.kafka, order(), order())
     ticks.tick()
     ticks.tick()

@@ -1,4 +1,4 @@
-"""The Kafka sensor in a real daemon's tick: the code location in a process of its own, partitions and runs made by Dagster."""
+"""The Kafka sensor in a real daemon's tick: the code location in its own process, partitions and runs created by Dagster."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
 from generia_assets.durable.orders.decisions import TASK_TAG
-from tests.support.kafka_stand_in import kafka_resource, order, send
+from tests.support.kafka_ticks import kafka_resource, order, send
 from tests.support.waiting import PATIENCE_S
 
 QUEUED = {"run_coordinator": {"module": "dagster._core.run_coordinator", "class": "QueuedRunCoordinator"}}
-LOCATION = ModuleTarget("tests.support.kafka_stand_in", "from_environment", None, "stand_in")
+LOCATION = ModuleTarget("tests.support.kafka_ticks", "from_environment", None, "placeholder_location")
 
 pytestmark = pytest.mark.dagster_process
 
@@ -45,7 +45,7 @@ def workspace(
 
 
 def tick(workspace: IWorkspaceProcessContext) -> None:
-    """Let the daemon evaluate the sensor once; it leaves a sensor alone within its minimum interval of one second."""
+    """Let the daemon evaluate the sensor once; it does not evaluate it again within the minimum interval of one second."""
     before = ticks(workspace)
     deadline = time.monotonic() + PATIENCE_S
     while ticks(workspace) == before and time.monotonic() < deadline:
@@ -58,8 +58,8 @@ def ticks(workspace: IWorkspaceProcessContext) -> int:
     return sum(len(workspace.instance.get_ticks(state.instigator_origin_id, state.selector_id)) for state in states)
 
 
-def test_the_daemon_makes_one_run_of_one_partition(workspace: IWorkspaceProcessContext, broker: str, topic: str) -> None:
-    """A message becomes one queued run of its world's partition, found by its task's tag; its repetition becomes none."""
+def test_the_daemon_creates_one_run_of_one_partition(workspace: IWorkspaceProcessContext, broker: str, topic: str) -> None:
+    """A message gives one queued run of its world's partition, with the task's tag; its repetition gives none."""
     kafka, message = kafka_resource(broker, topic), order()
     send(kafka, message)
     tick(workspace)

@@ -1,4 +1,4 @@
-"""What a message of the orders' topic may be: one kind of right, and every kind of wrong with a reason that names the field."""
+"""Messages of the orders' topic: valid ones, and every kind of invalid one with a reason that names the field."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def with_parameter(**changes: Any) -> bytes:
     return message(parameters=PARAMETERS | changes)
 
 
-def test_an_order_is_read_as_it_stands() -> None:
-    """A right message gives its ids, its type and its parameters."""
+def test_a_valid_order_is_parsed() -> None:
+    """A valid message has its ids, its type and its parameters."""
     order = read_message(message())
     assert (order.task_id, order.task_type, order.world_id) == (TASK, TaskType.INIT_WORLD_CREATION, WORLD)
     assert order.parameters == parse_world(PARAMETERS)
@@ -51,7 +51,7 @@ def test_an_order_is_read_as_it_stands() -> None:
     [*zip(list(TaskType)[1:], (*[{"world"}] * 2, *[{"c0001"}] * 4, *[{"c0001", "c0001-p0003"}] * 2), strict=True)],
 )
 def test_a_part_is_ordered_by_the_keys_of_its_items_and_no_others(task_type: TaskType, taken: set[str]) -> None:
-    """Each of the eight other task types takes the keys of what it makes; another is refused with what a right one looks like."""
+    """Each of the eight other task types accepts the keys of its items; another key is refused with the form of a valid one."""
     for key in ("world", "c0001", "c0001-p0003"):
         ordered = message(task_type=task_type.value, parameters={"keys": [*taken, key]})
         if key in taken:
@@ -67,7 +67,8 @@ def test_a_part_is_ordered_by_the_keys_of_its_items_and_no_others(task_type: Tas
 
 @pytest.mark.case("P30")
 def test_an_extension_is_an_order_of_a_world_that_exists() -> None:
-    """A message with what is added extends a world, also one with a name; what adds nothing, or names a sentence, is refused."""
+    """A message with added counts extends a world, also one with a name; a message that adds nothing, or has a sentence, is
+    refused."""
     for added in ({"add_users": 10, "add_posts": 60}, {"add_posts": 1}, {"add_users": 2.0, "max_cost_usd": 3}):
         order = read_message(message(world_id="harbour", parameters=added))
         assert order.parameters == ExtensionParameters(**added) and order.world_id == "harbour"
@@ -91,13 +92,13 @@ def test_parameters_may_be_in_mongodb() -> None:
 
 
 def test_two_spellings_of_an_id_are_one_id() -> None:
-    """An id in capitals is the same id, so that it makes no second world."""
+    """An id in capitals is the same id, so that it creates no second world."""
     assert read_message(message(world_id=WORLD.upper())).world_id == WORLD
 
 
 @pytest.mark.parametrize("extra", [{}, {"anything": {"at": "all"}}])
-def test_other_events_are_not_for_us(extra: dict[str, Any]) -> None:
-    """An event of another type is skipped, whatever else is in it."""
+def test_other_events_are_skipped(extra: dict[str, Any]) -> None:
+    """An event of another type is skipped, whatever its other fields are."""
     assert read_message(json.dumps({"event_type": "task_updated", **extra}).encode()) is None
 
 
@@ -166,8 +167,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("value", "reason"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_message_is_refused_by_the_name_of_what_is_wrong(value: bytes | None, reason: str) -> None:
-    """Whatever is wrong, the message is refused with a reason that names the field, shortly."""
+def test_an_invalid_message_is_refused_by_the_name_of_the_field(value: bytes | None, reason: str) -> None:
+    """For every fault the message is refused with a short reason that names the field."""
     refused = read_message(value)
     assert isinstance(refused, RefusedOrder)
     assert reason in refused.reason

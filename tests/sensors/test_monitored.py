@@ -1,4 +1,4 @@
-"""What a tick of the Kafka sensor tells monitors: how far it has read, what is queued, how many dead letters there were."""
+"""The figures that a tick of the Kafka sensor stores for monitors: consumer lag, queued runs, dead letters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from generia_assets.queries.fleet_work import dead_letter_counts, orders_read
 from resources.mongodb.connection import MongoResource
-from tests.support.kafka_stand_in import Ticks, kafka_resource, order, queued_run, send, sensor_settings
+from tests.support.kafka_ticks import Ticks, kafka_resource, order, queued_run, send, sensor_settings
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def database(mongo_client: MongoClient[dict[str, Any]], mongo_database_name: str
     return mongo_client[mongo_database_name]
 
 
-def test_a_tick_tells_its_lag_and_the_queue(ticks: Ticks, database: Any) -> None:
-    """Unread messages and queued runs are told, also while the queue is full; then the lag goes away."""
+def test_a_tick_stores_its_lag_and_the_queue(ticks: Ticks, database: Any) -> None:
+    """It stores unread messages and queued runs, also while the queue is full; later the lag is zero."""
     send(ticks.kafka, order())
     ticks.tick()
     assert sum((orders_read(database).lag or {}).values()) == 0
@@ -49,7 +49,7 @@ def test_a_tick_tells_its_lag_and_the_queue(ticks: Ticks, database: Any) -> None
 
 
 def test_an_absent_broker_has_no_lag(ticks: Ticks, database: Any) -> None:
-    """Without a broker the lag is unknown, not zero, and the tick is told all the same."""
+    """Without a broker the lag is unknown, not zero, and the time of the tick is still stored."""
     send(ticks.kafka, order())
     ticks.tick()
     ticks.kafka = kafka_resource("127.0.0.1:1", ticks.kafka.settings.kafka_tasks_topic)
@@ -61,7 +61,7 @@ def test_an_absent_broker_has_no_lag(ticks: Ticks, database: Any) -> None:
 
 
 def test_dead_letters_are_counted(ticks: Ticks, database: Any) -> None:
-    """Each message that is no order counts once as a dead letter that waits for somebody."""
+    """Each invalid message counts once as an unresolved dead letter."""
     send(ticks.kafka, b"broken", order(), b"broken, too")
     ticks.tick()
     ticks.tick()

@@ -1,4 +1,4 @@
-"""The external assets: when they are observed, and what the observations hold."""
+"""The external assets: when they are observed, and the content of the observations."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def observed(database: MongoDatabase, cursor: str | None, now: datetime) -> tupl
 
 
 def test_an_idle_installation_is_observed_once_an_hour(database: MongoDatabase) -> None:
-    """The first time, and then each hour; a tick of the watchdog in between reports nothing."""
+    """It is observed the first time, and then each hour; a tick of the watchdog in between reports nothing."""
     ticked(database)
     first, cursor = observed(database, None, NOW)
     assert {name: one["health"] for name, one in first.items()} == {"orders_topic": HEALTHY, "platform": HEALTHY}
@@ -56,7 +56,7 @@ def test_an_idle_installation_is_observed_once_an_hour(database: MongoDatabase) 
 
 
 def test_waiting_orders_are_observed_every_five_minutes_with_the_lag(database: MongoDatabase) -> None:
-    """The plot of the lag has points while there is one."""
+    """The plot of the lag has points while there is a lag."""
     ticked(database)
     _, cursor = observed(database, None, NOW)
     later = NOW + OFTEN
@@ -98,7 +98,7 @@ def _breaker(database: MongoDatabase) -> None:
         (_breaker, "platform", "it does not answer since 2026-11-29 12:00 UTC: worlds wait"),
     ],
 )
-def test_trouble_is_observed_at_once_and_its_end_within_half_a_minute(
+def test_a_problem_is_observed_at_once_and_its_end_within_half_a_minute(
     database: MongoDatabase, trouble: Any, asset: str, said: str
 ) -> None:
     """The next tick of the watchdog reports the asset whose health has changed, and no other."""
@@ -117,7 +117,7 @@ def test_trouble_is_observed_at_once_and_its_end_within_half_a_minute(
 
 
 def test_a_damaged_cursor_counts_as_none(database: MongoDatabase) -> None:
-    """Both assets are observed anew; the watchdog goes on."""
+    """Both assets are observed again; the watchdog continues."""
     ticked(database)
     found, cursor = observed(database, "{", NOW)
     assert set(found) == {"orders_topic", "platform"}
@@ -135,7 +135,7 @@ def test_a_damaged_cursor_counts_as_none(database: MongoDatabase) -> None:
 def test_a_platform_whose_services_do_not_serve_is_named_service_by_service(
     database: MongoDatabase, addresses: dict[str, str], said: str
 ) -> None:
-    """The observation has what is wrong and what to set; a second tick soon after asks nothing again."""
+    """The observation has the problem and the setting; a second tick soon after checks nothing again."""
     settings = SETTINGS.model_copy(update={"platform": "grpc", **addresses})
     ticked(database)
     events, cursor = observe(database, settings, None, NOW)

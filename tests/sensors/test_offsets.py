@@ -1,4 +1,4 @@
-"""Where the sensor reads on, decided by pure functions: never past a message that is not done, never outside the log."""
+"""The next offset of the sensor, computed by pure functions: never after a message that is not done, never outside the log."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def message(partition: int, offset: int) -> KafkaRecord:
 
 
 def test_a_cursor_survives_being_stored() -> None:
-    """What is written as the cursor is read as the same cursor."""
+    """A stored cursor is read as the same cursor."""
     stored = Cursor(topic="orders", cluster_id="c", topic_id="t", offsets={0: 5, 11: 7})
     assert parse_cursor(stored.model_dump_json(), "orders") == (stored, [])
 
 
-def test_a_cursor_that_cannot_be_used_starts_over_and_says_so() -> None:
-    """No cursor, a damaged one, one of another version or of another topic: all are a first start; a damaged one says so."""
+def test_an_unusable_cursor_starts_over_with_a_note() -> None:
+    """A missing cursor, a damaged one, one of another version or of another topic is a first start; a damaged one has a note."""
     for text in (
         None,
         "",
@@ -50,8 +50,8 @@ def test_a_cursor_that_cannot_be_used_starts_over_and_says_so() -> None:
         assert len(notes) == (1 if text else 0)
 
 
-def test_reading_goes_on_where_the_cursor_is() -> None:
-    """An offset inside the log, its end included, is taken as it is, without a note."""
+def test_reading_continues_at_the_cursor() -> None:
+    """An offset inside the log, including its end, is used unchanged, without a note."""
     assert starting_offsets(cursor(p0=5, p1=9), log(p0=(0, 7), p1=(3, 9)), {}) == ({0: 5, 1: 9}, [])
 
 
@@ -64,22 +64,22 @@ def test_a_new_partition_is_read_from_its_start() -> None:
         assert starting_offsets(cursor(p0=5), log(p0=(0, 7), p1=(2, 9)), first)[0] == {0: 5, 1: 2}
 
 
-def test_an_offset_that_was_deleted_goes_on_at_the_earliest() -> None:
-    """A cursor before the log's start goes to the start and tells how many messages were lost to retention."""
+def test_a_deleted_offset_continues_at_the_earliest() -> None:
+    """A cursor before the log's start moves to the start, with a note of the number of messages lost to retention."""
     starts, (note,) = starting_offsets(cursor(p0=5), log(p0=(8, 9)), {})
     assert starts == {0: 8}
     assert "3 messages were deleted unread" in note
 
 
 def test_an_offset_beyond_the_end_starts_over() -> None:
-    """A cursor beyond the log's end goes to the earliest message, and a note says so."""
+    """A cursor beyond the log's end moves to the earliest message, with a note."""
     starts, (note,) = starting_offsets(cursor(p0=10), log(p0=(2, 9)), {})
     assert starts == {0: 2}
     assert "beyond the end 9" in note
 
 
-def test_a_topic_made_anew_is_not_compared_by_offsets() -> None:
-    """When the cluster's or the topic's id is another one it is read from its beginning; ids that nobody knows change nothing."""
+def test_a_topic_created_again_is_recognized_by_its_id() -> None:
+    """If the id of the cluster or the topic has changed it is read from its beginning; unknown ids change nothing."""
     old = Cursor(topic="orders", cluster_id="c1", topic_id="t1", offsets={0: 5})
     for now in (log("c2", "t1", p0=(0, 9)), log("c1", "t2", p0=(0, 9))):
         found, (note,) = for_this_log(old, now)
@@ -90,7 +90,7 @@ def test_a_topic_made_anew_is_not_compared_by_offsets() -> None:
 
 
 def test_a_partition_without_leader_keeps_its_place() -> None:
-    """A partition that cannot be read now is neither started nor forgotten."""
+    """A partition that cannot be read now keeps its offset, or stays unknown."""
     unled = TopicLog("orders", bounds={0: Bounds(0, 9)}, leaderless=(1,))
     starts, (note,) = starting_offsets(cursor(p0=5, p1=6), unled, {})
     assert starts == {0: 5}
@@ -99,14 +99,14 @@ def test_a_partition_without_leader_keeps_its_place() -> None:
 
 
 def test_the_cursor_never_passes_a_message_that_is_not_done() -> None:
-    """In front of the first message that is not done; a later one that is done is read again, other partitions go on."""
+    """It stays before the first message that is not done; a later finished one is read again, and other partitions continue."""
     read = [message(0, 5), message(1, 0), message(0, 6), message(0, 9), message(1, 1)]
     done = [read[0], read[1], read[3], read[4]]
     assert next_offsets({0: 10, 1: 2, 2: 4}, read, done) == {0: 6, 1: 2, 2: 4}
 
 
 def test_gaps_in_a_log_are_passed() -> None:
-    """Offsets that nobody gets to see (compacted, aborted, markers) are no obstacle, at the end neither."""
+    """Missing offsets (compacted, aborted, markers) are passed, also at the end."""
     read = [message(0, 5), message(0, 9)]
     assert next_offsets({0: 14}, read, read) == {0: 14}
     assert next_offsets({0: 14}, [], []) == {0: 14}

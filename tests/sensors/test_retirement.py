@@ -1,4 +1,4 @@
-"""The sensor ``retirement``: old worlds leave Dagster by themselves, others stay, and the documents stay."""
+"""The sensor ``retirement``: old worlds are removed from Dagster automatically, others stay, and the documents stay."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def worlds(tmp_path: Path, mongodb_uri: str, broker: str) -> Iterator[Worlds]:
 def add(
     worlds: Worlds, world_id: str, ago: timedelta, run: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS, **values: Any
 ) -> None:
-    """A world that changed last so long ago, with its partition and a run."""
+    """A world that changed last this long ago, with its partition and a run."""
     record = new_status(world_id, {"user_prompt": "x", "users_count": 1, "posts_count": 1}, users=1, posts=1)
     worlds.database[STATUS].insert_one({**record, "updated_at": datetime.now(UTC) - ago, "status": "completed", **values})
     worlds.instance.add_dynamic_partitions(PARTITIONS, [world_id])
     worlds.instance.create_run_for_job(worlds.job, tags={"dagster/partition": world_id}, status=run)
 
 
-def test_worlds_that_are_over_for_so_long_leave_dagster(worlds: Worlds) -> None:
+def test_worlds_that_have_been_over_for_long_are_removed_from_dagster(worlds: Worlds) -> None:
     """Partition and runs of old worlds are deleted; worlds in progress, new ones and those with a run stay; no document changes."""
     add(worlds, "old", OLD)
     add(worlds, "failed", OLD, dg.DagsterRunStatus.FAILURE, status="failed")

@@ -1,4 +1,4 @@
-"""The watchdog: worlds that nobody works on although somebody should are ordered again, once, and no others are."""
+"""The watchdog: it requests one run for each abandoned world, and for no other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sensors.requests import MOST_RUNS, waiting_orders
 from sensors.run_status import FUTILE_RETRY_SECONDS, build_watchdog
 from tests.support.dagster_internals import a_run as a_queued_run
 from tests.support.durable_world import order_of
-from tests.support.kafka_stand_in import kafka_resource
+from tests.support.kafka_ticks import kafka_resource
 from tests.support.worlds_in_process import Worlds
 
 LONG_AGO = timedelta(hours=1)
@@ -34,7 +34,7 @@ LAST_JANUARY, YEAR_2999 = datetime(2026, 1, 1, tzinfo=UTC), datetime(2999, 1, 1,
 
 @pytest.fixture
 def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
-    """The module's, without a world, an order or a run of an earlier test."""
+    """The module's worlds, without a world, an order or a run of an earlier test."""
     yield the_worlds
     for name in the_worlds.database.list_collection_names():
         the_worlds.database[name].delete_many({})
@@ -42,7 +42,7 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
 
 
 def a_world(worlds: Worlds, world_id: str, *, ago: timedelta = LONG_AGO, **values: Any) -> None:
-    """A world's status record, last changed so long ago."""
+    """A world's status record, last changed this long ago."""
     document = new_status(world_id, {"user_prompt": "x", "users_count": 1, "posts_count": 1}, users=1, posts=1)
     worlds.database[STATUS].insert_one({**document, "updated_at": datetime.now(UTC) - ago, **values})
 
@@ -57,7 +57,7 @@ def a_run(worlds: Worlds, world_id: str, status: dg.DagsterRunStatus, *, order: 
 
 
 def a_part_order(worlds: Worlds, world_id: str, *keys: str, ago: timedelta = LONG_AGO) -> str:
-    """An order for posts of this world, accepted so long ago."""
+    """An order for posts of this world, accepted this long ago."""
     order = order_of(str(uuid.uuid4()), TaskType.GENERATE_POST, world_id, {"keys": list(keys)})
     record_order(worlds.database, order, max_users=100, max_posts=100)
     worlds.database[TASKS].update_one({"_id": order.task_id}, {"$set": {"accepted_at": datetime.now(UTC) - ago}})
@@ -65,7 +65,7 @@ def a_part_order(worlds: Worlds, world_id: str, *keys: str, ago: timedelta = LON
 
 
 def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
-    """One tick; what it orders, by world. Every world ordered is made a partition, too."""
+    """One tick; the requested runs, by world. Every world with a request also becomes a partition."""
     sensor: Any = build_watchdog(world_job, worlds.settings)
     mongo = MongoResource(uri=worlds.settings.mongodb_uri.get_secret_value(), database=worlds.settings.mongodb_database)
     kafka = kafka_resource(worlds.settings.kafka_bootstrap_servers, "not-read")
@@ -78,7 +78,7 @@ def tick(worlds: Worlds) -> dict[str, dg.RunRequest]:
     return requests
 
 
-def parked(kind: str, *, since: datetime = LAST_JANUARY, **values: Any) -> dict[str, Any]:
+def suspended(kind: str, *, since: datetime = LAST_JANUARY, **values: Any) -> dict[str, Any]:
     return {"parked": {"kind": kind, "since": since, **values}}
 
 
@@ -86,14 +86,14 @@ BEGUN: dict[str, Any] = {"status": "in_progress", "generation": "g1"}
 ABANDONED: dict[str, dict[str, Any]] = {
     "owner silent": {**BEGUN, "owner": owner("dead")},
     "nobody's": {**BEGUN, "owner": owner(None)},
-    "outage over": {**BEGUN, **parked("outage")},
-    "resumed": {**BEGUN, **parked("resumed")},
+    "outage over": {**BEGUN, **suspended("outage")},
+    "resumed": {**BEGUN, **suspended("resumed")},
     "never begun": {"status": "pending"},
 }
 
 
-def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(worlds: Worlds) -> None:
-    """Tick after tick asks for the same one run, which continues what was begun; a second run needs the first to have ended."""
+def test_an_abandoned_world_gets_one_run_for_its_own_generation(worlds: Worlds) -> None:
+    """Each tick requests the same run, which continues the generation; there is no second run before the first has ended."""
     for world_id, values in ABANDONED.items():
         a_world(worlds, world_id, **values)
     first, second = tick(worlds), tick(worlds)
@@ -111,30 +111,30 @@ def test_an_abandoned_world_is_ordered_again_once_for_its_own_generation(worlds:
 LEFT_ALONE: dict[str, dict[str, Any]] = {
     "completed": {"status": "completed", "generation": "g1"},
     "failed": {"status": "failed", "generation": "g1"},
-    "stopped": {**BEGUN, **parked("stopped")},
-    "stopped order": {"status": "pending", **parked("stopped")},
-    "budget": {"status": "failed", "generation": "g1", **parked("budget")},
+    "stopped": {**BEGUN, **suspended("stopped")},
+    "stopped order": {"status": "pending", **suspended("stopped")},
+    "budget": {"status": "failed", "generation": "g1", **suspended("budget")},
     "owned": {**BEGUN, "owner": owner("alive", expired=-24 * LONG_AGO)},
     "just silent": {**BEGUN, "owner": owner("dead"), "updated_at": YEAR_2999},
     "just ordered": {"status": "pending", "updated_at": YEAR_2999},
-    "outage lasts": {**BEGUN, **parked("outage", since=YEAR_2999)},
-    "the day's quota is used up": {**BEGUN, **parked("outage", until=YEAR_2999)},
+    "outage lasts": {**BEGUN, **suspended("outage", since=YEAR_2999)},
+    "the day's quota is used up": {**BEGUN, **suspended("outage", until=YEAR_2999)},
 }
 
 
-def test_a_world_that_waits_for_a_person_or_is_being_worked_on_is_left_alone(worlds: Worlds) -> None:
-    """Stopped, out of budget, failed, finished, alive, or silent for a moment only: no run is asked for."""
+def test_a_world_that_waits_for_a_person_or_has_a_live_run_gets_no_run(worlds: Worlds) -> None:
+    """A stopped, failed, finished or live world, one without budget, or one that was silent only for a moment gets no run."""
     for world_id, values in LEFT_ALONE.items():
         a_world(worlds, world_id, **values)
     assert tick(worlds) == {}
 
 
-def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds) -> None:
-    """However long a run waits before it begins, the world has one."""
+def test_a_world_with_a_queued_or_starting_run_gets_no_second_run(worlds: Worlds) -> None:
+    """This holds however long the run waits before it starts."""
     for status in (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
         a_world(worlds, status.value, **BEGUN, owner=owner("dead"))
         a_run(worlds, status.value, status)
-        a_run(worlds, status.value, dg.DagsterRunStatus.CANCELED)  # a newer one that somebody thought better of
+        a_run(worlds, status.value, dg.DagsterRunStatus.CANCELED)  # a newer one that somebody cancelled
     a_world(worlds, "w1", **BEGUN, owner=owner("dead"))
     assert set(tick(worlds)) == {"w1"}
 
@@ -142,13 +142,14 @@ def test_a_world_with_a_run_on_its_way_is_not_ordered_again(worlds: Worlds) -> N
 TERMINATED: dict[str, dict[str, Any]] = {
     "while its first run was queued": {"status": "pending"},
     "after its process died": {**BEGUN, "owner": owner("dead")},
-    "while it was to be taken up": {**BEGUN, "resumable": True},
-    "while it was to be tried again": {**BEGUN, **parked("outage")},
+    "while it was to be resumed": {**BEGUN, "resumable": True},
+    "while it was to be tried again": {**BEGUN, **suspended("outage")},
 }
 
 
-def test_a_world_whose_run_was_terminated_in_dagster_is_stopped_and_goes_on_when_resumed(worlds: Worlds) -> None:
-    """Where the run could not say so itself the watchdog notes the stop, once, and orders nothing until a person resumes it."""
+def test_a_world_whose_run_was_terminated_in_dagster_is_stopped_until_it_is_resumed(worlds: Worlds) -> None:
+    """If the run could not record the stop itself, the watchdog does, once, and requests no run until a person resumes the
+    world."""
     for world_id, values in TERMINATED.items():
         a_world(worlds, world_id, **values)
         a_run(worlds, world_id, dg.DagsterRunStatus.CANCELED)
@@ -166,7 +167,7 @@ def test_a_world_whose_run_was_terminated_in_dagster_is_stopped_and_goes_on_when
 
 
 def test_a_long_queue_hides_no_abandoned_world(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many worlds wait for their runs' turn, one that has no run is found in the same tick."""
+    """For any number of worlds with queued runs, a world without a run is found in the same tick."""
     monkeypatch.setattr("sensors.run_status.MOST", 2)
     for number in range(3):
         a_world(worlds, f"queued-{number}", status="pending")
@@ -175,10 +176,10 @@ def test_a_long_queue_hides_no_abandoned_world(worlds: Worlds, monkeypatch: pyte
     assert set(tick(worlds)) == {"w1"}
 
 
-def test_a_world_whose_owner_dagster_gave_up_is_ordered_again_though_its_process_lives(
+def test_a_world_whose_run_is_failed_in_dagster_gets_a_new_run_although_its_process_lives(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A code server that died takes its runs along in Dagster's eyes: after a moment's grace the world gets a run that it knows."""
+    """When a code server dies, Dagster marks its runs as failed: after a short grace period the world gets a new run."""
     gone, stopped, alive = (
         a_run(worlds, world_id, status)
         for world_id, status in (
@@ -196,7 +197,7 @@ def test_a_world_whose_owner_dagster_gave_up_is_ordered_again_though_its_process
     assert tick(worlds) == {}
 
 
-def test_a_world_whose_next_run_died_too_is_ordered_once_more(worlds: Worlds) -> None:
+def test_a_world_whose_next_run_died_too_gets_another_run(worlds: Worlds) -> None:
     """Each run that left the world unfinished is followed by one more."""
     a_world(worlds, "w1", **BEGUN, owner=owner("dead"))
     keys = []
@@ -206,10 +207,10 @@ def test_a_world_whose_next_run_died_too_is_ordered_once_more(worlds: Worlds) ->
     assert len(set(keys)) == 3
 
 
-def test_a_run_that_failed_before_it_could_begin_is_followed_by_another_after_a_while_only(
+def test_a_run_that_failed_before_it_could_start_is_followed_by_another_only_after_a_while(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broken installation starts one run a minute for a world, not one a tick, and goes on when it is mended."""
+    """With a broken installation a world gets one run each minute, not one each tick, and continues when it is repaired."""
     a_world(worlds, "w1", status="pending")
     first = tick(worlds)["w1"].run_key
     with worlds.changed_settings(mongodb_uri=SecretStr("mongodb://127.0.0.1:1/?directConnection=true")):
@@ -221,8 +222,8 @@ def test_a_run_that_failed_before_it_could_begin_is_followed_by_another_after_a_
     assert tick(worlds)["w1"].run_key != first
 
 
-def test_an_order_for_a_finished_world_whose_run_never_came_is_asked_for_again(worlds: Worlds) -> None:
-    """Tick after tick asks for the same one run, which is the order's own: its assets, its items, its task."""
+def test_an_order_for_a_finished_world_whose_run_is_missing_gets_its_run_again(worlds: Worlds) -> None:
+    """Each tick requests the same run with the order's assets, items and task."""
     orders = {}
     for status in ("completed", "failed"):
         a_world(worlds, status, status=status, generation="g1")
@@ -238,11 +239,12 @@ def test_an_order_for_a_finished_world_whose_run_never_came_is_asked_for_again(w
     assert tick(worlds) == {}
 
 
-def test_an_order_is_left_alone_while_there_is_hope_for_it(worlds: Worlds) -> None:
-    """Just recorded, behind another run, its own run just ended, its world unfinished, or taken up: nothing is asked for."""
+def test_an_order_that_may_still_be_executed_gets_no_run(worlds: Worlds) -> None:
+    """There is no request if it was just recorded, waits for another run, its run has just ended, its world is unfinished, or a run
+    executes it."""
     for world_id in ("new", "busy", "ended", "taken"):
         a_world(worlds, world_id, status="completed", generation="g1")
-    a_world(worlds, "stopped", status="in_progress", **parked("stopped"))
+    a_world(worlds, "stopped", status="in_progress", **suspended("stopped"))
     a_part_order(worlds, "new", ago=timedelta(seconds=1))
     a_part_order(worlds, "busy")
     a_run(worlds, "busy", dg.DagsterRunStatus.STARTED)
@@ -253,7 +255,7 @@ def test_an_order_is_left_alone_while_there_is_hope_for_it(worlds: Worlds) -> No
 
 
 def ended(worlds: Worlds, world_id: str, order: str, *, status: dg.DagsterRunStatus = dg.DagsterRunStatus.FAILURE) -> str:
-    """A run of the order that has just ended, before it could begin."""
+    """A run of the order that has just ended, before it could start."""
     run_id = a_run(worlds, world_id, dg.DagsterRunStatus.STARTING, order=order)
     run = worlds.instance.get_run_by_id(run_id)
     assert run is not None
@@ -264,10 +266,10 @@ def ended(worlds: Worlds, world_id: str, order: str, *, status: dg.DagsterRunSta
     return run_id
 
 
-def test_an_order_whose_runs_fail_before_they_begin_gets_a_few_more_and_then_an_error(
+def test_an_order_whose_runs_fail_before_they_start_gets_a_few_more_and_then_fails(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An outage at the wrong moment loses no order; what fails every time is given up, and its task says after which run."""
+    """A short outage loses no order; an order whose runs always fail is given up, and its task names the last run."""
     monkeypatch.setattr("sensors.requests.GRACE_SECONDS", -60.0)
     a_world(worlds, "w1", status="completed", generation="g1")
     order, keys, run_id = a_part_order(worlds, "w1"), [], ""
@@ -281,8 +283,8 @@ def test_an_order_whose_runs_fail_before_they_begin_gets_a_few_more_and_then_an_
     assert run_id in task["error"]
 
 
-def test_an_order_whose_run_a_person_cancelled_is_not_asked_for_again(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody thought better of it: the order is failed with that reason."""
+def test_an_order_whose_run_a_person_cancelled_gets_no_new_run(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order is failed with that reason."""
     monkeypatch.setattr("sensors.requests.GRACE_SECONDS", -60.0)
     a_world(worlds, "w1", status="completed", generation="g1")
     order = a_part_order(worlds, "w1")
@@ -292,8 +294,8 @@ def test_an_order_whose_run_a_person_cancelled_is_not_asked_for_again(worlds: Wo
     assert (task["status"], "cancelled" in task["error"]) == ("failed", True)
 
 
-def test_orders_that_nobody_took_up_are_found_by_an_index(worlds: Worlds) -> None:
-    """However many tasks there are, a tick looks at the waiting orders alone."""
+def test_waiting_orders_are_found_with_an_index(worlds: Worlds) -> None:
+    """For any number of tasks a tick reads only the waiting orders."""
     ensure_indexes(worlds.database, history_ttl_days=1)
     a_world(worlds, "w1", status="completed", generation="g1")
     for _ in range(3):
@@ -304,7 +306,7 @@ def test_orders_that_nobody_took_up_are_found_by_an_index(worlds: Worlds) -> Non
     assert (explained["executionStats"]["nReturned"], explained["executionStats"]["totalDocsExamined"]) == (3, 3)
 
 
-def test_without_mongodb_the_tick_says_so_and_fails_nothing(worlds: Worlds) -> None:
+def test_without_mongodb_the_tick_is_skipped_with_a_reason(worlds: Worlds) -> None:
     """An outage of MongoDB is a skipped tick with a reason, not a failed one."""
     sensor: Any = build_watchdog(world_job, worlds.settings)
     mongo = MongoResource(uri="mongodb://127.0.0.1:1/?directConnection=true", database="nowhere")
@@ -320,7 +322,7 @@ def queued(worlds: Worlds, world_id: str) -> str:
 
 
 def test_the_queue_and_the_next_run_follow_the_priority_of_the_world(worlds: Worlds) -> None:
-    """Queued runs get the priority that their world has by now, whoever began them; a run that is ordered again has it at once."""
+    """Queued runs of any origin get the present priority of their world; a new run has it at once."""
     runs = {name: queued(worlds, name) for name in ("raised", "as-before", "back-to-0", "nobody's")}
     worlds.instance.add_run_tags(runs["back-to-0"], {PRIORITY_TAG: "7"})
     for world_id, priority in (("raised", 10), ("as-before", 0), ("back-to-0", 0), ("again", -4)):
@@ -331,7 +333,8 @@ def test_the_queue_and_the_next_run_follow_the_priority_of_the_world(worlds: Wor
 
 
 def test_deferred_worlds_get_their_runs_when_there_is_room_by_priority_then_age(worlds: Worlds) -> None:
-    """While the queue is full only worlds above 0 are ordered, and those that were begun; then all, without a minute's grace."""
+    """While the queue is full only worlds with a priority above 0, and begun ones, get runs; later all, without a minute's
+    grace."""
     a_world(worlds, "old", ago=timedelta(seconds=2), deferred=True)
     a_world(worlds, "young", ago=timedelta(seconds=1), deferred=True)
     a_world(worlds, "raised", ago=timedelta(0), deferred=True, priority=1)

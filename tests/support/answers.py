@@ -24,7 +24,7 @@ _CONCEPTS = [line.split("|") for line in _LIVES.splitlines()]
 
 
 def people_answer(numbers: Iterable[int], *, name: str = "Chock", russian: bool = False) -> dict[str, Any]:
-    """Concepts for these numbers (1 to 12), unlike each other."""
+    """Concepts for these numbers (1 to 12), all different."""
     return {
         "people": [
             {
@@ -46,7 +46,7 @@ def people_answer(numbers: Iterable[int], *, name: str = "Chock", russian: bool 
 
 
 def character_answer(relations: int, *, russian: bool = False) -> dict[str, Any]:
-    """A person in full, with so many relations."""
+    """A complete person, with this number of relations."""
     text = "Двор помнит, кто кому должен." if russian else "The stairway knows who owes whom."
     return {
         **dict.fromkeys(("personality", "appearance", "speaking_style", "secret", "daily_routine", "bio"), text),
@@ -61,7 +61,7 @@ def character_answer(relations: int, *, russian: bool = False) -> dict[str, Any]
 
 
 def ideas_answer(numbers: Iterable[int], *, words: str = "") -> dict[str, Any]:
-    """Ideas for these numbers, unlike each other."""
+    """Ideas for these numbers, all different."""
     return {
         "ideas": [
             {

@@ -1,4 +1,4 @@
-"""A finished world whose documents a test damages: one check asked by itself, and everything as it was afterwards."""
+"""A finished world whose documents a test damages: executing one check, and restoring the world."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORLD = "checked"
 
 @contextmanager
 def restored_after(worlds: Worlds) -> Iterator[Worlds]:
-    """The world, whose documents, records and pictures are as they were when the test is over."""
+    """The world; after the test its documents, records and pictures are restored."""
     names = [kind.collection for kind in ASSETS.values()]
     names += ["world_generation_status", "world_events", "publications", "materializations", "api_requests_history"]
     kept = {name: list(worlds.database[name].find()) for name in names}
@@ -32,19 +32,19 @@ def restored_after(worlds: Worlds) -> Iterator[Worlds]:
 
 
 def asked(worlds: Worlds, asset: str, name: str) -> Any:
-    """What this check says of the world, without a run of Dagster's."""
+    """The result of this check for the world, without a run of Dagster."""
     (check,) = (check for check in ALL if (check.asset, check.name) == (asset, name))
     return check.evaluate(World(WORLD, worlds.database, worlds.settings.media_dir))
 
 
 def all_asked(worlds: Worlds) -> dict[str, Any]:
-    """What every check says of the world, by the check's name, in a run of Dagster's."""
+    """The result of every check for the world, by name, from a run of Dagster."""
     answers = asked_in_a_run(worlds, worlds.defs.resolve_asset_graph().asset_check_keys)
     return {answer.check_name: answer for answer in answers}
 
 
 def asked_in_a_run(worlds: Worlds, keys: Iterable[dg.AssetCheckKey]) -> Sequence[dg.AssetCheckEvaluation]:
-    """What these checks say of the world, asked as by the button on an asset's page."""
+    """The results of these checks for the world, executed as by the button on an asset's page."""
     job = worlds.defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=set(keys))
     made = job.execute_in_process(instance=worlds.instance, partition_key=WORLD, raise_on_error=True)
     return made.get_asset_check_evaluations()

@@ -1,4 +1,4 @@
-"""The command ``generia`` as a process of its own, and who is left when it has ended."""
+"""The command ``generia`` as a separate process, and the processes left after it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ADDRESSES = ("MONGODB_URI", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_API_VERSION", "GEM
 
 @dataclass
 class Command:
-    """``generia`` with a data folder of its own; every process that it starts carries its mark."""
+    """``generia`` with its own data folder; every process that it starts has its mark in the environment."""
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
@@ -75,9 +75,9 @@ class Command:
         return process.returncode, out, err
 
     def call(self, *arguments: str) -> tuple[int, str, str]:
-        """Run a command that only looks or notes within this process, which has everything imported already."""
+        """Run a command that only reads or writes notes inside this process, which has imported everything already."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.chdir("/")  # where no .env is: to read the checkout's, which has the defaults, is half of the CPU of a command
+            patch.chdir("/")  # a folder without .env: reading the checkout's, which has the defaults, is half of a command's CPU
             for name in ADDRESSES:
                 patch.delenv(name, raising=False)
             for name, value in (self.settings | {"GENERIA_DATA_DIR": str(self.folder), "CI": "true"}).items():
@@ -90,7 +90,7 @@ class Command:
         return result.exit_code, result.stdout, result.stderr
 
     def processes(self) -> list[str]:
-        """The command lines of all processes that carry the mark and are not dead."""
+        """The command lines of all live processes with the mark."""
         found = []
         for process in self._marked():
             with suppress(OSError):  # gone meanwhile
@@ -98,7 +98,7 @@ class Command:
         return found
 
     def listens_on(self) -> set[str]:
-        """The addresses, without ports, on which processes that carry the mark accept connections (see ``LOOPBACK``)."""
+        """The addresses, without ports, on which processes with the mark accept connections (see ``LOOPBACK``)."""
         sockets: set[str] = set()
         for process in self._marked():
             with suppress(OSError):
@@ -109,7 +109,7 @@ class Command:
     def _marked(self) -> Iterator[Path]:
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
-                with suppress(OSError):  # gone meanwhile, or somebody else's
+                with suppress(OSError):  # ended meanwhile, or of another user
                     if f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
                         yield entry
 
@@ -127,7 +127,7 @@ def interrupt(process: subprocess.Popen[str], number: signal.Signals, timeout: f
 
 
 def on_a_terminal(generia: Command, *arguments: str, columns: int = 120, **environment: str) -> str:
-    """What the command writes to a terminal of so many columns, which it takes for a person's."""
+    """The output of the command on a terminal with this number of columns."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     inherited = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR", "COLUMNS", "FORCE_COLOR")}
@@ -139,7 +139,7 @@ def on_a_terminal(generia: Command, *arguments: str, columns: int = 120, **envir
         while True:
             try:
                 chunk = os.read(ours, 65_536)
-            except OSError:  # how Linux says that nobody has the other end any more
+            except OSError:  # Linux reports in this way that the other end is closed
                 break
             if not chunk:
                 break

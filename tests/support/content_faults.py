@@ -1,4 +1,4 @@
-"""Faults of content planted into a finished world's documents and requests, one at least for each asset check of content."""
+"""Faults of content for a finished world's documents and requests, at least one for each asset check of content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PEOPLE, POSTS = 6, 24
 
 
 def everywhere(worlds: Worlds, asset: str, values: dict[str, Any], **of: Any) -> None:
-    """Change all documents of an asset, or some."""
+    """Change all documents of an asset, or some of them."""
     worlds.database[ASSETS[asset].collection].update_many({"world_id": WORLD, **of}, {"$set": values})
 
 
@@ -40,7 +40,7 @@ def a_reply(worlds: Worlds) -> Any:
 
 
 def last_event(worlds: Worlds) -> str:
-    """The calendar's last event, under a name that nobody says by chance."""
+    """The calendar's last event, with a name that does not occur by chance."""
     name = "The Plum Inspection of Saint Otto"
     last = len(first(worlds, "world_description").calendar) - 1
     worlds.database["world_parameters"].update_one({"_id": WORLD}, {"$set": {f"calendar.{last}.name": name}})
@@ -59,7 +59,7 @@ def wish_dealt_too_often(worlds: Worlds) -> str:
 
 
 def changed_request(worlds: Worlds, key: str, change: Callable[[str], str]) -> None:
-    """Let the request of a post have said something else."""
+    """Change the recorded request of a post."""
     history = worlds.database["api_requests_history"]
     row = history.find_one({"world_id": WORLD, "request_type": "post", "labels.key": key})
     assert row is not None
@@ -192,8 +192,8 @@ def relation_of_one_side(worlds: Worlds) -> str:
 
 def one_word_for_all_relations(worlds: Worlds) -> str:
     for person in worlds.documents("characters", WORLD):
-        told = [{**tie.model_dump(), "relationship_type": "friend"} for tie in person.relationships]
-        worlds.database["characters"].update_one({"world_id": WORLD, "key": person.key}, {"$set": {"relationships": told}})
+        relations = [{**tie.model_dump(), "relationship_type": "friend"} for tie in person.relationships]
+        worlds.database["characters"].update_one({"world_id": WORLD, "key": person.key}, {"$set": {"relationships": relations}})
     return "relations are called “friend”"
 
 

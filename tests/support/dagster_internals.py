@@ -1,4 +1,4 @@
-"""What the tests use of Dagster's private API, beside what the product uses (generia_assets/dagster_internals.py)."""
+"""Uses of Dagster's private API in tests. Not here: those of the product (generia_assets/dagster_internals.py)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def a_run(status: dg.DagsterRunStatus, tags: Mapping[str, str], run_config: Mapp
 
 
 def without_checks(defs: dg.Definitions) -> dg.Definitions:
-    """The same code location without its asset checks: with their events they are half of what a small world costs."""
+    """The same code location without its asset checks: with their events they take half of the time of a small world."""
     return replace(defs, asset_checks=[])
 
 

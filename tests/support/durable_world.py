@@ -1,4 +1,5 @@
-"""A world as the durable layer sees it, on a real MongoDB: an order recorded, runs that take it, a journal with counted calls."""
+"""A world of the durable package, on a real MongoDB: a recorded order, runs that own the world, a task runner with counted
+calls."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ PARAMETERS = {"user_prompt": "a town on a tortoise", "users_count": USERS, "post
 
 
 def order_of(task_id: str, task_type: TaskType, world_id: str, parameters: dict[str, Any] | None) -> Order:
-    """An order with these parameters, parsed as at the door. Raises ``OrderError``."""
+    """An order with these parameters, parsed like a message. Raises ``OrderError``."""
     if parameters is None:
         return Order(world_id, None, task_type, task_id)
     parsed = parse_parameters(task_type, parameters)
@@ -56,8 +57,8 @@ class Note(BaseModel):
 
 
 @dataclass
-class Outside:
-    """The outside of a task in these tests: remembers each call that was really made, and answers by a script."""
+class ScriptedApi:
+    """The API of a task in these tests: records each call, and answers by a script."""
 
     script: dict[str, list[Exception | str]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -72,16 +73,16 @@ class Outside:
 
 
 class Asker:
-    """Clients of a task: one question a step, on the runner's own checkpoints. A question is sent when all before it is durable."""
+    """Clients of a task: one question for each checkpoint. A question is sent when everything before it is durable."""
 
-    def __init__(self, outside: Outside, steps: Checkpoints, commits: Commits) -> None:
-        self._outside = outside
+    def __init__(self, api: ScriptedApi, steps: Checkpoints, commits: Commits) -> None:
+        self._outside = api
         self._steps = steps
         self._commits = commits
 
     async def ask(self, name: str) -> str:
         async def send() -> str:
-            await self._commits.flush()  # as the reservation of a call does
+            await self._commits.flush()  # like the reservation of a call
             return await self._outside.answer(name)
 
         return await self._steps.run(send, dump=str, load=str)
@@ -113,9 +114,9 @@ class Run:
     generation: str = "generation-1"
     stages: StageTracker = field(default_factory=lambda: StageTracker({}))
 
-    def journal(self, outside: Outside, *, concurrency: int = 100, is_new: bool = False) -> TaskRunner:
+    def runner(self, api: ScriptedApi, *, concurrency: int = 100, is_new: bool = False) -> TaskRunner:
         def tools(task: TaskContext, steps: Checkpoints) -> TaskClients:
-            return Asker(outside, steps, self.commits)  # type: ignore[return-value]  # these tests' tasks ask for no more
+            return Asker(api, steps, self.commits)  # type: ignore[return-value]  # these tests' tasks ask for no more
 
         return TaskRunner(
             self.database,
@@ -128,7 +129,7 @@ class Run:
 
 
 class DurableWorld:
-    """A recorded world, seen by blocking looks (``see``) and by the runs that take it."""
+    """A recorded world, read with a blocking client (``see``), and its runs."""
 
     def __init__(self, uri: str, database_name: str, stack: AsyncExitStack) -> None:
         self.world_id = str(uuid.uuid4())
@@ -149,7 +150,7 @@ class DurableWorld:
     async def take(
         self, run_id: str, *, lease_seconds: float = 60.0, over: bool = True, session: AsyncClientSession | None = None
     ) -> FencingToken:
-        """Own the world as this run, which writes in this session; ``over``: what Dagster says of the former owner."""
+        """Own the world as this run, which writes in this session; ``over``: whether the former owner's run is over in Dagster."""
         return await acquire_lease(
             self.database,
             self.world_id,
@@ -161,7 +162,7 @@ class DurableWorld:
         )
 
     async def run(self, run_id: str = "run-1") -> Run:
-        """A run that takes the world at once, whoever has it."""
+        """A run that acquires the world at once, also from another owner."""
         session = self.client.start_session()
         fence = await self.take(run_id, session=session)
         commits = Commits(session, self.database, fence, outage_timeout=60)
@@ -171,7 +172,7 @@ class DurableWorld:
 
 @asynccontextmanager
 async def durable_world(uri: str, database_name: str) -> AsyncIterator[DurableWorld]:
-    """A world that was ordered and that nobody owns."""
+    """An ordered world without an owner."""
     async with AsyncExitStack() as stack:
         world = DurableWorld(uri, database_name, stack)
         stack.callback(world.sync.close)

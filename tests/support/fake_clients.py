@@ -1,4 +1,4 @@
-"""Small tools for tests of tasks: a writer with prepared answers, a painter and a publisher that remember what they were given."""
+"""Fakes for tests of tasks: a text client with prepared answers, an image client and a platform client that record their calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refused(reason: str = "SAFETY") -> RefusedError:
 
 @dataclass
 class FakeTextClient:
-    """Gives the prepared answers in turn and remembers the prompts."""
+    """Returns the prepared answers in turn and records the prompts."""
 
     answers: Sequence[Answer]
     prompts: list[Prompt] = field(default_factory=list)
@@ -39,7 +39,7 @@ class FakeTextClient:
 
 @dataclass
 class FakeImageClient:
-    """Refuses the first ``refusals`` pictures, paints the others, and remembers all orders."""
+    """Refuses the first ``refusals`` pictures, makes the others, and records all orders."""
 
     refusals: int = 0
     refusal: CallError = field(default_factory=refused)
@@ -57,7 +57,7 @@ class FakeImageClient:
 
 @dataclass
 class FakePlatformClient:
-    """Remembers everything that was published, in order."""
+    """Records everything that was published, in order."""
 
     published: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -85,7 +85,7 @@ class FakePlatformClient:
 
 @dataclass
 class Bench:
-    """A task's tools, with the fakes at hand."""
+    """The clients of a task, and access to the fakes."""
 
     text: FakeTextClient
     images: FakeImageClient
@@ -97,5 +97,5 @@ class Bench:
 
 
 def a_bench(*answers: Answer, refused_pictures: int = 0) -> Bench:
-    """Tools whose writer gives these answers."""
+    """Clients whose text client returns these answers."""
     return Bench(FakeTextClient(answers), FakeImageClient(refused_pictures), FakePlatformClient())

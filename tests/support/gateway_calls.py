@@ -1,4 +1,4 @@
-"""What the tests of the gateway share: calls that end as they are told to, and an account that writes down what it hears."""
+"""What the tests of the gateway share: calls with given outcomes, and a ledger that records its calls."""
 
 from dataclasses import dataclass, field
 
@@ -11,8 +11,8 @@ ONCE = ["reserve", "confirm", "send", "finalize"]
 
 
 @dataclass
-class RecordingAccount:
-    """An account that writes down what it is told, in order."""
+class RecordingLedger:
+    """A ledger that records its calls, in order."""
 
     refuses: Exception | None = None
     looks: list = field(default_factory=list)
@@ -43,7 +43,7 @@ class RecordingAccount:
 
 
 def call(*outcomes, timeout_seconds=60.0, events=None):
-    """A call whose attempts end one after the other as ``outcomes`` say; the last one stays."""
+    """A call whose attempts have these ``outcomes``, one after the other; the last one repeats."""
     left = list(outcomes)
 
     async def send():

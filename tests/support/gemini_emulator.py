@@ -1,4 +1,4 @@
-"""What the tests of the Gemini emulator share: the real SDK pointed at it, and small documents to ask for."""
+"""What the tests of the Gemini emulator share: the real SDK with its address, and small documents to request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEWEST = "gemini-3.8-flash"
 
 
 class Person(BaseModel):
-    """Somebody in a village."""
+    """A person in a village."""
 
     username: str
     display_name: str
@@ -34,11 +34,11 @@ class Village(BaseModel):
 
 
 @asynccontextmanager
-async def sdk(base_url: str, *, key: str = "test-key", patience: float = 60.0) -> AsyncIterator[genai.Client]:
-    """Google's own client, asking the emulator instead. ``patience`` in seconds."""
-    # As the product's transport: else the SDK takes aiohttp where that is installed.
-    http = httpx2.AsyncClient(timeout=patience, trust_env=False)
-    options = types.HttpOptions(base_url=base_url, api_version="v1beta", timeout=round(patience * 1000), httpx_async_client=http)
+async def sdk(base_url: str, *, key: str = "test-key", timeout_s: float = 60.0) -> AsyncIterator[genai.Client]:
+    """Google's own client with the address of the emulator. ``timeout_s`` in seconds."""
+    # Like the product's transport: otherwise the SDK uses aiohttp if it is installed.
+    http = httpx2.AsyncClient(timeout=timeout_s, trust_env=False)
+    options = types.HttpOptions(base_url=base_url, api_version="v1beta", timeout=round(timeout_s * 1000), httpx_async_client=http)
     client = genai.Client(api_key=key, http_options=options)
     try:
         yield client

@@ -1,4 +1,4 @@
-"""Answers of HTTP as a test wants them: from a server on loopback through the real SDK, or handed to the classification."""
+"""HTTP answers for tests: from a server on loopback through the real SDK, or passed directly to the classification."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def failed(code: int, status: str, message: str = "no", *details: object) -> dic
 
 
 def as_bytes(body: object) -> bytes:
-    """A body as it goes over the wire."""
+    """The bytes of a body."""
     return body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
 
 
 def meaning(
     status: int, body: object, headers: Mapping[str, str] | None = None, profile: ModelProfile = FLASH
 ) -> Answer[Village] | CallError:
-    """What this answer means: the answer with its price, or the outcome that is raised."""
+    """The classification of this answer: the answer with its price, or the raised outcome."""
     try:
         return read_answer(HttpAnswer(status, headers or {}, as_bytes(body)), question(), profile)
     except CallError as error:
@@ -66,7 +66,7 @@ def meaning(
 
 
 def outcome(found: Answer[Village] | CallError) -> CallError | None:
-    """What is wrong, raised or paid for; None: nothing."""
+    """The failure, raised or returned; None: no failure."""
     return found if isinstance(found, CallError) else found.error
 
 
@@ -87,7 +87,7 @@ async def provider(status: str, body: object, *headers: str, timeout_seconds: fl
         served.requests.append(await reader.readuntil(b"\r\n\r\n"))
         head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", "Connection: close", *headers])
         writer.write(f"{head}\r\n\r\n".encode("latin-1") + content)
-        with suppress(ConnectionError):  # the client reads no further than it wants to
+        with suppress(ConnectionError):  # the client may stop reading
             await writer.drain()
         writer.close()
 

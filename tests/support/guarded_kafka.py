@@ -1,7 +1,7 @@
 """Apache Kafka with listeners of every kind: TLS, client certificates, passwords, tokens; with the certificates, users and rights.
 
-Here: the settings of the broker, and the identity provider whose tokens it takes. Clients on its plain listener may do everything;
-users on the others may do what a test allows them.
+Here: the settings of the broker, and the identity provider of its tokens. Clients on its plain listener have all rights; users on
+the others have the rights that a test grants.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Authority:
         self._write("ca", self._sign("tests' authority", self.key.public_key(), days=30, host="", authority=True), None)
 
     def issue(self, name: str, *, common_name: str = "", host: str = "", days: int = 30, password: bytes = b"") -> Path:
-        """``NAME.pem`` with key and certificate; ``NAME.crt`` and ``NAME.key`` hold one each. ``days``: until it ends."""
+        """``NAME.pem`` with key and certificate; ``NAME.crt`` and ``NAME.key`` hold one each. ``days``: its lifetime."""
         key = new_key()
         return self._write(name, self._sign(common_name or name, key.public_key(), days=days, host=host), key, password)
 
@@ -201,7 +201,7 @@ class Issuer:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Restore the initial state."""
         self.clients = {"generator": PASSWORD}
         self.lifetime_s = 300
         self.given = 0
@@ -233,7 +233,7 @@ def _base64(data: bytes) -> str:
 
 
 def guarded(plain: str, folder: Path, ports: dict[str, int], issuer: Issuer) -> GuardedKafka:
-    """The running broker; the user ``generator`` may do what the generator does."""
+    """The running broker; the user ``generator`` has the rights that the generator needs."""
     kafka = GuardedKafka(plain, folder, ports, issuer)
     rights = {
         ResourceType.TOPIC: (ACLOperation.READ, ACLOperation.WRITE, ACLOperation.CREATE),
@@ -245,7 +245,7 @@ def guarded(plain: str, folder: Path, ports: dict[str, int], issuer: Issuer) -> 
 
 
 def broker_files(folder: Path, issuer: Issuer) -> tuple[Path, dict[str, int], dict[str, str]]:
-    """Write what the broker needs; gives its file of properties, the ports of its listeners, and its environment."""
+    """Write the broker's files; return its file of properties, the ports of its listeners, and its environment."""
     authority = Authority(folder)
     authority.issue("broker", host=LOOPBACK)
     authority.issue("expired", host=LOOPBACK, days=-1)

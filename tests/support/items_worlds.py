@@ -1,4 +1,4 @@
-"""What the tests of items that fail share: worlds with an emulator that fails what a test names, and what became of them."""
+"""What the tests of failing items share: faults of the emulator for one item, and checks of the resulting world."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.worlds_in_process import Made, Worlds
 
 
 def faults(worlds: Worlds, **changes: Any) -> None:
-    """Let the emulator do this wrong."""
+    """Set these faults of the emulator."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(**changes)
 
@@ -32,7 +32,7 @@ def attempts(worlds: Worlds, world_id: str) -> set[int]:
 
 
 def fails_alone(worlds: Worlds, world_id: str, key: str, made: Made, reason: str) -> None:
-    """The world is complete but for this one post, which used its two attempts and is named with its reason."""
+    """Check that the world is complete except for this post, which used its two attempts and is named with its reason."""
     assert made.success, made.failure
     status = worlds.status(world_id)
     assert (status.status, status.tasks_failed, status.parked) == (State.COMPLETED, 1, None)
@@ -44,7 +44,7 @@ def fails_alone(worlds: Worlds, world_id: str, key: str, made: Made, reason: str
 
 
 class PoisonedPainter(StubImageGenerator):
-    """Paints everything but the first picture of a post that it is asked for, which fails each time."""
+    """Makes all pictures except the first requested picture of a post, which fails each time."""
 
     poisonous: ClassVar[int | None] = None
     error: ClassVar[Exception] = TransientError("500 for this picture")
@@ -61,6 +61,6 @@ class PoisonedPainter(StubImageGenerator):
 
 
 class ClumsyPainter(PoisonedPainter):
-    """Raises an error of its own for this picture."""
+    """Raises its own error for this picture."""
 
     error = KeyError("frames")

@@ -18,8 +18,8 @@ from tests.support.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True)
-class Told:
-    """An event as it lies in the topic: the key it was sent under, its partition, its JSON body."""
+class ReceivedEvent:
+    """An event in the topic: its key, its partition, its JSON body."""
 
     key: str
     partition: int
@@ -31,13 +31,13 @@ class Told:
 
     @property
     def says(self) -> str:
-        """The event in a word or two."""
+        """A short description of the event."""
         detail = self.body.get("stage") or (self.body["after"] if self.body["event_type"] == "going_on" else "")
         return f"{self.body['event_type']} {detail}".rstrip()
 
 
 def events_kafka(broker: str, *, api_version: str = "2.3", topic: str = "") -> KafkaResource:
-    """Kafka with a progress topic of the test's own."""
+    """Kafka with a progress topic of this test."""
     return KafkaResource(
         KafkaSettings(
             kafka_bootstrap_servers=broker,
@@ -47,7 +47,9 @@ def events_kafka(broker: str, *, api_version: str = "2.3", topic: str = "") -> K
     )
 
 
-def read_topic(kafka: KafkaResource, enough: Callable[[list[Told]], bool], *, seconds: float = PATIENCE_S) -> list[Told]:
+def read_topic(
+    kafka: KafkaResource, enough: Callable[[list[ReceivedEvent]], bool], *, seconds: float = PATIENCE_S
+) -> list[ReceivedEvent]:
     """Everything in the topic, in order, as soon as it is enough."""
     consumer = KafkaConsumer(**kafka.address.options(), enable_auto_commit=False)
     try:
@@ -57,34 +59,34 @@ def read_topic(kafka: KafkaResource, enough: Callable[[list[Told]], bool], *, se
             time.sleep(0.05)
         consumer.assign([TopicPartition(kafka.settings.kafka_progress_topic, partition) for partition in partitions])
         consumer.seek_to_beginning()
-        told: list[Told] = []
-        while not enough(told):
-            assert time.monotonic() < deadline, f"only {[one.says for one in told]} came"
+        events: list[ReceivedEvent] = []
+        while not enough(events):
+            assert time.monotonic() < deadline, f"only {[one.says for one in events]} came"
             for records in consumer.poll(timeout_ms=200).values():
-                told += [Told(record.key.decode(), record.partition, json.loads(record.value)) for record in records]
-        return told
+                events += [ReceivedEvent(record.key.decode(), record.partition, json.loads(record.value)) for record in records]
+        return events
     finally:
         consumer.close(autocommit=False)
 
 
-def ended(told: Sequence[Told]) -> bool:
-    """The world has said its last word."""
-    return any(one.body["event_type"] in ("completed", "failed", "cancelled") for one in told)
+def ended(events: Sequence[ReceivedEvent]) -> bool:
+    """Whether the world has sent its final event."""
+    return any(one.body["event_type"] in ("completed", "failed", "cancelled") for one in events)
 
 
-def durable(told: Iterable[Told]) -> list[Told]:
+def durable(events: Iterable[ReceivedEvent]) -> list[ReceivedEvent]:
     """Without ``progress``."""
-    return [one for one in told if one.body["event_type"] != "progress"]
+    return [one for one in events if one.body["event_type"] != "progress"]
 
 
-def seen_once(told: Iterable[Told]) -> list[Told]:
-    """What a consumer keeps that skips the numbers it has seen."""
-    kept: list[Told] = []
-    for one in durable(told):
+def seen_once(events: Iterable[ReceivedEvent]) -> list[ReceivedEvent]:
+    """The events of a consumer that skips known numbers."""
+    kept: list[ReceivedEvent] = []
+    for one in durable(events):
         if not kept or one.body["seq"] > kept[-1].body["seq"]:
             kept.append(one)
     return kept
 
 
-def numbers(told: Iterable[Told]) -> list[int]:
-    return [one.body["seq"] for one in told]
+def numbers(events: Iterable[ReceivedEvent]) -> list[int]:
+    return [one.body["seq"] for one in events]

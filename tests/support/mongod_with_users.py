@@ -1,4 +1,4 @@
-"""A mongod that asks for users: a replica set of one, with users who may do as much as their roles say."""
+"""A mongod that requires users: a replica set of one, with users that have the rights of their roles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PASSWORD = "a-word-of-the-tests"
 
 @dataclass(frozen=True)
 class ServerWithUsers:
-    """The server; ``root`` may do everything."""
+    """The server; ``root`` has all rights."""
 
     port: int
 
@@ -30,12 +30,12 @@ class ServerWithUsers:
 
     @contextmanager
     def as_root(self) -> Iterator[MongoClient[dict[str, Any]]]:
-        """A client that may do everything."""
+        """A client with all rights."""
         with MongoClient(self.uri("root"), tz_aware=True) as client:
             yield client
 
     def add(self, user: str, roles: list[str | Mapping[str, str]]) -> str:
-        """Add a user with these roles; gives the address as this user."""
+        """Add a user with these roles; return the address for this user."""
         with self.as_root() as client:
             client.admin.command("createUser", user, pwd=PASSWORD, roles=roles)
         return self.uri(user)
@@ -52,7 +52,9 @@ def mongod_with_users(folder: Path) -> Iterator[ServerWithUsers]:
     command = [*_command(find_mongod(), folder / "data", port), "--auth", "--keyFile", key]
     with spawn("mongod", command, log_path=folder / "mongod.log") as child:
         child.wait_until(lambda: lifecycle.accepts_connections(port) or None, 30)
-        with MongoClient("127.0.0.1", port, directConnection=True) as client:  # until there is a user, loopback may make one
+        with MongoClient(
+            "127.0.0.1", port, directConnection=True
+        ) as client:  # until there is a user, a client on loopback may create one
             client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]})
             child.wait_until(lambda: _made_root(client), 30)
         yield ServerWithUsers(port)

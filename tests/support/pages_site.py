@@ -1,6 +1,6 @@
-"""Where the pages' tests look: a server of the pages on a thread of its own, and Debian's Chromium without a window.
+"""For the pages' tests: a server of the pages in its own thread, and Debian's Chromium without a window.
 
-Not here: what there is to be seen (pages_world.py).
+Not here: the content of the pages (pages_world.py).
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ SERIOUS_ONES = """async onlyColours => {
 }"""
 """What axe finds in a page that hinders somebody seriously: its rule and element."""
 NOT_NEEDED = (
-    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup"),  # pages of the browser's own window, drawn anew beside each page
-    "SpareRendererForSitePerProcess",  # a process in reserve beside each page
+    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup"),  # pages of the browser's own window, drawn again with each page
+    "SpareRendererForSitePerProcess",  # a spare process for each page
     *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades", "HttpsFirstBalancedModeAutoEnable"),
     *("LensOverlay", "MediaRouter", "PaintHolding", "ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect"),
     *("OptimizationHints", "NetworkTimeServiceQuerying", "AimEnabled", "PreconnectToSearch"),
@@ -73,7 +73,7 @@ class Site:
     media: Path
 
     def world(self, *, users: int, posts: int, language: str = "English", word: str = "") -> MadeUp:
-        """A world that is to be stored here."""
+        """A world that can be stored in this database."""
         return MadeUp(self.database, self.media, users=users, posts=posts, language=language, word=word)
 
     def page_of(self, world: MadeUp, path: str = "") -> str:
@@ -83,7 +83,7 @@ class Site:
 
 @contextmanager
 def a_site(client: Any, uri: str, folder: Path) -> Iterator[Site]:
-    """A server with a database of its own, which is dropped at the end."""
+    """A server with its own database, which is dropped at the end."""
     name = f"test_site_{time.monotonic_ns()}"
     with serving(uri, name, folder / "media") as address:
         yield Site(address, client[name], folder / "media")
@@ -113,7 +113,7 @@ def serving(uri: str, database: str, media: Path, *, port: int = 0) -> Iterator[
 
 
 def chromium_path() -> str:
-    """Debian's Chromium; a test that needs it is skipped where there is none."""
+    """Debian's Chromium; tests that need it are skipped if it is not installed."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("no chromium on PATH: apt-get install chromium")
@@ -135,7 +135,7 @@ def a_browser() -> Iterator[Browser]:
 
 @contextmanager
 def a_page(browser: Browser, *, width: int = 1280, scheme: Scheme = "light") -> Iterator[Page]:
-    """A page whose console must stay free of errors, and which asks nobody but the pages' own server."""
+    """A page whose console must have no errors, and which makes requests only to the pages' server."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
@@ -157,7 +157,7 @@ def load_axe(page: Page) -> None:
 
 
 def get(address: str, status: int = 200) -> requests.Response:
-    """What the pages answer there, with this status."""
+    """The answer of the pages at this address, which must have this status."""
     answer = requests.get(address, timeout=PATIENCE_S)
     assert answer.status_code == status, address
     return answer

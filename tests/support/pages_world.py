@@ -1,7 +1,7 @@
-"""Worlds for the pages' tests: documents as the io manager leaves them, with nothing generated.
+"""Worlds for the pages' tests: documents as the IO manager stores them, without generation.
 
-Here: a world of any size in a moment, in any language, with replies and with a person who writes what browsers must not obey. Not
-here: the server and the browser that show it (pages_site.py).
+Here: a world of any size, made at once, in any language, with replies and with a person whose texts have hostile markup. Not here:
+the server and the browser (pages_site.py).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class MadeUp:
     ) -> None:
         self.database = database
         self.media = media
-        # The same in every run, since a world's colours come from its id.
+        # The same in every run, because a world's colours follow from its id.
         self.world_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"world {database['made_up'].count_documents({})}"))
         database["made_up"].insert_one({"world_id": self.world_id})
         self.users, self.posts, self.language = users, posts, language
@@ -54,15 +54,14 @@ class MadeUp:
         }
 
     def make(self, state: State = State.COMPLETED, *, documents: Mapping[str, list[Any]] | None = None) -> MadeUp:
-        """Store it, or these documents, with a status record in this state."""
+        """Store the world, or these documents, with a status record in this state."""
         for asset, made in (documents or dict(self.documents())).items():
             self.keep(asset, made)
         self.say(state)
         return self
 
     def begin(self, documents: Mapping[str, list[Any]] | None = None) -> MadeUp:
-        """Store it, or these documents, as what a generation that goes on has made so far: completed tasks, of which nothing is
-        materialized yet."""
+        """Store the world, or these documents, as the completed tasks of an unfinished generation, without a materialization."""
         generation = f"{self.world_id}:1"
         of_all = {"world_id": self.world_id, "generation": generation, "status": State.COMPLETED.value}
         for asset, of_it in (documents or dict(self.documents())).items():
@@ -79,12 +78,12 @@ class MadeUp:
         return self
 
     def note_generation(self, generation: str) -> None:
-        """Write down that it began."""
+        """Record the beginning of the generation."""
         record = {"world_id": self.world_id, "started_at": datetime.now(UTC)}
         self.database[GENERATIONS].replace_one({"_id": generation}, record, upsert=True)
 
     def documents(self) -> Iterator[tuple[str, list[Any]]]:
-        """All it has, by asset."""
+        """All documents of the world, by asset."""
         yield "world_description", [self.description()]
         yield "world_images", [d.WorldImages(key="world", header=self._shared["header"], icon=self._shared["icon"])]
         yield "character_briefs", [self.brief(index) for index in range(self.users)]
@@ -105,21 +104,21 @@ class MadeUp:
         self.store.replace(ASSETS[asset], self.world_id, "run-1", DocumentStream(made))
 
     def tell(self, event: LiveEvent, **values: Any) -> None:
-        """An event with the change of the status record that it tells about, as the pipeline commits them."""
+        """Commit an event with its change of the status record, like the pipeline."""
         assert change_with_event(self.database, {"_id": self.world_id}, {**values, "updated_at": datetime.now(UTC)}, event)
 
     def trace(self, key: str) -> None:
-        """Write down how a person's only post came about: planned without a call, then told of what others had written, an answer
-        that was of use after one that was not, and a failure at the end."""
+        """Record the origin of a person's only post: planned without a call, a request with texts of others, an invalid answer and
+        a valid one, and a failure at the end."""
         task = {"_id": f"{self.world_id}:{key}", "world_id": self.world_id, "generation": f"{self.world_id}:1"}
         now = datetime.now(UTC)
         self.note_generation(task["generation"])
-        told = {"type": TaskType.GENERATE_POST.value, "key": key, "attempt_count": 2, "created_at": now, "updated_at": now}
+        values = {"type": TaskType.GENERATE_POST.value, "key": key, "attempt_count": 2, "created_at": now, "updated_at": now}
         batch = f"{author_of(key)}-b000"
         idea = {"_id": f"{self.world_id}:{batch}", "key": batch, "type": TaskType.GENERATE_POST_BATCH.value}
         briefs = [self.idea(key).model_dump(mode="json")]
-        self.database[TASKS].insert_one({**task, **told, **idea, "status": State.COMPLETED.value, "result": {"briefs": briefs}})
-        self.database[TASKS].insert_one({**task, **told, "status": State.FAILED.value, "error": "The platform refused it."})
+        self.database[TASKS].insert_one({**task, **values, **idea, "status": State.COMPLETED.value, "result": {"briefs": briefs}})
+        self.database[TASKS].insert_one({**task, **values, "status": State.FAILED.value, "error": "The platform refused it."})
         for outcome, error in (("invalid_output", "An answer without its end."), ("ok", None)):
             request = {"_id": f"{task['_id']}:{outcome}", "task_id": task["_id"], "world_id": self.world_id, "created_at": now}
             call = {"api_type": "llm", "request_type": "post", "outcome": outcome, "error": error, "duration_ms": 1200}
@@ -133,11 +132,12 @@ class MadeUp:
         return post_key(character_key(index % self.users), index // self.users)
 
     def index_of(self, key: str) -> int:
-        """Which post it is in the order of the world, from 0."""
+        """The number of the post in the order of the world, from 0."""
         return self.users * int(key[-4:]) + character_index(author_of(key))
 
     def replied_to(self, key: str) -> str:
-        """What this post replies to, or '': of ten posts in a row the fifth, the sixth and the tenth reply to the one before."""
+        """The post that this post answers, or '': of ten posts in a row the fifth, the sixth and the tenth answer the one
+        before."""
         index = self.index_of(key)
         return self.post_key(index - 1) if index % 10 in (4, 5, 9) and self.users > 1 else ""
 

@@ -1,4 +1,4 @@
-"""A plain caller of the platform's services for tests of their emulator: stubs, and the steps that most tests begin with."""
+"""A plain client of the platform's services for tests of their emulator: stubs, and the first steps of most tests."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Caller:
 
 @asynccontextmanager
 async def caller(addresses: tuple[str, str]) -> AsyncIterator[Caller]:
-    """A caller with a world of its own."""
+    """A caller with its own world."""
     grpc_address, url = addresses
     world_id = str(uuid.uuid4())
     async with grpc.aio.insecure_channel(grpc_address) as channel, httpx2.AsyncClient(trust_env=False) as http:

@@ -1,4 +1,4 @@
-"""The platform's services at the emulator, as a run opens them."""
+"""The platform's services on the emulator, opened like in a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resources.settings import SERVICE_NAMES, PlatformSettings
 
 
 def service_settings(grpc_address: str, **changes: object) -> PlatformSettings:
-    """All four services at one address; a test that waits for the time-out sets a shorter one."""
+    """All four services at one address; tests that wait for the time-out set a shorter one."""
     fixed = dict.fromkeys(SERVICE_NAMES, grpc_address)
     return PlatformSettings.model_validate({"platform": "grpc", "platform_timeout_seconds": 30.0, **fixed, **changes})
 

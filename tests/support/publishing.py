@@ -1,4 +1,4 @@
-"""A task's way to a platform, with the gateway, ledger and publications that it has in a run."""
+"""The platform client of a task, with gateway, ledger and publications like in a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.durable_world import DurableWorld, Run
 
 @asynccontextmanager
 async def platform_gateway(world: DurableWorld) -> AsyncIterator[ApiGateway]:
-    """The gateway to the platform, whose breaker lets probes through soon."""
+    """The gateway to the platform, with a breaker that allows probes soon."""
     slots = ConcurrencyLimiter(world.database.fleet, "platform", limit=4, lease_seconds=30)
     settings = GatewaySettings(breaker_open_seconds=0.05, breaker_open_max_seconds=0.1)
     breaker = Breaker("platform", settings, lambda state, probe_in: None)
@@ -42,7 +42,7 @@ def publisher(
     world_id: str = "world-1",
     timeout: float = 0.2,
 ) -> TaskPlatformClient:
-    """The way to this platform of a task that posts, with a time-out short enough for a test."""
+    """The client of this platform for a task that posts, with a time-out short enough for a test."""
     providers = Providers(
         gateway,
         gemini=cast("Any", None),
@@ -60,4 +60,4 @@ def publisher(
 
 
 async def at_once() -> None:
-    """A turn that has come."""
+    """A turn that is there at once."""

@@ -1,4 +1,4 @@
-"""A world in each of its states, made by real runs, and each way in which somebody starts something on it."""
+"""A world in each of its states, made by real runs, and each way to start a run on it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _hashes(database: Any) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it: the run, or why there was none."""
+    """The result: the run, or why there was none."""
 
     run: tools.Made | None
     refused: str = ""
@@ -93,7 +93,7 @@ class Outcome:
 
 
 class Scenes(dict[str, Scene]):
-    """The states, each made when it is first asked for; all of one world, which is put back to the state it begins from."""
+    """The states, each made at its first use; all of one world, which is restored to the state from which each begins."""
 
     def __init__(self, worlds: Worlds) -> None:
         self.worlds = worlds
@@ -115,7 +115,7 @@ def never_begun(scenes: Scenes) -> Scene:
     record_order(worlds.database, order, max_users=9, max_posts=9)
     worlds.instance.add_dynamic_partitions("worlds", [world_id])
     died = worlds.instance.create_run_for_job(worlds.job, tags={"dagster/partition": world_id}, status=dg.DagsterRunStatus.FAILURE)
-    return Scene(worlds, world_id, worlds.made(died.run_id))  # before it could begin
+    return Scene(worlds, world_id, worlds.made(died.run_id))  # before it could start
 
 
 def suspended(scenes: Scenes) -> Scene:
@@ -156,7 +156,7 @@ def failed(scenes: Scenes) -> Scene:
 
 
 def completed(scenes: Scenes) -> Scene:
-    """As in P2: it failed at its cap, was resumed with a higher one, and completed."""
+    """Like in P2: it failed at its cap, was resumed with a higher one, and completed."""
     scene = scenes.back_to("failed at a cap")
     resume_world(scene.worlds.database, scene.world_id, ResumeOptions(max_cost_usd=CAP))
     assert watchdogs(scene).success
@@ -183,7 +183,7 @@ def rerun_unfinished(scenes: Scenes) -> Scene:
 
 
 def with_faults(scene: Scene, run: Callable[[], tools.Made], **faults: Any) -> tools.Made:
-    """A run while the emulator does this wrong."""
+    """A run with these faults of the emulator."""
     assert scene.worlds.gemini is not None
     scene.worlds.gemini.set_faults(**faults)
     made = run()
@@ -217,13 +217,13 @@ def as_requested(scene: Scene, request: dg.RunRequest, **tags: str) -> tools.Mad
 
 
 def watchdogs(scene: Scene) -> tools.Made:
-    """The run by which the watchdog goes on with a world."""
+    """The run with which the watchdog continues a world."""
     status = scene.worlds.status(scene.world_id)
     return as_requested(scene, order_again(status, None, assets_of(scene.worlds.database, status)))
 
 
 def message(scene: Scene) -> Outcome:
-    """The world's own order once more, as if Dagster did not know its run key any more."""
+    """The world's own order again, as if Dagster had lost its run key."""
     requests = run_requests([recorded(scene)])
     return Outcome(as_requested(scene, requests[0]) if requests else None)
 
@@ -239,7 +239,7 @@ def extend(scene: Scene) -> Outcome:
 
 
 def resume(scene: Scene) -> Outcome:
-    """With a higher cap, and what failed once more."""
+    """With a higher cap, and the failed items again."""
     try:
         resume_world(scene.worlds.database, scene.world_id, ResumeOptions(max_cost_usd=2 * CAP, more_calls=9, retry_failed=True))
     except ResumeError as error:
@@ -252,13 +252,13 @@ def launch_form(scene: Scene) -> Outcome:
 
 
 def materialize_all(scene: Scene) -> Outcome:
-    """Of a partition that was deleted, and is added again."""
+    """For a partition that was deleted, and is added again."""
     scene.worlds.instance.delete_dynamic_partition("worlds", scene.world_id)
     return Outcome(scene.worlds.run(scene.world_id))
 
 
 def materialize_part(scene: Scene) -> Outcome:
-    """Of an asset that was wiped."""
+    """For an asset that was wiped."""
     scene.worlds.instance.wipe_assets([dg.AssetKey("world_images")])
     return Outcome(scene.worlds.run(scene.world_id, select=["world_images"]))
 
@@ -272,7 +272,7 @@ def backfill_all(scene: Scene) -> Outcome:
 
 
 def re_execute(strategy: ReexecutionStrategy) -> Way:
-    """With the tag of an automatic retry, which Dagster's daemon adds, and by which no run does anything else."""
+    """With the tag of an automatic retry, which Dagster's daemon adds, and which has no other effect."""
 
     def way(scene: Scene) -> Outcome:
         assert scene.parent is not None

@@ -1,4 +1,5 @@
-"""What the tests of the slots share: callers with a backlog, a gauge of what is in flight, a way to MongoDB that can be closed."""
+"""What the tests of the slots share: callers with a backlog, a gauge of calls in flight, a connection to MongoDB that can be
+closed."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from resources.gateway.concurrency import ConcurrencyLimiter
 
 
 class Gauge:
-    """How many are in flight, and how many were at most."""
+    """The number of calls in flight, and its maximum."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -26,7 +27,7 @@ class Gauge:
 
 
 class Callers:
-    """So many callers that want a slot again as soon as they gave one back. ``calls`` counts their turns."""
+    """This number of callers, each of which requests a slot again as soon as it released one. ``calls`` counts their turns."""
 
     def __init__(self, slots: ConcurrencyLimiter, number: int, seconds: Callable[[], float], gauge: Gauge) -> None:
         self.calls = 0
@@ -34,7 +35,7 @@ class Callers:
         self._tasks = [asyncio.create_task(self._call(slots, seconds)) for _ in range(number)]
 
     async def stop(self) -> None:
-        """Cancel them, wherever they are, and wait until they have gone."""
+        """Cancel them at any point, and wait until they have ended."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -51,7 +52,7 @@ class Callers:
 async def backlog(
     slots: ConcurrencyLimiter, number: int, *, seconds: float = 0.02, gauge: Gauge | None = None
 ) -> AsyncIterator[Callers]:
-    """Callers for the time of the block."""
+    """Callers that run during the block."""
     callers = Callers(slots, number, lambda: seconds, gauge or Gauge())
     try:
         yield callers
@@ -60,7 +61,7 @@ async def backlog(
 
 
 class MongoWay:
-    """A way to MongoDB through a port of its own: an outage is closing it."""
+    """A proxy to MongoDB on its own port; closing it simulates an outage."""
 
     def __init__(self, uri: str) -> None:
         address = urlsplit(uri)
@@ -80,18 +81,18 @@ class MongoWay:
 
     @property
     def uri(self) -> str:
-        """Where a client finds MongoDB through this way."""
+        """The URI of MongoDB through this proxy."""
         assert self._server is not None
         return f"mongodb://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/?directConnection=true"
 
     def close(self) -> None:
-        """Break every connection, and each new one at once."""
+        """Break every connection, and refuse each new one."""
         self._open = False
         for writer in self._writers:
             writer.transport.abort()
 
     def open(self) -> None:
-        """Let everything through again."""
+        """Pass all connections again."""
         self._open = True
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

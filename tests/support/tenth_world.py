@@ -1,4 +1,4 @@
-"""A small world of a product that has more task types than the catalogue of this repository, looked at from all sides.
+"""A small world of a product with more task types than the catalogue of this repository, and all its outputs.
 
 Run as a script by tests/assets/test_tenth_task_type.py, with that product first on the path. Prints one JSON object.
 """
@@ -21,7 +21,7 @@ USERS, POSTS = 3, 4
 
 
 def main(home: Path, mongodb_uri: str, broker: str, gemini: str) -> dict[str, object]:
-    """Make the world, then materialize what was added again; what there is."""
+    """Make the world, then materialize the added assets again; print the outputs."""
     with worlds_in_process(home, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, checks=True) as worlds:
         world_id, made = worlds.make(users=USERS, posts=POSTS)
         if not made.success:

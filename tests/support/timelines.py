@@ -9,7 +9,7 @@ SIZES = [(1, 0), (1, 5), (3, 6), (5, 3), (5, 12), (10, 10), (25, 150), (100, 100
 
 
 def worlds_of(people: int, posts: int) -> Iterator[tuple[int, Timeline]]:
-    """Seeds of so many worlds that what is rare in one of this size happens in some, and their timelines."""
+    """Seeds of enough worlds of this size that rare draws occur, and their timelines."""
     for number in range(max(5, min(100, 3000 // (posts + people)))):
         seed = world_seed(f"{people}-{posts}-{number}")
         yield seed, timeline(seed, people, posts)

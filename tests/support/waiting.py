@@ -1,6 +1,6 @@
-"""Waiting for what another task, thread, process, server or browser does.
+"""Waiting for another task, thread, process, server or browser.
 
-Every time-out here only ends a test that would hang: it is long, because a machine may be five times slower than another.
+Every time-out here only ends a test that would hang: it is long, because a machine can be five times slower than another.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ PATIENCE_S = 60.0
 
 
 def slowness() -> float:
-    """How many times slower than one that does nothing else this machine may be: what bounds a duration is multiplied by it."""
+    """How many times slower than an idle machine this one may be: bounds of durations are multiplied by it."""
     return max(5.0, os.getloadavg()[0])
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float = PATIENCE_S, what: str = "the condition") -> Any:
-    """Ask until something true comes back, and return it. Raises ``AssertionError``."""
+    """Call until the result is true, and return it. Raises ``AssertionError``."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds:g} s"

@@ -1,4 +1,4 @@
-"""Two small worlds for tests of content and tasks: what a model could have answered, in English and in Russian."""
+"""Two small worlds for tests of content and tasks: possible answers of a model, in English and in Russian."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _events(lines: str) -> list[dict[str, Any]]:
 
 
 def world_answer(language: str = "English") -> dict[str, Any]:
-    """A world as the model would answer it."""
+    """A model's answer with a world."""
     russian = language == "Russian"
     passage = (
         "Дворы завешаны сохнущими страницами, и каждая хозяйка знает, чья это глава."
@@ -94,7 +94,7 @@ def world_answer(language: str = "English") -> dict[str, Any]:
 
 
 def a_request(sentence: str = ENGLISH, users: int = 25, posts: int = 150, **more: Any) -> WorldRequest:
-    """The request of a world. As it is, c0003 has six posts and three acquaintances, and nobody has fewer than two posts."""
+    """The request of a world. By default c0003 has six posts and three acquaintances, and everybody has at least two posts."""
     fields = {"user_prompt": sentence, "users_count": users, "posts_count": posts, "seed": world_seed("world-45"), **more}
     return WorldRequest.model_validate({"created_at": datetime(2026, 11, 1, tzinfo=UTC), **fields})
 
@@ -129,12 +129,12 @@ def a_brief(index: int, request: WorldRequest) -> CharacterBrief:
 
 
 def acquaintances_of(index: int, request: WorldRequest, world: WorldDescription) -> tuple[Acquaintance, ...]:
-    """Whom a character knows, by name."""
+    """The acquaintances of a character, by name."""
     return introduce(request, world, index, {other: a_brief(other, request) for other in range(request.users_count)})
 
 
 def a_character(index: int, request: WorldRequest) -> Character:
-    """A person in full."""
+    """A complete person."""
     brief = a_brief(index, request)
     return Character(
         key=brief.key,
@@ -159,7 +159,7 @@ def a_character(index: int, request: WorldRequest) -> Character:
 
 
 def a_post_brief(order: int, character: Character) -> PostBrief:
-    """The idea of a post, of no world's plan."""
+    """The idea of a post that is in no world's plan."""
     return PostBrief(
         key=post_key(character.key, order),
         character=character.key,

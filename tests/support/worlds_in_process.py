@@ -1,6 +1,6 @@
-"""Whole worlds inside the test's own process: the real code location and job, the shared servers, databases of their own.
+"""Whole worlds in the test's process: the real code location and job, the shared servers, separate databases.
 
-Here: making worlds, parts of worlds and re-executions the way Dagster does, and reading what became of them.
+Here: making worlds, parts of worlds and re-executions like Dagster, and reading the results.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CONTENT_ASSETS = tuple(name for name in ASSETS if name not in ("world_request", 
 
 @dataclass(frozen=True)
 class Made:
-    """A run that is over, by what Dagster recorded of it."""
+    """A finished run, with Dagster's records of it."""
 
     run: dg.DagsterRun
     events: Sequence[dg.DagsterEvent]
@@ -62,7 +62,7 @@ class Made:
 
     @property
     def failure(self) -> str:
-        """All that the run said about its failure, as a person reads it."""
+        """The whole text of the run's failure, as a person reads it."""
         kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
         said = []
         for event in self.events:
@@ -80,7 +80,7 @@ class Made:
 
     @property
     def metadata(self) -> dict[str, dict[str, Any]]:
-        """What each materialization of the nine assets told, by asset."""
+        """The metadata of each materialization of the nine assets, by asset."""
         return {
             event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
             for event in self.events
@@ -97,7 +97,7 @@ class Made:
 
 
 class Worlds:
-    """A code location with databases, media and a Dagster instance of its own."""
+    """A code location with its own databases, media and Dagster instance."""
 
     def __init__(self, settings: Settings, uri: str, gemini: str, *, checks: bool = False) -> None:
         self.settings = settings
@@ -182,7 +182,7 @@ class Worlds:
         return self.made(run.run_id)
 
     def re_execute(self, parent: Made, strategy: ReexecutionStrategy, *, retry: bool = False) -> Made:
-        """The parent re-executed as Dagster's pages do it, or (``retry``) as its daemon does with a run that crashed."""
+        """Re-execute the parent like Dagster's pages, or (``retry``) like its daemon after a crash."""
         location = InProcessCodeLocation(
             InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name=__name__, attribute="definitions_in_use")), self.instance
         )
@@ -203,7 +203,7 @@ class Worlds:
         return self.made(run.run_id)
 
     def made(self, run_id: str) -> Made:
-        """What Dagster has of a run."""
+        """Dagster's records of a run."""
         run = self.instance.get_run_by_id(run_id)
         assert run is not None
         logs = self.instance.all_logs(run_id)
@@ -215,7 +215,7 @@ class Worlds:
         return world_id, self.run(world_id, form={"prompt": PROMPT, "users": users, "posts": posts, **form})
 
     def _next_world_id(self) -> str:
-        """Ids in an order that is the same in every run of the tests: what is drawn from an id, and asked, is then the same too."""
+        """Ids in the same order in every run of the tests, so that the draws and requests that follow from an id are the same."""
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"world {next(self._numbers)}"))
 
     def resume(self, world_id: str, **how: Any) -> Made:
@@ -243,7 +243,7 @@ class Worlds:
         return {name: self.documents(name, world_id) for name in ASSETS}
 
     def tasks(self, world_id: str, generation: str | None = None) -> dict[str, int]:
-        """How many tasks of each type this generation (None: the present one) has."""
+        """The number of tasks of each type in this generation (None: the present one)."""
         generation = generation or self.status(world_id).generation
         group = {"$group": {"_id": "$type", "count": {"$sum": 1}}}
         rows = self.database[TASKS].aggregate([{"$match": {"world_id": world_id, "generation": generation}}, group])
@@ -251,13 +251,13 @@ class Worlds:
 
     @property
     def calls(self) -> int:
-        """LLM calls made since the emulator was last reset, and forget them."""
+        """The number of LLM calls since the emulator's last reset; resets it."""
         assert self.gemini is not None
         return self.gemini.stats().calls
 
     @contextmanager
     def undamaged(self) -> Iterator[Self]:
-        """These worlds, with an emulator that does nothing wrong but what is asked for meanwhile."""
+        """These worlds, with an emulator without faults at the beginning."""
         assert self.gemini is not None
         self.gemini.reset()
         try:
@@ -280,7 +280,7 @@ _IN_USE: list[Worlds] = []
 
 
 def definitions_in_use() -> dg.Definitions:
-    """What a code location loads that is made in this process: the definitions of the worlds that were made last."""
+    """The definitions that a code location in this process loads: those of the last created worlds."""
     return _IN_USE[-1].defs
 
 
@@ -290,7 +290,7 @@ def worlds_in_process(
 ) -> Iterator[Worlds]:
     """Worlds with these settings; everything they made in MongoDB is dropped at the end.
 
-    The asset checks, half of what a small world costs, run where a test says that it looks at them.
+    The asset checks take half of the time of a small world, and are executed only if a test needs them.
     """
     name = f"test_{uuid.uuid4().hex[:12]}"
     with pytest.MonkeyPatch.context() as environment:
@@ -308,7 +308,7 @@ def worlds_in_process(
         }
         worlds = Worlds(Settings(_env_file=None, **values), mongodb_uri, gemini, checks=checks)
         if worlds.gemini is not None:
-            worlds.gemini.reset()  # from what tests before these left there
+            worlds.gemini.reset()  # leftovers of earlier tests
         try:
             yield worlds
         finally:

@@ -41,13 +41,13 @@ async def test_a_batch_is_made_in_one_call():
 
 
 def facts_of(briefs, request=None):
-    """What each side is told of each tie between these people, by the two indices."""
+    """The fact of each tie between these people for each side, by the two indices."""
     request, there = request or a_request(), by_index(briefs)
     return {(index, int(other.key[1:])): other.fact for index in there for other in introduce(request, a_world(), index, there)}
 
 
-async def test_what_happened_between_two_people_is_invented_once_and_told_to_both():
-    """Each tie of a batch, and each bridge to the batch before, has one fact from one question, which both sides are told."""
+async def test_the_fact_between_two_people_is_invented_once_and_the_same_for_both():
+    """Each tie of a batch, and each bridge to the batch before, has one fact from one field, which both sides get."""
     request, characters, asked = a_request(), CharacterIndex(), []
     for first in (0, 10, 20):
         count = min(10, 25 - first)
@@ -59,15 +59,15 @@ async def test_what_happened_between_two_people_is_invented_once_and_told_to_bot
         parameters = BatchParameters(key=f"b{first}", first=first, count=count)
         characters.add(*(await generate_character_batch(parameters, bench.clients, request, a_world(), characters)).briefs)
         asked += [slot for prompt in bench.text.prompts for slot in prompt.schema["properties"]["ties"]["properties"]]
-    told = facts_of(characters.latest)
-    assert len(told) == sum(len(acquaintances(request.seed, 25, index)) for index in range(25)) == 2 * len(asked)
-    assert all(fact and told[other, index] == fact for (index, other), fact in told.items())
-    assert len(set(told.values())) == len(asked)
+    facts = facts_of(characters.latest)
+    assert len(facts) == sum(len(acquaintances(request.seed, 25, index)) for index in range(25)) == 2 * len(asked)
+    assert all(fact and facts[other, index] == fact for (index, other), fact in facts.items())
+    assert len(set(facts.values())) == len(asked)
     assert all(other < brief.key for brief in characters.latest for other in brief.facts)
 
 
-async def test_a_fact_about_somebody_who_was_not_taken_is_asked_for_again():
-    """Where one of two is sent back, the tie is asked for again with whoever comes instead; the first fact is told to nobody."""
+async def test_a_fact_about_a_person_who_was_sent_back_is_requested_again():
+    """If one of two people is sent back, the tie is requested again with the replacement; the first fact is not used."""
     request = a_request()
     one, other = next((index, tie.index) for index in range(10) for tie in acquaintances(request.seed, 25, index) if tie.index < 10)
     first = renamed(people_answer(range(1, 11)), other + 1, display_name="Elara") | {
@@ -76,15 +76,15 @@ async def test_a_fact_about_somebody_who_was_not_taken_is_asked_for_again():
     second = people_answer([other + 1], name="Bell") | {"ties": {f"tie_{place}": f"second {place}" for place in range(1, 41)}}
     bench = a_bench(first, second)
     parameters = BatchParameters(key="b000", first=0, count=10)
-    told = facts_of((await generate_character_batch(parameters, bench.clients, request, a_world(), CharacterIndex())).briefs)
-    for (index, whom), fact in told.items():
+    facts = facts_of((await generate_character_batch(parameters, bench.clients, request, a_world(), CharacterIndex())).briefs)
+    for (index, whom), fact in facts.items():
         assert fact.startswith("second" if other in (index, whom) else "first")
-        assert fact == told[whom, index]
+        assert fact == facts[whom, index]
     assert f"Chock {one + 1} Lane (@Chock_{one + 1})" in bench.text.prompts[1].item
 
 
-async def test_too_few_are_asked_for_again_by_number():
-    """What is missing is asked for again, told who exists by then, and nobody is asked for twice."""
+async def test_missing_people_are_requested_again_by_number():
+    """The missing people are requested again, with the list of existing people, and nobody is requested twice."""
     bench = a_bench(people_answer([1, 2, 3, 4, 6, 7]), people_answer([5, 8], name="Bell"), people_answer([9, 10], name="Stair"))
     made = await generate_character_batch(TEN, bench.clients, a_request(), a_world(), CharacterIndex())
     assert len(made.briefs) == 10
@@ -95,19 +95,19 @@ async def test_too_few_are_asked_for_again_by_number():
     assert second.schema["properties"]["people"]["maxItems"] == 4
 
 
-async def test_the_plot_of_a_batch_is_theirs_who_were_there_before_an_extension():
-    """A batch that is made again after people were added: those who are invented with the others have no part in the plot."""
+async def test_only_people_from_before_an_extension_have_the_plot_of_their_batch():
+    """A batch that is made again after people were added: the added people have no part in the plot."""
     request = a_request(users=30, posts=120, former_sizes=((12, 70),))
-    told = steps_to_invent(request, a_world(), 10)
-    answer = people_answer(range(1, 11)) | {"plot": {slot: f"{slot} of the cart." for slot in slots_of("step", told)}}
+    steps = steps_to_invent(request, a_world(), 10)
+    answer = people_answer(range(1, 11)) | {"plot": {slot: f"{slot} of the cart." for slot in slots_of("step", steps)}}
     made = await generate_character_batch(TEN, a_bench(answer).clients, request, a_world(), CharacterIndex())
-    plot = tuple(PlotStep(t=step.t, what=f"step_{place} of the cart.") for place, step in enumerate(told, start=1))
+    plot = tuple(PlotStep(t=step.t, what=f"step_{place} of the cart.") for place, step in enumerate(steps, start=1))
     assert plot
     assert [brief.plot for brief in made.briefs] == [plot] * 2 + [()] * 8
 
 
-async def test_too_many_are_cut():
-    """An answer of twelve gives the ten that were asked for."""
+async def test_surplus_people_are_cut():
+    """An answer with twelve gives the ten requested people."""
     bench = a_bench(people_answer(range(1, 13)))
     made = await generate_character_batch(TEN, bench.clients, a_request(), a_world(), CharacterIndex())
     assert [brief.display_name for brief in made.briefs] == [f"Chock {number} Lane" for number in range(1, 11)]
@@ -123,8 +123,9 @@ async def test_too_many_are_cut():
         ({"username": "?!"}, "no letter or digit"),
     ],
 )
-async def test_names_that_cannot_be_are_asked_for_again(fields, reason):
-    """A name of the world, of the same answer, or of the ban list is sent back with the reason; the others stay."""
+async def test_invalid_names_are_requested_again(fields, reason):
+    """A name that exists in the world or in the same answer, or is on the ban list, is sent back with the reason; the others
+    stay."""
     characters = CharacterIndex(a_brief(index, a_request()) for index in range(10))
     bench = a_bench(renamed(people_answer(range(1, 11)), 5, **fields), people_answer([5], name="Bell"))
     made = await generate_character_batch(TEN, bench.clients, a_request(), a_world(), characters)
@@ -135,8 +136,8 @@ async def test_names_that_cannot_be_are_asked_for_again(fields, reason):
     assert reason in complaint
 
 
-async def test_a_person_who_exists_is_asked_for_again():
-    """A concept much like another's, of this batch or an earlier one, is sent back three times; after that only a copy is."""
+async def test_a_concept_like_an_existing_one_is_requested_again():
+    """A concept similar to another one, of this batch or an earlier one, is sent back three times; after that only a copy is."""
     parameters, request = BatchParameters(key="b001", first=10, count=2), a_request(users=12)
     there = a_brief(3, request)
     nearly = there.concept.replace("every", "each and every")
@@ -155,15 +156,15 @@ async def test_a_person_who_exists_is_asked_for_again():
     assert "Chock 1 Lane" in bench.text.prompts[1].complaints[0]
 
 
-async def test_a_name_the_user_wants_is_not_worn_out():
-    """A banned name in the user's own sentence is taken at once."""
+async def test_a_name_in_the_users_sentence_is_not_banned():
+    """A banned name in the user's sentence is accepted at once."""
     bench = a_bench(renamed(people_answer(range(1, 11)), 5, display_name="Elara"))
     made = await generate_character_batch(TEN, bench.clients, a_request("A town where Elara lives"), a_world(), CharacterIndex())
     assert made.briefs[4].display_name == "Elara"
 
 
-async def test_a_dull_name_is_better_than_no_world():
-    """After three answers a worn-out name is taken, and counted."""
+async def test_after_three_answers_a_banned_name_is_accepted():
+    """It is counted."""
     bench = a_bench(
         *[
             renamed(people_answer(range(1, 11)), 5, display_name="Elara"),
@@ -176,8 +177,8 @@ async def test_a_dull_name_is_better_than_no_world():
     assert len(bench.text.prompts) == 4
 
 
-async def test_a_model_that_repeats_itself_ends():
-    """Six answers without a new name fail the batch with what was wrong; names are never made up by adding digits."""
+async def test_a_model_that_repeats_itself_fails_the_batch():
+    """Six answers without a new name fail the batch with the reason; names are never made unique with digits."""
     taken = CharacterIndex([a_brief(10, a_request()).model_copy(update={"display_name": "Chock 1 Lane"})])
     parameters = BatchParameters(key="b001", first=10, count=1)
     bench = a_bench(*[people_answer([1])] * 6)
@@ -186,22 +187,23 @@ async def test_a_model_that_repeats_itself_ends():
     assert len(bench.text.prompts) == 6
 
 
-async def test_a_refused_batch_becomes_other_people():
-    """After a refusal the same numbers are asked for as other people, with the reason."""
+async def test_after_a_refusal_the_batch_is_requested_as_other_people():
+    """The request has the same numbers, and the reason."""
     bench = a_bench(refused("SAFETY"), people_answer(range(1, 11)))
     assert len((await generate_character_batch(TEN, bench.clients, a_request(), a_world(), CharacterIndex())).briefs) == 10
     assert "refused by moderation (SAFETY)" in bench.text.prompts[1].complaints[0]
 
 
 async def test_a_russian_world_has_russian_concepts():
-    """Concepts in the world's language are taken; the draft class the writer gets refuses others (test_content_drafts)."""
+    """Concepts in the world's language are accepted; the draft class of the request refuses others
+    (tests/content/test_drafts.py)."""
     bench = a_bench(people_answer(range(1, 11), russian=True))
     made = await generate_character_batch(TEN, bench.clients, a_request(RUSSIAN), a_world("Russian"), CharacterIndex())
     assert made.briefs[0].concept.startswith("Продаёт")
 
 
 async def test_a_person_is_written_and_created():
-    """One call; relations are with the acquaintances, one each; the platform gets exactly its fields and gives the id."""
+    """One call; there is one relation with each acquaintance; the platform gets exactly its fields and returns the id."""
     request, world = a_request(), a_world()
     known, brief = acquaintances_of(3, request, world), a_brief(3, request)
     bench = a_bench(character_answer(len(known)))
@@ -218,8 +220,8 @@ async def test_a_person_is_written_and_created():
     assert set(created.meta["relationships"][0]) == {"username", "relationship_type", "description"}
 
 
-async def test_relations_with_nobody_are_dropped_and_missing_ones_asked_once():
-    """A relation beyond the acquaintances never gets into a person; one that is missing is asked for one time."""
+async def test_invalid_relations_are_dropped_and_missing_ones_requested_once():
+    """A relation with a person who is not an acquaintance is dropped; a missing one is requested once."""
     request, world = a_request(), a_world()
     known = acquaintances_of(3, request, world)
     bench = a_bench(character_answer(1), character_answer(len(known) + 3))
@@ -229,8 +231,8 @@ async def test_relations_with_nobody_are_dropped_and_missing_ones_asked_once():
 
 
 @pytest.mark.parametrize(("problem", "marked"), [(refused("SPII"), True), (InvalidAnswerError("not JSON"), False)], ids=type)
-async def test_a_person_who_was_let_through_outlives_the_refusal_of_a_relation(problem, marked):
-    """Asking for one more relation never costs the person; what moderation kept away is marked."""
+async def test_the_refusal_of_a_missing_relation_does_not_fail_the_person(problem, marked):
+    """The request for a missing relation never fails the person; a refusal is marked."""
     request, world = a_request(), a_world()
     known = acquaintances_of(3, request, world)
     bench = a_bench(character_answer(1), problem)
@@ -240,8 +242,9 @@ async def test_a_person_who_was_let_through_outlives_the_refusal_of_a_relation(p
     assert person.moderation == ("the relations that are missing were refused by moderation: SPII" if marked else "")
 
 
-async def test_a_refused_person_is_told_more_softly_then_mildly():
-    """First refusal: the same concept for a general audience; second: only the name and one line; it is marked."""
+async def test_a_refused_person_is_requested_more_softly_then_mildly():
+    """After the first refusal the same concept for a general audience; after the second only the name and one line; it is
+    marked."""
     request, world, brief = a_request(), a_world(), a_brief(3, a_request())
     bench = a_bench(refused(), refused(), character_answer(0))
     person = await generate_character(THIRD, bench.clients, request, world, brief, ())
@@ -253,8 +256,8 @@ async def test_a_refused_person_is_told_more_softly_then_mildly():
     assert brief.concept not in third
 
 
-async def test_a_person_refused_on_every_rung_is_what_the_concept_says():
-    """Nobody is missing: the profile tells the concept that moderation let through, and is marked with the reason."""
+async def test_a_person_refused_at_every_step_has_the_text_of_the_concept():
+    """The profile has the concept that moderation accepted, and is marked with the reason."""
     request, world, brief = a_request(), a_world(), a_brief(3, a_request())
     bench = a_bench(refused(), refused(), refused("SPII"))
     person = await generate_character(THIRD, bench.clients, request, world, brief, ())
@@ -263,8 +266,8 @@ async def test_a_person_refused_on_every_rung_is_what_the_concept_says():
     assert person.character_id == "character-1"
 
 
-async def test_a_batch_refused_twice_is_asked_for_without_what_may_be_refused():
-    """Moderation judges the request: the last one has neither the user's sentence nor an event, and still the customs of naming."""
+async def test_a_batch_refused_twice_is_requested_without_refusable_texts():
+    """Moderation judges the request: the last one has neither the user's sentence nor an event, but still the customs of naming."""
     request, world = a_request(), a_world()
     bench = a_bench(refused(), refused(), people_answer(range(1, 11)))
     made = await generate_character_batch(TEN, bench.clients, request, world, CharacterIndex())
@@ -272,17 +275,17 @@ async def test_a_batch_refused_twice_is_asked_for_without_what_may_be_refused():
     first, second, third = ("\n".join(prompt.parts) for prompt in bench.text.prompts)
     assert len({first, second, third}) == 3
     happened = world.calendar[: happened_when_joining(request, world, 10)]
-    for told in (request.user_prompt, world.history, *(event.name for event in happened)):
-        assert told in first
-        assert told in second
-        assert told not in third
+    for text in (request.user_prompt, world.history, *(event.name for event in happened)):
+        assert text in first
+        assert text in second
+        assert text not in third
     assert world.naming.rules in third
     assert all(value in third for value in made.briefs[3].axes.values())
 
 
 @pytest.mark.parametrize("language", ["English", "Russian"])
-async def test_whom_moderation_refuses_every_time_is_who_was_drawn(language):
-    """So many people as ever, with names of their own in the world's manner; those made before stay, the others are marked."""
+async def test_people_whom_moderation_always_refuses_are_fallback_characters(language):
+    """The number of people is the same, with unique names in the world's style; accepted people stay, the others are marked."""
     request, world = a_request(), a_world(language)
     taken = CharacterIndex([a_brief(0, request).model_copy(update={"display_name": world.naming.examples[0]})])
     first = people_answer([2, 5, 9], russian=language == "Russian")
@@ -302,7 +305,7 @@ async def test_whom_moderation_refuses_every_time_is_who_was_drawn(language):
 
 
 async def test_readers_never_see_what_was_drawn():
-    """Of a person drawn by lot whom moderation refuses to have written, too, the profile says nothing, in the world's language."""
+    """If moderation also refuses the profile of a fallback character, the profile has neutral texts in the world's language."""
     request, world = a_request(RUSSIAN), a_world("Russian")
     brief = fallback_character(request, world, 3, "SAFETY", ())
     bench = a_bench(refused(), refused(), refused())
@@ -312,7 +315,7 @@ async def test_readers_never_see_what_was_drawn():
 
 
 async def test_an_avatar_needs_no_call_of_the_model():
-    """The picture is the world's style, the person's looks and their own description; it is uploaded for them and set."""
+    """The prompt has the world's style, the person's looks and description; the picture is uploaded and set as the avatar."""
     request, world = a_request(), a_world()
     person, bench = a_character(3, request), a_bench()
     avatar = await generate_character_avatar(THIRD, bench.clients, request, world, person)
@@ -327,7 +330,7 @@ async def test_an_avatar_needs_no_call_of_the_model():
 
 
 async def test_a_refused_avatar_becomes_a_neutral_one():
-    """A refused portrait is painted neutrally, then without a word of the world; the picture says why."""
+    """A refused portrait is requested neutrally, then without a text of the world; the document has the reason."""
     request, world = a_request(), a_world()
     bench = a_bench(refused_pictures=1)
     avatar = await generate_character_avatar(THIRD, bench.clients, request, world, a_character(3, request))
@@ -343,7 +346,7 @@ async def test_a_refused_avatar_becomes_a_neutral_one():
     ("answer", "seen"), [({"image_prompt": "From below, a cart"}, "From below, a cart"), (refused(), "Seen from behind")]
 )
 async def test_high_quality_refines_the_avatar(answer, seen):
-    """Quality high makes one call for a better prompt, and paints the first one when that is refused."""
+    """Quality high makes one call for a better prompt, and uses the first prompt if that is refused."""
     request, bench = a_request(quality=Quality.HIGH), a_bench(answer)
     await generate_character_avatar(THIRD, bench.clients, request, a_world(), a_character(3, request))
     assert [prompt.request_type for prompt in bench.text.prompts] == ["refine_avatar"]

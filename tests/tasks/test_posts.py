@@ -29,7 +29,7 @@ POST = TaskParameters(key="c0003-p0000")
 
 
 async def at_once():
-    """A turn that has come."""
+    """A turn that is there at once."""
 
 
 async def ideas(bench, parameters=SIX, character=PERSON, earlier=(), request=REQUEST, known=KNOWN):
@@ -42,7 +42,7 @@ async def a_post(bench, brief=None, world=WORLD, request=REQUEST, character=PERS
 
 
 def planned(wanted, request=REQUEST):
-    """The first post of the world whose slot is wanted: its slot, author, the author's acquaintances, and its brief."""
+    """The first post of the world with a suitable slot: the slot, the author, the author's acquaintances, and the brief."""
     for index in range(request.users_count):
         author, known = a_character(index, request), acquaintances_of(index, request, WORLD)
         for slot in storyline(request, WORLD, index).slots:
@@ -52,8 +52,8 @@ def planned(wanted, request=REQUEST):
     raise AssertionError("no such slot in this world")
 
 
-async def test_ideas_come_in_one_call_and_in_order():
-    """Six ideas have the keys of the character's posts; time, form, event, wish, company and reply are the program's."""
+async def test_ideas_are_made_in_one_call_and_in_order():
+    """Six ideas have the keys of the character's posts; the program sets time, form, event, wish, company and reply."""
     bench = a_bench(ideas_answer(range(1, 7)))
     made = (await ideas(bench)).briefs
     assert [brief.key for brief in made] == [f"c0003-p{order:04d}" for order in range(6)]
@@ -66,8 +66,8 @@ async def test_ideas_come_in_one_call_and_in_order():
     assert len(bench.text.prompts) == 1
 
 
-async def test_a_later_batch_goes_on_where_the_earlier_ended():
-    """The second batch of a person's posts has orders from 10 on and is told the ten ideas before."""
+async def test_a_later_batch_continues_where_the_earlier_one_ended():
+    """The second batch of a person's posts has orders from 10 on, and its request has the ten ideas before."""
     request = a_request(users=1, posts=14)
     person = a_character(0, request)
     earlier = [a_post_brief(order, person) for order in range(10)]
@@ -77,8 +77,9 @@ async def test_a_later_batch_goes_on_where_the_earlier_ended():
     assert all(brief.idea in bench.text.prompts[0].item for brief in earlier)
 
 
-async def test_one_post_is_not_planned():
-    """A person with one post has its brief without a call, with all that the program knows; the post finds its own occasion."""
+async def test_a_single_post_is_planned_without_a_call():
+    """The brief of a person's only post is made without a call, with everything that the program knows; the model chooses the
+    occasion."""
     request = a_request(users=5, posts=5)
     person, known = a_character(2, request), acquaintances_of(2, request, WORLD)
     bench = a_bench(post_answer())
@@ -94,21 +95,21 @@ async def test_one_post_is_not_planned():
 
 
 async def test_the_plan_of_another_version_is_refused():
-    """A person who was dealt another number of posts than this version deals is not planned: the message says what to do."""
+    """A person with another number of posts than this version draws is not planned: the message says what to do."""
     other = PERSON.model_copy(update={"posts_count": 7})
     with pytest.raises(UnfitTaskError, match=r"earlier version.*generia rerun WORLD --part description"):
         await ideas(a_bench(), BatchParameters(key="c0003-b000", first=0, count=7), other)
 
 
 async def test_too_few_and_too_many_ideas_become_exactly_enough():
-    """What is missing is asked for again with its numbers; what is too much is cut."""
+    """Missing ideas are requested again by their numbers; surplus ones are cut."""
     bench = a_bench(ideas_answer([1, 2, 4]), ideas_answer([3, 5, 6, 7, 8]))
     assert len((await ideas(bench)).briefs) == 6
     assert "Still missing: 3, 5, 6" in bench.text.prompts[1].complaints[0]
 
 
-async def test_repeated_ideas_are_asked_for_again():
-    """An idea that says what another one says, also one of an earlier batch, is sent back with the reason."""
+async def test_repeated_ideas_are_requested_again():
+    """An idea that repeats another one, also of an earlier batch, is sent back with the reason."""
     bench = a_bench(ideas_answer(range(1, 7), words="the cart rolled away at lunch"), ideas_answer(range(2, 7)))
     made = (await ideas(bench)).briefs
     assert len({brief.idea for brief in made}) == 6
@@ -116,15 +117,16 @@ async def test_repeated_ideas_are_asked_for_again():
     assert "repeats another one" in bench.text.prompts[1].complaints[0]
 
 
-async def test_a_model_without_ideas_ends():
+async def test_a_model_that_repeats_one_idea_fails_the_batch():
     """Six answers that repeat one idea fail the batch; ideas are never copied."""
     bench = a_bench(*[ideas_answer(range(1, 7), words="the cart rolled away at lunch")] * 6)
     with pytest.raises(InvalidAnswerError, match="1 of the 6 ideas"):
         await ideas(bench)
 
 
-async def test_refused_ideas_are_asked_for_more_softly():
-    """After a refusal the batch is asked for a general audience, each time in another request; then the plan gives the ideas."""
+async def test_refused_ideas_are_requested_more_softly():
+    """After a refusal the batch is requested for a general audience, each time in another request; after that the plan is used as
+    ideas."""
     bench = a_bench(refused("SAFETY"), ideas_answer(range(1, 7)))
     assert len((await ideas(bench)).briefs) == 6
     assert "refused by moderation (SAFETY)" in bench.text.prompts[1].item
@@ -136,7 +138,7 @@ async def test_refused_ideas_are_asked_for_more_softly():
 
 
 async def test_a_post_mentions_only_people_who_exist():
-    """An @ that leads to nobody loses its sign, hashtags are words without repeats."""
+    """An @ with an unknown name loses its sign; hashtags are words without repetitions."""
     known, brief = KNOWN[0].username, a_post_brief(0, PERSON)
     post = await a_post(a_bench(post_answer(content=f"hello @{known.upper()} and @nobody")), brief)
     assert post.content == f"hello @{known} and nobody"
@@ -146,8 +148,8 @@ async def test_a_post_mentions_only_people_who_exist():
 
 
 @pytest.mark.parametrize("with_at", [True, False])
-async def test_a_post_mentions_whom_its_text_names(with_at):
-    """Whom the plan names is asked for as this person names others, and mentioned where the text names them only."""
+async def test_a_post_mentions_the_people_in_its_text(with_at):
+    """The planned person is requested in the author's way of naming others, and is mentioned only if the text names them."""
     request = a_request(users=25, posts=250)
     _, author, known, brief = planned(
         lambda slot, index: slot.partner and not slot.reply_to and axes.profile(request.seed, index).names_with_at is with_at,
@@ -163,8 +165,8 @@ async def test_a_post_mentions_whom_its_text_names(with_at):
     assert (await a_post(silent, brief, request=request, character=author, known=known)).mentions == ()
 
 
-async def test_a_reply_is_told_what_it_answers_and_keeps_it():
-    """The request has the other post's text and author; the post says what it replies to and what that post said then."""
+async def test_a_reply_has_the_answered_post_in_its_request_and_document():
+    """The request has the other post's text and author; the document has that post's key and its text at that time."""
     slot, author, known, brief = planned(lambda slot, _: slot.reply_to)
     other = known[slot.partner - 1]
     answered = (await a_post(a_bench(post_answer(content="the hill is closed")))).model_copy(update={"username": other.username})
@@ -178,8 +180,8 @@ async def test_a_reply_is_told_what_it_answers_and_keeps_it():
     assert f"Form: {REPLY} — {slot.form.how}." in item.splitlines()
 
 
-async def test_comments_are_by_those_whom_the_plan_names():
-    """They are asked for in the plan's order, and a missing one moves no other; whom they mention exists."""
+async def test_comments_are_by_the_planned_people():
+    """They are requested in the plan's order, and a missing one does not move the others; they mention only existing people."""
     slot, author, known, brief = planned(lambda slot, _: len(slot.comments) > 2)
     bench = a_bench(post_answer(comments=["No.", None, "ask @nobody", "one too many", "two too many"]))
     post = await a_post(bench, brief, character=author, known=known)
@@ -193,7 +195,7 @@ async def test_comments_are_by_those_whom_the_plan_names():
 
 
 async def test_a_comment_has_no_name_in_front():
-    """Neither that of who writes it nor a wrong one; whom it addresses stays, and a name alone is no comment."""
+    """Neither the author's name nor a wrong one; the addressed person stays, and a name alone is not a comment."""
     slot, author, known, brief = planned(lambda slot, _: len(slot.comments) > 3)
     first, second, *_ = [known[place - 1] if place else author for place in slot.comments]
     other = known[0].username
@@ -202,8 +204,8 @@ async def test_a_comment_has_no_name_in_front():
     assert [one.content for one in post.comments] == ["No: never.", "so sorry", f"@{other} :)"]
 
 
-async def test_no_comments_are_asked_for_on_a_reply():
-    """Neither the request nor its schema speaks of them."""
+async def test_no_comments_are_requested_for_a_reply():
+    """Neither the request nor its schema has them."""
     _, author, known, brief = planned(lambda slot, _: slot.reply_to)
     bench = a_bench(post_answer(comments=["uninvited"]))
     assert (await a_post(bench, brief, character=author, known=known)).comments == ()
@@ -212,8 +214,8 @@ async def test_no_comments_are_asked_for_on_a_reply():
 
 
 @pytest.mark.parametrize("deleted", [True, False])
-async def test_a_reply_to_nothing_is_an_ordinary_post(deleted):
-    """Where the other post failed, or moderation refused it, nothing is answered or quoted, and no reply is asked for."""
+async def test_a_reply_to_a_missing_post_is_an_ordinary_post(deleted):
+    """If the other post failed, or moderation refused it, no reply is requested, and nothing is quoted."""
     _, author, known, brief = planned(lambda slot, _: slot.reply_to)
     answered = await a_post(a_bench(refused(), refused())) if deleted else None
     bench = a_bench(post_answer())
@@ -225,8 +227,8 @@ async def test_a_reply_to_nothing_is_an_ordinary_post(deleted):
     assert not deleted or answered.content not in item
 
 
-async def test_what_others_posted_is_told():
-    """Ideas of acquaintances are in the request, by who had them, but not in one for a post about the account or a vignette."""
+async def test_the_request_for_a_post_has_heard_ideas_of_others():
+    """The request has the heard ideas of acquaintances, with their authors, but not for a post about the account or a vignette."""
     heard = [a_post_brief(2, a_character(index, REQUEST)) for index in (4, 5)]
     for wanted in (True, False):
         _, author, known, brief = planned(
@@ -239,7 +241,8 @@ async def test_what_others_posted_is_told():
 
 
 async def test_a_post_made_again_keeps_its_place():
-    """Another text of the same idea has the same place in time and the same wish, and is told the text it must not repeat."""
+    """Another text of the same idea has the same place in time and the same wish; the request has the text that must not be
+    repeated."""
     slot, author, known, brief = planned(lambda slot, _: slot.t > 50 and not slot.reply_to)
     bench = a_bench(post_answer())
     post = await a_post(bench, brief, character=author, known=known, former="The cart is gone for good.")
@@ -247,8 +250,9 @@ async def test_a_post_made_again_keeps_its_place():
     assert "The cart is gone for good." in bench.text.prompts[0].item
 
 
-async def test_what_a_post_trips_over_is_written_down():
-    """Worn-out words in a post are counted with it and not asked for again; those of the user's sentence are none."""
+async def test_banned_terms_in_a_post_are_recorded():
+    """Banned terms in a post are recorded with it, and the post is not requested again; terms of the user's sentence do not
+    count."""
     bench = a_bench(post_answer(content="And yet the lighthouse whispers to the bees"))
     assert (await a_post(bench)).worn == ("and yet", "lighthouse", "whisper*")
     assert len(bench.text.prompts) == 1
@@ -258,8 +262,8 @@ async def test_what_a_post_trips_over_is_written_down():
     assert (await a_post(wished, request=a_request("A lighthouse town"))).worn == ("whisper*",)
 
 
-async def test_who_is_seen_in_a_picture_looks_the_same_in_every_picture():
-    """Author, friend or nobody, as the plan says: the looks of whoever is seen are put into the prompt in the same words."""
+async def test_a_person_has_the_same_looks_in_every_picture():
+    """The planned people are in the picture (author, friend or nobody), and the prompt has their looks in the same words."""
     request = a_request(seed=world_seed("world-43"))  # its posts have all three kinds of pictures
     for shows in ("nobody", "author", "both"):
         slot, author, known, brief = planned(lambda slot, _, shows=shows: slot.picture.shows == shows, request)
@@ -270,8 +274,8 @@ async def test_who_is_seen_in_a_picture_looks_the_same_in_every_picture():
         assert [look for look in looks if look in prompt] == seen
 
 
-async def test_a_refused_post_is_asked_for_in_softer_words():
-    """First refusal (R10): the same idea with a modified prompt, and the context says so."""
+async def test_a_refused_post_is_requested_in_softer_words():
+    """First refusal (R10): the same idea with a modified prompt, and the document's context says so."""
     bench = a_bench(refused("SAFETY"), post_answer())
     post = await a_post(bench)
     first, second = (prompt.item for prompt in bench.text.prompts)
@@ -292,8 +296,8 @@ async def test_a_post_refused_twice_is_a_placeholder_in_the_world_s_language():
     assert len(bench.text.prompts) == 2
 
 
-async def test_the_last_act_publishes_the_post():
-    """The picture is painted first, for the character; then the post is published once with its text, picture and tags."""
+async def test_the_last_task_publishes_the_post():
+    """The picture of the character is made first; then the post is published once with its text, picture and tags."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench()
     published = await generate_post_image(POST, bench.clients, REQUEST, WORLD, PERSON, post, at_once)
@@ -308,8 +312,8 @@ async def test_the_last_act_publishes_the_post():
     assert published.post_id == "post-1"
 
 
-async def test_a_picture_that_does_not_come_becomes_a_neutral_one():
-    """An API that answers with something else than a picture each time is asked with a milder prompt, like one that refuses."""
+async def test_after_invalid_pictures_the_picture_is_neutral():
+    """If the API never answers with a picture, the prompt becomes milder, like after a refusal."""
     bench = a_bench(refused_pictures=1)
     bench.images.refusal = InvalidAnswerError("the model answered with text instead of a picture", chance=True)
     post = (await a_post(a_bench(post_answer()))).model_copy(update={"pictured": (PERSON.key, "c0001", "c0002")})
@@ -317,13 +321,13 @@ async def test_a_picture_that_does_not_come_becomes_a_neutral_one():
     made = await generate_post_image(POST, bench.clients, REQUEST, WORLD, PERSON, post, at_once, faces)
     first, milder = (picture.references for picture in bench.images.pictures)
     assert [(one.who, one.media_id) for one in first] == [("The author", "of-the-author"), ("The friend", "of-the-friend")]
-    assert milder == ()  # nobody is in it
+    assert milder == ()  # without people
     assert made.image.moderation == "no picture came: the model answered with text instead of a picture"
     assert "quiet empty place" in bench.images.pictures[1].prompt
 
 
 async def test_a_refused_picture_becomes_a_neutral_one():
-    """The post is published all the same; when the mildest picture is refused too nothing is published."""
+    """The post is still published; if the mildest picture is refused too, nothing is published."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench(refused_pictures=1)
     published = await generate_post_image(POST, bench.clients, REQUEST, WORLD, PERSON, post, at_once)
@@ -336,7 +340,7 @@ async def test_a_refused_picture_becomes_a_neutral_one():
 
 @pytest.mark.parametrize("quality", list(Quality))
 async def test_a_placeholder_is_published_with_a_neutral_picture(quality):
-    """A deleted post is never refined or painted from its former idea."""
+    """The picture of a deleted post is never refined or made from the former idea."""
     request = a_request(quality=quality)
     post = await a_post(a_bench(refused(), refused()))
     bench = a_bench()
@@ -345,7 +349,7 @@ async def test_a_placeholder_is_published_with_a_neutral_picture(quality):
 
 
 async def test_high_quality_refines_the_picture():
-    """Quality high makes one call, told the post's text, and paints what it answers."""
+    """Quality high makes one call with the post's text, and uses the answer as the prompt."""
     post = await a_post(a_bench(post_answer()))
     bench = a_bench({"image_prompt": "Low, close, one wedge"})
     await generate_post_image(POST, bench.clients, a_request(quality=Quality.HIGH), WORLD, PERSON, post, at_once)

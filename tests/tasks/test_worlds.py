@@ -26,7 +26,7 @@ def an_order(**changed):
 
 
 async def test_an_order_becomes_a_request():
-    """Prompt and counts are kept, and the seed is that of the world's id; nobody outside is called."""
+    """Prompt and counts are kept, and the seed is that of the world's id; no API is called."""
     bench = a_bench()
     request = await init_world_creation(an_order(), bench.clients)
     assert request.user_prompt == "A town on a tortoise"
@@ -37,13 +37,13 @@ async def test_an_order_becomes_a_request():
 
 
 async def test_an_ordered_seed_is_the_world_s_seed():
-    """Two worlds of one ordered seed have that seed, 0 included, whatever their ids are."""
+    """Two worlds with the same ordered seed have that seed, including 0, whatever their ids are."""
     requests = [await init_world_creation(an_order(world_id=name, seed=0), a_bench().clients) for name in ("w-1", "w-2")]
     assert [request.seed for request in requests] == [0, 0]
 
 
 async def test_a_description_is_published_with_the_platform_s_fields():
-    """One call makes the world; the platform is told of it with exactly the fields of its contract and the ordered counts."""
+    """One call makes the world; the platform gets exactly the fields of its contract and the ordered counts."""
     bench = a_bench(world_answer("Russian"))
     world = await generate_world_description(WORLD, bench.clients, a_request(RUSSIAN))
     assert world.user_preferences.language == "Russian"
@@ -63,15 +63,15 @@ async def test_a_description_is_published_with_the_platform_s_fields():
     }
 
 
-async def test_an_ordered_language_counts_more_than_the_model_s_word():
-    """A world ordered in Russian that is answered in English is refused as a draft, whatever the answer calls itself."""
+async def test_an_ordered_language_overrides_the_language_in_the_answer():
+    """If a world was ordered in Russian, an English answer is refused, whatever language the answer names."""
     bench = a_bench(world_answer("English"))
     with pytest.raises(ValidationError, match="Russian"):
         await generate_world_description(WORLD, bench.clients, a_request(RUSSIAN, language="Russian"))
 
 
-async def test_a_world_in_another_script_than_its_sentence_is_asked_about():
-    """A Russian sentence answered in English is asked again with the doubt; an answer that stays English twice is meant so."""
+async def test_a_world_in_another_script_than_its_sentence_is_requested_again():
+    """An English answer to a Russian sentence is requested again with the question; a second English answer is accepted."""
     bench = a_bench(world_answer("English"), world_answer("Russian"))
     world = await generate_world_description(WORLD, bench.clients, a_request(RUSSIAN))
     assert world.user_preferences.language == "Russian"
@@ -81,21 +81,21 @@ async def test_a_world_in_another_script_than_its_sentence_is_asked_about():
     assert world.user_preferences.language == "English"
 
 
-async def test_a_world_of_worn_names_is_asked_for_once_more():
-    """A worn name, trade or word in the world's name or its naming examples is sent back once, and then taken."""
-    worn = world_answer() | {"name": "Eldoria", "naming_examples": ["Elara of the Hill", "The Baker's Tapestry"]}
-    bench = a_bench(worn, world_answer())
+async def test_a_world_with_banned_names_is_requested_once_more():
+    """A banned name, trade or word in the world's name or its naming examples is sent back once, and then accepted."""
+    with_banned_names = world_answer() | {"name": "Eldoria", "naming_examples": ["Elara of the Hill", "The Baker's Tapestry"]}
+    bench = a_bench(with_banned_names, world_answer())
     assert (await generate_world_description(WORLD, bench.clients, a_request())).name == "Underhill"
     assert "Eldoria, Elara, baker, tapestry" in bench.text.prompts[1].complaints[0]
-    bench = a_bench(worn, worn)
+    bench = a_bench(with_banned_names, with_banned_names)
     assert (await generate_world_description(WORLD, bench.clients, a_request())).name == "Eldoria"
-    bench = a_bench(worn)
+    bench = a_bench(with_banned_names)
     wished = a_request("Eldoria, where Elara the baker weaves a tapestry")
     assert (await generate_world_description(WORLD, bench.clients, wished)).name == "Eldoria"
 
 
-async def test_an_event_of_a_worn_name_is_taken_as_it_is():
-    """A worn name of one event of the calendar does not ask for the whole world again."""
+async def test_an_event_with_a_banned_name_is_accepted():
+    """Because of a banned name in one event of the calendar the whole world is not requested again."""
     first = world_answer()
     calendar = [first["calendar"][0] | {"name": "The Baker's Tapestry"}, *first["calendar"][1:]]
     bench = a_bench(first | {"calendar": calendar})
@@ -104,7 +104,7 @@ async def test_an_event_of_a_worn_name_is_taken_as_it_is():
     assert len(bench.text.prompts) == 1
 
 
-async def test_a_world_that_reads_as_another_language_is_asked_for_once_more():
+async def test_a_world_in_another_language_than_it_names_is_requested_once_more():
     """An English description that calls itself Spanish is sent back once, whether Spanish was ordered or only named."""
     english = world_answer()
     english |= {
@@ -117,8 +117,8 @@ async def test_a_world_that_reads_as_another_language_is_asked_for_once_more():
         assert "calls itself Spanish and reads as if it were in English" in bench.text.prompts[1].complaints[0]
 
 
-async def test_a_refused_world_is_asked_more_softly_once():
-    """A refused sentence is told once more for a general audience, with the user's words unchanged."""
+async def test_a_refused_world_is_requested_more_softly_once():
+    """A refused sentence is requested once more for a general audience, with the user's words unchanged."""
     bench = a_bench(refused("SAFETY"), world_answer())
     request = a_request()
     assert (await generate_world_description(WORLD, bench.clients, request)).name == "Underhill"
@@ -127,7 +127,7 @@ async def test_a_refused_world_is_asked_more_softly_once():
 
 
 async def test_a_world_refused_twice_says_what_the_user_can_do():
-    """After two refusals nothing is published, no further attempt is worth a call, and the message is for the user."""
+    """After two refusals nothing is published, no further attempt is made, and the message is for the user."""
     bench = a_bench(refused("SAFETY"), refused("PROHIBITED_CONTENT"))
     with pytest.raises(RefusedSentenceError, match=r"\(PROHIBITED_CONTENT\)\. Word it differently"):
         await generate_world_description(WORLD, bench.clients, a_request())
@@ -135,8 +135,8 @@ async def test_a_world_refused_twice_says_what_the_user_can_do():
 
 
 @pytest.mark.parametrize("problem", [refused(), InvalidAnswerError("not JSON")], ids=type)
-async def test_a_world_that_was_let_through_outlives_the_refusal_of_a_doubt_about_it(problem):
-    """What comes of asking whether the language is right or the names are worn never costs the world that is there."""
+async def test_the_refusal_of_a_question_about_a_world_does_not_fail_the_world(problem):
+    """Any result of the question about the language or about banned names leaves the accepted world."""
     bench = a_bench(world_answer("English"), problem, world_answer("Russian"))
     world = await generate_world_description(WORLD, bench.clients, a_request(RUSSIAN))
     assert world.user_preferences.language == "Russian"
@@ -147,7 +147,8 @@ async def test_a_world_that_was_let_through_outlives_the_refusal_of_a_doubt_abou
 
 
 async def test_a_world_gets_a_wide_header_and_a_square_icon():
-    """One call writes both prompts; both pictures begin with the visual style, belong to the world, and are published last."""
+    """One call writes both prompts; both prompts begin with the visual style; the pictures belong to the world and are published
+    last."""
     bench, world = a_bench({"header_prompt": "A tilted market", "icon_prompt": "A brass wedge"}), a_world()
     images = await generate_world_image(WORLD, bench.clients, a_request(), world)
     header, icon = bench.images.pictures
@@ -162,7 +163,7 @@ async def test_a_world_gets_a_wide_header_and_a_square_icon():
 
 @pytest.mark.parametrize("bench", [a_bench({"header_prompt": "x", "icon_prompt": "y"}, refused_pictures=1), a_bench(refused())])
 async def test_a_world_has_pictures_whatever_is_refused(bench):
-    """A refused header, or refused prompts, become neutral pictures of the same style."""
+    """A refused header, or refused prompts, are replaced by neutral pictures of the same style."""
     world = a_world()
     images = await generate_world_image(WORLD, bench.clients, a_request(), world)
     assert images.header.prompt == neutral_prompt(world, "header")

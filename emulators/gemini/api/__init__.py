@@ -1,4 +1,4 @@
-"""Google's side of the wire: the models, the shape of a request, the rules it must keep, and the errors it is refused with.
+"""Google's side of the API: the models, the shape of a request, the rules for requests, and the errors.
 
-Not here: faults, quotas and counts (the room above) and what an answer says (``writing/``).
+Not here: faults, quotas and counts (the parent package) and the content of answers (``writing/``).
 """

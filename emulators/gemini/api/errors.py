@@ -19,7 +19,7 @@ _OVER_QUOTA = (
 
 
 class GoogleError(Exception):
-    """A refusal: HTTP status, Google's status word, its message and details. ``outcome`` is what the emulator counts it as."""
+    """A refusal: HTTP status, Google's status word, its message and details. ``outcome`` is the name under which it is counted."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class GoogleError(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, JsonValue]:
-        """The JSON that goes over the wire. Without details the key is left out, as Google does."""
+        """The JSON body. Without details the key is left out, as in Google's errors."""
         error: dict[str, JsonValue] = {"code": self.code, "message": self.message, "status": self.status}
         if self.details:
             error["details"] = self.details
@@ -53,7 +53,7 @@ def invalid_argument(message: str, *details: JsonValue) -> GoogleError:
 
 
 def bare_invalid_argument() -> GoogleError:
-    """The 400 that names nothing, as 3.x models answer a schema they cannot serve."""
+    """The 400 without a reason, with which 3.x models answer a schema that they cannot serve."""
     return invalid_argument("Request contains an invalid argument.")
 
 
@@ -67,7 +67,7 @@ def bad_payload(violations: Sequence[tuple[str, str]]) -> GoogleError:
 
 
 def bad_key() -> GoogleError:
-    """A key that is not one: 400, not 401."""
+    """An invalid key: 400, not 401."""
     message = "API key not valid. Please pass a valid API key."
     return GoogleError(
         400,
@@ -96,7 +96,7 @@ def no_key() -> GoogleError:
 
 
 def unauthenticated() -> GoogleError:
-    """Credentials that are no longer good (401)."""
+    """Expired credentials (401)."""
     message = (
         "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid "
         "authentication credential. See https://developers.google.com/identity/sign-in/web/devconsole-project."
@@ -105,7 +105,7 @@ def unauthenticated() -> GoogleError:
 
 
 def unknown_model(name: str, version: str) -> GoogleError:
-    """A model that never was (404)."""
+    """A model that never existed (404)."""
     message = (
         f"models/{name} is not found for API version {version}, or is not supported for generateContent. "
         "Call ListModels to see the list of available models and their supported methods."
@@ -114,7 +114,7 @@ def unknown_model(name: str, version: str) -> GoogleError:
 
 
 def retired_model(name: str) -> GoogleError:
-    """A model that is gone (404)."""
+    """A retired model (404)."""
     message = (
         f"This model models/{name} is no longer available. "
         "Please update your code to use a newer model for the latest features and improvements."
@@ -125,7 +125,7 @@ def retired_model(name: str) -> GoogleError:
 def quota_exceeded(
     *, quota_id: str, limit: int, model: str, retry_after: float | None, outcome: str, header: bool = False
 ) -> GoogleError:
-    """A quota that is used up (429), with QuotaFailure and, if ``retry_after`` (seconds) is given, when to come back.
+    """A used-up quota (429), with QuotaFailure and, if ``retry_after`` (seconds) is given, the time to wait.
 
     ``header`` puts the wait into a Retry-After header instead of RetryInfo.
     """
@@ -158,13 +158,13 @@ def quota_exceeded(
 
 
 def exhausted(outcome: str) -> GoogleError:
-    """A 429 that says nothing about when to come back."""
+    """A 429 without a time to wait."""
     message = "Resource has been exhausted (e.g. check quota)."
     return GoogleError(429, "RESOURCE_EXHAUSTED", message, outcome=outcome)
 
 
 def no_credit() -> GoogleError:
-    """A 429 that no waiting cures."""
+    """A 429 that waiting does not resolve: no credit."""
     message = "Your prepayment credits are depleted. Please go to AI Studio at https://ai.studio/projects to manage your billing."
     return GoogleError(429, "RESOURCE_EXHAUSTED", message, outcome="no_credit")
 
@@ -183,7 +183,7 @@ def unavailable() -> GoogleError:
 
 
 def shed(*, limited: bool) -> GoogleError:
-    """What a call at flex gets while there is no room for it: a 429 or a 503, both without a wait."""
+    """The answer to a call at flex while there is no capacity: a 429 or a 503, both without a time to wait."""
     if limited:
         return exhausted("shed")
     message = "This model is currently experiencing high demand. Spikes in demand are usually temporary. Please try again later."

@@ -1,4 +1,4 @@
-"""The models that exist, and in what they differ: thinking, caching, prefill. Facts measured against the real API.
+"""The existing models and their differences: thinking, caching, prefill. The facts were measured with the real API.
 
 Not here: prices (they are the product's business) and the rules that use these facts (rules.py).
 """

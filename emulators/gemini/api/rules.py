@@ -1,4 +1,4 @@
-"""What a well-formed request may not say, model by model. Each rule is one that the real API has, with its message.
+"""The rules for well-formed requests, model by model. Each rule is one of the real API, with its message.
 
 Not here: the shape of the request (wire.py) and of its schema (schema.py).
 """

@@ -1,6 +1,6 @@
-"""JSON schemas of answers: what Google refuses in them, and the one dialect the walker reads.
+"""JSON schemas of answers: the rules with which Google refuses them, and the one dialect that the walker reads.
 
-Here: ``checked_schema``, which turns ``responseJsonSchema`` or ``responseSchema`` into a schema the walker can trust, and whether
+Here: ``checked_schema``, which turns ``responseJsonSchema`` or ``responseSchema`` into a checked schema for the walker, and whether
 an answer fits one. Not here: the walk itself (writing/walker.py).
 """
 
@@ -17,7 +17,8 @@ from emulators.gemini.api.wire import GenerationConfig, OpenApiSchema
 Schema = dict[str, JsonValue]
 
 # Measured limits of "too many states": about 960 summed maxItems, arrays of objects from maxItems 20 on, and objects in objects
-# beyond three to four levels. The other two are where schemas are known to become unservable; the exact numbers are not published.
+# beyond three to four levels. The other two limits are sizes at which requests are known to fail; the exact numbers are not
+# published.
 MAX_SUMMED_ITEMS = 960
 MAX_OBJECT_ITEMS = 19
 MAX_OBJECT_LEVELS = 4
@@ -42,7 +43,7 @@ _TOO_MANY_STATES = (
 
 
 def checked_schema(config: GenerationConfig, model: Model) -> Schema | None:
-    """The answer's schema, or None when any answer will do.
+    """The answer's schema, or None if any answer is allowed.
 
     Raises GoogleError (400): two schemas at once, siblings beside ``$ref``, a reference to nothing, a cycle through required
     properties, too many states.
@@ -65,7 +66,7 @@ def checked_schema(config: GenerationConfig, model: Model) -> Schema | None:
 
 
 def resolve(root: Schema, node: Schema) -> Schema:
-    """Follow ``$ref`` until it ends. The schema has been checked: every reference leads somewhere."""
+    """Follow ``$ref`` to its end. The schema has been checked: every reference has a target."""
     while isinstance(ref := node.get("$ref"), str):
         target = _target(root, ref)
         if target is None:
@@ -88,9 +89,8 @@ def _states_error(model: Model) -> GoogleError:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a node stands: under so many objects, in so many copies, inside these references.
-
-    ``required`` are the innermost references with no optional step after them: meeting one of them again never ends.
+    """The position of a node: its depth in objects, its number of copies, and the references around it. ``required`` are the
+    innermost references with no optional step after them: a second occurrence of one of them would be an endless recursion.
     """
 
     levels: int = 0
@@ -179,7 +179,7 @@ def _schemas(value: JsonValue) -> list[Schema]:
 
 
 def _from_openapi(schema: OpenApiSchema) -> Schema:
-    """The same schema in JSON Schema's words."""
+    """The same schema as JSON Schema."""
     plain = schema.model_dump(by_alias=True, exclude_none=True, exclude={"items", "properties", "any_of", "defs", "ref"})
     node: Schema = dict(plain)
     if schema.type:

@@ -1,7 +1,7 @@
-"""The request message: which fields there are, and how a body becomes one, or a refusal in Google's words.
+"""The request message: its fields, and how a body is parsed, or refused with Google's message.
 
-Here: the shape. Field names are accepted in snake_case and camelCase, because the SDK mixes both in one body.
-Not here: what the fields may say together (rules.py) and JSON schemas (schema.py).
+Here: the shape. Field names are accepted in snake_case and camelCase, because the SDK mixes both in one body. Not here: which
+combinations of fields are allowed (rules.py) and JSON schemas (schema.py).
 """
 
 from __future__ import annotations
@@ -184,9 +184,8 @@ class GenerateRequest(Message):
 
 
 def parse(body: bytes) -> GenerateRequest:
-    """Read a body as a request.
-
-    Raises GoogleError (400) naming every unknown field and every value of a wrong type, as Google does.
+    """Parse a body as a request. Raises GoogleError (400) that names every unknown field and every value of a wrong type, as Google
+    does.
     """
     try:
         raw: JsonValue = json.loads(body)
@@ -203,7 +202,7 @@ def parse(body: bytes) -> GenerateRequest:
 
 
 def _violation(raw: JsonValue, loc: tuple[str | int, ...], kind: str) -> tuple[str, str]:
-    """One field violation: (path, description), in Google's spelling of both."""
+    """One field violation: (path, description), both as Google writes them."""
     if kind == "extra_forbidden":
         path = _path(raw, loc[:-1])
         at = f" at '{path}'" if path else ""

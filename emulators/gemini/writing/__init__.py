@@ -1,6 +1,6 @@
-"""Where answers come from: a walker over the request's JSON schema that writes readable English, Russian, Hebrew,
-Arabic, Japanese or Hindi.
+"""The content of answers: a walker over the request's JSON schema writes readable English, Russian, Hebrew, Arabic, Japanese or
+Hindi.
 
-Here: reading the prompt (scene), people and their names, sentences from hand-written templates (``words/``), the walker.
-Not here: HTTP, faults, or how an answer is damaged.
+Here: reading the prompt (scene), people and their names, sentences from hand-written templates (``words/``), the walker. Not here:
+HTTP, faults, or how an answer is damaged.
 """

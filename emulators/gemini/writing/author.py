@@ -1,9 +1,9 @@
 """The author: sentences, paragraphs and phrases about a scene, from templates whose forms are fixed.
 
-Here: which template comes next, and what stands in its slots. Not here: which field asks for what (fields.py); posts (posts.py).
+Here: which template comes next, and what fills its slots. Not here: the kind of text for each field (fields.py); posts (posts.py).
 
-A world's requests know nothing of each other, and its texts must not sound alike all the same. So templates are dealt, not drawn:
-the order of a deck is the world's, and each person begins at another place of it, each of their posts at another again.
+The requests of a world are independent of each other, and yet its texts must not be similar. Therefore templates are not drawn at
+random: a world has one order of each deck, each person starts at another place in it, and so does each of their posts.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SENTENCE_STARTS = re.compile(r"(^|[.!?]\s+)([^\W\d_])")
 
 @dataclass(frozen=True)
 class TextLength:
-    """How much to write: a range of paragraphs, and of sentences in each. ``characters`` is a ceiling for the whole."""
+    """The length of a text: a range of paragraphs, and of sentences in each. ``characters`` is the maximum for the whole."""
 
     paragraphs: tuple[int, int] = (1, 1)
     sentences: tuple[int, int] = (1, 2)
@@ -69,7 +69,7 @@ _PICTURE_OF = {kind: f"picture_{deck}" for deck, kinds in _PICTURES.items() for 
 
 
 class Author:
-    """Writes in one language about one scene. Nothing comes twice before everything came once.
+    """Writes in one language about one scene. No template is repeated before every other one was used.
 
     ``given`` are slots whose words are known; ``person`` is whom the text is about.
     """
@@ -100,7 +100,7 @@ class Author:
         self.person: WrittenPerson | None = None
 
     def about(self, order: PostOrder, *, beside_others: bool = False) -> None:
-        """Write for this post from now on. ``beside_others``: in the same answer as those before, so that nothing comes twice."""
+        """Write for this post from now on. ``beside_others``: in the same answer as those before, so that nothing is repeated."""
         if not beside_others:
             self._left = {}
         self._order = order
@@ -132,7 +132,7 @@ class Author:
         return self._filled(self._next(f"deck:{deck}", self._words.decks[deck]))
 
     def fitting(self, deck: str, most: int, unlike: Collection[str] = ()) -> str:
-        """The deck's next sentence of at most ``most`` words and none of ``unlike``, or ''. Those passed over come next."""
+        """The deck's next sentence of at most ``most`` words and none of ``unlike``, or ''. Skipped sentences come next."""
         name, templates = f"deck:{deck}", self._words.decks[deck]
         found, passed = "", list[str]()
         for _ in templates:
@@ -160,12 +160,12 @@ class Author:
         return self.sentence("fact")
 
     def relation(self, known: Known | None) -> str:
-        """What somebody is to the person of the text; the same word from both sides, but for ``_UNEQUAL`` ones."""
-        told = known.relation.partition(" or ")[0] if known else ""
-        if told and self._language is WordList.ENGLISH and len(told.split()) <= _SHORT_RELATION:
-            return told
+        """The relation of somebody to the person of the text; the word is the same for both sides, except for ``_UNEQUAL`` ones."""
+        relation = known.relation.partition(" or ")[0] if known else ""
+        if relation and self._language is WordList.ENGLISH and len(relation.split()) <= _SHORT_RELATION:
+            return relation
         for name, sides in _UNEQUAL.items():
-            if side := sides.search(told):
+            if side := sides.search(relation):
                 return self.listed(name, 0 if side.group(1) else 1)
         pair = sorted((self._scene.own_handle, known.username if known else ""))
         return self.listed("relation_type", zlib.crc32("".join(pair).encode()) % (len(self._words.lists["relation_type"]) - 1) + 1)
@@ -175,7 +175,7 @@ class Author:
         return self.sentence(_PICTURE_OF.get(kind, "picture"))
 
     def slot(self, name: str) -> str:
-        """What stands for a slot: a word of the setting, a person, the user's words."""
+        """The text of a slot: a word of the setting, a person, the user's words."""
         if name in self.given and name != "event":
             return self.given[name]
         match name:
@@ -216,9 +216,9 @@ class Author:
         """The names of the world's events, in order. The first and the last are the same in every request of a world."""
         own = self._setting.event
         rest = [event for setting in self._words.settings.values() if setting is not self._setting for event in setting.event]
-        lot = random.Random(f"{self._scene.seed}:calendar")
-        *names, last = lot.sample(own, len(own))
-        return (*(names + lot.sample(rest, len(rest)))[: count - 1], last)
+        rng = random.Random(f"{self._scene.seed}:calendar")
+        *names, last = rng.sample(own, len(own))
+        return (*(names + rng.sample(rest, len(rest)))[: count - 1], last)
 
     def event(self) -> str:
         """The name of the calendar's next event. ``events`` says how many it has."""
@@ -247,7 +247,7 @@ class Author:
         return word if self._scene.bare_hashtags else f"#{word}"
 
     def wish(self) -> str:
-        """One of the user's own thoughts, in their words."""
+        """One idea of the user's sentence, in the user's words."""
         return self._next("wish", self._scene.ideas) if self._scene.ideas else self.phrase("topic")
 
     def time_of_day(self, moment: str) -> str:
@@ -257,14 +257,14 @@ class Author:
 
     def look(self, years: int = 0) -> str:
         """A person's appearance in a few English words; the same for the same person. ``years``: their age, 0 = any."""
-        if told := self._scene.asked.line("Looks"):
-            return told.rstrip(".")
+        if looks := self._scene.asked.line("Looks"):
+            return looks.rstrip(".")
         name = self.person.display_name if self.person else ""
-        lot, decks = random.Random(f"{self._scene.seed}:{name}" if name else self._rng.random()), words_of(WordList.ENGLISH).decks
+        rng, decks = random.Random(f"{self._scene.seed}:{name}" if name else self._rng.random()), words_of(WordList.ENGLISH).decks
         woman = self.person.woman if self.person else None
-        years = years or lot.randint(18, 75)
+        years = years or rng.randint(18, 75)
         whom = ("girl" if woman else "boy") if years < 18 else ("woman" if woman else "man")
-        build, hair, mark, wear = (lot.choice(decks[deck]) for deck in ("build", "hair", "mark", "wear"))
+        build, hair, mark, wear = (rng.choice(decks[deck]) for deck in ("build", "hair", "mark", "wear"))
         return f"a {build} {whom} of about {years}, {hair}, {mark}, {wear}"
 
     def _named_event(self, event: str) -> str:
@@ -279,7 +279,7 @@ class Author:
         return self._next("idea", self._scene.ideas) if self._scene.ideas else self._next("word", self._words.lists["word"])
 
     def _term(self) -> str:
-        """Some of the words of the wish, as one drops them in passing: its beginning, its end, or all of it where it is short."""
+        """Some words of the wish: its beginning, its end, or all of it if it is short."""
         idea = self._order.wish.idea if self._order is not None and self._order.wish.idea else self._idea()
         words = idea.split()
         if len(words) <= _SHORT_IDEA:
@@ -289,7 +289,7 @@ class Author:
         return " ".join(self._rng.choice(telling or [words]))
 
     def _told_event(self) -> str:
-        """One that has happened, the latest most likely; without a calendar in the request the first one, which always has."""
+        """A past event, most likely the latest; without a calendar in the request the first one, which is always past."""
         happened = self._scene.asked.happened
         return self._rng.choice(happened[-3:]) if happened else self.calendar()[0]
 
@@ -305,19 +305,19 @@ class Author:
         return left.pop()
 
     def _dealt(self, name: str, items: tuple[str, ...]) -> list[str]:
-        """The items in the world's order, from where this person, or this post, begins."""
+        """The items in the world's order, starting at the place of this person or this post."""
         asked = self._scene.asked
-        if self._place is None or asked.is_complaint or asked.is_anew:  # what was dealt once is not wanted again
+        if self._place is None or asked.is_complaint or asked.is_anew:  # the former items must not be repeated
             return self._rng.sample(items, len(items))
         if self._order is None:
             taken = _TAKEN.get(name.removeprefix("deck:")) or max(1, len(items) // _SHARING)
             block, place = divmod(self._place, max(1, len(items) // taken))
             start = place * taken
         else:
-            # Multiples of irrational numbers: posts near each other begin far from each other, in each deck in a way of its own.
+            # Multiples of irrational numbers: posts near each other start at distant places, differently in each deck.
             times = 1 + zlib.crc32(name.encode()) % _WAYS
             turns = times * (_GOLDEN * self._order.order + _ROOT * self._place)
-            # Somebody made anew has another profile, so begins elsewhere, and not in all decks by the same number of items.
+            # A regenerated character has another profile: it starts elsewhere, and not in all decks by the same number of items.
             profile = zlib.crc32(f"{name}:{asked.block('person')}".encode())
             block, start = 0, (int(turns % 1 * len(items)) + profile) % len(items)
         dealt = random.Random(f"{self._scene.seed}:{name}:{block}").sample(items, len(items))
@@ -325,7 +325,7 @@ class Author:
 
 
 class _Slots(dict[str, str]):
-    """The slots of one template: each is drawn when it is met, and again under another number (``thing2``)."""
+    """The slots of one template: each is drawn when it is first used; another number (``thing2``) is a new draw."""
 
     def __init__(self, author: Author) -> None:
         super().__init__()

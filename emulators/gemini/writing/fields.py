@@ -1,6 +1,6 @@
-"""What a field of an answer asks for, told from its name, its description and the field it stands in.
+"""The kind of text of an answer's field, recognized by its name, its description and its parent field.
 
-Here: the table, and nothing is written. Not here: the writing (author.py) and the walk (walker.py).
+Here: the table only. Not here: the writing (author.py) and the walk (walker.py).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class FieldKind:
 _ONE = TextLength(sentences=(1, 1))
 _STORY = TextLength(paragraphs=(2, 3), sentences=(2, 2))
 
-# (what the field stands in, the field, its kind); the first that fits decides, and '' fits anything.
+# (the parent, the field, its kind); the first row that fits counts, and '' fits anything.
 _TABLE: tuple[tuple[str, str, FieldKind], ...] = (
     ("", "^obvious$", FieldKind(Form.PHRASE, "obvious")),
     ("wish", "^idea$", FieldKind(Form.WISH)),
@@ -150,7 +150,7 @@ _MOST_PARAGRAPHS = 6
 
 @lru_cache(maxsize=4096)
 def kind_of(parent: str, name: str, description: str, max_length: int | None = None, *, one_of_many: bool = False) -> FieldKind:
-    """What the field ``name`` inside ``parent`` (a dotted path) asks for.
+    """The kind of the field ``name`` inside ``parent`` (a dotted path).
 
     ``max_length`` is the schema's, in characters; ``one_of_many``: an item of an array of texts, so one paragraph is enough.
     """

@@ -1,7 +1,7 @@
-"""What a request asks for, read from the lines that Generia's prompts begin with (generia_assets/content/prompts).
+"""The item of a request, parsed from the lines of Generia's prompts (generia_assets/content/prompts).
 
-Here: reading. Not here: the language and the kind of world (scene.py), and what is written in answer (posts.py, walker.py). Of
-a prompt that has none of these lines everything is empty.
+Here: parsing. Not here: the language and the kind of world (scene.py), and the answer (posts.py, walker.py). If a prompt has none
+of these lines, everything is empty.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _WHOM = re.compile(r"number (\d+)|\(@(\w+)\)")
 
 @dataclass(frozen=True)
 class RequestedWish:
-    """An idea of the user's sentence, and what it does to daily life ('' where that is not told)."""
+    """An idea of the user's sentence, and its effect on daily life ('' if the request has none)."""
 
     idea: str = ""
     daily: str = ""
@@ -38,7 +38,7 @@ class RequestedWish:
 
 @dataclass(frozen=True)
 class PostOrder:
-    """One post that is asked for, or its idea. ``order`` counts a person's posts from 0; ``least`` and ``most`` are words."""
+    """One requested post or idea. ``order`` counts a person's posts from 0; ``least`` and ``most`` are numbers of words."""
 
     order: int = 0
     moment: str = ""
@@ -48,7 +48,7 @@ class PostOrder:
     least: int = 20
     most: int = 60
     answered: str = ""
-    """The text it replies to, or ''. Of a planned reply nothing is told of it."""
+    """The text it replies to, or ''. The request for the idea of a reply does not have it."""
     step: str = ""
     """The step of the plot that it tells, or ''."""
     is_reply: bool = False
@@ -63,7 +63,7 @@ class PostOrder:
 
 @dataclass(frozen=True)
 class Known:
-    """An acquaintance as the request tells of them."""
+    """An acquaintance as the request describes them."""
 
     display_name: str
     username: str
@@ -72,13 +72,13 @@ class Known:
 
 
 class RequestedItem:
-    """The part of a request that is its own, not the world's."""
+    """The part of a request after the world's part."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def block(self, name: str) -> str:
-        """What stands between the tags of this name, or ''."""
+        """The text between the tags of this name, or ''."""
         begun = re.search(rf"<{name}-[0-9a-f]{{8}}>\n", self.text)
         if begun is None:
             return ""
@@ -86,17 +86,17 @@ class RequestedItem:
         return inside[1:] if closed else ""
 
     def line(self, name: str) -> str:
-        """What follows ``name:`` at the start of a line, or ''."""
+        """The text after ``name:`` at the start of a line, or ''."""
         return f"\n{self.text}".partition(f"\n{name}: ")[2].partition("\n")[0].strip()
 
     @cached_property
     def is_complaint(self) -> bool:
-        """Whether this asks again, with what was wrong about the last answer."""
+        """Whether the request is repeated with a complaint about the last answer."""
         return bool(_COMPLAINED.search(self.text))
 
     @cached_property
     def is_anew(self) -> bool:
-        """Whether this asks for another person under the same name, or for a post in other words."""
+        """Whether the request regenerates a character, or a post in other words."""
         return " Speaks like this: " in self.block("acquaintances") or bool(self.block("former"))
 
     @cached_property
@@ -106,21 +106,21 @@ class RequestedItem:
 
     @cached_property
     def existing(self) -> int:
-        """How many people exist when others are invented."""
+        """The number of people who exist when others are invented."""
         found = re.search(r"(\d+) exist already", self.text)
         return int(found.group(1)) if found else 0
 
     @cached_property
     def years(self) -> tuple[int, ...]:
-        """Drawn ages of the people asked for, in order."""
+        """Drawn ages of the requested people, in order."""
         return tuple(int(years) for years in _YEARS.findall(self.text))
 
     @cached_property
     def known(self) -> dict[str, Known]:
         """Acquaintances by their number ("1")."""
-        told = self.block("acquaintances") or self.text
+        text = self.block("acquaintances") or self.text
         found: dict[str, Known] = {}
-        for number, display_name, username, rest in _KNOWN.findall(told):
+        for number, display_name, username, rest in _KNOWN.findall(text):
             relation, fact = re.search(r"To this person: ([^.]+)\.", rest), _FACT.search(rest)
             found[number] = Known(
                 display_name, username, relation.group(1) if relation else "", fact.group(1).strip() if fact else ""
@@ -129,8 +129,8 @@ class RequestedItem:
 
     @cached_property
     def ties(self) -> dict[str, tuple[str, ...]]:
-        """The two people of each tie that is asked for, by its name: a number of this list, or the display name of somebody known.
-        Those of each step of the plot, too; they may be one."""
+        """The two people of each requested tie, by the name of its field: a number of this request, or a display name. Also the
+        people of each step of the plot; that can be one person."""
         names = {username: name for name, username in _NAMED.findall(self.block("people"))}
         return {
             tie: tuple(
@@ -142,13 +142,13 @@ class RequestedItem:
 
     @property
     def renamed(self) -> str:
-        """The display name of the one person who becomes somebody else, or ''."""
+        """The display name of the regenerated character, or ''."""
         found = re.search(r"^The person asked for now: (.+?) \(@", self.text, re.MULTILINE)
         return found.group(1) if found else ""
 
     @cached_property
     def posts(self) -> tuple[PostOrder, ...]:
-        """The posts asked for: those of a plan, or the one to be written."""
+        """The requested posts: those of a plan, or the one to be written."""
         if place := _PLACE.search(self.text):
             return (self._post(int(place.group(1)) - 1),)
         return tuple(_planned(*found) for found in _PLANNED.findall(self.text))
@@ -177,8 +177,8 @@ class RequestedItem:
 
 
 def _planned(post: str, moment: str, form: str, rest: str) -> PostOrder:
-    about, (told, _, wish) = _ABOUT.search(rest), rest.rpartition(" Wish: ")
-    least, most = _length(told)
+    about, (text, _, wish) = _ABOUT.search(rest), rest.rpartition(" Wish: ")
+    least, most = _length(text)
     return PostOrder(
         order=int(post) - 1,
         moment=moment,
@@ -187,7 +187,7 @@ def _planned(post: str, moment: str, form: str, rest: str) -> PostOrder:
         event=about.group(1) if about else "",
         least=least,
         most=most,
-        is_reply="To a post of " in told,
+        is_reply="To a post of " in text,
     )
 
 

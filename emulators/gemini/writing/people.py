@@ -1,6 +1,6 @@
-"""People: names from Faker in the language of the prompt, and handles that fit them. Practically never twice the same.
+"""People: names from Faker in the language of the prompt, and handles that fit them. A name is hardly ever repeated.
 
-Not here: what is told about them.
+Not here: texts about them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STEP, _FIRST = 37, 11
 
 @dataclass(frozen=True)
 class WrittenPerson:
-    """Somebody with a name. ``first_name`` is how sentences call them."""
+    """A named person. ``first_name`` is used in sentences."""
 
     first_name: str
     display_name: str
@@ -62,8 +62,8 @@ class _Names:
 def _names(language: WordList) -> _Names:
     """Faker's names of a language, women's and men's.
 
-    Faker is imported on first use: its import takes longer than everything else the emulator does before it is ready.
-    Its name lists are drawn from evenly and not by its weights, which would bring the same few people again and again.
+    Faker is imported on first use: its import takes longer than everything else the emulator does before it is ready. All its names
+    are equally likely: with Faker's weights the same few names would repeat.
     """
     names: Any = import_module(f"faker.providers.person.{_LOCALES[language]}").Provider
     first = (tuple(names.first_names_female), tuple(names.first_names_male))
@@ -76,8 +76,8 @@ def _names(language: WordList) -> _Names:
 class WrittenPeople:
     """A source of people.
 
-    ``taken`` is text in which a name must not stand yet, ``worn`` are names to avoid (with a * for any ending), ``repeat`` is
-    the fault of giving everybody the same name.
+    ``taken`` is text that must not contain the name, ``worn`` are names to avoid (with a * for any ending), ``repeat`` is the fault
+    of giving everybody the same name.
     """
 
     def __init__(
@@ -92,7 +92,8 @@ class WrittenPeople:
         self._given: set[str] = set()
 
     def somebody(self, place: int | None = None, *, woman: bool | None = None) -> WrittenPerson:
-        """A new person, known neither to the prompt nor to this answer. ``place``: the how manieth of the world, from 0."""
+        """A new person, who is neither in the prompt nor in this answer. ``place``: the number of the person in the world, from
+        0."""
         if self._repeated is not None:
             return self._repeated
         while True:
@@ -108,7 +109,7 @@ class WrittenPeople:
         return not self._worn.isdisjoint(parts) or any(part.startswith(self._worn_beginnings) for part in parts)
 
     def known(self, display_name: str, username: str) -> WrittenPerson:
-        """The person of this name, whom the prompt has told of."""
+        """The person of this name, whom the prompt mentions."""
         parts = re.findall(r"[^\s«»“”「」]+", display_name)
         women, men = _names(self._language).first
         first = next((part for part in parts if part in women or part in men), parts[0])
@@ -135,14 +136,14 @@ class WrittenPeople:
         rng = self._rng
         words = words_of(WordList.ENGLISH).lists["word"]
         word = rng.choice(words)
-        first, last = first or rng.choice(words), last or rng.choice(words)  # of letters that nobody spells in a handle
+        first, last = first or rng.choice(words), last or rng.choice(words)  # for names whose letters cannot be in a handle
         number = rng.randrange(10, _NUMBERS) if place is None else (place * _STEP + _FIRST) % _NUMBERS
         stem = rng.choice((f"{first}_{last}", f"{word}_{first}", f"{last}_{word}", f"{first}{last[:3]}_"))
         return f"{stem[:_HANDLE_LETTERS]}{number}"
 
 
 def place_of(username: str) -> int:
-    """The place in the world of the person with this username, from 0; any number where somebody else gave the name."""
+    """The number of the person with this username, from 0; any number if the name is not one of ours."""
     found = re.search(r"(\d+)$", username)
     number = int(found.group(1)) if found else zlib.crc32(username.encode())
     return (number - _FIRST) * pow(_STEP, -1, _NUMBERS) % _NUMBERS

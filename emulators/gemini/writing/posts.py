@@ -1,6 +1,6 @@
-"""Posts and their ideas: sentences from the decks, put together so that they do what the request says.
+"""Posts and their ideas: sentences from the decks, combined so that they follow the request.
 
-Here: length, wish, reply, names, event. Not here: how the request is read (item.py) and how a sentence is filled (author.py).
+Here: length, wish, reply, names, event. Not here: parsing the request (item.py) and filling a sentence (author.py).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TIGHT = 30
 _ROOM = 9
 """Words that most sentences fit in."""
 _LEAD_SHARE, _HEARD_SHARE, _DAILY_SHARE = 0.6, 0.5, 0.3
-"""How often a post begins with a lead, takes up what somebody else posted, says what the wish does to daily life."""
+"""How often a post begins with a lead, refers to another person's post, has the effect of the wish on daily life."""
 _SHORT = 3
 """Letters of a word that tells nothing."""
 _LONG = 100
@@ -42,7 +42,7 @@ _CLAUSE = re.compile(r"[^.,;:!?\n()«»\"“”—…、。！？「」،؛؟।
 
 
 def quoted_from(text: str, language: WordList, rng: random.Random) -> str:
-    """A few words of a text that one can recognise it by: a whole clause where it is short, else its end."""
+    """A few words that identify a text: a whole clause if it is short, else its end."""
     plain = re.sub(r"[@#]\w+", "", text)
     found: list[str] = _CLAUSE.findall(plain)
     clauses = [clause.strip() for clause in found if any(len(word) > _SHORT or not word.isascii() for word in clause.split())]
@@ -64,7 +64,7 @@ class Posts:
         self._fault = fault
 
     def idea(self, order: PostOrder) -> str:
-        """What a post is to be about: two sentences, with the wish in the second."""
+        """The idea of a post: two sentences, with the wish in the second."""
         author = self._author
         author.about(order, beside_others=True)
         last = ["future"] if self._fault == "future_told" else []
@@ -98,19 +98,19 @@ class Posts:
             text.add("future")
         if self._language.count_words(order.step) <= text.left - keep:
             text.sentences += [order.step] * bool(order.step)
-        told = text.add("wish") if wish else ""
-        late = {told, order.wish.daily, text.add("event") if order.event else ""}
+        wish_sentence = text.add("wish") if wish else ""
+        late = {wish_sentence, order.wish.daily, text.add("event") if order.event else ""}
         if order.heard and not answers and rng.random() < _HEARD_SHARE:
             author.given["heard"] = self._quoted(rng.choice(order.heard))
             text.add("heard")
         if wish and rng.random() < _DAILY_SHARE and self._language.count_words(order.wish.daily) <= text.left:
             text.sentences += [order.wish.daily] * bool(order.wish.daily)
         target = rng.randint(least, (least + most) // 2)
-        while (most - text.left < target or text.sentences == [told]) and text.add("more"):
+        while (most - text.left < target or text.sentences == [wish_sentence]) and text.add("more"):
             pass
         if fault == "same_opening":
             text.sentences.insert(0, author.sentence("opening"))
-        # A reply, and what a lead announces, come first; else anything whose words are not in every other post, too.
+        # A reply, and the sentence that a lead announces, come first; then any sentence whose words are not in every other post.
         first = 1 if answers or lead or fault == "same_opening" else 0
         text.sentences = text.sentences or [author.sentence("more")]
         ordered = text.sentences[:first] + rng.sample(text.sentences[first:], len(text.sentences) - first)
@@ -137,7 +137,7 @@ class _Text:
         return self._most - sum(map(self._language.count_words, self.sentences))
 
     def add(self, deck: str, keep: int = 0, lead: str = "") -> str:
-        """One more sentence, if one fits and leaves room for ``keep`` words: it, or ''. The first one follows the lead."""
+        """Add one more sentence that fits and leaves ``keep`` words; return it, or ''. The first one follows the lead."""
         lead = "" if self.sentences else lead
         found = self._author.fitting(deck, self.left - keep - self._language.count_words(lead), self.sentences)
         if found:

@@ -1,6 +1,6 @@
-"""What a prompt is about, as far as a program can see: language, kind of world, the user's own words, who exists.
+"""What a program can recognize in a prompt: language, kind of world, the user's own words, existing people.
 
-Not here: anything said in answer to it.
+Not here: the answer.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _PARTS = re.compile(
 """Where a clause of the user's sentence begins another idea."""
 _CLAUSE_END = re.compile(r"[.,;:!?\n()«»\"“”—、。，！？「」،؛؟।]+")
 
-# Long prompts are looked at only so far: the world's description comes first, and looking costs time on every call.
+# Long prompts are read only up to this length: the world's description comes first, and reading takes time on every call.
 _LOOKED_AT = 8_000
 _SHORT_PROMPT = 600
 _FEW_WORDS = 2
@@ -68,7 +68,7 @@ _FEW_LETTERS = 5
 
 @dataclass(frozen=True)
 class Scene:
-    """A prompt as the author sees it. ``text`` is all of it: a name that stands in it is taken."""
+    """A prompt as the author sees it. ``text`` is the whole prompt: a name in it is taken."""
 
     language: WordList
     setting: str
@@ -84,7 +84,7 @@ class Scene:
 
     @property
     def seed(self) -> str:
-        """The same in every request of a world: what is dealt out over its requests is drawn from it."""
+        """The same in every request of a world: draws over all its requests follow from it."""
         return self.code + self.own
 
     @cached_property
@@ -119,24 +119,24 @@ class Scene:
 
     @cached_property
     def worn_names(self) -> tuple[str, ...]:
-        """Names (and trades, which are names, too) that the prompt calls worn out: "- names: A | B*"; a * stands for any ending."""
+        """Banned names (and trades) of the prompt: "- names: A | B*"; a * stands for any ending."""
         return tuple(name.strip().lower() for line in _WORN_NAMES.findall(self.text) for name in line.split("|"))
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:
-        """The numbers of the lines "Number N" by which the prompt asks for several things at once."""
+        """The numbers of the lines "Number N", with which the prompt requests several items at once."""
         return tuple(int(number) for number in _NUMBER.findall(self.item))
 
     @cached_property
     def verbosity(self) -> float:
-        """How long the texts are, 1 as usual: drawn for the world, and for the person the item is about."""
+        """The relative length of texts, 1 = usual: drawn for the world, and for the person of the item."""
         world = random.Random(f"{self.seed}:verbosity").gauss(0, self.length_spread / 3)
         person = random.Random(f"{self.seed}:verbosity:{self.own_handle}").gauss(0, self.length_spread) if self.own_handle else 0.0
         return math.exp(world + person)
 
     @property
     def bare_hashtags(self) -> bool:
-        """Whether hashtags are wanted without their #."""
+        """Whether the prompt requests hashtags without #."""
         return "without #" in self.item
 
     @cached_property
@@ -147,7 +147,7 @@ class Scene:
 
 
 def read_scene(request: GenerateRequest) -> Scene:
-    """Look at a prompt."""
+    """Read a prompt."""
     system, user = request.system_text(), request.user_text()
     own = _own_words(user)
     parts = [part.text for turn in request.contents for part in turn.parts if part.text]
@@ -155,7 +155,7 @@ def read_scene(request: GenerateRequest) -> Scene:
         language=_language(system, user, own),
         setting=_setting(own) or _setting(f"{system[:_LOOKED_AT]}\n{user[:_LOOKED_AT]}") or _any_setting(own or system or user),
         ideas=_ideas(own),
-        # What repeats comes first, what this request is about follows it.
+        # The common part comes first; the item of this request follows.
         item="\n".join(parts[1:] or parts),
         text=f"{system}\n{user}",
         own=own,
@@ -180,7 +180,7 @@ def _language(system: str, user: str, own: str) -> WordList:
     likely = max(counts, key=lambda language: counts[language])
     if likely is WordList.JAPANESE and not _KANA.search(sample):
         return WordList.ENGLISH
-    # Of the user's own words half must be in its script; among instructions, English whatever the content is, a fifth is enough.
+    # Half of the user's own words must be in its script. Instructions are always English, so among them a fifth is enough.
     needed = sum(letter.isalpha() for letter in sample) / (2 if own else 5)
     return likely if counts[likely] > _FEW_LETTERS and counts[likely] >= needed else WordList.ENGLISH
 
@@ -202,10 +202,10 @@ def _setting(text: str) -> str:
             if setting:
                 votes[setting] += 1
                 break
-    for stem, setting in known.items():  # where words are not parted, or have prefixes, a stem may stand anywhere
+    for stem, setting in known.items():  # in languages without spaces, or with prefixes, a stem can be anywhere
         if stem > "\u0590" and stem in text:
             votes[setting] += 1
-    # Anything happens in a city, so where a city is as likely as something else, it is something else.
+    # If a city is as likely as another setting, the other setting counts, because a city can contain anything.
     return min(votes, key=lambda name: (-votes[name], name == "city", name)) if votes else ""
 
 
@@ -215,7 +215,7 @@ def _any_setting(text: str) -> str:
 
 
 def _ideas(own: str) -> tuple[str, ...]:
-    """The ideas of a sentence, in its own words: its clauses, without the ones that only say what kind of place it is."""
+    """The ideas of a sentence, in its own words: its clauses, except those that only name the kind of place."""
     clauses = [_CONJUNCTION.sub("", part.strip()) for clause in _CLAUSE_END.split(own) for part in _PARTS.split(clause)]
     fitting = [clause for clause in clauses if len(clause) <= 90 and (2 <= len(clause.split()) <= 12 or _KANA.search(clause))]
     if len(fitting) > 1 and len(fitting[0].split()) <= _FEW_WORDS and not _KANA.search(fitting[0]):

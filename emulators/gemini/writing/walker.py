@@ -1,6 +1,6 @@
-"""The walk over an answer's JSON schema: every node becomes a value that the schema allows and a reader can read.
+"""The walk over an answer's JSON schema: every node becomes a readable value that the schema allows.
 
-Here: types, counts, choices, who an object is about. Not here: the words (author.py) and what a field name means (fields.py).
+Here: types, counts, choices, the person of an object. Not here: the words (author.py) and what a field name means (fields.py).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FORMATS = {"date-time": "2031-04-{day:02d}T1{digit}:30:00Z", "date": "2031-04-{
 
 
 class _Spot(NamedTuple):
-    """Where in the answer a node stands.
+    """The position of a node in the answer.
 
     ``parent`` is the dotted path of the objects around it; ``place`` is its number in the innermost array; ``item`` whether it is
     itself an item of that array.
@@ -116,7 +116,7 @@ class Walker:
     def _option(self, options: list[JsonValue]) -> Schema:
         schemas = [option for option in options if isinstance(option, dict)]
         solid = [option for option in schemas if option.get("type") != "null"]
-        # A model rarely leaves out what it may leave out.
+        # A model rarely leaves out optional fields.
         return self._rng.choice(solid) if solid and (len(solid) == len(schemas) or self._rng.random() < 0.9) else schemas[-1]
 
     def _object(self, node: Schema, spot: _Spot) -> JsonValue:
@@ -140,11 +140,11 @@ class Walker:
         return answer
 
     def _somebody(self, place: int) -> WrittenPerson:
-        """A new person; of the people asked for by number, the one with this place among them."""
+        """A new person; if people are requested by number, the one with this number."""
         numbers, asked = self._scene.numbers, self._scene.asked
         if place >= len(numbers):
             return self._people.somebody()
-        # An answer that was short is asked for again by number: the batch began at the last full ten.
+        # A repeated request names the missing numbers: the batch began at the last full ten.
         place_in_world = asked.existing // BATCH * BATCH + numbers[place] - 1
         pair, second = divmod(place_in_world, 2)
         first_is_woman = random.Random(f"{self._scene.seed}:kind:{pair}").random() < _HALF
@@ -184,7 +184,7 @@ class Walker:
         return self._different(items, inner)
 
     def _different(self, items: Schema, spots: list[_Spot]) -> list[JsonValue]:
-        """A value for each spot, texts all different as far as there are enough of them."""
+        """A value for each spot; the texts differ as long as there are enough of them."""
         values: list[JsonValue] = []
         for spot in spots:
             value = self._value(items, spot)
@@ -265,7 +265,7 @@ class Walker:
                 return self._about_somebody(kind.form, author, spot)
 
     def _about_somebody(self, form: Form, author: Author, spot: _Spot) -> str:
-        """What somebody is, and what is between two people."""
+        """What a person is, and the relation of two people."""
         asked = self._scene.asked
         match form:
             case Form.KIND:
@@ -292,13 +292,13 @@ class Walker:
         return years if self._fault != "wrong_kin" else 7 if years >= _GROWN_UP else 70
 
     def _two(self, tie: str) -> tuple[str, str]:
-        """The names of the two people of a tie: of those just invented by their number, of others as the request tells them."""
+        """The names of the two people of a tie: new people by their number, others as the request names them."""
         asked = self._scene.asked
         if pair := asked.ties.get(tie):
             invented = {str(number): person.first_name for number, person in self._invented.items()}
-            told = [invented.get(whom, whom) for whom in pair]
-            others = [name for name in invented.values() if name not in told]
-            return told[0], (*told[1:], *others, "")[0]
+            names = [invented.get(whom, whom) for whom in pair]
+            others = [name for name in invented.values() if name not in names]
+            return names[0], (*names[1:], *others, "")[0]
         known = asked.known.get(tie.rpartition("_")[2])
         return (asked.renamed or self._people.somebody().first_name), known.display_name if known else ""
 

@@ -29,7 +29,7 @@ class WordList(StrEnum):
 
     @property
     def english_name(self) -> str:
-        """How the language is called in English, as prompts and documents do."""
+        """The English name of the language, as in prompts and documents."""
         return self.name.capitalize()
 
     @property
@@ -39,7 +39,7 @@ class WordList(StrEnum):
 
     @property
     def space(self) -> str:
-        """What stands between two sentences."""
+        """The text between two sentences."""
         return "" if self is WordList.JAPANESE else " "
 
     def quoted(self, text: str) -> str:
@@ -59,7 +59,7 @@ class WordList(StrEnum):
 
 
 class Setting(BaseModel):
-    """The words of one kind of world. ``stems`` are beginnings of words by which a prompt is known to mean it."""
+    """The words of one kind of world. ``stems`` are beginnings of words that indicate this setting in a prompt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,7 +82,7 @@ class Words(BaseModel):
     lists: dict[str, tuple[str, ...]]
 
     def setting(self, name: str) -> Setting:
-        """The setting of this name, or the first where this language has no words for it."""
+        """The setting of this name, or the first one if this language has no words for it."""
         return self.settings.get(name) or next(iter(self.settings.values()))
 
 
@@ -95,5 +95,5 @@ def words_of(language: WordList) -> Words:
 
 @cache
 def stems() -> dict[str, str]:
-    """Beginnings of words in every language, and the setting each speaks for."""
+    """Beginnings of words in every language, and the setting that each indicates."""
     return {stem: name for language in WordList for name, setting in words_of(language).settings.items() for stem in setting.stems}

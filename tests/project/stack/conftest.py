@@ -1,4 +1,4 @@
-"""The stack that the tests of this folder break: one for all of them, of one worker (``FilesByServer`` in tests/conftest.py)."""
+"""The stack that the tests of this folder damage: one for all of them, in one worker (``FilesByServer`` in tests/conftest.py)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ LATENCY_S = 0.5
 
 
 @pytest.fixture(scope="package")
-def house() -> Iterator[TestStack]:
-    with TestStack(settings=SETTINGS) as house:
-        house.start_servers(latency=LATENCY_S)
-        house.start_dagster()
-        yield house
+def stack() -> Iterator[TestStack]:
+    with TestStack(settings=SETTINGS) as stack:
+        stack.start_servers(latency=LATENCY_S)
+        stack.start_dagster()
+        yield stack
 
 
 @pytest.fixture
-def database(house: TestStack) -> Iterator[MongoDatabase]:
-    with house.database() as database:
+def database(stack: TestStack) -> Iterator[MongoDatabase]:
+    with stack.database() as database:
         yield database
 
 
 @pytest.fixture
-def generia(house: TestStack) -> Command:
-    """The command, told of the stack."""
-    return Command(house.folder, house.env)
+def generia(stack: TestStack) -> Command:
+    """The command with the addresses of the stack."""
+    return Command(stack.folder, stack.env)

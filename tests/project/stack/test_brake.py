@@ -1,4 +1,4 @@
-"""The brake on a real stack: ``generia stop --all`` ends all calls on the spot, ``generia resume --all`` completes every world."""
+"""The brake on a real stack: ``generia stop --all`` ends all calls at once, ``generia resume --all`` completes every world."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_CALL_AFTER_S = 1.0
 wait_for = partial(stack.wait_for, seconds=180.0)
 
 
-def told(generia: Command, *arguments: str) -> dict[str, object]:
+def output(generia: Command, *arguments: str) -> dict[str, object]:
     exit_code, out, err = generia.call(*arguments, "--yes", "--json")
     assert exit_code == 0, err
     found: dict[str, object] = json.loads(out)
@@ -45,62 +45,61 @@ def is_completed(database: MongoDatabase, world: str) -> bool | None:
 
 @pytest.mark.case("P22")
 def test_nothing_is_called_after_the_brake_and_every_world_is_completed_exactly(
-    house: TestStack, database: MongoDatabase, generia: Command
+    stack: TestStack, database: MongoDatabase, generia: Command
 ) -> None:
-    """No call begins a second after the brake, of worlds at work, queued, or ordered meanwhile; no answer is paid twice.
-
-    Neither where the command reaches Dagster, nor where it does not.
+    """A second after the brake no call begins, of running or queued worlds or of those ordered meanwhile, and no answer is paid
+    twice. This holds whether the command reaches Dagster or not.
     """
-    house.gemini.set_faults(latency=2.0)  # no world is completed before the command is there
-    worlds = [house.order(users=3, posts=12)]
+    stack.gemini.set_faults(latency=2.0)  # no world is completed before the command runs
+    worlds = [stack.order(users=3, posts=12)]
     wait_for("work", partial(works, database, worlds[0]))
-    worlds.append(house.order(users=1, posts=1))  # its run begins about now
+    worlds.append(stack.order(users=1, posts=1))  # its run starts about now
     wait_for("its record", lambda: status_of(database, worlds[-1]))
-    for command in (generia, Command(house.folder, {**house.env, "DAGSTER_HOME": ""})):
-        late, worlds = _brake(house, database, worlds, command)
-        assert told(generia, "resume", "--all")["resumed"] == len(worlds)
+    for command in (generia, Command(stack.folder, {**stack.env, "DAGSTER_HOME": ""})):
+        late, worlds = _brake(stack, database, worlds, command)
+        assert output(generia, "resume", "--all")["resumed"] == len(worlds)
         worlds.append(late)
         if command is generia:
-            wait_for("calls", partial(_has_called, house, house.gemini.stats().calls))
+            wait_for("calls", partial(_has_called, stack, stack.gemini.stats().calls))
             wait_for("the late order", partial(status_of, database, late))
-            worlds.append(house.order(users=3, posts=12))  # the first ones may be completed before the second brake
+            worlds.append(stack.order(users=3, posts=12))  # the first ones may be completed before the second brake
             wait_for("work", partial(works, database, worlds[-1]))
-    house.gemini.reset()
+    stack.gemini.reset()
     for record in database[STATUS].find():
         wait_for("the world", partial(is_completed, database, record["_id"]))
-        found = exactness(house, database, record["_id"])
+        found = exactness(stack, database, record["_id"])
         assert found.ok, found
     assert database[STATUS].count_documents({"no_calls_until": {"$ne": None}}) == 0
 
 
-def _brake(house: TestStack, database: MongoDatabase, worlds: list[str], command: Command) -> tuple[str, list[str]]:
-    """Stop everything; returns a world that is ordered meanwhile, and those of the worlds that were stopped."""
-    stopped = told(command, "stop", "--all")
+def _brake(stack: TestStack, database: MongoDatabase, worlds: list[str], command: Command) -> tuple[str, list[str]]:
+    """Stop everything; return a world that is ordered meanwhile, and the stopped ones of the worlds."""
+    stopped = output(command, "stop", "--all")
     brake = database[FLEET].find_one({"_id": BRAKE})
     assert brake is not None
     before, worlds = worlds, [world for world in worlds if not is_completed(database, world)]
     assert worlds
-    assert stopped["worlds"] in range(len(worlds), len(before) + 1)  # one that had made its last call is completed all the same
+    assert stopped["worlds"] in range(len(worlds), len(before) + 1)  # a world that had made its last call is still completed
     assert stopped["taken_from"] == []
-    late = house.order(users=1, posts=1)
-    with house.instance() as instance:
+    late = stack.order(users=1, posts=1)
+    with stack.instance() as instance:
         wait_for("a tick that leaves the order in Kafka", partial(_tick_says_stopped, instance, brake["since"].timestamp()))
-    wait_for("the end of all runs", lambda: not run_processes(house) or None)
-    assert (house.gemini.stats().last_call_at or 0.0) < brake["since"].timestamp() + NO_CALL_AFTER_S * slowness()
+    wait_for("the end of all runs", lambda: not run_processes(stack) or None)
+    assert (stack.gemini.stats().last_call_at or 0.0) < brake["since"].timestamp() + NO_CALL_AFTER_S * slowness()
     assert status_of(database, late) is None
     for world in worlds:
         status = status_of(database, world)
         assert status is not None
         assert status.parked is not None
         assert (status.parked.kind, status.owner.run_id, status.stopped_with) == ("stopped", None, "all")
-        lost = {"world_id": world, "outcome": CUT_OFF, "error": {"$ne": UNSENT.error}}  # UNSENT: was reserved, and given back
+        lost = {"world_id": world, "outcome": CUT_OFF, "error": {"$ne": UNSENT.error}}  # UNSENT: was reserved and given back
         assert database[HISTORY].count_documents(lost) == 0
         assert database[WORLD_EVENTS].count_documents({"world_id": world, "event.event_type": "cancelled"}) >= 1
     return late, worlds
 
 
-def _has_called(house: TestStack, before: int) -> bool | None:
-    return house.gemini.stats().calls > before or None
+def _has_called(stack: TestStack, before: int) -> bool | None:
+    return stack.gemini.stats().calls > before or None
 
 
 def _tick_says_stopped(instance: dg.DagsterInstance, since: float) -> bool | None:

@@ -1,4 +1,4 @@
-"""Processes that stand still or die at the wrong moment: nothing else waits for them, and what is stuck is seen and replaced."""
+"""Processes that freeze or die at the wrong moment: nothing else waits for them, and a stuck process is detected and replaced."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from generia_assets.settings import settings
 from local_services.services import Ownership, Service, ServiceSet
 from resources.mongodb.connection import MongoDatabase
 from tests.support.command import Command
-from tests.support.kafka_stand_in import kafka_address
+from tests.support.kafka_ticks import kafka_address
 from tests.support.waiting import slowness
 
 pytestmark = [pytest.mark.dagster_process, pytest.mark.timeout(600)]
@@ -49,7 +49,7 @@ wait_for = partial(stack.wait_for, seconds=PATIENCE_S)
 
 
 def stopped(generia: Command, world: str) -> float:
-    """Stop the world; how many seconds it took."""
+    """Stop the world; return the seconds that it took."""
     began = time.monotonic()
     exit_code, out, err = generia.call("stop", world)
     assert exit_code == 0, out + err
@@ -57,31 +57,30 @@ def stopped(generia: Command, world: str) -> float:
     return time.monotonic() - began
 
 
-def at_work(house: TestStack, database: MongoDatabase, *, calls: int, users: int = 2, posts: int = 3) -> tuple[str, int]:
-    """A world that has made some calls, and its run's process."""
-    wait_for("quiet", lambda: not run_processes(house) or None)
-    world = house.order(users=users, posts=posts)
+def at_work(stack: TestStack, database: MongoDatabase, *, calls: int, users: int = 2, posts: int = 3) -> tuple[str, int]:
+    """A world that has made some calls, and the process of its run."""
+    wait_for("quiet", lambda: not run_processes(stack) or None)
+    world = stack.order(users=users, posts=posts)
 
     def works() -> bool | None:
         status = status_of(database, world)
         return (status is not None and status.api_calls_made_LLM >= calls) or None
 
     wait_for("work", works)
-    (pid,) = run_processes(house)
+    (pid,) = run_processes(stack)
     return world, pid
 
 
-def address(house: TestStack) -> str:
-    return f"127.0.0.1:{house.env['CODE_SERVER_PORT']}"
+def address(stack: TestStack) -> str:
+    return f"127.0.0.1:{stack.env['CODE_SERVER_PORT']}"
 
 
 @pytest.mark.parametrize("kind", [pytest.param("frozen", id="S1 frozen"), pytest.param("killed", id="S1 killed")])
-def test_a_run_that_cannot_end_holds_up_no_other(house: TestStack, database: MongoDatabase, kind: str) -> None:
-    """Terminating a run whose process stands still, or dies just then, returns at once, and another world's run starts.
-
-    Dagster calls a run failed that died while it was terminated; nobody repeats it, and its world is stopped.
+def test_a_run_that_cannot_end_delays_no_other(stack: TestStack, database: MongoDatabase, kind: str) -> None:
+    """Terminating a run whose process is frozen, or dies just then, returns at once, and another world's run starts. A run that
+    died during its termination is failed in Dagster; it is not repeated, and its world is stopped.
     """
-    outcome = Tries(house, database, Console(file=sys.stderr)).once(kind)
+    outcome = Tries(stack, database, Console(file=sys.stderr)).once(kind)
     assert outcome.healthy, outcome
     assert outcome.started is not None, outcome
     assert outcome.terminated < DAGSTER_WAITS_S
@@ -93,23 +92,23 @@ def test_a_run_that_cannot_end_holds_up_no_other(house: TestStack, database: Mon
         return (status is not None and status.parked is not None and status.parked.kind == "stopped") or None
 
     wait_for("the note of the stop", noted)
-    with house.instance() as instance:
+    with stack.instance() as instance:
         assert len(instance.get_runs(dg.RunsFilter(tags={"dagster/partition": outcome.world}))) == 1
 
 
 @pytest.mark.case("P22")
-def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database: MongoDatabase, generia: Command) -> None:
-    """`stop` holds the world's calls before anything else: by the emulator's record none begins afterwards."""
-    world, _ = at_work(house, database, calls=12, users=8, posts=300)
+def test_no_call_begins_once_a_world_is_being_stopped(stack: TestStack, database: MongoDatabase, generia: Command) -> None:
+    """`stop` holds the world's calls before anything else: the emulator records no call after it."""
+    world, _ = at_work(stack, database, calls=12, users=8, posts=300)
     given = time.time()
     holds = [{"$match": {"documentKey._id": world, "updateDescription.updatedFields.no_calls_until": {"$type": "date"}}}]
-    # Every change is seen: a look at the record may come too late, when the world has been stopped.
+    # Every change is read: polling the record could come too late, after the stop.
     with ThreadPoolExecutor(1) as beside, database[STATUS].watch(holds, max_await_time_ms=100) as changes:
         stopping = beside.submit(stopped, generia, world)
         held = wait_for("the hold", changes.try_next)
         held_at = held["updateDescription"]["updatedFields"]["no_calls_until"].timestamp() - HOLD_SECONDS
         seconds = stopping.result()
-    assert (house.gemini.stats().last_call_at or 0.0) < held_at + 0.5 * slowness()  # what was reserved just before is still sent
+    assert (stack.gemini.stats().last_call_at or 0.0) < held_at + 0.5 * slowness()  # a call reserved just before is still sent
     assert held_at - given < 2.0 * slowness()
     assert seconds < DAGSTER_WAITS_S
     status = status_of(database, world)
@@ -119,14 +118,14 @@ def test_no_call_begins_once_a_world_is_being_stopped(house: TestStack, database
 
 
 @pytest.mark.case("S3")
-def test_a_frozen_world_is_stopped_and_resumed(house: TestStack, database: MongoDatabase, generia: Command) -> None:
-    """`stop` takes the world from a process that stands still, `resume` gives it to another run; the old one ends when it wakes."""
-    world, pid = at_work(house, database, calls=2)
-    freeze(pid, house)
+def test_a_frozen_world_is_stopped_and_resumed(stack: TestStack, database: MongoDatabase, generia: Command) -> None:
+    """`stop` takes the world from a frozen process, `resume` gives it to another run; the old process ends when it continues."""
+    world, pid = at_work(stack, database, calls=2)
+    freeze(pid, stack)
     assert stopped(generia, world) < DAGSTER_WAITS_S
     before = status_of(database, world)
     assert generia.call("resume", world)[0] == 0
-    wait_for("another run", lambda: len(run_processes(house)) == 2 or None)
+    wait_for("another run", lambda: len(run_processes(stack)) == 2 or None)
     os.kill(pid, signal.SIGCONT)
     wait_for("the end of the old process", lambda: not alive(pid) or None)
     wait_for("the end of the world", lambda: ((s := status_of(database, world)) and s.done) or None)
@@ -137,36 +136,39 @@ def test_a_frozen_world_is_stopped_and_resumed(house: TestStack, database: Mongo
 
 
 @pytest.mark.case("S3")
-def test_a_lease_that_is_over_is_over(house: TestStack, database: MongoDatabase) -> None:
-    """A process that stands still loses its world to another run, whatever Dagster says; it writes nothing more, and ends."""
-    nap = Tries(house, database, Console(file=sys.stderr)).nap()
+def test_a_frozen_process_loses_its_world_when_its_lease_is_over(stack: TestStack, database: MongoDatabase) -> None:
+    """A frozen process loses its world to another run, whatever Dagster's status is; it writes nothing more, and ends."""
+    nap = Tries(stack, database, Console(file=sys.stderr)).nap()
     assert nap.completed
 
 
 @pytest.mark.case("S1")
-def test_a_start_that_does_not_return_is_seen(house: TestStack, database: MongoDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The health check, `doctor` and the metrics see a code server whose starts hang, and see it well again when they return."""
-    wait_for("quiet", lambda: not run_processes(house) or None)
-    monkeypatch.setattr(metrics, "settings", lambda: settings().model_copy(update={"code_server": address(house)}))
-    server = house.parts[CODE_SERVER].pid
+def test_a_code_server_whose_starts_hang_is_detected(
+    stack: TestStack, database: MongoDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The health check, `doctor` and the metrics report a code server whose starts hang, and report it as healthy when they
+    return."""
+    wait_for("quiet", lambda: not run_processes(stack) or None)
+    monkeypatch.setattr(metrics, "settings", lambda: settings().model_copy(update={"code_server": address(stack)}))
+    server = stack.parts[CODE_SERVER].pid
     forkers = [int(child) for child in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
     try:
         for pid in forkers:
             os.kill(pid, signal.SIGSTOP)
-        house.order(users=1, posts=1)
-        wait_for("word of it", lambda: says_not_serving(address(house)) or None)
-        assert health_check(house).returncode == 1
-        assert "does not" in health_check(house).stderr
+        stack.order(users=1, posts=1)
+        wait_for("word of it", lambda: says_not_serving(address(stack)) or None)
+        assert health_check(stack).returncode == 1
+        assert "does not" in health_check(stack).stderr
         assert [
             finding.health
-            for finding in code_server_found(settings(), Addresses("", kafka_address("127.0.0.1:1"), None, address(house)))
+            for finding in code_server_found(settings(), Addresses("", kafka_address("127.0.0.1:1"), None, address(stack)))
         ] == [Health.WRONG]
         assert b"\ngeneria_code_server_starts_runs 0.0\n" in metrics.Metrics(database).text()
     finally:
         for pid in forkers:
             os.kill(pid, signal.SIGCONT)
-    wait_for("a code server that is well", lambda: starts_runs(address(house)) or None)
-    wait_for("a good health check", lambda: health_check(house).returncode == 0 or None)
+    wait_for("a code server that is well", lambda: starts_runs(address(stack)) or None)
+    wait_for("a good health check", lambda: health_check(stack).returncode == 0 or None)
 
 
 def says_not_serving(where: str) -> bool:
@@ -176,10 +178,10 @@ def says_not_serving(where: str) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.NOT_SERVING)
 
 
-def health_check(house: TestStack) -> subprocess.CompletedProcess[str]:
-    """What the code container's health check says."""
-    argv = [sys.executable, str(ROOT / "docker" / "health.py"), "grpc", address(house)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, **house.env})
+def health_check(stack: TestStack) -> subprocess.CompletedProcess[str]:
+    """The result of the code container's health check."""
+    argv = [sys.executable, str(ROOT / "docker" / "health.py"), "grpc", address(stack)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, **stack.env})
 
 
 def hang(server: Child, _where: str) -> None:
@@ -187,20 +189,20 @@ def hang(server: Child, _where: str) -> None:
 
 
 def reload_definitions(_server: Child, where: str) -> None:
-    """As Dagster's pages ask for it."""
+    """Reload the definitions as Dagster's pages do."""
     with grpc.insecure_channel(where) as channel:
         channel.unary_unary("/api.DagsterApi/ReloadCode")(b"", timeout=PATIENCE_S)
 
 
 @pytest.mark.case("S1")
 @pytest.mark.case("P9")
-def test_a_code_server_is_replaced(tmp_path: Path, house: TestStack) -> None:
-    """`generia dev` starts another code server in the place of one that is stuck, has ended, or is to read its definitions anew."""
+def test_a_code_server_is_replaced(tmp_path: Path, stack: TestStack) -> None:
+    """`generia dev` replaces a code server that is stuck, has ended, or must reload its definitions."""
     port = free_port()
     where = f"127.0.0.1:{port}"
 
     def launch() -> Child:
-        return spawn("code server", command("127.0.0.1", port), log_path=tmp_path / "log", env=house.env)
+        return spawn("code server", command("127.0.0.1", port), log_path=tmp_path / "log", env=stack.env)
 
     part = Service(
         "code server", Ownership.GENERATOR, launch, lambda _: where if starts_runs(where) else None, watch=Watch(where, 3.0)

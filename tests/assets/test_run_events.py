@@ -1,4 +1,5 @@
-"""What a run tells: a table, a page, figures and a line a person, in a number of events that does not grow with the world."""
+"""What a run shows in Dagster: a table, a page, figures and a line for each person. The number of events does not grow with the
+world."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def large(the_worlds: Worlds) -> Made:
 
 
 def lines(worlds: Worlds, made: Made) -> list[str]:
-    """What the run's page lists, word for word."""
+    """The lines of the run's page."""
     return [line for message in messages(worlds, made) for line in message.splitlines()]
 
 
@@ -61,7 +62,7 @@ def test_the_number_of_events_does_not_grow_with_the_world(worlds: Worlds, large
 
 
 def test_a_filter_finds_one_character_with_all_that_was_done_for_them(worlds: Worlds, large: Made) -> None:
-    """Key or username stand in exactly one line, with every task type, attempts, calls, tokens and dollars."""
+    """Key and username are in exactly one line, with every task type, attempts, calls, tokens and dollars."""
     for person in worlds.documents("characters", "many-posts"):
         (line,) = [line for line in lines(worlds, large) if line.startswith(f"{person.key} ")]
         assert f"@{person.username}:" in line
@@ -71,14 +72,14 @@ def test_a_filter_finds_one_character_with_all_that_was_done_for_them(worlds: Wo
         theirs = {"world_id": "many-posts", "labels.key": {"$regex": f"^{person.key}"}, "api_type": {"$ne": "platform"}}
         calls = worlds.database[HISTORY].count_documents(theirs)
         batches_of_ideas = -(-person.posts_count // 10)
-        # No fewer than one for each text and picture; more where ideas came out alike and were asked for again.
+        # At least one for each text and picture; more if similar ideas were requested again.
         assert calls >= 1 + batches_of_ideas + person.posts_count + 1 + person.posts_count
         assert f"; {calls} calls, " in line
         assert "tokens, $0." in line
 
 
-def test_what_was_spent_is_added_up_without_reading_a_prompt(worlds: Worlds, large: Made) -> None:
-    """The figures of every asset and every person's line come out of an index: no request's document is fetched for them."""
+def test_costs_are_summed_without_reading_a_prompt(worlds: Worlds, large: Made) -> None:
+    """The figures of every asset and of every person's line come from an index: no document of a request is read."""
     database, generation = worlds.database, large.run_id
     database.command("profile", 2)
     for kind in ASSETS.values():
@@ -91,68 +92,72 @@ def test_what_was_spent_is_added_up_without_reading_a_prompt(worlds: Worlds, lar
     assert {look["docsExamined"] for look in seen} == {0}
 
 
-def test_a_run_that_fails_tells_of_everybody_as_far_as_it_came(worlds: Worlds, large: Made) -> None:
-    """A cap in dollars ends the run for that reason, and each person who was begun has a line of what is done and what is not."""
+def test_a_failed_run_has_a_line_for_each_person_it_began(worlds: Worlds, large: Made) -> None:
+    """A cap in dollars ends the run with that reason, and the line of each begun person has the completed and the unfinished
+    tasks."""
     whole = worlds.status("many-posts")
     cap = 0.95 * (whole.llm_cost_total + whole.image_cost_total)
     _, made = worlds.make("capped", users=PEOPLE, posts=40, max_cost_usd=cap)
     assert not made.success
     assert "cost" in made.failure
     tasks = list(worlds.database[TASKS].find({"world_id": "capped", "key": {"$regex": "^c[0-9]{4}"}, "type": {"$in": OF_PEOPLE}}))
-    told = [line for line in lines(worlds, made) if re.match(r"c[0-9]{4}[ :]", line)]
-    assert [line[:5] for line in told] == sorted({task["key"][:5] for task in tasks})
-    assert told
-    for line in told:
+    output_lines = [line for line in lines(worlds, made) if re.match(r"c[0-9]{4}[ :]", line)]
+    assert [line[:5] for line in output_lines] == sorted({task["key"][:5] for task in tasks})
+    assert output_lines
+    for line in output_lines:
         theirs = [task for task in tasks if task["key"].startswith(line[:5])]
         for word, states in (("done", ("completed",)), ("unfinished", ("pending", "in_progress"))):
             said = sum(int(number) for number in re.findall(rf"([0-9]+) {word}", line))
             assert said == sum(task["status"] in states for task in theirs), line
-    assert any("unfinished" in line or "failed" in line for line in told)
+    assert any("unfinished" in line or "failed" in line for line in output_lines)
 
 
 @pytest.mark.slow
 def test_without_mongodb_a_failing_run_has_a_warning_in_place_of_its_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """What cannot be told raises nothing: the failure itself stays what is told."""
+    """Missing lines raise no error: the run's own failure stays visible."""
     with MongoClient[dict[str, Any]]("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=100) as client:
         log_people(logging.getLogger("a-run"), client["nowhere"], "a-world", "a-generation")
     assert [record.levelname for record in caplog.records if record.name == "a-run"] == ["WARNING"]
     assert "generia stats a-world" in caplog.text
 
 
-def test_every_materialization_has_a_table_of_its_results_and_the_way_to_the_worlds_page(worlds: Worlds, large: Made) -> None:
-    """Bounded rows with the documents' own keys, bounded cells, and a link that leads to this world."""
-    for name, told in large.metadata.items():
-        rows = [record.data for record in told["results"].records]
+def test_every_materialization_has_a_table_of_results_and_a_link_to_the_worlds_page(worlds: Worlds, large: Made) -> None:
+    """The table has bounded rows with the documents' keys, and bounded cells; the link leads to this world."""
+    for name, metadata in large.metadata.items():
+        rows = [record.data for record in metadata["results"].records]
         assert 0 < len(rows) <= ROWS, name
         assert all(len(cell) <= CELL for row in rows for cell in row.values() if isinstance(cell, str))
         assert all(any(row[column] != "" for row in rows) for column in rows[0]), name
-        assert set(list(told)[: list(told).index("results")]) <= {"world", "world_page", "pictures", "sample"}, "above a long table"
+        assert set(list(metadata)[: list(metadata).index("results")]) <= {"world", "world_page", "pictures", "sample"}, (
+            "above a long table"
+        )
         named = f"{worlds.status('many-posts').name} (many-posts)"
-        assert told["world"] == ("many-posts" if name == "world_request" else named), "it had no name yet"
-        assert told["world_page"] == f"{settings().pages_url}/worlds/many-posts"
+        assert metadata["world"] == ("many-posts" if name == "world_request" else named), "it had no name yet"
+        assert metadata["world_page"] == f"{settings().pages_url}/worlds/many-posts"
     assert set(large.metadata) == set(ASSETS)
     keys = [record.data["key"] for record in large.metadata["posts"]["results"].records]
     assert keys == [post.key for post in worlds.documents("posts", "many-posts")][:ROWS]
 
 
 def test_a_completed_world_is_one_point_in_the_plots_of_the_platform(worlds: Worlds, large: Made) -> None:
-    """The run ends with one materialization of the external asset ``platform``, which has no partition: its plots are over time."""
+    """The run ends with one materialization of the external asset ``platform``; it has no partition, so that its plots are over
+    time."""
     (event,) = (one for one in large.events if one.asset_key is not None and one.asset_key.path[-1] == "platform")
-    told: dict[str, Any] = {name: one.value for name, one in event.materialization.metadata.items()}
+    metadata: dict[str, Any] = {name: one.value for name, one in event.materialization.metadata.items()}
     world = worlds.status("many-posts")
     assert event.partition is None
-    assert (told["world"], told["people"], told["posts"]) == (
+    assert (metadata["world"], metadata["people"], metadata["posts"]) == (
         f"{world.name} (many-posts)",
         world.users_created,
         world.posts_created,
     )
-    cost, seconds = told["cost_usd"], told["seconds"]
+    cost, seconds = metadata["cost_usd"], metadata["seconds"]
     assert isinstance(cost, float) and cost > 0
     assert isinstance(seconds, float) and 0 < seconds < 600
 
 
-def test_a_rerun_carries_the_worlds_name_from_the_start_and_where_it_comes_from(worlds: Worlds, large: Made) -> None:
-    """A run by a job's form, one by the button and one from the command line are told apart."""
+def test_a_rerun_has_the_worlds_name_from_the_start_and_its_origin(worlds: Worlds, large: Made) -> None:
+    """The tags distinguish a run by a job's form, one by the button and one from the command line."""
     name = worlds.status("many-posts").name
     post = worlds.documents("posts", "many-posts")[0].key
     by_form = worlds.launch("rerun_post", "many-posts", post=post)

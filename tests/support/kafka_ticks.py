@@ -1,6 +1,6 @@
-"""A tiny code location around the real Kafka sensor: nine assets that do nothing, and the messages tests send to it.
+"""A tiny code location with the real Kafka sensor and nine assets that do nothing, and the messages that tests send to it.
 
-Here: what the sensor's tests share. ``from_environment`` is loaded by a real Dagster daemon in a process of its own.
+Here: what the sensor's tests share. A real Dagster daemon in its own process loads ``from_environment``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tests.support.dagster_internals import (
 from tests.support.waiting import PATIENCE_S
 
 
-def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:
+def placeholder_location(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> dg.Definitions:
     """The sensor with its job over nine assets of the right names and partitions."""
 
     def asset(name: str) -> dg.AssetsDefinition:
@@ -61,12 +61,12 @@ def stand_in(kafka: KafkaResource, mongo: MongoResource, settings: Settings) -> 
 
 
 def sensor_settings(**changes: Any) -> Settings:
-    """Settings with a short poll, so that a tick without a message costs a test half a second."""
+    """Settings with a short poll, so that a tick without a message takes half a second."""
     return Settings(_env_file=None, **{"sensor_poll_seconds": 0.5, **changes})
 
 
 def kafka_resource(bootstrap_servers: str, topic: str, *, api_version: str = "2.3", dead_letters: str = "") -> KafkaResource:
-    """The resource for a topic of a test's own."""
+    """The resource for the topic of one test."""
     return KafkaResource(
         KafkaSettings(
             kafka_bootstrap_servers=bootstrap_servers,
@@ -91,8 +91,8 @@ def kafka_address(bootstrap_servers: str, api_version: str = "2.3") -> KafkaAddr
     return KafkaAddress(KafkaSettings(kafka_bootstrap_servers=bootstrap_servers, kafka_api_version=api_version))
 
 
-def told_of(kafka: KafkaResource, mongo: MongoResource, folder: Path) -> Command:
-    """The command, told of these servers and topics."""
+def command_for(kafka: KafkaResource, mongo: MongoResource, folder: Path) -> Command:
+    """The command with these servers and topics."""
     addresses = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka.settings.kafka_bootstrap_servers,
         "KAFKA_API_VERSION": kafka.settings.kafka_api_version,
@@ -108,7 +108,7 @@ def kafka_threads() -> set[threading.Thread]:
 
 
 def order(**changes: Any) -> dict[str, Any]:
-    """A right message, with these fields changed."""
+    """A valid message, with these fields changed."""
     return {
         "event_type": "task_created",
         "task_id": str(uuid.uuid4()),
@@ -127,7 +127,8 @@ def send(kafka: KafkaResource, *values: Mapping[str, object] | bytes, key: bytes
 
 
 def dead_letters(kafka: KafkaResource, expected: int) -> list[ConsumerRecord]:
-    """What lies in the dead letters' topic, once there are ``expected`` of them, or after a time in which they would have come."""
+    """The messages in the dead letters' topic, as soon as there are ``expected`` of them, or after the time in which they would
+    have arrived."""
     options = kafka.address.options() | {"max_partition_fetch_bytes": 64 * 1024 * 1024}
     with contextmanager(_closing)(KafkaConsumer(**options)) as consumer:
         names = [
@@ -160,7 +161,7 @@ def headers(record: ConsumerRecord) -> dict[str, str]:
 
 @dataclass
 class Ticks:
-    """Evaluates the sensor tick after tick, as the daemon does: each gets the cursor that the last one left."""
+    """Evaluates the sensor repeatedly, like the daemon: each tick gets the cursor of the last one."""
 
     instance: dg.DagsterInstance
     kafka: KafkaResource
@@ -170,7 +171,7 @@ class Ticks:
 
     def tick(self) -> SensorExecutionData:
         """One tick."""
-        defs = stand_in(self.kafka, self.mongo, self.settings)
+        defs = placeholder_location(self.kafka, self.mongo, self.settings)
         with dg.build_sensor_context(
             instance=self.instance,
             instance_ref=self.instance.get_ref(),
@@ -193,14 +194,14 @@ def queued_run() -> dg.DagsterRun:
 
 
 def run_keys(data: SensorExecutionData) -> list[str | None]:
-    """The orders that a tick asked runs for."""
+    """The orders for which a tick requested runs."""
     return [request.run_key for request in data.run_requests or []]
 
 
 @dg.definitions
 def from_environment() -> dg.Definitions:
     """The code location of a daemon's test."""
-    return stand_in(
+    return placeholder_location(
         kafka_resource(os.environ["STAND_IN_KAFKA"], os.environ["STAND_IN_TOPIC"]),
         MongoResource(uri=os.environ["STAND_IN_MONGODB_URI"], database=os.environ["STAND_IN_DATABASE"]),
         sensor_settings(sensor_poll_seconds=4.7),
@@ -208,7 +209,7 @@ def from_environment() -> dg.Definitions:
 
 
 def batch(*values: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> bytearray:
-    """A record batch as a producer sends it, of format 2, not compressed, to be spoilt by a test."""
+    """An uncompressed record batch of format 2, as a producer sends it, which a test can damage."""
     builder = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=10_000_000)
     for value in values:
         builder.append(timestamp=int(time.time() * 1000), key=None, value=value, headers=list(headers))
@@ -217,14 +218,14 @@ def batch(*values: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> bytearra
 
 
 def with_its_checksum(spoilt: bytearray) -> bytes:
-    """The batch with the checksum that fits it."""
+    """The batch with its right checksum."""
     begin = DefaultRecordBatch.ATTRIBUTES_OFFSET
     spoilt[begin - 4 : begin] = calc_crc32c(spoilt[begin:]).to_bytes(4, "big")
     return bytes(spoilt)
 
 
 def send_batch(kafka: KafkaResource, partition: int, data: bytes) -> None:
-    """Put these very bytes into a partition of the orders' topic, as no library would; they have arrived when this returns."""
+    """Put exactly these bytes into a partition of the orders' topic; they have arrived when this returns."""
 
     def text(value: str) -> bytes:
         return struct.pack(">h", len(value)) + value.encode()

@@ -1,4 +1,4 @@
-"""What becomes of a world that is made again: its cap, what was refused or lost before, and what another generation has left."""
+"""A world that is made again: its cap, earlier refusals, lost records, and the leftovers of another generation."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def worlds(the_worlds: Worlds) -> Iterator[Worlds]:
 
 
 @pytest.mark.case("P2")
-def test_a_worlds_cap_stays_as_a_person_has_set_it(worlds: Worlds) -> None:
-    """A new generation keeps the world's cap, which the order has not, or has higher or lower, unless its own form names one."""
+def test_a_cap_that_a_person_set_stays(worlds: Worlds) -> None:
+    """A new generation keeps the world's cap, whether the order's cap is missing, higher or lower, unless its own form names a
+    cap."""
     form: dict[str, Any] = {"prompt": PROMPT, "users": 1, "posts": 0}
     for ordered in (None, 5.0, 0.5):
         assert worlds.run("capped", form=form | ({"max_cost_usd": ordered} if ordered else {})).success
@@ -43,8 +44,8 @@ def test_a_worlds_cap_stays_as_a_person_has_set_it(worlds: Worlds) -> None:
 
 
 @pytest.mark.case("P1")
-def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a_world(worlds: Worlds) -> None:
-    """The record of the refusal gives way to the world; the mended message finds a world that exists, and changes nothing of it."""
+def test_a_person_can_make_a_world_whose_message_was_refused(worlds: Worlds) -> None:
+    """The world replaces the record of the refusal; the corrected message then finds an existing world, and changes nothing."""
     world_id, task_id = "refused", str(uuid.uuid4())
     record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, task_id, TaskType.INIT_WORLD_CREATION))
     form: dict[str, Any] = {"prompt": PROMPT, "users": 1, "posts": 0}
@@ -59,8 +60,8 @@ def test_a_world_whose_message_was_refused_can_be_made_by_a_person_and_is_then_a
 
 
 @pytest.mark.case("P1")
-def test_a_refused_record_that_a_run_has_taken_is_not_overwritten(worlds: Worlds) -> None:
-    """While a run owns the world, or has begun it, a message does not make its record anew."""
+def test_the_record_of_a_refusal_is_not_overwritten_once_a_run_owns_it(worlds: Worlds) -> None:
+    """While a run owns the world, or has begun it, a message does not create its record again."""
     world_id = "refused-and-taken"
     record_refusal(worlds.database, RefusedOrder("users_count=0", world_id, None, TaskType.INIT_WORLD_CREATION))
     taken = {"owner.run_id": "r", "owner.epoch": 1}
@@ -74,11 +75,12 @@ def test_a_refused_record_that_a_run_has_taken_is_not_overwritten(worlds: Worlds
 
 
 @pytest.mark.case("P1")
-def test_a_world_whose_status_record_was_lost_is_ordered_anew_and_replaces_its_documents(worlds: Worlds) -> None:
-    """The first owner by the new record comes after all who wrote the documents that are there: none of its work is fenced off."""
+def test_a_world_whose_status_record_was_lost_can_be_ordered_again_and_replaces_its_documents(worlds: Worlds) -> None:
+    """The epoch of the first owner in the new record is higher than those in the stored documents: its writes are not fenced
+    off."""
     world_id, made = worlds.make("without-a-record", users=1, posts=0)
     assert made.success, made.failure
-    assert worlds.run(world_id, select=["world_images"]).success  # fences that the new record's first epochs do not reach
+    assert worlds.run(world_id, select=["world_images"]).success  # fencing tokens above the new record's first epochs
     fences = [pointer["fence"] for pointer in worlds.database["materializations"].find({"world_id": world_id})]
     worlds.database[STATUS].delete_one({"_id": world_id})
     worlds.database["generations"].delete_many({"world_id": world_id})
@@ -88,8 +90,9 @@ def test_a_world_whose_status_record_was_lost_is_ordered_anew_and_replaces_its_d
 
 
 @pytest.mark.case("P1")
-def test_a_world_whose_generations_record_was_lost_fails_and_can_be_made_anew(worlds: Worlds) -> None:
-    """The run that was to go on with it is refused, and the world says so; else it would be ordered again every minute."""
+def test_a_world_whose_generation_record_was_lost_fails_and_can_be_made_again(worlds: Worlds) -> None:
+    """The run that should continue it fails, and the world is failed with the reason; otherwise the watchdog would start a run
+    every minute."""
     assert worlds.gemini is not None
     worlds.gemini.set_faults(requests_per_day=3)
     world_id, made = worlds.make("without-a-generation", users=1, posts=0)
@@ -104,8 +107,8 @@ def test_a_world_whose_generations_record_was_lost_fails_and_can_be_made_anew(wo
 
 
 @pytest.mark.case("P1")
-def test_what_another_generation_has_staged_is_deleted_before_one_begins(worlds: Worlds) -> None:
-    """A run that dies as soon as its generation has begun leaves nothing to it that somebody else has staged."""
+def test_staged_documents_of_another_generation_are_deleted_before_a_generation_begins(worlds: Worlds) -> None:
+    """If a run dies as soon as its generation has begun, the generation has no staged documents of another one."""
     world_id, made = worlds.make("staged-and-left", users=1, posts=0)
     assert made.success, made.failure
     pointers, mine = worlds.database["materializations"], {"world_id": world_id, "staged": True}

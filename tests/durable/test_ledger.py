@@ -1,4 +1,4 @@
-"""The account: no concurrency and no death passes a limit of calls or dollars, and every attempt is on record."""
+"""The ledger: no concurrency and no crash exceeds a limit of calls or dollars, and every attempt is recorded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
 
 
 async def _unsent() -> Answer[str]:
-    raise AssertionError("an account sends nothing")
+    raise AssertionError("a ledger sends nothing")
 
 
 def a_call(api: Api = Api.LLM, worst_case_usd: float = 0.0) -> Call[str]:
@@ -39,25 +39,26 @@ def limits(world: DurableWorld, **values: Any) -> None:
     world.see[STATUS].update_one({"_id": world.world_id}, {"$set": {"api_call_limits_LLM": 1000, **values}})
 
 
-def account(run: Run) -> BudgetLedger:
+def ledger(run: Run) -> BudgetLedger:
     return BudgetLedger(run.database, run.commits, run.generation)
 
 
 @pytest.mark.parametrize(("api", "field"), [(Api.LLM, "LLM"), (Api.IMAGE, "images")])
-async def test_of_a_hundred_calls_at_once_exactly_as_many_are_let_through_as_the_limit_says(
+async def test_of_a_hundred_concurrent_calls_exactly_as_many_are_made_as_the_limit_allows(
     world: DurableWorld, api: Api, field: str
 ) -> None:
-    """The counter is taken before each call, so that it never passes the limit; when they ended the rest are told which limit."""
+    """The counter is raised before each call, so that it never exceeds the limit; when the calls ended, the others fail with the
+    name of the limit."""
     limits(world, **{f"api_call_limits_{field}": 40})
     run = await world.run()
-    reserving = [asyncio.create_task(account(run).reserve(a_call(api))) for _ in range(100)]
+    reserving = [asyncio.create_task(ledger(run).reserve(a_call(api))) for _ in range(100)]
     await until(lambda: sum(one.done() for one in reserving) >= 40)
     assert world.status[f"api_calls_made_{field}"] == 40
     assert len(world.status["in_flight"]) == 40
     through = [one.result() for one in reserving if one.done()]
     assert len(through) == 40
     for attempt in through:
-        account(run).finalize(attempt, a_call(api), an_end())
+        ledger(run).finalize(attempt, a_call(api), an_end())
     answers = await asyncio.gather(*reserving, return_exceptions=True)
     refused = [answer for answer in answers if isinstance(answer, BaseException)]
     assert len(refused) == 60
@@ -65,11 +66,11 @@ async def test_of_a_hundred_calls_at_once_exactly_as_many_are_let_through_as_the
     assert world.status[f"api_calls_made_{field}"] == 40
 
 
-async def test_a_full_limit_is_not_exhausted_while_a_call_in_the_air_may_be_given_back(world: DurableWorld) -> None:
-    """With no cap set: the last call meets a 429, and the one that waited for it is made instead of cancelling the world."""
+async def test_a_full_limit_is_not_exhausted_while_a_call_in_flight_may_be_given_back(world: DurableWorld) -> None:
+    """Without a cap: the last call gets a 429, and the call that waited is made instead of cancelling the world."""
     limits(world, api_call_limits_LLM=1)
     run = await world.run()
-    mine = account(run)
+    mine = ledger(run)
     attempt = await mine.reserve(a_call())
     waiting = asyncio.create_task(mine.reserve(a_call()))
     await asyncio.sleep(0.1)
@@ -80,9 +81,9 @@ async def test_a_full_limit_is_not_exhausted_while_a_call_in_the_air_may_be_give
 
 
 async def test_a_platform_call_is_not_sent_by_a_run_that_lost_its_world(world: DurableWorld) -> None:
-    """However long it waited for its turn: at the moment of sending the owner is looked up, and a former one sends nothing."""
+    """At the moment of sending the owner is read, however long the call waited for its turn; a former owner sends nothing."""
     run = await world.run()
-    former = account(run)
+    former = ledger(run)
     attempt = await former.reserve(a_call(Api.PLATFORM))
     await former.confirm(attempt)
     await world.run("later")
@@ -90,11 +91,11 @@ async def test_a_platform_call_is_not_sent_by_a_run_that_lost_its_world(world: D
         await former.confirm(attempt)
 
 
-async def test_the_dollar_cap_is_never_passed_reservations_included(world: DurableWorld) -> None:
-    """However many call at once: what is spent and what is reserved for calls in flight stay within the cap at every moment."""
+async def test_the_dollar_cap_is_never_exceeded_including_reservations(world: DurableWorld) -> None:
+    """For any number of concurrent calls, the spent and the reserved dollars together stay within the cap at every moment."""
     limits(world, cost_limit_usd=1.0)
     run = await world.run()
-    mine = account(run)
+    mine = ledger(run)
     highest = 0.0
 
     async def one() -> None:
@@ -110,16 +111,16 @@ async def test_the_dollar_cap_is_never_passed_reservations_included(world: Durab
     let_through = sum(end is None for end in ends)
     assert {type(end) for end in ends if end is not None} == {BudgetExhaustedError}
     assert 0.3 < highest <= 1.0 + 1e-9
-    assert let_through == 8  # 0.8 are spent then, and the next call might cost 0.3
+    assert let_through == 8  # 0.8 are spent, and the next call may cost 0.3
     assert world.status["llm_cost_total"] == pytest.approx(0.8)
     assert world.status["cost_reserved_usd"] == pytest.approx(0.0)
 
 
-async def test_a_call_waits_while_only_reservations_fill_the_cap_and_goes_on_when_they_settle(world: DurableWorld) -> None:
-    """Money that is merely reserved refuses nobody: the call is made when the one in flight turned out cheap."""
+async def test_a_call_waits_while_only_reservations_fill_the_cap_and_continues_when_they_end(world: DurableWorld) -> None:
+    """A call is not refused because of reserved dollars: it is made when the call in flight was cheap."""
     limits(world, cost_limit_usd=1.0)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.6)
+    mine, call = ledger(run), a_call(worst_case_usd=0.6)
     first = await mine.reserve(call)
     second = asyncio.create_task(mine.reserve(call))
     await asyncio.wait({second}, timeout=0.2)
@@ -129,11 +130,11 @@ async def test_a_call_waits_while_only_reservations_fill_the_cap_and_goes_on_whe
     assert world.status["api_calls_made_LLM"] == 2
 
 
-async def test_a_call_that_waits_is_refused_when_the_one_in_the_air_was_dear(world: DurableWorld) -> None:
-    """When what was reserved is really spent, the waiting call learns that there is no room."""
+async def test_a_waiting_call_is_refused_when_the_call_in_flight_was_expensive(world: DurableWorld) -> None:
+    """When the reserved dollars are spent, the waiting call fails with the cap."""
     limits(world, cost_limit_usd=1.0)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.6)
+    mine, call = ledger(run), a_call(worst_case_usd=0.6)
     first = await mine.reserve(call)
     second = asyncio.create_task(mine.reserve(call))
     mine.finalize(first, call, an_end(0.6))
@@ -143,20 +144,21 @@ async def test_a_call_that_waits_is_refused_when_the_one_in_the_air_was_dear(wor
 
 
 async def test_a_run_that_lost_its_world_makes_no_more_calls(world: DurableWorld) -> None:
-    """The limit is asked with the owner's epoch: a former owner is refused before it spends anything."""
+    """The limit is read with the owner's epoch: a former owner is refused before it spends anything."""
     limits(world)
     former = await world.run("former")
     await world.take("later")
     with pytest.raises(LeaseLostError):
-        await account(former).reserve(a_call())
+        await ledger(former).reserve(a_call())
     assert world.status["api_calls_made_LLM"] == 0
 
 
 async def test_attempts_that_a_dead_run_left_in_flight_are_closed_and_count_as_spent(world: DurableWorld) -> None:
-    """Nobody knows whether they were billed, so their worst case counts: once, by API, on record, and nothing stays reserved."""
+    """It is unknown whether they were billed, so their worst case counts once, by API, with a record, and nothing stays
+    reserved."""
     limits(world, api_call_limits_images=10)
     dead = await world.run("dead")
-    first = account(dead)
+    first = ledger(dead)
     settled = a_call(worst_case_usd=0.5)
     first.finalize(await first.reserve(settled), settled, an_end(0.01))
     for api, worst in ((Api.LLM, 0.5), (Api.LLM, 0.25), (Api.IMAGE, 0.125)):
@@ -164,7 +166,7 @@ async def test_attempts_that_a_dead_run_left_in_flight_are_closed_and_count_as_s
     await dead.commits.flush()
     later = await world.run("later")
     for _ in range(2):
-        await account(later).close_cut_off()
+        await ledger(later).close_cut_off()
     status = world.status
     assert (status["llm_cost_total"], status["image_cost_total"]) == pytest.approx((0.76, 0.125))
     assert status["cost_reserved_usd"] == 0.0
@@ -173,11 +175,11 @@ async def test_attempts_that_a_dead_run_left_in_flight_are_closed_and_count_as_s
     assert status["in_flight"] == {}
 
 
-async def test_the_history_has_one_document_for_each_attempt_with_all_there_is_to_know(world: DurableWorld) -> None:
-    """Question, answer, outcome, labels, tokens, cost, duration and moment; text that BSON cannot hold is made harmless."""
+async def test_the_history_has_one_complete_document_for_each_attempt(world: DurableWorld) -> None:
+    """Question, answer, outcome, labels, tokens, cost, duration and moment; text that BSON cannot hold is replaced."""
     limits(world)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.5)
+    mine, call = ledger(run), a_call(worst_case_usd=0.5)
     mine.finalize(await mine.reserve(call), call, an_end(0.25))
     await run.commits.flush()
     (entry,) = world.see[HISTORY].find()
@@ -203,11 +205,11 @@ async def test_the_history_has_one_document_for_each_attempt_with_all_there_is_t
     assert world.status["in_flight"] == {}
 
 
-async def test_an_attempt_that_was_not_carried_out_is_given_back_to_the_limit(world: DurableWorld) -> None:
-    """A 429 or a 503 costs neither a call nor a dollar, but it is on record."""
+async def test_an_attempt_that_was_not_executed_does_not_count(world: DurableWorld) -> None:
+    """A 429 or a 503 costs neither a call nor a dollar, but it is recorded."""
     limits(world, api_call_limits_LLM=1)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.5)
+    mine, call = ledger(run), a_call(worst_case_usd=0.5)
     for _ in range(3):
         attempt = await mine.reserve(call)
         mine.finalize(attempt, call, CallOutcome("rate_limited", 0.0, TokenUsage(), {}, "slow down", 3, carried_out=False))
@@ -216,10 +218,10 @@ async def test_an_attempt_that_was_not_carried_out_is_given_back_to_the_limit(wo
     assert world.see[HISTORY].count_documents({"outcome": "rate_limited"}) == 3
 
 
-async def test_what_the_world_waits_for_is_told_once_and_taken_back(world: DurableWorld) -> None:
-    """While an outage lasts the status record says what is waited for and since when; with the answer that is over."""
+async def test_an_outage_is_written_to_the_status_record_once_and_removed_after_it(world: DurableWorld) -> None:
+    """During an outage the status record has the API and the start of the wait; the first answer removes them."""
     run = await world.run()
-    mine = account(run)
+    mine = ledger(run)
     since = world.status["created_at"]
     mine.waiting(Api.LLM, "503", since)
     mine.waiting(Api.IMAGE, "later", since)
@@ -233,8 +235,9 @@ async def test_what_the_world_waits_for_is_told_once_and_taken_back(world: Durab
     assert world.status["waiting_for"] is None
 
 
-async def test_calls_whose_answer_was_lost_do_not_use_up_the_spare_but_only_so_often(world: DurableWorld) -> None:
-    """What was cut off or timed out stays counted and raises the limit by one, until a generation has had its share of that."""
+async def test_lost_calls_raise_the_limit_up_to_the_allowance(world: DurableWorld) -> None:
+    """A call that was cut off or timed out is counted and raises the limit by one, up to the lost call allowance of the
+    generation."""
     limits(world, api_call_limits_LLM=10)
     run = await world.run()
     book = BudgetLedger(run.database, run.commits, run.generation, lost_call_allowance=3)
@@ -247,10 +250,10 @@ async def test_calls_whose_answer_was_lost_do_not_use_up_the_spare_but_only_so_o
 
 
 async def test_a_run_that_is_stopped_while_it_reserves_leaves_nothing_reserved(world: DurableWorld) -> None:
-    """Whatever moment a task is cancelled at, a call that was not sent is given back: calls, dollars and the note."""
+    """At whatever moment a task is cancelled, an unsent call is given back: calls, dollars and the note."""
     limits(world, cost_limit_usd=100.0)
     run = await world.run()
-    mine, call = account(run), a_call(worst_case_usd=0.1)
+    mine, call = ledger(run), a_call(worst_case_usd=0.1)
 
     async def one() -> None:
         mine.finalize(await mine.reserve(call), call, an_end(0.01))
@@ -271,12 +274,12 @@ async def test_a_run_that_is_stopped_while_it_reserves_leaves_nothing_reserved(w
     assert status["llm_cost_total"] == pytest.approx(0.01 * went_well)
 
 
-async def test_a_cap_that_stays_filled_parks_the_world_instead_of_hanging(world: DurableWorld) -> None:
-    """Calls in flight that never end hold up the next one for as long as patience lasts, and not for ever."""
+async def test_a_cap_that_stays_filled_suspends_the_world_instead_of_hanging(world: DurableWorld) -> None:
+    """Calls in flight that never end delay the next call until the outage timeout, and not for ever."""
     limits(world, cost_limit_usd=0.1)
     run = await world.run()
     run.commits.outage_timeout = 0.2
-    impatient = account(run)
+    impatient = ledger(run)
     await impatient.reserve(a_call(worst_case_usd=0.1))
     with pytest.raises(OutageTimeoutError, match="PATIENCE_SECONDS"):
         await impatient.reserve(a_call(worst_case_usd=0.1))

@@ -1,4 +1,4 @@
-"""The board of breakers: what is told of those that are not closed, by `doctor`, `status` and the picture of `watch`."""
+"""The stored status of breakers: how `doctor`, `status` and `watch` show those that are not closed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def database(mongodb_uri: str, mongo_database_name: str) -> MongoDatabase:
 
 @pytest.fixture
 async def board(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Callable[..., BreakerStatusStore]]:
-    """Makes boards of processes; at the end all are closed."""
+    """Creates a BreakerStatusStore for each process; at the end all are closed."""
     made: list[BreakerStatusStore] = []
     async with connect_async(mongodb_uri) as client:
 
@@ -57,7 +57,7 @@ async def board(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Cal
 
 
 async def shown(database: MongoDatabase, *expected: tuple[Api, BreakerState, int]) -> tuple[BreakerView, ...]:
-    """What the board shows as soon as that is: API, state and number of runs of each breaker."""
+    """The stored API, state and number of runs of each breaker, as soon as they are as expected."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         found = breakers_not_closed(database)
@@ -67,8 +67,8 @@ async def shown(database: MongoDatabase, *expected: tuple[Api, BreakerState, int
         await asyncio.sleep(0.01)
 
 
-async def test_each_process_speaks_for_itself(board: Callable[..., BreakerStatusStore], database: MongoDatabase) -> None:
-    """That one process's breaker has closed, or its run has ended, does not hide that another's is open."""
+async def test_the_status_of_each_process_is_independent(board: Callable[..., BreakerStatusStore], database: MongoDatabase) -> None:
+    """If the breaker of one process is closed, or its run has ended, the open breaker of another process is still shown."""
     first, second = board("run-1", 60.0), board("run-2", 60.0)
     first.breaker(Api.LLM)(OPEN, 90.0)
     (alone,) = await shown(database, (Api.LLM, OPEN, 1))
@@ -84,24 +84,25 @@ async def test_each_process_speaks_for_itself(board: Callable[..., BreakerStatus
     await shown(database)
 
 
-async def test_an_open_breaker_is_shown_while_its_process_lives(
+async def test_an_open_breaker_is_shown_while_its_process_runs(
     board: Callable[..., BreakerStatusStore], database: MongoDatabase
 ) -> None:
-    """An entry outlasts its lease as long as it is renewed, with the moment the outage began; of a dead process it lapses."""
+    """An entry stays beyond its lease as long as it is renewed, with the start of the outage; the entry of a dead process
+    expires."""
     alive, dead = board("alive"), board("dead", 2 * LEASE)
     alive.breaker(Api.LLM)(OPEN, 1.0)
     dead.breaker(Api.PLATFORM)(OPEN, 1.0)
     began, _ = await shown(database, (Api.LLM, OPEN, 1), (Api.PLATFORM, OPEN, 1))
     assert dead._writer is not None
-    dead._writer.cancel()  # as a killed process: it neither renews nor takes anything away
+    dead._writer.cancel()  # like a killed process: it neither renews nor removes anything
     await shown(database, (Api.LLM, OPEN, 1))
     alive.breaker(Api.LLM)(HALF_OPEN, 0.0)
     (probing,) = await shown(database, (Api.LLM, HALF_OPEN, 1))
     assert (probing.since, probing.probe_at) == (began.since, None)
 
 
-async def test_the_last_word_stands(board: Callable[..., BreakerStatusStore], database: MongoDatabase) -> None:
-    """However fast a breaker changes, the board ends up with its last state."""
+async def test_the_last_state_of_a_breaker_is_stored(board: Callable[..., BreakerStatusStore], database: MongoDatabase) -> None:
+    """However fast a breaker changes, the store has its last state in the end."""
     changed = board("run").breaker(Api.LLM)
     for _ in range(200):
         for state in (OPEN, HALF_OPEN, CLOSED, OPEN):
@@ -112,35 +113,37 @@ async def test_the_last_word_stands(board: Callable[..., BreakerStatusStore], da
     assert database[FLEET].count_documents({}) == 0
 
 
-async def test_whoever_looks_is_told_which_breaker_is_open(
+async def test_commands_show_which_breaker_is_open(
     board: Callable[..., BreakerStatusStore], database: MongoDatabase, mongodb_uri: str, tmp_path: Path
 ) -> None:
-    """`doctor`, `status` and the picture of `watch` say which API is not answering, since when, and when it is asked again."""
+    """`doctor`, `status` and `watch` show which API does not answer, since when, and the time of the next probe."""
     record = new_status("w", {"user_prompt": "a lake"}, users=1, posts=1) | {"_id": WORLD}
     database[STATUS].insert_one(record)
     generia = Command(tmp_path, {"MONGODB_URI": mongodb_uri, "MONGODB_DATABASE": database.name})
-    told = re.compile(r"OPEN since (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d+ UTC, next probe in \d+ s")
+    open_breaker = re.compile(r"OPEN since (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d+ UTC, next probe in \d+ s")
     board("run", 60.0).breaker(Api.LLM)(OPEN, 45.0)
     await shown(database, (Api.LLM, OPEN, 1))
 
-    assert told.search(generia.call("status", WORLD)[1])
+    assert open_breaker.search(generia.call("status", WORLD)[1])
     (breaker,) = json.loads(generia.call("status", WORLD, "--json")[1])["breakers"]
     assert (breaker["api"], breaker["state"]) == ("llm", "open")
     findings = [json.loads(line) for line in generia.call("doctor", "--json")[1].splitlines()]
     (finding,) = [one for one in findings if one["part"] == "breaker llm"]
     assert finding["health"] == "note"
-    assert told.match(finding["found"])
+    assert open_breaker.match(finding["found"])
     air = in_flight(database, WORLD, GatewaySettings(llm_concurrency=15, image_concurrency=10))
     out = io.StringIO()
     Console(file=out, width=120).print(world_panel(Snapshot(WorldStatus.model_validate(record), [], in_flight=air), [], prompt=""))
-    assert told.search(out.getvalue())
+    assert open_breaker.search(out.getvalue())
 
     database[STATUS].update_one({"_id": WORLD}, {"$set": {"status": "completed"}})
     assert json.loads(generia.call("status", WORLD, "--json")[1])["breakers"] == []
 
 
-def test_a_world_that_an_outage_parked_leaves_no_breaker_open(tmp_path: Path, mongodb_uri: str, broker: str, gemini: str) -> None:
-    """While a run waits for Gemini the board shows its breaker open; when the run has given up and ended, nothing is left of it."""
+def test_a_world_that_an_outage_suspended_leaves_no_open_breaker(
+    tmp_path: Path, mongodb_uri: str, broker: str, gemini: str
+) -> None:
+    """While a run waits for Gemini its breaker is shown as open; after the run has ended the entry is removed."""
     hasty: dict[str, Any] = {"patience_seconds": 4.0, "breaker_minimum_calls": 1, "breaker_open_seconds": 0.5}
     with worlds_in_process(tmp_path, mongodb_uri=mongodb_uri, broker=broker, gemini=gemini, **hasty) as worlds:
         assert worlds.gemini is not None

@@ -1,4 +1,4 @@
-"""P18-P21, P23: what is refused and how soon, what a narrow window and a pipe get, and counts, of no world in particular."""
+"""P18-P21, P23: refusals and their time, narrow windows, pipes, and counts, in commands that need no world."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ NOWHERE = "mongodb://127.0.0.1:9/"
     "command", [["list"], ["trace", FIRST], *(named(one, FIRST) for one in ON_A_WORLD[::3])], ids=lambda one: f"P19 {one[0]}"
 )
 @pytest.mark.slow
-def test_a_mongodb_that_is_away_is_named_soon(tmp_path: Path, command: list[str]) -> None:
-    """Every command that needs MongoDB says within two seconds that it does not answer, and what to do: exit status 1."""
+def test_an_unavailable_mongodb_is_reported_within_two_seconds(tmp_path: Path, command: list[str]) -> None:
+    """Every command that needs MongoDB reports within two seconds that it does not answer, and what to do: exit status 1."""
     began = time.monotonic()
     exit_code, out, err = Command(tmp_path, {"MONGODB_URI": NOWHERE}).call(*command)
     assert (exit_code, out) == (1, "")
     assert "MongoDB at 127.0.0.1:9 did not answer" in err
-    assert time.monotonic() - began < 15  # two, and a busy machine; the driver alone waits for thirty
+    assert time.monotonic() - began < 15  # two, on a busy machine; the driver's default is thirty
 
 
 @pytest.mark.parametrize("command", [["send", "--prompt", "a lake"], ["dead-letters"]], ids=lambda one: f"P19 {one[0]}")
 @pytest.mark.slow
-def test_a_kafka_that_is_away_is_named_soon(tmp_path: Path, command: list[str]) -> None:
-    """The same for Kafka."""
+def test_an_unavailable_kafka_is_reported_within_two_seconds(tmp_path: Path, command: list[str]) -> None:
+    """The same as for MongoDB."""
     began = time.monotonic()
     exit_code, out, err = Command(tmp_path, {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}).call(*command)
     assert (exit_code, out) == (1, "")
@@ -65,8 +65,9 @@ def test_a_kafka_that_is_away_is_named_soon(tmp_path: Path, command: list[str]) 
         pytest.param(["show", "last", "people"], "'people' is not request,", id="P19 no section"),
     ],
 )
-def test_what_cannot_exist_is_refused_without_a_server(tmp_path: Path, command: list[str], said: str) -> None:
-    """What can be seen to be wrong is refused at once, exit status 2, whether a server answers or not; one that did not is 1."""
+def test_impossible_input_is_refused_without_a_server(tmp_path: Path, command: list[str], said: str) -> None:
+    """Input that is recognizably wrong is refused at once with exit status 2, whether a server answers or not; a missing server
+    gives 1."""
     exit_code, out, err = Command(tmp_path, {"MONGODB_URI": NOWHERE}).call(*command)
     assert (exit_code, out) == (2, "")
     assert said in err
@@ -74,8 +75,8 @@ def test_what_cannot_exist_is_refused_without_a_server(tmp_path: Path, command: 
 
 @pytest.mark.case("P19")
 @pytest.mark.slow
-def test_a_part_without_a_log_is_told_with_mongodbs_silence(tmp_path: Path) -> None:
-    """`logs nonsense` without MongoDB: there is no such part, and worlds cannot be looked up."""
+def test_logs_of_an_unknown_part_without_mongodb_names_both_problems(tmp_path: Path) -> None:
+    """`logs nonsense` without MongoDB reports that there is no such part, and that worlds cannot be looked up."""
     exit_code, out, err = Command(tmp_path, {"MONGODB_URI": NOWHERE}).call("logs", "nonsense")
     assert (exit_code, out) == (1, "")
     assert "'nonsense': no such service" in err and "MongoDB at 127.0.0.1:9 did not answer" in err
@@ -83,7 +84,7 @@ def test_a_part_without_a_log_is_told_with_mongodbs_silence(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("how", [[], ["--json"]], ids=["P17 text", "P17 json"])
 def test_a_parts_log_is_piped_without_its_colours(tmp_path: Path, how: list[str]) -> None:
-    """Dagster's processes write colours into their logs; whoever reads them with `logs` gets the words alone."""
+    """Dagster's processes write colour codes into their logs; `logs` prints only the text."""
     coloured = "\x1b[32m2026-11-28 23:44:39\x1b[0m - \x1b[34mINFO\x1b[0m - \x1b[38;5;12mlooks\x1b[1;31m for orders\n"
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "daemon.log").write_text(coloured)
@@ -95,8 +96,8 @@ def test_a_parts_log_is_piped_without_its_colours(tmp_path: Path, how: list[str]
 
 @pytest.mark.case("P17")
 @pytest.mark.servers
-def test_a_parts_log_on_a_terminal_has_no_colours_either(tmp_path: Path) -> None:
-    """NO_COLOR is honoured on a terminal: not one colour code of the log gets there."""
+def test_a_parts_log_on_a_terminal_has_no_colours_with_no_color(tmp_path: Path) -> None:
+    """With NO_COLOR no colour code of the log reaches a terminal."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "daemon.log").write_text("\x1b[32mgreen\x1b[0m\n")
     assert on_a_terminal(Command(tmp_path), "logs", "daemon", NO_COLOR="1").strip() == "green"
@@ -112,7 +113,7 @@ def a_moment(**changes: Any) -> Snapshot:
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120], ids=lambda columns: f"P20 {columns} columns")
 def test_the_start_stays_readable(columns: int) -> None:
-    """However narrow the window, each part of a start has one line, with its mark and its name."""
+    """In a window of any width each part of a start has one line, with its mark and its name."""
     out = io.StringIO()
     parts = [Service("MongoDB", Ownership.YOURS, address="db.example.org:27017"), Service("code server", Ownership.GENERATOR)]
     Console(file=out, width=columns, color_system=None).print(services_panel(parts))
@@ -137,7 +138,7 @@ def test_the_start_stays_readable(columns: int) -> None:
         pytest.param(["view", "--host", "192.0.2.1"], "--host 192.0.2.1: no address of this machine", id="P21 others' address"),
     ],
 )
-def test_a_wrong_value_is_told_with_what_is_wrong_about_it(tmp_path: Path, command: list[str], said: str) -> None:
+def test_a_wrong_value_is_reported_with_what_is_allowed(tmp_path: Path, command: list[str], said: str) -> None:
     """The message names the option, the value and what is allowed; exit status 2, before any server is asked."""
     exit_code, out, err = Command(tmp_path, {"MONGODB_URI": NOWHERE}).call(*command)
     assert (exit_code, out) == (2, "")
@@ -147,8 +148,8 @@ def test_a_wrong_value_is_told_with_what_is_wrong_about_it(tmp_path: Path, comma
 @pytest.mark.parametrize(
     ("host", "warned"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)], ids=lambda one: f"P21 {one}"
 )
-def test_pages_without_a_password_are_warned_of(capsys: pytest.CaptureFixture[str], host: str, warned: bool) -> None:
-    """Served on more than loopback, the pages can be read by everybody who reaches the machine: that is said."""
+def test_pages_without_a_password_give_a_warning(capsys: pytest.CaptureFixture[str], host: str, warned: bool) -> None:
+    """A warning says that pages outside loopback can be read by everybody who reaches the machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -169,13 +170,13 @@ def test_pages_without_a_password_are_warned_of(capsys: pytest.CaptureFixture[st
     ids=lambda one: f"P23 {one}",
 )
 def test_one_is_singular(number: int, what: str, said: str) -> None:
-    """A count agrees with what is counted."""
+    """A count of one has a singular noun."""
     assert plural(number, what) == said
 
 
 @pytest.mark.case("P23")
-def test_a_progress_line_is_of_the_whole_world() -> None:
-    """After a rerun the calls are those of what was made again: the line has the figures of the whole world alone."""
+def test_a_progress_line_has_the_figures_of_the_whole_world() -> None:
+    """After a rerun the calls would be those of the rerun: the line has only figures of the whole world."""
     made = WorldStatus.model_validate(record("w", llm_cost_total=0.0574, api_calls_made_LLM=28, api_calls_made_images=14))
     again = made.model_copy(update={"api_calls_made_LLM": 1, "api_calls_made_images": 1})
     assert progress_line(again) == progress_line(made)
@@ -184,7 +185,8 @@ def test_a_progress_line_is_of_the_whole_world() -> None:
 
 @pytest.mark.parametrize("status", ["in_progress", "completed"], ids=lambda one: f"P23 {one}")
 def test_a_line_of_progress_never_counts_less_than_was_printed(status: str) -> None:
-    """A look reads the counters before the texts: in lines, its counters come before its texts; the last line says how it ended."""
+    """A snapshot reads the counters before the texts, so that the line of counters comes before the texts; the last line has the
+    result."""
     out = io.StringIO()
     moment = a_moment(status=status)
     Display(Console(file=out, width=100)).show(replace(moment, texts=[Text("person", "Mira", "a beekeeper")]))
@@ -193,8 +195,8 @@ def test_a_line_of_progress_never_counts_less_than_was_printed(status: str) -> N
 
 
 @pytest.mark.parametrize("status", ["in_progress", "failed"], ids=lambda one: f"P23 {one}")
-def test_a_world_without_a_name_is_promised_none(status: str) -> None:
-    """Of a world that failed before it had a name nobody says that it has none yet."""
+def test_a_failed_world_without_a_name_is_not_said_to_get_one(status: str) -> None:
+    """If a world failed before it had a name, no command says that it has no name yet."""
     out = io.StringIO()
     Console(file=out, width=100).print(world_panel(a_moment(name="", status=status), [], prompt="a lake"))
     assert "a world without a name" in out.getvalue()
@@ -202,7 +204,7 @@ def test_a_world_without_a_name_is_promised_none(status: str) -> None:
 
 
 @pytest.mark.case("P18")
-def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_pipe_is_not_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """`generia show WORLD | head`: the broken pipe reaches guard.py, which ends the command with 0, instead of rich's 1."""
     console = results()
 
@@ -221,8 +223,8 @@ def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyP
         pytest.param("город, где дождь идёт из книг", "Запросы к модели 79 (предел 129)", id="P23 Russian"),
     ],
 )
-def test_a_page_tells_a_limit_as_a_limit(prompt: str, said: str) -> None:
-    """On a world's page the calls made are a number, and their limit stands apart: nobody takes it for what is still to come."""
+def test_a_page_shows_the_limit_of_calls_apart_from_the_calls(prompt: str, said: str) -> None:
+    """A world's page shows the number of calls apart from their limit, so that the limit does not look like the total."""
     status = a_moment(parameters={"user_prompt": prompt}).status
     assert status is not None
     html = WorldPages(WorldView(status=status, description=None, images=None), ServedLinks(FIRST)).fragment("progress")
@@ -230,8 +232,8 @@ def test_a_page_tells_a_limit_as_a_limit(prompt: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120], ids=lambda columns: f"P20 {columns} columns")
-def test_counts_and_marks_of_a_world_stay_whole(columns: int) -> None:
-    """However narrow the window, each stage has its mark, its name and its count; it is the bar that gives way."""
+def test_counts_and_marks_of_stages_are_never_cut(columns: int) -> None:
+    """In a window of any width each stage has its mark, its name and its count; only the bar becomes shorter."""
     out = io.StringIO()
     Console(file=out, width=columns, color_system=None).print(world_panel(a_moment(), [], prompt="a lake"))
     shown = out.getvalue()

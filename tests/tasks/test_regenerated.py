@@ -1,4 +1,4 @@
-"""Tasks of somebody made anew: another concept under the same name, relations retold, a post in other words."""
+"""Tasks of a regenerated character: another concept under the same name, new relations, a post in other words."""
 
 from typing import Any
 
@@ -31,8 +31,8 @@ def formerly(others: int = 2) -> PreviousCharacter:
     return PreviousCharacter(a_brief(3, request), there, ())
 
 
-async def test_another_self_keeps_the_address_and_is_drawn_anew():
-    """Key, names and share of the posts stay; concept and draw are others; the request tells what is not to be repeated."""
+async def test_a_regenerated_character_keeps_key_and_names_and_has_a_new_draw():
+    """Key, names and share of the posts stay; concept and draw are new; the request contains what must not be repeated."""
     request, former = a_request(), formerly()
     bench = a_bench(a_concept())
     (brief,) = (await generate_character_batch(THIRD, bench.clients, request, a_world(), CharacterIndex(), former)).briefs
@@ -46,8 +46,8 @@ async def test_another_self_keeps_the_address_and_is_drawn_anew():
     assert prompt.request_type == "character_batch", "planned, priced and counted as what it is"
 
 
-async def test_what_happened_with_the_former_one_is_not_told_of_the_other_self():
-    """Both sides of every tie are told what the new concept invented, also when the other one is made anew after it."""
+async def test_facts_of_the_former_character_are_not_used_for_the_regenerated_one():
+    """Both sides of every tie get the facts of the new concept, also if the other character is regenerated after it."""
     request, world = a_request(), a_world()
     there = {index: a_brief(index, request) for index in range(10)}
     second = next(tie.index for tie in acquaintances(request.seed, 25, 3) if tie.index < 10)
@@ -67,8 +67,8 @@ async def test_what_happened_with_the_former_one_is_not_told_of_the_other_self()
             assert other.fact == back.fact
 
 
-async def test_the_former_person_and_a_neighbour_are_not_taken_again():
-    """An answer that tells the former one, or somebody else who exists, is sent back with the name; then it has failed."""
+async def test_a_concept_like_the_former_one_or_a_neighbours_is_sent_back():
+    """An answer like the former concept, or like that of another person, is sent back with the name; in the end the task fails."""
     former = formerly()
     bench = a_bench(a_concept(former.brief.concept), a_concept(former.others[0].concept), refused("SAFETY"), a_concept())
     made = await generate_character_batch(THIRD, bench.clients, a_request(), a_world(), CharacterIndex(), former)
@@ -81,8 +81,8 @@ async def test_the_former_person_and_a_neighbour_are_not_taken_again():
         await generate_character_batch(THIRD, stubborn.clients, a_request(), a_world(), CharacterIndex(), former)
 
 
-async def test_another_self_who_is_always_refused_is_who_was_drawn_anew():
-    """The third request leaves out the former concept and the user's sentence; after it, the draw itself is the other self."""
+async def test_a_regenerated_character_that_is_always_refused_is_a_fallback_character():
+    """The third request leaves out the former concept and the user's sentence; after it, the character consists of its draw."""
     request, former = a_request(), formerly()
     bench = a_bench(refused(), refused(), refused("SPII"))
     (brief,) = (await generate_character_batch(THIRD, bench.clients, request, a_world(), CharacterIndex(), former)).briefs
@@ -100,8 +100,9 @@ async def test_another_self_who_is_always_refused_is_who_was_drawn_anew():
     assert (mended.concept, mended.moderation) == (NEW, "")
 
 
-async def test_who_tells_of_a_refused_person_tells_their_one_line():
-    """Whatever moderation leaves of a person made anew, nobody goes on telling of the former one, here and on the platform."""
+async def test_relations_with_a_refused_character_have_its_one_line():
+    """Whatever moderation leaves of a regenerated character, no relation still describes the former one, here and on the
+    platform."""
     request, world = a_request(), a_world()
     known, brief = acquaintances_of(3, request, world), a_brief(3, request)
     tie = Relationship(username=brief.username, relationship_type="rival", description="Who they were before.")
@@ -117,8 +118,8 @@ async def test_who_tells_of_a_refused_person_tells_their_one_line():
     assert "speaks like this" in bench.text.prompts[0].item.casefold()
 
 
-async def test_with_nobody_who_stays_a_person_is_asked_for_as_ever():
-    """The other side of a relation is asked for only where somebody's document has to be mended."""
+async def test_without_unchanged_relations_the_request_is_the_usual_one():
+    """The other side of a relation is requested only if another person's document must be changed."""
     request, world = a_request(), a_world()
     known = acquaintances_of(3, request, world)
     bench = a_bench(character_answer(len(known)))
@@ -127,17 +128,17 @@ async def test_with_nobody_who_stays_a_person_is_asked_for_as_ever():
     assert "their_description" not in str(bench.text.prompts[0].schema)
 
 
-def test_only_what_is_told_of_that_person_is_retold():
-    """Type and order of relations, and everything else of a document, stay; somebody without such a relation is the same object."""
+def test_only_relations_with_that_person_are_changed():
+    """Type and order of relations, and everything else of a document, stay; a person without such a relation is the same object."""
     request = a_request()
-    anew = a_character(3, request).model_copy(update={"seen_by": {a_character(4, request).username: "Sues the noon now."}})
+    regenerated = a_character(3, request).model_copy(update={"seen_by": {a_character(4, request).username: "Sues the noon now."}})
     ties = (
         Relationship(username="somebody_else", relationship_type="cousin", description="As before."),
-        Relationship(username=anew.username, relationship_type="rival", description="Who they were."),
+        Relationship(username=regenerated.username, relationship_type="rival", description="Who they were."),
     )
     teller = a_character(4, request).model_copy(update={"relationships": ties})
-    now = teller.with_updated_relationships({anew.username: anew})
+    now = teller.with_updated_relationships({regenerated.username: regenerated})
     assert now.relationships == (ties[0], ties[1].model_copy(update={"description": "Sues the noon now."}))
     assert now.model_copy(update={"relationships": ties}) == teller
     other = a_character(5, request)
-    assert other.with_updated_relationships({anew.username: anew}) is other
+    assert other.with_updated_relationships({regenerated.username: regenerated}) is other

@@ -1,6 +1,6 @@
-"""A code location around the real Kafka sensor whose runs nobody makes: nine assets that do nothing.
+"""A code location with the real Kafka sensor and nine assets that do nothing; nobody executes its runs.
 
-A harness of messages counts the runs that the sensor asks for; making a thousand worlds is another harness's business.
+The harness of messages counts the runs that the sensor requests. Not here: making worlds.
 """
 
 import dagster as dg
@@ -20,7 +20,7 @@ def _asset(name: str) -> dg.AssetsDefinition:
 
 
 @dg.definitions
-def stand_in() -> dg.Definitions:
+def placeholder_location() -> dg.Definitions:
     job = dg.define_asset_job("world", selection=list(ASSETS))
     resources = build_resources(settings())
     return dg.Definitions(

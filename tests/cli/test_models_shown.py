@@ -1,4 +1,4 @@
-"""A20: what `generia quote` and `generia doctor` say of the model that is asked, of its price, and of what ends or changes when."""
+"""A20: the model that `generia quote` and `generia doctor` name, its price, and the days on which it ends or its price changes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def quoted(model: str, now: datetime, known: Knowledge | None = None) -> Quote:
         (LATER, AFTER, LATER, []),
     ],
 )
-def test_a_quote_is_of_the_model_that_is_asked_on_the_day(model: str, now: datetime, asked: str, said: list[str]) -> None:
+def test_a_quote_uses_the_model_of_its_day(model: str, now: datetime, asked: str, said: list[str]) -> None:
     """The model, its price and the changes are those of the day of the quote."""
     quote = quoted(model, now)
     assert (quote.model, quote.changes) == (asked, said)
@@ -47,14 +47,14 @@ def test_a_quote_is_of_the_model_that_is_asked_on_the_day(model: str, now: datet
 
 
 def test_a_quote_doubles_with_the_price() -> None:
-    """What 3.8-flash makes costs twice as much from 1 January on."""
+    """From 1 January on 3.8-flash costs twice as much."""
     assert quoted(LATER, AFTER).cost_usd == pytest.approx(2 * quoted(LATER, BEFORE).cost_usd, abs=1e-5)
 
 
-async def test_what_the_fleet_has_learned_is_quoted_and_said(
+async def test_a_model_that_the_fleet_found_retired_is_quoted_by_its_successor(
     mongodb_uri: str, mongo_database_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that is gone before its time is quoted by its successor, and the doctor names it, as it does an unknown version."""
+    """A model that ended early is quoted by its successor, and doctor names it, and also an unknown version."""
     monkeypatch.setattr("resources.gemini.models.now", lambda: BEFORE)
     async with connect_async(mongodb_uri) as client:
         resolver = ModelResolver(OLD, client[mongo_database_name].fleet)
@@ -93,17 +93,15 @@ async def test_what_the_fleet_has_learned_is_quoted_and_said(
         ),
     ],
 )
-def test_the_doctor_says_what_is_asked_and_until_when(
-    monkeypatch: pytest.MonkeyPatch, now: datetime, said: list[tuple[Health, str]]
-) -> None:
-    """An end that is to come is a note; one that is past is as it should be."""
+def test_doctor_names_the_model_and_its_end(monkeypatch: pytest.MonkeyPatch, now: datetime, said: list[tuple[Health, str]]) -> None:
+    """A future end is a note; after the end the successor is normal."""
     monkeypatch.setattr("resources.gemini.models.now", lambda: now)
     settings = Settings(_env_file=None)
     assert [(finding.health, finding.found) for finding in models_by_date(settings, addresses(settings))] == said
 
 
 def test_the_command_prints_the_changes() -> None:
-    """`generia quote` ends with what ends or changes."""
+    """The last lines of `generia quote` name the ends and changes of models."""
     shown = CliRunner().invoke(app, ["quote"])
     assert shown.exit_code == 0
     assert "gemini-2.5-flash end" in shown.stdout
