@@ -18,8 +18,9 @@ from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE,
 
 _EVERY_REQUEST = ("prompts/system.j2", "data/languages.yaml", "data/banlist/*.yaml")
 _OF_A_WORLD = (*_EVERY_REQUEST, "prompts/world.j2")
-_DRAWN = ("prompts/_calendar.j2", *(f"data/{name}.yaml" for name in ("axes", "people", "posts", "relations")))
-_OF_PEOPLE = (*_OF_A_WORLD, *_DRAWN)
+_CALENDAR = "prompts/_calendar.j2"
+_DRAWN = tuple(f"data/{name}.yaml" for name in ("axes", "people", "posts", "relations"))
+_OF_PEOPLE = (*_OF_A_WORLD, _CALENDAR, *_DRAWN)
 _OF_POSTS = (*_EVERY_REQUEST, *(f"prompts/{name}.j2" for name in ("world_in_brief", "_acquaintances", "_person")), *_DRAWN)
 _OF_A_PICTURE = (*_OF_A_WORLD, "prompts/picture.j2", "prompts/refine_picture.j2")
 _WORLD = ("world_request", "world_description")
@@ -156,7 +157,7 @@ class TaskType(StrEnum):
         llm_calls=(LlmCall("post_batch", 5_400, 650, not_for_one_post=True),),
         description="The ideas of everyone's posts along the world's timeline, in one dialog a person.",
         rerun="One person's again, with texts and pictures: materialize this, `posts` and `post_images` with `keys: [c0007]`.",
-        content_files=(*_OF_POSTS, "prompts/post_batch.j2", "prompts/complaints.j2"),
+        content_files=(*_OF_POSTS, _CALENDAR, "prompts/post_batch.j2", "prompts/complaints.j2"),
         step="idea",
         shown=("t", "after", "moment", "wish", "idea", "form", "event", "mentions", "in_reply_to", "moderation"),
         begin="ideas",

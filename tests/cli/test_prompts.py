@@ -78,7 +78,7 @@ LINES = {
         r"Wish: .+ \(.+\)",
         r"Form: [^—]+ — .+",
         r"Length: .+\.",
-        r"Picture, for example: [^—]+ — .+",
+        r"Picture: [^—]+ — .+",
     ),
 }
 IN_SOME = {"post": (r"Replies to @person_\w+:\n<answered-\w{8}>", r"<heard-\w{8}>\n@person_\w+: .+", r"Names: @person_\w+")}

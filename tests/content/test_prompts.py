@@ -282,7 +282,7 @@ def test_the_request_for_a_post_has_style_form_wish_and_earlier_ideas():
     assert f"When: {slot.moment}" in lines
     assert f"Wish: {wishes_of(request, world)[slot.wish - 1]}" in lines
     assert f"Length: {slot.length.words}{', the @name not counted' * bool(slot.reply_to)}." in lines
-    assert f"Picture, for example: {slot.picture.name} — {slot.picture.how}." in lines
+    assert f"Picture: {slot.picture.name} — {slot.picture.how} (an example)." in lines
     assert [order for order in range(6) if ideas[order].idea in item] == [1, 2, 3, 4]
 
 
