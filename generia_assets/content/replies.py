@@ -21,9 +21,8 @@ LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
 """Replies to one post."""
-SOON, _LATEST = 3, 18
-"""The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number
-has the time of its post, and so have the posts between them."""
+_SOONEST, _LATEST = 3, 18
+"""The posts after the gap among which a reply comes, in a small and in a large world."""
 _GAP = 12
 """How many posts later a reply comes in a large world, where possible, so that the text of its post is written by then. In a
 smaller world it is one for every 40 posts."""
@@ -51,7 +50,7 @@ class Replies:
 
     def __init__(self, seed: int, size: Size, shares: Sequence[int], named: Mapping[int, Sequence[int]]) -> None:
         self._seed, self._shares, self._named = seed, shares, named
-        self._gap, self._within = min(_GAP, size.posts // 40), min(_LATEST, SOON + size.posts // 15)
+        self._gap, self._within = min(_GAP, size.posts // 40), min(_LATEST, _SOONEST + size.posts // 15)
         self._last, self._opening = size.calendar_posts - 1, opening(size.calendar_posts)
         self.authors, self.targets, self.times, self.vignettes = (array("l") for _ in range(4))
         self._depth, self._answers = array("b"), array("b")
@@ -99,8 +98,8 @@ class Replies:
         self._written[author] += 1
         self._received[self.authors[target]] += 1
         self._pairs.add((target, author))
-        if time is None and t - self.times[target] <= SOON:
-            self.times[target:] = array("l", [self.times[target]] * (t + 1 - target))
+        if time is None and self.times[t - 1] == self.times[target]:
+            self.times[t] = self.times[target]
 
     def _answerable(self, author: int) -> list[int]:
         """The posts to which this author can reply now: not too long ago; with a text by now, if there are any such."""

@@ -40,10 +40,10 @@ class Timeline:
     orders: Sequence[int]
     replies: Sequence[int]
     times: Sequence[int]
-    """For each ``t`` the place on the timeline at which it is written; a reply that comes soon has the place of its post."""
+    """For each ``t`` the place on the timeline at which it is written; a reply right after its post has the place of its post."""
     vignettes: Sequence[int]
-    """For each ``t`` the number of the vignette, from 1, or 0. A vignette has no event, names no person and replies to no post. Two
-    in five of the posts that reply to none are vignettes."""
+    """For each ``t`` the number of the vignette, from 1, or 0. A vignette has no event, names no person and replies to no post. Half
+    of the posts that reply to none are vignettes; nobody's first post is one."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
     ending: int
@@ -101,6 +101,13 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
             part = rng.random() * (1.0 if order else soon)
             drawn.append((joined + (1 - joined) * (order + part) / count, index, written + order))
     drawn.sort()
+    for place in range(1, len(drawn)):  # nobody posts twice in a row while somebody else of the same batch can come between
+        _, before_it, _ = drawn[place - 1]
+        if drawn[place][1] == before_it:
+            near = range(place + 1, min(len(drawn), place + _FIRST_WITHIN + 1))
+            other = next((one for one in near if drawn[one][1] != before_it), None)
+            if other is not None and drawn[other][1] // BATCH == before_it // BATCH:
+                drawn.insert(place, drawn.pop(other))
     # In the order of their indices: ties are chosen batch by batch.
     named = {
         author: [tie.index for tie in social.acquaintances(seed, people, author, former) if tie.names]

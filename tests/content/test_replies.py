@@ -58,10 +58,11 @@ def test_the_first_posts_and_the_last_one_are_not_replies(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), [(3, 6), (5, 12)])
 def test_in_a_small_world_no_persons_only_post_is_a_reply(people, posts):
-    """Each person has a post that is not a reply, and a reply has the time of its post."""
+    """Each person has a post that is not a reply, and a reply right after its post has its time."""
     for _, line in worlds_of(people, posts):
         for t, answered in enumerate(line.replies):
-            assert answered < 0 or (line.count_of(line.people[t]) > 1 and line.times[t] == line.times[answered])
+            assert answered < 0 or line.count_of(line.people[t]) > 1
+            assert not 0 <= answered == t - 1 or line.times[t] == line.times[answered]
 
 
 @pytest.mark.parametrize(("posts", "apart"), [(150, 16), (1000, 30)])
