@@ -42,8 +42,8 @@ class Timeline:
     times: Sequence[int]
     """For each ``t`` the place on the timeline at which it is written; a reply right after its post has the place of its post."""
     vignettes: Sequence[int]
-    """For each ``t`` the number of the vignette, from 1, or 0. A vignette has no event, names no person and replies to no post. Half
-    of the posts that reply to none are vignettes; nobody's first post is one."""
+    """For each ``t`` the number of the vignette, from 1, or 0. A vignette has no event, names no person and replies to no post.
+    Half of the posts that reply to none are vignettes; nobody's first post is one."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
     ending: int
