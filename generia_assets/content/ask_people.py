@@ -132,7 +132,7 @@ def character_batch(
                 "axes": axes.character_axes(request.seed, index),
                 "posts": given[index],
                 "secret": axes.profile(request.seed, index).secret,
-                "wish": _wish(request, world, index),
+                "wish": "" if mild else _wish(request, world, index),
             }
             for index in (first + number - 1 for number in numbers)
         ],
@@ -195,7 +195,7 @@ def regenerated_concept(
         others=others,
         axes=axes.character_axes(request.seed, index, former.selves + 1),
         secret=axes.profile(request.seed, index, former.selves + 1).secret,
-        wish=_wish(request, world, index),
+        wish="" if mild else _wish(request, world, index),
         acquaintances=acquaintances,
         wishes=wishes_of(request, world),
     )

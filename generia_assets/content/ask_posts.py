@@ -14,7 +14,7 @@ from generia_assets.content.drafts import IdeasDraft, PostDraft
 from generia_assets.content.keys import character_index
 from generia_assets.content.prompt import Prompt, Shape, ask
 from generia_assets.content.similarity import Ideas
-from generia_assets.content.storyline import ACCOUNT, VIGNETTE, Storyline, storyline, wishes_of
+from generia_assets.content.storyline import ALONE, Storyline, storyline, wishes_of
 
 # Output tokens: of a batch, for each idea in it, of one post.
 _OUTPUT_BATCH = 2_048
@@ -78,7 +78,6 @@ def _person(request: WorldRequest, character_: Character, acquaintances: Sequenc
         "character": character_,
         "profile": axes.profile(request.seed, index, character_.selves),
         "acquaintances": acquaintances,
-        "relations": {tie.username: tie.description for tie in character_.relationships},
         "described_by": {},
         "label": "",
     }
@@ -105,7 +104,6 @@ def post(
     slot = line_of(request, world, character_).slots[brief.order]
     partner = acquaintances[slot.partner - 1] if slot.partner else None
     known = replied_to.t + 1 if replied_to else slot.t  # a reply is written soon after its post
-    by_itself = slot.form.name in (ACCOUNT, VIGNETTE)
     answered = acquaintances[slot.answered - 1] if slot.answered else None
     comments = [acquaintances[place - 1] if place else None for place in slot.comments]
     return ask(
@@ -118,13 +116,13 @@ def post(
         extent="world_in_brief",
         brief=brief,
         slot=slot,
-        plot_before=[step.what for step in character_.plot if step.t < known and not by_itself],
+        plot_before=[step.what for step in character_.plot if step.t < known and slot.form.name not in ALONE],
         step=next((step.what for step in character_.plot if step.t == slot.t), ""),
         wish=wishes_of(request, world)[slot.wish - 1],
         happened=slot.after,
         partner=partner,
         replied_to=replied_to,
-        heard=() if by_itself else heard,
+        heard=heard,
         inflects=languages.inflects(world.user_preferences.language),
         before=sorted((idea for idea in story if idea.order < brief.order), key=lambda idea: idea.order)[-_STORY_BEFORE:],
         softened=softened,

@@ -30,15 +30,12 @@ def plot_posts(seed: int, size: Size, index: int) -> Sequence[int]:
 
 @lru_cache(maxsize=8)
 def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
-    """The posts of each batch's plot: of those that can tell a step, one at a time, the first, the last, and some evenly between.
-
-    Of posts written at the same time only the first can: one step could hardly come of the other.
-    """
+    """The posts of each batch's plot: of those that can tell a step, the first, the last, and some evenly between."""
     line = timeline(seed, *size)
     able: defaultdict[int, list[int]] = defaultdict(list)
     for t, (person, order, replied) in enumerate(zip(line.people, line.orders, line.replies, strict=True)):
         others = able[person // BATCH]
-        if order and replied < 0 and not line.vignettes[t] and not (others and line.times[others[-1]] == line.times[t]):
+        if order and replied < 0 and not line.vignettes[t]:
             others.append(t)
     posts = Counter(person // BATCH for person in line.people)
     return {

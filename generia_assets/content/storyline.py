@@ -40,6 +40,8 @@ _ACCOUNT_SHARE = 0.6
 REPLY, VIGNETTE, STEP, ENDING, ACCOUNT = "reply", "vignette", "news", "ending", "account"
 """The forms of a reply, of a post that is no part of any story, of a step of the plot, of the last post, and of one about what the
 account is about."""
+ALONE = (ACCOUNT, VIGNETTE)
+"""The forms of posts that stand by themselves: their requests have nothing of what others posted, and nothing of the plot."""
 _ANSWERS = PostForm(name=REPLY, how="as one types it to somebody one knows")
 _STOPS = PostForm(name=ENDING, how="stops just before it is decided; one does not know yet how it goes")
 _CONTINUES = PostForm(name=ACCOUNT, how="in the way this person reports what the account is about")

@@ -24,6 +24,8 @@ JOINING = 0.6
 """Share of the timeline over which people join."""
 _FIRST_WITHIN = 5
 """People who join, at most, between a person's joining and their first post."""
+_NEAR = 5
+"""Posts among which another author is looked for where a person would post twice in a row."""
 _HOT_STRETCH = 4.0
 """How much longer the time after a hot event is than after another one."""
 
@@ -101,13 +103,13 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
             part = rng.random() * (1.0 if order else soon)
             drawn.append((joined + (1 - joined) * (order + part) / count, index, written + order))
     drawn.sort()
-    for place in range(1, len(drawn)):  # nobody posts twice in a row while somebody else of the same batch can come between
-        _, before_it, _ = drawn[place - 1]
-        if drawn[place][1] == before_it:
-            near = range(place + 1, min(len(drawn), place + _FIRST_WITHIN + 1))
-            other = next((one for one in near if drawn[one][1] != before_it), None)
-            if other is not None and drawn[other][1] // BATCH == before_it // BATCH:
-                drawn.insert(place, drawn.pop(other))
+    last = before.people[-1] if before is not None and len(before) else -1
+    for place, (_, index, _) in enumerate(drawn):
+        if index == last:  # somebody else of the same batch posts before, where one is near
+            near = range(place + 1, min(len(drawn), place + _NEAR + 1))
+            other = next((one for one in near if drawn[one][1] != last and drawn[one][1] // BATCH == last // BATCH), place)
+            drawn.insert(place, drawn.pop(other))
+        last = drawn[place][1]
     # In the order of their indices: ties are chosen batch by batch.
     named = {
         author: [tie.index for tie in social.acquaintances(seed, people, author, former) if tie.names]
@@ -130,7 +132,7 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
-    """The events, counted from 1, about which nearly all people post: one to four, by the size of the world.
+    """The events, counted from 1, that come before others as subjects of posts: one to four, by the size of the world.
 
     None is among the last third: there would be too few posts after it.
     """

@@ -81,7 +81,7 @@ def fallback_character(
 
 def fallback_life(brief: CharacterBrief, drawn: Mapping[str, str], reason: str) -> CharacterBrief:
     """The same person with these values as the concept, marked with the ``reason`` of the refusal."""
-    values = list(drawn.values())
+    values = [value for _, value in sorted(drawn.items(), key=lambda axis: axis[0] != "work")]  # what the account is about first
     return brief.model_copy(
         update={
             "concept": " ".join(sentence(value[:1].upper() + value[1:]) for value in values[:_CONCEPT_AXES]),
