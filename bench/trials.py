@@ -120,7 +120,7 @@ class Trial:
     """Which world is made, under which faults and settings. ``number`` tells trials of one name apart."""
 
     name: str
-    faults: Mapping[str, float]
+    faults: Mapping[str, float | str]
     users: int
     posts: int
     language: str = "Russian"

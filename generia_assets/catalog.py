@@ -18,8 +18,9 @@ from generia_assets.content.pictures import AVATAR_SIZE, HEADER_SIZE, ICON_SIZE,
 
 _EVERY_REQUEST = ("prompts/system.j2", "data/languages.yaml", "data/banlist/*.yaml")
 _OF_A_WORLD = (*_EVERY_REQUEST, "prompts/world.j2")
-_DRAWN = ("prompts/_calendar.j2", *(f"data/{name}.yaml" for name in ("axes", "people", "posts", "relations")))
-_OF_PEOPLE = (*_OF_A_WORLD, *_DRAWN)
+_CALENDAR = "prompts/_calendar.j2"
+_DRAWN = tuple(f"data/{name}.yaml" for name in ("axes", "people", "posts", "relations"))
+_OF_PEOPLE = (*_OF_A_WORLD, _CALENDAR, *_DRAWN)
 _OF_POSTS = (*_EVERY_REQUEST, *(f"prompts/{name}.j2" for name in ("world_in_brief", "_acquaintances", "_person")), *_DRAWN)
 _OF_A_PICTURE = (*_OF_A_WORLD, "prompts/picture.j2", "prompts/refine_picture.j2")
 _WORLD = ("world_request", "world_description")
@@ -63,7 +64,7 @@ class TaskType(StrEnum):
         unit=Unit.WORLD,
         upstream=("world_request",),
         stage="world_description",
-        llm_calls=(LlmCall("world_description", 2_400, 3_200),),
+        llm_calls=(LlmCall("world_description", 2_150, 3_200),),
         description="The world itself: name, 2-30 paragraphs, customs of naming, a calendar everyone lives by, one visual style. "
         "Loaded by every later task.",
         content_files=(*_EVERY_REQUEST, "prompts/world_description.j2", "prompts/complaints.j2"),
@@ -81,7 +82,7 @@ class TaskType(StrEnum):
         upstream=_WORLD,
         per="world_description",
         stage="world_image",
-        llm_calls=(LlmCall("world_images", 3_150, 250),),
+        llm_calls=(LlmCall("world_images", 2_700, 250),),
         pictures=(
             PictureSlot("world_header", "header", "header", HEADER_SIZE),
             PictureSlot("world_icon", "icon", "icon", ICON_SIZE),
@@ -120,7 +121,7 @@ class TaskType(StrEnum):
         upstream=(*_WORLD, "character_briefs"),
         stage="characters",
         counter="users_created",
-        llm_calls=(LlmCall("character", 5_100, 1_600),),
+        llm_calls=(LlmCall("character", 4_650, 1_600),),
         description="Everyone in full: life, looks, voice, secret, relations; known to the platform.",
         rerun="One person as somebody else: job `rerun_character`.",
         content_files=(*_OF_PEOPLE, *(f"prompts/{name}.j2" for name in ("_acquaintances", "character", "complaints"))),
@@ -136,7 +137,7 @@ class TaskType(StrEnum):
         upstream=(*_WORLD, "characters"),
         per="characters",
         stage="characters",
-        llm_calls=(LlmCall("refine_avatar", 3_450, 130, high_quality_only=True),),
+        llm_calls=(LlmCall("refine_avatar", 3_200, 130, high_quality_only=True),),
         pictures=(PictureSlot("avatar", "avatar", "avatars", AVATAR_SIZE),),
         description="Everyone's portrait, as they chose it.",
         rerun="One again: materialize with `keys: [c0007]`.",
@@ -153,10 +154,10 @@ class TaskType(StrEnum):
         unit=Unit.POST_BATCH,
         upstream=(*_WORLD, "characters"),
         stage="posts",
-        llm_calls=(LlmCall("post_batch", 5_400, 650, not_for_one_post=True),),
+        llm_calls=(LlmCall("post_batch", 4_900, 650, not_for_one_post=True),),
         description="The ideas of everyone's posts along the world's timeline, in one dialog a person.",
         rerun="One person's again, with texts and pictures: materialize this, `posts` and `post_images` with `keys: [c0007]`.",
-        content_files=(*_OF_POSTS, "prompts/post_batch.j2", "prompts/complaints.j2"),
+        content_files=(*_OF_POSTS, _CALENDAR, "prompts/post_batch.j2", "prompts/complaints.j2"),
         step="idea",
         shown=("t", "after", "moment", "wish", "idea", "form", "event", "mentions", "in_reply_to", "moderation"),
         begin="ideas",
@@ -168,7 +169,7 @@ class TaskType(StrEnum):
         unit=Unit.POST,
         upstream=(*_WORLD, "characters", "post_briefs"),
         stage="posts",
-        llm_calls=(LlmCall("post", 5_050, 440),),
+        llm_calls=(LlmCall("post", 3_900, 450),),
         description="The posts in full: text, what it replies to, mood, place, mentions, a prompt for the picture.",
         rerun="One in other words: job `rerun_post`.",
         content_files=(*_OF_POSTS, "prompts/post.j2", "prompts/picture.j2"),
@@ -186,7 +187,7 @@ class TaskType(StrEnum):
         upstream=(*_WORLD, "characters", "posts"),
         stage="posts",
         counter="posts_created",
-        llm_calls=(LlmCall("refine_post_image", 3_600, 130, high_quality_only=True),),
+        llm_calls=(LlmCall("refine_post_image", 3_350, 130, high_quality_only=True),),
         pictures=(PictureSlot("post_image", "image", "posts", POST_SIZE),),
         description="The posts' pictures; their last act publishes the post on the platform, in the world's order.",
         rerun="One post again: job `rerun_post`.",

@@ -34,6 +34,7 @@ from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prompt import Prompt
 from generia_assets.content.shares import BATCH
 from generia_assets.content.similarity import Ideas
+from generia_assets.content.storyline import ALONE
 from generia_assets.content.timeline import heard_before, timeline
 from generia_assets.tasks.clients import DraftT, ImageRequest, NewCharacter, NewPost, TaskClients
 from generia_assets.tasks.generate_character import generate_character
@@ -177,7 +178,7 @@ class DryRun:
         brief = self._one(PostBrief, key)
         story = [self._one(PostBrief, post_key(character.key, earlier)) for earlier in range(order)]
         replied_to = self._one(Post, brief.in_reply_to) if brief.in_reply_to else None
-        context = (brief, self._known(index), story, replied_to, self._heard(index, order))
+        context = (brief, self._known(index), story, replied_to, [] if brief.form in ALONE else self._heard(index, order))
         await self._do(place, generate_post, parameters, self._request, world, character, *context)
 
     def _heard(self, index: int, order: int) -> list[PostBrief]:

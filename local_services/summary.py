@@ -50,7 +50,7 @@ def print_summary(
         for text in filter(None, (text_of(database, task) for task in found)):
             indented(console, Line(text.title, "cyan"), 2)
             for line in filter(None, text.body.splitlines()):
-                indented(console, Line(safe_line(line, 280)), 4)
+                indented(console, Line(safe_line(line, 600)), 4)
     console.print()
     console.print(Line("Figures", "bold"))
     for figure in _figures(database, status, result, bill):

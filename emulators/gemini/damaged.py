@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from pydantic import JsonValue
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from emulators.gemini.api import errors
 from emulators.gemini.faults import FaultName
@@ -31,6 +31,9 @@ USAGES: tuple[Body, ...] = (
 """Nothing; a total above its parts; no count of the text that came; more cached than sent; too many; too few; odd types."""
 
 _PAGE = "<!doctype html><title>Error</title>" + "<p>The server has met an error and is sorry.</p>" * 500
+_HTML = (
+    "<!doctype html><html><head><title>Error</title></head><body><h1>Our systems have detected unusual traffic</h1></body></html>"
+)
 _HOSTILE_MESSAGE = "Overloaded \ud83d\x00 for API key AIzaSyD-1234567890 at https://example.invalid/v1?key=AIzaSyD-1234567890"
 
 
@@ -43,6 +46,17 @@ def damaged(fault: FaultName | None, body: Body, share: float) -> Response | Non
             return _json(_drawn(SHAPES, share)(body))
         case "error_in_200":
             return JSONResponse(_drawn((errors.exhausted(fault), errors.unavailable(), errors.internal()), share).body())
+        case _:
+            return None
+
+
+def unanswered(fault: FaultName | None, share: float) -> Response | None:
+    """The response of this fault that the model has no part in, so that no token is used, or None for another fault."""
+    match fault:
+        case "html":
+            return HTMLResponse(_HTML)
+        case "empty_body":
+            return JSONResponse({})
         case "hostile_error":
             return _drawn(ERRORS, share)()
         case "somebody_else":

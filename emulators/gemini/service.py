@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from emulators.dice import Dice, Repetitions
 from emulators.gemini.answer import ReadRequest, answer, blocked_prompt, empty_answer, stopped_answer
@@ -23,7 +23,7 @@ from emulators.gemini.api.models import MODELS, Model
 from emulators.gemini.api.rules import check
 from emulators.gemini.api.schema import Schema, checked_schema
 from emulators.gemini.api.wire import parse
-from emulators.gemini.damaged import damaged
+from emulators.gemini.damaged import damaged, unanswered
 from emulators.gemini.faults import SPELL, FaultName, Faults, Retirement, draw
 from emulators.gemini.pictures import picture_answer, prompt_usage
 from emulators.gemini.quotas import Quotas
@@ -38,9 +38,6 @@ log = logging.getLogger(__name__)
 
 _SLOW = 10.0
 """How many times as long a slow answer takes (``Faults.slow``)."""
-_HTML = (
-    "<!doctype html><html><head><title>Error</title></head><body><h1>Our systems have detected unusual traffic</h1></body></html>"
-)
 
 
 class ClientGoneError(Exception):
@@ -138,10 +135,8 @@ class Emulator:
         if fault == "reset_connection":
             self._connections.reset(http.client)
             raise ClientGoneError
-        if fault == "html":
-            return HTMLResponse(_HTML)
-        if fault == "empty_body":
-            return JSONResponse({})
+        if (response := unanswered(fault, dice.throw("damage"))) is not None:
+            return response
         usage = prompt_usage(request) if model.makes_pictures else Usage(*self._cache.measure(model, request.prompt_text()))
         scene = read_scene(request)
         if faults.length_spread:

@@ -33,6 +33,7 @@ from generia_assets.content import social
 from generia_assets.content.documents import CharacterAvatar, Document, Post, PostImage
 from generia_assets.content.keys import batch_key, character_index, character_key, post_key
 from generia_assets.content.shares import BATCH
+from generia_assets.content.storyline import ALONE
 from generia_assets.content.timeline import heard_before
 from generia_assets.durable.events.events import LiveEvent, post_published
 from generia_assets.durable.orders.workload import task_keys
@@ -225,7 +226,7 @@ class WorldOrchestrator:
             return None
         story = [await self._people.before.as_posted(one) for one in story if one.order < order]
         people, posts, former = self._run.request.size
-        earlier = heard_before(self._run.request.seed, people, posts, t, former)
+        earlier = () if idea.form in ALONE else heard_before(self._run.request.seed, people, posts, t, former)
         heard = [await self._people.idea(other) for other in earlier]
         return await self._run.execute(
             partial(self._run.selection.follow_ups, "posts", also=[TaskType.GENERATE_POST_IMAGE]),

@@ -111,8 +111,6 @@ def character_batch(
     known = by_index((*characters.latest, *made))
     ties, whom = () if mild else ties_to_describe(request, numbers, first, known), _called(numbers, first, known)
     steps = () if mild else steps_to_invent(request, world, first)
-    if not all(step.teller in whom for step in steps):
-        steps = ()
     return ask(
         request,
         world,
@@ -126,13 +124,15 @@ def character_batch(
         ),
         extent="world_in_short" if mild else "world",
         joined=joined,
-        happened=max((step.slot.after for step in steps), default=joined),
+        happened=max((joined, *(step.slot.after for step in steps))),
+        made=made,
         wanted=[
             {
                 "number": index - first + 1,
                 "axes": axes.character_axes(request.seed, index),
                 "posts": given[index],
                 "secret": axes.profile(request.seed, index).secret,
+                "wish": "" if mild else _wish(request, world, index),
             }
             for index in (first + number - 1 for number in numbers)
         ],
@@ -146,6 +146,11 @@ def character_batch(
         latest=(*characters.latest, *made),
         unnamed=characters.unnamed,
     )
+
+
+def _wish(request: WorldRequest, world: WorldDescription, index: int) -> str:
+    """The wish that this person's account lives on: each one once before any comes twice."""
+    return axes.balanced_sample(request.seed, "wishes of accounts", wishes_of(request, world), index)
 
 
 def by_index(briefs: Sequence[CharacterBrief]) -> dict[int, CharacterBrief]:
@@ -190,6 +195,7 @@ def regenerated_concept(
         others=others,
         axes=axes.character_axes(request.seed, index, former.selves + 1),
         secret=axes.profile(request.seed, index, former.selves + 1).secret,
+        wish="" if mild else _wish(request, world, index),
         acquaintances=acquaintances,
         wishes=wishes_of(request, world),
     )

@@ -14,7 +14,7 @@ from generia_assets.content.drafts import IdeasDraft, PostDraft
 from generia_assets.content.keys import character_index
 from generia_assets.content.prompt import Prompt, Shape, ask
 from generia_assets.content.similarity import Ideas
-from generia_assets.content.storyline import VIGNETTE, Storyline, storyline, wishes_of
+from generia_assets.content.storyline import ALONE, Storyline, storyline, wishes_of
 
 # Output tokens: of a batch, for each idea in it, of one post.
 _OUTPUT_BATCH = 2_048
@@ -78,7 +78,6 @@ def _person(request: WorldRequest, character_: Character, acquaintances: Sequenc
         "character": character_,
         "profile": axes.profile(request.seed, index, character_.selves),
         "acquaintances": acquaintances,
-        "relations": {tie.username: tie.description for tie in character_.relationships},
         "described_by": {},
         "label": "",
     }
@@ -105,6 +104,8 @@ def post(
     slot = line_of(request, world, character_).slots[brief.order]
     partner = acquaintances[slot.partner - 1] if slot.partner else None
     known = replied_to.t + 1 if replied_to else slot.t  # a reply is written soon after its post
+    answered = acquaintances[slot.answered - 1] if slot.answered else None
+    comments = [acquaintances[place - 1] if place else None for place in slot.comments]
     return ask(
         request,
         world,
@@ -115,7 +116,7 @@ def post(
         extent="world_in_brief",
         brief=brief,
         slot=slot,
-        plot_before=[step.what for step in character_.plot if step.t < known and slot.form.name != VIGNETTE],
+        plot_before=[step.what for step in character_.plot if step.t < known and slot.form.name not in ALONE],
         step=next((step.what for step in character_.plot if step.t == slot.t), ""),
         wish=wishes_of(request, world)[slot.wish - 1],
         happened=slot.after,
@@ -127,9 +128,11 @@ def post(
         softened=softened,
         former=former,
         planned=brief.idea != brief.of_plan,
-        comments=[acquaintances[place - 1] if place else None for place in slot.comments],
-        registers={
-            other.username: axes.register(request.seed, character_index(other.key), other.selves) for other in acquaintances
-        },
-        **_person(request, character_, acquaintances),
+        answered=answered,
+        comments=comments,
+        **_person(
+            request,
+            character_,
+            [other.model_copy(update={"between": ""}) for other in acquaintances if other in (partner, answered, *comments)],
+        ),
     )

@@ -64,11 +64,6 @@ def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
     return {"age": age} | {axis.name: balanced_sample(drawn_from, axis.name, axis.values, index) for axis in data_files.axes().axes}
 
 
-def register(seed: int, index: int, selves: int = 0) -> str:
-    """How this person talks, in a word or two: what a request says of those who comment. More of it becomes a tic."""
-    return character_axes(seed, index, selves)[data_files.REGISTER].partition(":")[0]
-
-
 @dataclass(frozen=True)
 class Profile:
     """The parts of a person's profile, and habits of posting. ``tags``: uses hashtags; ``names_with_at``: names others with @."""

@@ -77,21 +77,11 @@ def _each_name_once(entries: tuple[NamedT, ...]) -> tuple[NamedT, ...]:
     return entries
 
 
-REGISTER = "register"
-"""The axis of how people talk, which requests tell of those who comment."""
-
-
-def _with_register(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-    if not any(axis.name == REGISTER for axis in axes):
-        raise ValueError(f"one must be named {REGISTER}: how people talk")
-    return axes
-
-
 class Axes(_File):
     """axes.yaml"""
 
     ages: tuple[Age, ...] = Field(min_length=2)
-    axes: Annotated[tuple[Axis, ...], Field(min_length=1), AfterValidator(_each_name_once), AfterValidator(_with_register)]
+    axes: Annotated[tuple[Axis, ...], Field(min_length=1), AfterValidator(_each_name_once)]
 
 
 class Languages(_File):

@@ -6,7 +6,7 @@ together with the people (ask_people.py), and what else posts are about (storyli
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -16,11 +16,13 @@ from generia_assets.content.timeline import timeline
 MOST_STEPS = 5
 """Steps of one plot."""
 _LEAST_STEPS = 2
+_POSTS_A_STEP = 4
+"""Posts of a batch for each step of its plot: the others each tell something of their own."""
 
 
 def plot_posts(seed: int, size: Size, index: int) -> Sequence[int]:
-    """The places ``t`` of the posts that tell the plot of this person's batch, in their order. None of them is a reply or a
-    vignette."""
+    """The places ``t`` of the posts that tell the plot of this person's batch, in their order. None of them is a reply, a
+    vignette, or anybody's first post."""
     while size.former is not None:
         size = size.former
     return _plots(seed, size).get(index // BATCH, ()) if index < size.people else ()
@@ -28,18 +30,16 @@ def plot_posts(seed: int, size: Size, index: int) -> Sequence[int]:
 
 @lru_cache(maxsize=8)
 def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
-    """The posts of each batch's plot: of those that can tell a step, one at a time, the first, the last, and some evenly between.
-
-    Of posts written at the same time only the first can: one step could hardly come of the other.
-    """
+    """The posts of each batch's plot: of those that can tell a step, the first, the last, and some evenly between."""
     line = timeline(seed, *size)
     able: defaultdict[int, list[int]] = defaultdict(list)
-    for t, (person, replied, vignette) in enumerate(zip(line.people, line.replies, line.vignettes, strict=True)):
+    for t, (person, order, replied) in enumerate(zip(line.people, line.orders, line.replies, strict=True)):
         others = able[person // BATCH]
-        if replied < 0 and not vignette and not (others and line.times[others[-1]] == line.times[t]):
+        if order and replied < 0 and not line.vignettes[t]:
             others.append(t)
+    posts = Counter(person // BATCH for person in line.people)
     return {
-        batch: [posts[place * (len(posts) - 1) // (steps - 1)] for place in range(steps)]
-        for batch, posts in able.items()
-        if (steps := min(len(posts), MOST_STEPS)) >= _LEAST_STEPS
+        batch: [those[place * (len(those) - 1) // (steps - 1)] for place in range(steps)]
+        for batch, those in able.items()
+        if (steps := min(len(those), MOST_STEPS, (posts[batch] + 2) // _POSTS_A_STEP)) >= _LEAST_STEPS
     }

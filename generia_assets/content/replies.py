@@ -21,9 +21,8 @@ LONGEST_CHAIN = 3
 """Posts in a chain of replies, the first one included."""
 MOST_REPLIES = 2
 """Replies to one post."""
-SOON, _LATEST = 3, 18
-"""The posts after the gap among which a reply comes, in a small and in a large world. A reply that comes within the first number
-has the time of its post, and so have the posts between them."""
+_SOONEST, _LATEST = 3, 18
+"""The posts after the gap among which a reply comes, in a small and in a large world."""
 _GAP = 12
 """How many posts later a reply comes in a large world, where possible, so that the text of its post is written by then. In a
 smaller world it is one for every 40 posts."""
@@ -31,8 +30,9 @@ LONGEST_WAIT = _GAP + _LATEST
 """A reply comes at most so many posts after its post, in any world."""
 
 
-_VIGNETTES = (True, False, True, False, False)
-"""Which posts are vignettes, in turn along the timeline. Not counted: replies, the ending, and a person's only post."""
+_VIGNETTES = (True, False)
+"""Which posts are vignettes, in turn along the timeline. Not counted: replies, the ending, and each person's first
+post, which shows what the account is about."""
 
 
 def opening(posts: int) -> int:
@@ -50,7 +50,7 @@ class Replies:
 
     def __init__(self, seed: int, size: Size, shares: Sequence[int], named: Mapping[int, Sequence[int]]) -> None:
         self._seed, self._shares, self._named = seed, shares, named
-        self._gap, self._within = min(_GAP, size.posts // 40), min(_LATEST, SOON + size.posts // 15)
+        self._gap, self._within = min(_GAP, size.posts // 40), min(_LATEST, _SOONEST + size.posts // 15)
         self._last, self._opening = size.calendar_posts - 1, opening(size.calendar_posts)
         self.authors, self.targets, self.times, self.vignettes = (array("l") for _ in range(4))
         self._depth, self._answers = array("b"), array("b")
@@ -68,6 +68,8 @@ class Replies:
         t = len(self.authors)
         if t < self._opening or t == self._last or self._given > REPLY_SHARE * (t + 1):
             return -1
+        if self._others and author not in self._latest:
+            return -1
         if self._written[author] + self._others >= self._shares[author]:
             return -1
         rng = seeding.seeded_rng(self._seed, "reply", t)
@@ -78,7 +80,7 @@ class Replies:
         """Add the next post. ``time``: of a post of the former world, which keeps its time."""
         t = len(self.authors)
         vignette = False
-        if target < 0 and t != self._last and self._shares[author] > 1:
+        if target < 0 and t != self._last and author in self._latest:
             vignette = axes.balanced_sample(self._seed, "moments", _VIGNETTES, self._possible)
             self._possible += 1
         self._vignettes += vignette
@@ -96,8 +98,8 @@ class Replies:
         self._written[author] += 1
         self._received[self.authors[target]] += 1
         self._pairs.add((target, author))
-        if time is None and t - self.times[target] <= SOON:
-            self.times[target:] = array("l", [self.times[target]] * (t + 1 - target))
+        if time is None and self.times[t - 1] == self.times[target]:
+            self.times[t] = self.times[target]
 
     def _answerable(self, author: int) -> list[int]:
         """The posts to which this author can reply now: not too long ago; with a text by now, if there are any such."""
@@ -111,7 +113,14 @@ class Replies:
             and self._answers[post] < MOST_REPLIES
             and (post, author) not in self._pairs
         ]
-        return [post for post in recent if post < t - self._gap] or recent
+        if self._gap:
+            return [post for post in recent if post < t - self._gap] or recent
+        # In a small world nothing stands between a post and its replies, so that readers see what they reply to.
+        since = t - 1
+        while self.targets[since] >= 0:
+            since -= 1
+        few = self._given < REPLY_SHARE * (t + 1) - 1
+        return [post for post in recent if post >= since] or (recent if few else [])
 
     def _rank(self, author: int, post: int) -> tuple[int, int]:
         """The lowest is chosen: answers to replies to the author's own posts come first, then those to posts of whoever was

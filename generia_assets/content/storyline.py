@@ -18,27 +18,33 @@ from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.plot import plot_posts
 from generia_assets.content.replies import LONGEST_WAIT
-from generia_assets.content.shares import Size
+from generia_assets.content.shares import BATCH, Size
 from generia_assets.content.timeline import Timeline, events_before, hot_events, stretch, timeline
 
 _HOT_SHARE = 0.95
 """How often a person posts about a hot event, once."""
-_EVENT_SHARE = 0.35
+_EVENT_SHARE = 0.2
 """Share of the other posts that hang on the latest event."""
 _LATEST_EVENTS = 3
 """Events, the latest ones, that the posts of an extension hang on: the calendar has no later ones."""
-_PARTNER_SHARE = 0.45
+_PARTNER_SHARE = 0.25
 """Share of the posts that name a person, beside the replies."""
 ARC_FROM = 6
 """Posts from which on a person has an arc."""
-_LONGEST_OPENING = 35
+_LONGEST_OPENING = 65
 """Words of a world's first post, at most: a reader stays who understands it at once."""
 _FEW_WORDS = 12
 """Words up to which a vignette is a remark in passing."""
-REPLY, VIGNETTE, STEP, ENDING = "reply", "vignette", "news", "ending"
-"""The forms of a reply, of a post that is no part of any story, of a step of the plot, and of the last post."""
+_ACCOUNT_SHARE = 0.6
+"""Share of a person's other posts, those about events left out, that are about what the account is about."""
+REPLY, VIGNETTE, STEP, ENDING, ACCOUNT = "reply", "vignette", "news", "ending", "account"
+"""The forms of a reply, of a post that is no part of any story, of a step of the plot, of the last post, and of one about what the
+account is about."""
+ALONE = (ACCOUNT, VIGNETTE)
+"""The forms of posts that stand by themselves: their requests have nothing of what others posted, and nothing of the plot."""
 _ANSWERS = PostForm(name=REPLY, how="as one types it to somebody one knows")
 _STOPS = PostForm(name=ENDING, how="stops just before it is decided; one does not know yet how it goes")
+_CONTINUES = PostForm(name=ACCOUNT, how="in the way this person reports what the account is about")
 _TELLS = PostForm(name=STEP, how="what has just happened, or is still going on, as one calls it in at the door")
 MADE_EARLIER = (
     "this world was made by an earlier version, which drew its plan otherwise; `generia rerun WORLD --part description` makes it "
@@ -56,7 +62,7 @@ class Slot:
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
     ``comments``: who comments on it, in order, as places among the acquaintances; 0 is the author.
     ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none. ``tells_plot``: it tells a
-    step of the plot, and no event.
+    step of the plot.
     """
 
     order: int
@@ -109,7 +115,8 @@ def moment_of(world: WorldDescription, after: int, gone: float) -> str:
 def _events_of(
     rng: random.Random, afters: Sequence[int], others: Sequence[bool], hot: Sequence[int], *, latest_of: int = 1
 ) -> list[int]:
-    """The event each post refers to, 0 for none and for ``others``: replies, vignettes, steps of the plot and the last post.
+    """The event each post refers to, 0 for none and for ``others``: replies, vignettes, steps of the plot, the last post and each
+    person's first.
 
     A person posts about a hot event once, in their first free post after it, the latest event first. Other posts refer to one of
     the ``latest_of`` latest events.
@@ -181,8 +188,8 @@ def _continued(
         seeding.seeded_rng(drawn_for, "events", index),
         afters,
         [
-            vignette > 0 or line.replies[t] >= 0 or t == line.ending or t in plot
-            for t, vignette in zip(places, vignettes, strict=True)
+            first + place == 0 or vignette > 0 or line.replies[t] >= 0 or t == line.ending or t in plot
+            for place, (t, vignette) in enumerate(zip(places, vignettes, strict=True))
         ],
         () if is_later else hot_events(seed, posts, events),
         latest_of=_LATEST_EVENTS if is_later else 1,
@@ -194,11 +201,16 @@ def _continued(
         order = first + place
         replying = _repliers(line, t)
         answered = next((place for place, tie in enumerate(ties, start=1) if tie.index in replying[:1]), 0)
-        partner, reply_to = (0, "") if vignettes[place] else _company(rng, line, ties, t, answered)
+        if t in plot:
+            # The step was invented for this company: somebody made again keeps it. It knows nobody of a later batch.
+            company, within = seeding.seeded_rng(seed, "plot company", t), index // BATCH * BATCH + BATCH
+        else:
+            company, within = rng, line.count_of_people
+        alone = vignettes[place] or not (order or line.replies[t] >= 0)
+        partner, reply_to = (0, "") if alone else _company(company, line, ties, t, answered, within)
         if not drawn_lengths:
             drawn_lengths = rng.sample(talker.lengths, len(talker.lengths))
         if t == line.ending:
-            hanging[place] = 0 if t in plot else afters[place]
             words = axes.balanced_sample(seed, "ending lengths", kinds.ending_lengths, 0)
         elif reply_to:
             words = axes.balanced_sample(seed, "reply lengths", kinds.reply_lengths, t)
@@ -233,6 +245,8 @@ def _continued(
                 if t == line.ending
                 else _TELLS
                 if t in plot
+                else _CONTINUES
+                if not order or (not hanging[place] and rng.random() < _ACCOUNT_SHARE)
                 else forms.next(length, someone=partner > 0),
                 length=length,
                 picture=picture,
@@ -253,17 +267,20 @@ def _vignette(seed: int, number: int, length: Length) -> PostForm:
     return PostForm(name=VIGNETTE, how=axes.balanced_sample(seed, "moments", values, number))
 
 
-def _company(rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int, answered: int) -> tuple[int, str]:
+def _company(
+    rng: random.Random, line: Timeline, ties: Sequence[social.SeededRelation], t: int, answered: int, within: int
+) -> tuple[int, str]:
     """The person that the post names (place among the acquaintances, from 1; 0 for none), and the key of the post it replies to.
 
-    A post names no person who joins later. A post that somebody answers names that person or nobody.
+    A post names no person who joins later, or whose index is not below ``within``. A post that somebody answers names that person
+    or nobody.
     """
     replied = line.replies[t]
     if replied >= 0:
         author = line.people[replied]
         partner = next(place for place, tie in enumerate(ties, start=1) if tie.index == author)
         return partner, post_key(character_key(author), line.orders[replied])
-    named = [place for place, tie in enumerate(ties, start=1) if tie.names and line.joined(tie.index) <= t]
+    named = [place for place, tie in enumerate(ties, start=1) if tie.names and tie.index < within and line.joined(tie.index) <= t]
     if answered:
         named = [place for place in named if place == answered]
     return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""

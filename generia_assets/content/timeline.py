@@ -24,6 +24,8 @@ JOINING = 0.6
 """Share of the timeline over which people join."""
 _FIRST_WITHIN = 5
 """People who join, at most, between a person's joining and their first post."""
+_NEAR = 5
+"""Posts among which another author is looked for where a person would post twice in a row."""
 _HOT_STRETCH = 4.0
 """How much longer the time after a hot event is than after another one."""
 
@@ -40,10 +42,10 @@ class Timeline:
     orders: Sequence[int]
     replies: Sequence[int]
     times: Sequence[int]
-    """For each ``t`` the place on the timeline at which it is written; a reply that comes soon has the place of its post."""
+    """For each ``t`` the place on the timeline at which it is written; a reply right after its post has the place of its post."""
     vignettes: Sequence[int]
-    """For each ``t`` the number of the vignette, from 1, or 0. A vignette has no event, names no person and replies to no post. Two
-    in five of the posts that reply to none are vignettes."""
+    """For each ``t`` the number of the vignette, from 1, or 0. A vignette has no event, names no person and replies to no post.
+    Half of the posts that reply to none are vignettes; nobody's first post is one."""
     starts: Sequence[int]
     """Where each person's slots begin in ``places``."""
     ending: int
@@ -101,6 +103,13 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
             part = rng.random() * (1.0 if order else soon)
             drawn.append((joined + (1 - joined) * (order + part) / count, index, written + order))
     drawn.sort()
+    last = before.people[-1] if before is not None and len(before) else -1
+    for place, (_, index, _) in enumerate(drawn):
+        if index == last:  # somebody else of the same batch posts before, where one is near
+            near = range(place + 1, min(len(drawn), place + _NEAR + 1))
+            other = next((one for one in near if drawn[one][1] != last and drawn[one][1] // BATCH == last // BATCH), place)
+            drawn.insert(place, drawn.pop(other))
+        last = drawn[place][1]
     # In the order of their indices: ties are chosen batch by batch.
     named = {
         author: [tie.index for tie in social.acquaintances(seed, people, author, former) if tie.names]
@@ -123,7 +132,7 @@ def timeline(seed: int, people: int, posts: int, former: Size | None = None) -> 
 
 
 def hot_events(seed: int, posts: int, events: int) -> tuple[int, ...]:
-    """The events, counted from 1, about which nearly all people post: one to four, by the size of the world.
+    """The events, counted from 1, that come before others as subjects of posts: one to four, by the size of the world.
 
     None is among the last third: there would be too few posts after it.
     """

@@ -19,6 +19,7 @@ from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, Regenerat
 from generia_assets.content.fields import by_number
 from generia_assets.content.keys import character_index, character_key, self_key
 from generia_assets.content.names import CharacterIndex, mixes_alphabets, username
+from generia_assets.content.plot import plot_posts
 from generia_assets.content.rendering import complaint
 from generia_assets.content.shares import shares
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE, similarity
@@ -80,7 +81,7 @@ def fallback_character(
 
 def fallback_life(brief: CharacterBrief, drawn: Mapping[str, str], reason: str) -> CharacterBrief:
     """The same person with these values as the concept, marked with the ``reason`` of the refusal."""
-    values = list(drawn.values())
+    values = [value for _, value in sorted(drawn.items(), key=lambda axis: axis[0] != "work")]  # what the account is about first
     return brief.model_copy(
         update={
             "concept": " ".join(sentence(value[:1].upper() + value[1:]) for value in values[:_CONCEPT_AXES]),
@@ -223,7 +224,10 @@ async def generate_character_batch(
         taken[1].add(brief)
 
     def finished(plot: tuple[PlotStep, ...] = ()) -> CharacterBriefs:
-        briefs = [made[number].model_copy(update={"facts": facts[made[number].key], "plot": plot}) for number in sorted(made)]
+        briefs = []
+        for number, brief in sorted(made.items()):
+            theirs = plot if plot_posts(request.seed, request.size, parameters.first + number - 1) else ()  # none of an extension's
+            briefs.append(brief.model_copy(update={"facts": facts[brief.key], "plot": theirs}))
         return _counted(briefs, request, language)
 
     for answer in range(MOST_ANSWERS):

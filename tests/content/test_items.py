@@ -319,7 +319,7 @@ async def test_a_name_is_visible_and_in_the_worlds_script(language: str, name: s
     bench = a_bench(
         {"people": [person(1, name, handle), person(2, other, "other")]}, {"people": [person(1, f"{other} 7", "again")]}
     )
-    made = await generate_character_batch(PAIR, bench.clients, a_request(), world, CharacterIndex())
+    made = await generate_character_batch(PAIR, bench.clients, a_request(users=2), world, CharacterIndex())
     assert len(bench.text.prompts) == (1 if taken else 2)
     assert [brief.display_name for brief in made.briefs] == [name if taken else f"{other} 7", other]
 

@@ -11,8 +11,9 @@ from generia_assets.content.plot import MOST_STEPS, plot_posts
 from generia_assets.content.samples import sample
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH, Size
-from generia_assets.content.storyline import VIGNETTE, storyline
+from generia_assets.content.storyline import VIGNETTE, storyline, wishes_of
 from generia_assets.content.timeline import timeline
+from generia_assets.tasks.generate_post_batch import brief_of
 from tests.support.worlds import a_character, a_post_brief, a_request, a_world, acquaintances_of
 
 SIZES = [(1, 0), (1, 5), (3, 6), (5, 12), (10, 10), (25, 150), (100, 1000)]
@@ -21,8 +22,8 @@ WORLD = a_world()
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_the_posts_of_a_plot_are_posts_of_its_people_in_order_at_different_times(people, posts):
-    """None of them is a reply or a vignette, the first and last such posts of the batch are among them, and there are 2 to 5 or
-    none."""
+    """None is a reply, a vignette or a person's first post; the first and the last of the others are among them; one post in four
+    has a step, and 2 to 5 in all or none have."""
     for number in range(20 if posts < 100 else 3):
         seed = world_seed(f"plot {number}")
         line = timeline(seed, people, posts)
@@ -32,13 +33,16 @@ def test_the_posts_of_a_plot_are_posts_of_its_people_in_order_at_different_times
                 plot_posts(seed, Size(people, posts), other) == posts_of_plot for other in range(first, min(people, first + BATCH))
             )
             able = [
-                t for t in range(posts) if first <= line.people[t] < first + BATCH and line.replies[t] < 0 and not line.vignettes[t]
+                t
+                for t in range(posts)
+                if first <= line.people[t] < first + BATCH and line.orders[t] and line.replies[t] < 0 and not line.vignettes[t]
             ]
             assert len(posts_of_plot) <= MOST_STEPS
             assert set(posts_of_plot) <= set(able)
             assert all(line.times[one] < line.times[other] for one, other in pairwise(posts_of_plot))
-            assert not posts_of_plot or (posts_of_plot[0] == able[0] and line.times[posts_of_plot[-1]] == line.times[able[-1]])
-            assert len(posts_of_plot) > 1 or len({line.times[t] for t in able}) <= 1
+            assert not posts_of_plot or (posts_of_plot[0] == able[0] and posts_of_plot[-1] == able[-1])
+            wanted = min(len(able), MOST_STEPS, (sum(first <= person < first + BATCH for person in line.people) + 2) // 4)
+            assert len(posts_of_plot) == (wanted if wanted > 1 else 0)
 
 
 def test_an_extension_has_no_plot_and_changes_none():
@@ -64,7 +68,8 @@ def test_each_step_is_requested_once_with_its_author():
 
 
 def test_the_request_for_a_post_has_the_plot_so_far_and_no_later_step():
-    """The request for a post with a step has that step and the earlier ones; a vignette has none; a reply has those of its post."""
+    """The request for a post with a step has that step, the earlier ones and no event; a vignette has none; a reply has those of
+    its post."""
     request = a_request(users=5, posts=12)
     line, posts_of_plot = timeline(request.seed, 5, 12), plot_posts(request.seed, request.size, 0)
     plot = tuple(PlotStep(t=t, what=f"Step {t} of the cart.") for t in posts_of_plot)
@@ -79,3 +84,4 @@ def test_the_request_for_a_post_has_the_plot_so_far_and_no_later_step():
             expected = [] if slot.form.name == VIGNETTE else [step.what for step in plot if step.t <= until]
             assert [step.what for step in plot if step.what in item] == expected
             assert ("This is what happens now." in item) == slot.tells_plot == (slot.t in posts_of_plot)
+            assert not (slot.tells_plot and brief_of(slot, character, WORLD, known, wishes_of(request, WORLD)).event)

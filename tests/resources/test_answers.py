@@ -223,7 +223,8 @@ DAMAGE: dict[FaultName, int] = {
 @pytest.mark.case("A7")
 @pytest.mark.parametrize("fault", DAMAGE)
 async def test_each_damage_of_the_emulator_has_one_outcome(gemini: str, control: EmulatorControl, fault: FaultName) -> None:
-    """Every damage that the emulator draws is, through the SDK, an answer with a price or an outcome."""
+    """Every damage that the emulator draws is, through the SDK, an answer with a price or an outcome. The emulator counts tokens
+    only of answers that the model wrote."""
     control.set_faults(**{fault: 1})
     client = GeminiClient(api_key=KEY, base_url=gemini, timeout_seconds=PATIENCE_S)
     met = set[tuple[type[object], object]]()
@@ -236,6 +237,8 @@ async def test_each_damage_of_the_emulator_has_one_outcome(gemini: str, control:
             met.add((type(found.error), found.tokens.output))
             assert found.cost_usd is None or 0 < found.cost_usd < 0.5
     await client.aclose()
-    assert control.stats().by_outcome == {fault: 6 * DAMAGE[fault]}
+    stats = control.stats()
+    assert stats.by_outcome == {fault: 6 * DAMAGE[fault]}
+    assert (stats.prompt_tokens == 0) == (fault in ("hostile_error", "somebody_else", "no_credit"))
     assert met
     assert len(met) >= min(2, DAMAGE[fault]) or fault in ("odd_shape", "stopped", "somebody_else")

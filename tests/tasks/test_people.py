@@ -3,9 +3,9 @@
 import pytest
 
 from generia_assets.content import seeding as seeding
-from generia_assets.content.ask_people import by_index, happened_when_joining
+from generia_assets.content.ask_people import by_index, happened_when_joining, slots_of, steps_to_invent
 from generia_assets.content.axes import character_axes
-from generia_assets.content.documents import Quality
+from generia_assets.content.documents import PlotStep, Quality
 from generia_assets.content.names import CharacterIndex, fold
 from generia_assets.content.pictures import neutral_prompt
 from generia_assets.content.shares import shares
@@ -95,6 +95,17 @@ async def test_missing_people_are_requested_again_by_number():
     assert second.schema["properties"]["people"]["maxItems"] == 4
 
 
+async def test_only_people_from_before_an_extension_have_the_plot_of_their_batch():
+    """A batch that is made again after people were added: the added people have no part in the plot."""
+    request = a_request(users=30, posts=120, former_sizes=((12, 70),))
+    steps = steps_to_invent(request, a_world(), 10)
+    answer = people_answer(range(1, 11)) | {"plot": {slot: f"{slot} of the cart." for slot in slots_of("step", steps)}}
+    made = await generate_character_batch(TEN, a_bench(answer).clients, request, a_world(), CharacterIndex())
+    plot = tuple(PlotStep(t=step.t, what=f"step_{place} of the cart.") for place, step in enumerate(steps, start=1))
+    assert plot
+    assert [brief.plot for brief in made.briefs] == [plot] * 2 + [()] * 8
+
+
 async def test_surplus_people_are_cut():
     """An answer with twelve gives the ten requested people."""
     bench = a_bench(people_answer(range(1, 13)))
@@ -127,7 +138,7 @@ async def test_invalid_names_are_requested_again(fields, reason):
 
 async def test_a_concept_like_an_existing_one_is_requested_again():
     """A concept similar to another one, of this batch or an earlier one, is sent back three times; after that only a copy is."""
-    parameters, request = BatchParameters(key="b001", first=10, count=2), a_request()
+    parameters, request = BatchParameters(key="b001", first=10, count=2), a_request(users=12)
     there = a_brief(3, request)
     nearly = there.concept.replace("every", "each and every")
     like = [renamed(people_answer([1, 2]), 2, concept=nearly), *[renamed(people_answer([2]), 2, concept=nearly)] * 3]
@@ -172,7 +183,7 @@ async def test_a_model_that_repeats_itself_fails_the_batch():
     parameters = BatchParameters(key="b001", first=10, count=1)
     bench = a_bench(*[people_answer([1])] * 6)
     with pytest.raises(InvalidAnswerError, match=r"0 of the 1 people.*exists already"):
-        await generate_character_batch(parameters, bench.clients, a_request(), a_world(), taken)
+        await generate_character_batch(parameters, bench.clients, a_request(users=11), a_world(), taken)
     assert len(bench.text.prompts) == 6
 
 

@@ -317,8 +317,8 @@ class Author:
             # Multiples of irrational numbers: posts near each other start at distant places, differently in each deck.
             times = 1 + zlib.crc32(name.encode()) % _WAYS
             turns = times * (_GOLDEN * self._order.order + _ROOT * self._place)
-            # A regenerated character has another profile, so it starts a little later.
-            profile = zlib.crc32(asked.block("person").encode()) % _WAYS
+            # A regenerated character has another profile: it starts elsewhere, and not in all decks by the same number of items.
+            profile = zlib.crc32(f"{name}:{asked.block('person')}".encode())
             block, start = 0, (int(turns % 1 * len(items)) + profile) % len(items)
         dealt = random.Random(f"{self._scene.seed}:{name}:{block}").sample(items, len(items))
         return dealt[start:] + dealt[:start]
