@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from resources.gateway.calls import Answer
@@ -129,8 +129,9 @@ def check(found: Answer[Village] | CallError) -> None:
     assert OWN_KEY[:8] not in shown
 
 
-@settings(max_examples=2000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(status=st.one_of(statuses, st.integers(100, 999)), body=bodies, wait=waits)
+@example(status=429, body=as_bytes(failed(429, "RESOURCE_EXHAUSTED", "no", {"reason": "X"})), wait="17")
 @pytest.mark.slow
 def test_any_answer_has_one_outcome(status: int, body: bytes, wait: str) -> None:
     """For any status, any bytes, any JSON and any wait."""
