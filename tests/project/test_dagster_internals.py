@@ -102,6 +102,7 @@ def test_the_instance_has_the_tables_and_daemons_that_are_asked(tmp_path: Path, 
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         dagster_internals.delete_rows_of_runs(instance, ["no such run"])
+        assert dagster_internals.status_of_run(instance, "no such run") is None
         dagster_internals.delete_partitions(instance, "worlds", ["no such world"])
         assert dagster_internals.runs_by_tag(instance, "dagster/partition", ["no such world"]) == {}
         assert not dagster_internals.has_daemon(instance)
