@@ -120,7 +120,7 @@ def test_the_newest_materializations_are_those_that_dagster_finds() -> None:
             for asset, partition in made:
                 instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition))
 
-        def newest(asset: str, partition: str) -> list[tuple[int, str, float]]:
+        def newest(asset: str, partition: str) -> list[tuple[int, str, object]]:
             of_partition = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition])
             records = instance.fetch_materializations(of_partition, limit=1).records
             return [(one.storage_id, one.run_id, pytest.approx(one.timestamp, abs=1e-6)) for one in records]
