@@ -8,9 +8,10 @@ needs them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from dagster import AssetKey, AssetRecordsFilter, DagsterEvent, DagsterEventType
+from dagster import AssetKey, DagsterEvent, DagsterEventType, DagsterRunStatus
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as UnresolvedAssetJobDefinition
 from dagster._core.errors import DagsterUserCodeUnreachableError as DagsterUserCodeUnreachableError
@@ -103,6 +104,17 @@ def runs_by_tag(instance: DagsterInstance, key: str, values: Sequence[str]) -> d
     return found
 
 
+def status_of_run(instance: DagsterInstance, run_id: str) -> DagsterRunStatus | None:
+    """The status alone, for a run that asks each second: Dagster would read, query and parse its whole record."""
+    import sqlalchemy as db
+    from dagster._core.storage.runs.schema import RunsTable
+
+    runs: Any = instance.run_storage
+    with runs.connect() as connection:
+        found = connection.execute(db.select(RunsTable.c.status).where(RunsTable.c.run_id == run_id)).scalar()
+    return None if found is None else DagsterRunStatus(found)
+
+
 def delete_rows_of_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
     """Delete these runs in the tables, also what ``DagsterInstance.delete_run`` leaves behind: checks, tags, the copy of an asset's
     newest event. The runs go last.
@@ -132,12 +144,27 @@ def delete_rows_of_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> No
         connection.execute(db.delete(RunsTable).where(RunsTable.c.run_id.in_(run_ids)))
 
 
-def newest_materialization(instance: DagsterInstance, asset: str, partition: str) -> CheckTarget | None:
-    """The materialization that a check of this partition of the asset is about."""
-    of_partition = AssetRecordsFilter(AssetKey(asset), asset_partitions=[partition])
-    for found in instance.fetch_materializations(of_partition, limit=1).records:
-        return CheckTarget(storage_id=found.storage_id, run_id=found.run_id, timestamp=found.timestamp)
-    return None
+def newest_materializations(instance: DagsterInstance, assets: Iterable[str], partition: str) -> dict[str, CheckTarget]:
+    """Of each of these assets, the materialization that a check of this partition is about; none that was wiped.
+
+    One query: Dagster makes four for each asset, and parses the event.
+    """
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import AssetKeyTable as Assets
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable as Events
+
+    names = {AssetKey(asset).to_string(): asset for asset in assets}
+    made = Events.c.dagster_event_type == DagsterEventType.ASSET_MATERIALIZATION.value
+    newest = db.select(db.func.max(Events.c.id)).where(Events.c.asset_key.in_(list(names)), made, Events.c.partition == partition)
+    wiped = db.exists().where(Assets.c.asset_key == Events.c.asset_key, Assets.c.wipe_timestamp >= Events.c.timestamp)
+    columns = db.select(Events.c.asset_key, Events.c.id, Events.c.run_id, Events.c.timestamp)
+    events: Any = instance.event_log_storage
+    with events.index_connection() as connection:
+        found = connection.execute(columns.where(Events.c.id.in_(newest.group_by(Events.c.asset_key)), ~wiped)).all()
+    return {
+        names[asset]: CheckTarget(storage_id=id_, run_id=run, timestamp=at.replace(tzinfo=UTC).timestamp())
+        for asset, id_, run, at in found
+    }
 
 
 def plan_again(instance: DagsterInstance, run: DagsterRun, assets: Iterable[str], partition: str) -> None:

@@ -10,10 +10,11 @@ from itertools import chain, islice
 
 import dagster as dg
 
+from generia_assets.asset_spec import AssetSpec
 from generia_assets.assets.checks import ALL, evaluations
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.definition import definition_of
-from generia_assets.assets.description import ROWS, banned_terms_in, figures, results_of
+from generia_assets.assets.description import ROWS, Figures, banned_terms_in, figures, results_of
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART, ContentConfig
 from generia_assets.assets.materialized import Materialized, WorldDocuments, merged_with_present, task_results
@@ -73,9 +74,11 @@ def world_content(
 
         worker.run(make)
         keep_partition(context)
-        for name in names:
-            yield _output(name, world_id, world_description.name, worker, store, generator)
-        if worker.acquired.generation.keys:
+        generation, assets = worker.acquired.generation, [ASSETS[name] for name in names]
+        counted = store.retry_on_outage(lambda: figures(store.database, world_id, generation.id, assets))
+        for asset in assets:
+            yield _output(asset, world_id, world_description.name, worker, store, generator, counted[asset.name])
+        if generation.keys:
             recounted = store.retry_on_outage(lambda: _recounted(store, world_id))
             worker.record(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
@@ -97,9 +100,15 @@ def _recounted(store: DocumentStore, world_id: str) -> Change:
 
 
 def _output(
-    name: str, world_id: str, world_name: str, worker: Worker, store: DocumentStore, generator: GeneratorResource
+    asset: AssetSpec,
+    world_id: str,
+    world_name: str,
+    worker: Worker,
+    store: DocumentStore,
+    generator: GeneratorResource,
+    counted: Figures,
 ) -> dg.Output[DocumentStream[Document]]:
-    asset, generation, timeout = ASSETS[name], worker.acquired.generation, generator.settings.patience_seconds
+    generation, timeout = worker.acquired.generation, generator.settings.patience_seconds
     database, media = store.database, generator.settings.media_dir
 
     documents = task_results(database, world_id, generation.id, asset, patience_seconds=timeout)
@@ -107,8 +116,7 @@ def _output(
     documents = chain(first, documents)
     if generation.keys:
         documents = merged_with_present(store, world_id, asset, documents)
-    counted = store.retry_on_outage(
-        lambda: {**figures(database, world_id, generation.id, asset), **banned_terms_in(database, world_id, generation.id, asset)}
-    )
+    banned = store.retry_on_outage(lambda: banned_terms_in(database, world_id, generation.id, asset))
     stream = DocumentStream(documents, fence=worker.acquired.commits.token.epoch, staged=True)
-    return dg.Output(stream, output_name=name, metadata={**results_of(world_id, world_name, first, media), **counted})
+    metadata = {**results_of(world_id, world_name, first, media), **counted, **banned}
+    return dg.Output(stream, output_name=asset.name, metadata=metadata)

@@ -37,7 +37,7 @@ from generia_assets.durable.collections import HISTORY, TASKS
 from generia_assets.durable.status import State
 from generia_assets.queries.records import completed
 from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDatabase
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.pictures import PictureError, picture
 
 SAMPLES = 3
@@ -58,20 +58,30 @@ Row: TypeAlias = Mapping[str, str | int | float]
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>$])")
 
 
-def figures(database: MongoDatabase, world_id: str, generation: str, asset: AssetSpec) -> dict[str, dg.MetadataValue]:
-    """Tasks, calls, tokens and dollars that this asset took in this generation."""
-    mine = {"world_id": world_id, "generation": generation, "type": asset.task_name}
-    failed = database[TASKS].count_documents({**mine, "status": State.FAILED.value})
+Figures: TypeAlias = dict[str, dg.MetadataValue]
+
+
+def figures(database: MongoDatabase, world_id: str, generation: str, assets: Iterable[AssetSpec]) -> dict[str, Figures]:
+    """Tasks, calls, tokens and dollars that each of these assets took in this generation, by the asset's name."""
+    mine = {"world_id": world_id, "generation": generation}
+    by_type = {"$group": {"_id": "$type", "count": {"$sum": 1}}}
+    failures = database[TASKS].aggregate([{"$match": {**mine, "status": State.FAILED.value}}, by_type])
+    failed = {row["_id"]: int(row["count"]) for row in failures}
     group = {
-        "_id": "$api_type",
+        "_id": {"task": "$labels.task_type", "api": "$api_type"},
         "calls": {"$sum": 1},
         "cost": {"$sum": "$cost_usd"},
         "prompt": {"$sum": "$tokens.prompt"},
         "cached": {"$sum": "$tokens.cached"},
         "output": {"$sum": "$tokens.output"},
     }
-    match = {"world_id": world_id, "generation": generation, "labels.task_type": asset.task_name}
-    rows = {row["_id"]: row for row in database[HISTORY].aggregate([{"$match": match}, {"$group": group}])}
+    rows: dict[str, dict[str, MongoDocument]] = {}
+    for row in database[HISTORY].aggregate([{"$match": mine}, {"$group": group}]):
+        rows.setdefault(row["_id"].get("task", ""), {})[row["_id"]["api"]] = row
+    return {one.name: _figures(failed.get(one.task_name, 0), rows.get(one.task_name, {}), generation) for one in assets}
+
+
+def _figures(failed: int, rows: Mapping[str, MongoDocument], generation: str) -> Figures:
     llm = rows.get("llm", {})
     return {
         "failed_tasks": dg.MetadataValue.int(failed),
@@ -188,7 +198,7 @@ def _preview(media: Media, media_dir: Path) -> str:
     buffer = io.BytesIO()
     try:
         with picture(path) as opened:
-            opened.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH))
+            opened.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH), reducing_gap=1.0)  # a JPEG is decoded smaller at once
             opened.convert("RGB").save(buffer, "JPEG", quality=70)
     except PictureError:
         return ""

@@ -61,7 +61,7 @@ def world_request(
         request = worker.run(check)
         keep_partition(context)
         asset, generation = ASSETS["world_request"], worker.acquired.generation.id
-        metadata = generator.read(lambda database: figures(database, world_id, generation, asset))
+        metadata = generator.read(lambda database: figures(database, world_id, generation, [asset]))[asset.name]
         name = generator.read(lambda database: status_of(database[STATUS].find_one({"_id": world_id}))).name
         yield dg.Output(
             DocumentStream([request], fence=worker.acquired.commits.token.epoch, staged=True),
@@ -112,7 +112,7 @@ def world_description(
         keep_partition(context)
         context.instance.add_run_tags(context.run.run_id, run_tags.named(world.name))
         world_id, generation, asset = context.partition_key, worker.acquired.generation.id, ASSETS["world_description"]
-        metadata = generator.read(lambda database: figures(database, world_id, generation, asset))
+        metadata = generator.read(lambda database: figures(database, world_id, generation, [asset]))[asset.name]
         text = "\n\n".join((world.name, world.description_short, world.description, *(event.name for event in world.calendar)))
         banned = banlist.find_banned(text, world.user_preferences.language, wished=world_request.user_prompt)
         yield dg.Output(

@@ -6,8 +6,8 @@ Not here: the lists (data/banlist/*.yaml), and the consequences (the tasks ask f
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from generia_assets.content import data_files, languages
 from generia_assets.content.data_files import BanFile
@@ -52,24 +52,26 @@ def ban_list(language: str, wished: str = "") -> BanFile:
     return BanFile(**{kind: merged(kind) for kind in _KINDS})
 
 
-class _Search(NamedTuple):
-    """The search for entries of a list: the number of a match's group identifies the entry."""
+@dataclass(frozen=True)
+class _Search:
+    """An entry that is searched for: its regular expression, and letters that each text with it contains."""
 
-    pattern: re.Pattern[str]
-    entries: tuple[str, ...]
-    letters: tuple[str, ...]
+    entry: str
+    expression: str
+    letters: str
 
 
 @lru_cache(maxsize=64)
-def _search(language: str, wished: str, kinds: tuple[str, ...]) -> _Search | None:
+def _searches(language: str, wished: str, kinds: tuple[str, ...]) -> tuple[_Search, ...]:
     listed = ban_list(language, wished)
     found = [(r"\A" if kind == "openings" else "", entry) for kind in kinds for entry in getattr(listed, kind)]
-    if not found:
-        return None
-    # One pass over the text's words however long the lists are.
-    joined = "|".join(f"({start}{_pattern(entry)})" for start, entry in found)
-    entries = tuple(entry for _, entry in found)
-    return _Search(re.compile(rf"{_START}(?=\w)(?:{joined}){_END}"), entries, tuple({_letters_of(entry) for entry in entries}))
+    return tuple(_Search(entry, f"({start}{_pattern(entry)})", _letters_of(entry)) for start, entry in found)
+
+
+@lru_cache(maxsize=1_000)
+def _any_of(expressions: tuple[str, ...]) -> re.Pattern[str]:
+    """One pass over the text's words; the number of a match's group identifies the expression."""
+    return re.compile(rf"{_START}(?=\w)(?:{'|'.join(expressions)}){_END}")
 
 
 def find_banned(text: str, language: str, *, wished: str = "", kinds: tuple[str, ...] = _KINDS) -> list[str]:
@@ -77,12 +79,10 @@ def find_banned(text: str, language: str, *, wished: str = "", kinds: tuple[str,
 
     ``language`` by any name of it, ``wished`` the user's sentence (its words are allowed), ``kinds`` which lists count.
     """
-    search = _search(language, wished, kinds)
-    if search is None:
-        return []
     # An opening is an opening behind a quotation mark or a dash too.
     words = re.sub(r"\A\W+", "", text.casefold())
-    if not any(letters in words for letters in search.letters):  # most texts, at a tenth of the pattern's cost
+    possible = [one for one in _searches(language, wished, kinds) if one.letters in words]  # a few; the others need no pattern
+    if not possible:
         return []
-    found = (search.entries[match.lastindex - 1] for match in search.pattern.finditer(words) if match.lastindex)
-    return list(dict.fromkeys(found))
+    matches = _any_of(tuple(one.expression for one in possible)).finditer(words)
+    return list(dict.fromkeys(possible[match.lastindex - 1].entry for match in matches if match.lastindex))

@@ -43,9 +43,8 @@ class Missing:
 
 def missing(database: MongoDatabase, world: WorldStatus, *, staged: bool = False) -> list[Missing]:
     """The incomplete assets, in the order of the work. ``staged``: staged documents count instead of those they will replace."""
-    store = DocumentStore(database)
-    found = {name: store.found(kind, world.world_id, staged=staged) for name, kind in ASSETS.items()}
-    return _lacking(database, world, found)
+    counts = DocumentStore(database).found(ASSETS.values(), world.world_id, staged=staged)
+    return _lacking(database, world, {name: counts[kind.collection] for name, kind in ASSETS.items()})
 
 
 def _lacking(database: MongoDatabase, world: WorldStatus, found: Mapping[str, int]) -> list[Missing]:
@@ -94,8 +93,9 @@ def check_made(database: MongoDatabase, world: WorldStatus, makes: Collection[Ta
     """
     store, mine = DocumentStore(database), [kind for kind in ASSETS.values() if kind.task_type in makes]
     if keys and EXTENSION not in keys:
-        counts = [(kind, store.found(kind, world.world_id, staged=True), store.found(kind, world.world_id)) for kind in mine]
-        lacking = [Missing(kind.name, found, before) for kind, found, before in counts if found < before]
+        found, before = (store.found(mine, world.world_id, staged=staged) for staged in (True, False))
+        counts = [Missing(kind.name, found[kind.collection], before[kind.collection]) for kind in mine]
+        lacking = [one for one in counts if one.found < one.needed]
     else:
         names = {kind.name for kind in mine}
         lacking = [one for one in missing(database, world, staged=True) if one.asset in names]

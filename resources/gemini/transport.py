@@ -39,7 +39,7 @@ class AnswerArrived(Exception):  # noqa: N818  no error: it carries an answer pa
 
 
 @cache
-def _authorities(trust_env: bool) -> ssl.SSLContext:
+def authorities(trust_env: bool) -> ssl.SSLContext:
     """The certificate authorities that are trusted. Loading them takes 20 ms, and the SDK would do it twice more."""
     return httpx2.create_ssl_context(trust_env=trust_env)
 
@@ -60,7 +60,7 @@ class GeminiTransport:
         self.base_url = base_url
         trust_env = not is_loopback(base_url)  # proxies and certificates of the environment, except for this machine
         try:
-            verify = _authorities(trust_env)
+            verify = authorities(trust_env)
             self._http = httpx2.AsyncClient(
                 verify=verify,
                 timeout=httpx2.Timeout(timeout_seconds, connect=min(10.0, timeout_seconds)),

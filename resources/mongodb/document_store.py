@@ -240,19 +240,27 @@ class DocumentStore:
         pointer = self._pointer(spec, world_id, staged=staged)
         return None if pointer is None else int(pointer["count"])
 
-    def found(self, spec: CollectionLike, world_id: str, *, staged: bool = False) -> int:
-        """How many documents that materialization has in its collection, whatever its pointer says."""
-        pointer = self._pointer(spec, world_id, staged=staged)
+    def found(self, specs: Iterable[CollectionLike], world_id: str, *, staged: bool = False) -> dict[str, int]:
+        """How many documents those materializations have in their collections, by collection, whatever their pointers say."""
+        specs = list(specs)
+        pointers = self._pointers(specs, world_id, staged=staged)
+        return {spec.collection: self._number(spec, world_id, pointers.get(spec.collection)) for spec in specs}
+
+    def _number(self, spec: CollectionLike, world_id: str, pointer: MongoDocument | None) -> int:
         if pointer is None or "document" in pointer:
             return 0 if pointer is None else 1
         wanted = {"_id": world_id} if spec.one_per_world else _documents(world_id, pointer["materialization"])
         return self.retry_on_outage(lambda: self.database[spec.collection].count_documents(wanted))
 
     def _pointer(self, spec: CollectionLike, world_id: str, *, staged: bool = False) -> MongoDocument | None:
-        pointer = f"{world_id}:{spec.collection}"
-        ids = [f"{pointer}:staged", pointer] if staged else [pointer]
-        found = {one["_id"]: one for one in self.retry_on_outage(lambda: list(self.database[POINTERS].find({"_id": {"$in": ids}})))}
-        return next((found[one] for one in ids if one in found), None)
+        return self._pointers([spec], world_id, staged=staged).get(spec.collection)
+
+    def _pointers(self, specs: Sequence[CollectionLike], world_id: str, *, staged: bool) -> dict[str, MongoDocument]:
+        """By collection; those of ``staged`` documents instead of the others, where there are any."""
+        of = {f"{world_id}:{spec.collection}": spec.collection for spec in specs}
+        ids = {**of, **({f"{pointer}:staged": collection for pointer, collection in of.items()} if staged else {})}
+        found = self.retry_on_outage(lambda: list(self.database[POINTERS].find({"_id": {"$in": list(ids)}})))
+        return {ids[one["_id"]]: one for one in sorted(found, key=lambda one: "staged" in one)}
 
     def _staged(self, world_id: str, session: ClientSession | None = None) -> list[MongoDocument]:
         wanted = {"world_id": world_id, "staged": True}

@@ -122,11 +122,11 @@ def test_a_long_username_ends_with_a_whole_letter() -> None:
 def test_the_ban_list_finds_whole_words_with_vowel_signs(monkeypatch: pytest.MonkeyPatch, text: str, found: list[str]) -> None:
     """In a script with vowel signs an entry of the list matches a whole word, not a part of one, and * is any ending."""
     monkeypatch.setattr(banlist, "ban_list", lambda *_: BanFile(words=("दीन", "मुस्कु*")))
-    banlist._search.cache_clear()
+    banlist._searches.cache_clear()
     try:
         assert banlist.find_banned(text, "Hindi") == found
     finally:
-        banlist._search.cache_clear()
+        banlist._searches.cache_clear()
 
 
 @pytest.mark.parametrize(

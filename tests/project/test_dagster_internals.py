@@ -102,10 +102,38 @@ def test_the_instance_has_the_tables_and_daemons_that_are_asked(tmp_path: Path, 
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         dagster_internals.delete_rows_of_runs(instance, ["no such run"])
+        assert dagster_internals.status_of_run(instance, "no such run") is None
         dagster_internals.delete_partitions(instance, "worlds", ["no such world"])
         assert dagster_internals.runs_by_tag(instance, "dagster/partition", ["no such world"]) == {}
         assert not dagster_internals.has_daemon(instance)
     assert callable(dagster_internals.daemon_command())
+
+
+def test_the_newest_materializations_are_those_that_dagster_finds() -> None:
+    """Of each asset and partition the last of several; none of an asset that was wiped, until it is made again.
+
+    The storage in memory keeps the events of a wiped asset, as PostgreSQL does. SQLite's files delete them.
+    """
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def make(*made: tuple[str, str]) -> None:
+            for asset, partition in made:
+                instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition))
+
+        def newest(asset: str, partition: str) -> list[tuple[int, str, object]]:
+            of_partition = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[partition])
+            records = instance.fetch_materializations(of_partition, limit=1).records
+            return [(one.storage_id, one.run_id, pytest.approx(one.timestamp, abs=1e-6)) for one in records]
+
+        make(("tides", "a"), ("moons", "a"), ("tides", "a"), ("tides", "b"), ("moons", "b"))
+        instance.wipe_assets([dg.AssetKey("moons")])
+        make(("moons", "b"))
+        for partition, there in (("a", {"tides"}), ("b", {"tides", "moons"})):
+            found = dagster_internals.newest_materializations(instance, ["tides", "moons", "never made"], partition)
+            assert found.keys() == there
+            for asset, one in found.items():
+                assert [(one.storage_id, one.run_id, one.timestamp)] == newest(asset, partition)
+            assert newest("moons", "a") == []
 
 
 def test_the_webserver_is_made_by_the_name_that_ours_takes() -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.event import listens_for
 
 from generia_assets import dagster_storage
+from generia_assets.dagster_internals import status_of_run
 
 pytestmark = pytest.mark.slow  # creating the common instance takes a second or two
 
@@ -120,6 +121,45 @@ def test_an_event_opens_no_connection(home: Path) -> None:
         assert [path for path in connected if run_id in str(path) or "index" in str(path) or "runs.db" in str(path)] == []
 
 
+def test_the_status_of_a_run_is_that_of_its_record(home: Path) -> None:
+    """Before, while and after a run is executed, ours and Dagster's own storage have the status that Dagster's record has."""
+    for ours in (True, False):
+        with instance(home, ours=ours) as opened:
+            run = opened.create_run_for_job(JOB)
+            seen = [status_of_run(opened, run.run_id)]
+            for event in dg.DagsterEventType.RUN_STARTING, dg.DagsterEventType.RUN_CANCELED:
+                opened.report_dagster_event(dg.DagsterEvent(event.value, JOB.name), run.run_id)
+                record = opened.get_run_by_id(run.run_id)
+                assert record is not None
+                assert status_of_run(opened, run.run_id) is record.status
+                seen.append(record.status)
+            assert seen == [dg.DagsterRunStatus[name] for name in ("NOT_STARTED", "STARTING", "CANCELED")]
+            assert status_of_run(opened, run_on(opened)) is dg.DagsterRunStatus.SUCCESS
+
+
+def test_an_event_looks_for_no_columns(home: Path) -> None:
+    """The columns that Dagster's own storage looks for with each event and query were found once."""
+    with instance(home) as opened:
+        runs, run_id = opened.run_storage, run_on(opened)
+        assert isinstance(runs, dagster_storage._Runs)
+        assert runs.has_run_stats_index_cols() is super(dagster_storage._Runs, runs).has_run_stats_index_cols() is True
+        statements: list[str] = []
+
+        @listens_for(Engine, "before_cursor_execute")
+        def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            statements.append(statement)
+
+        try:
+            opened.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, JOB.name), run_id)
+            (record,) = opened.get_run_records(dg.RunsFilter(run_ids=[run_id]))
+        finally:
+            db.event.remove(Engine, "before_cursor_execute", note)
+        assert record.start_time
+        assert record.end_time
+        assert any(one.startswith("UPDATE runs") for one in statements)
+        assert [one for one in statements if "table_" in one and '"runs"' in one] == []
+
+
 def test_commits_wait_for_no_disk_and_the_files_are_in_wal_mode(home: Path) -> None:
     """Every file has a write-ahead log, which our connections sync only at checkpoints."""
     with instance(home) as opened:
@@ -178,7 +218,7 @@ def test_a_forked_process_opens_its_own_connections(home: Path) -> None:
 def test_dagster_still_asks_the_storage_for_connections_by_these_names(home: Path) -> None:
     """The methods and attributes that our class overrides are those with which Dagster reads and writes."""
     names = {
-        "run_storage": ("connect", "_conn_string"),
+        "run_storage": ("connect", "_conn_string", "has_run_stats_index_cols"),
         "schedule_storage": ("connect", "_conn_string"),
         "event_log_storage": ("_connect", "has_table", "_db_lock", "_initialized_dbs", "_initdb", "conn_string_for_shard"),
     }

@@ -1,5 +1,6 @@
-"""Memory that a run shares with the process that forked it: one heap for all threads, and objects that no collection copies."""
+"""Memory that a run shares with the process that forked it: a heap, objects that no collection copies, certificate authorities."""
 
+import os
 import subprocess
 import sys
 
@@ -59,3 +60,18 @@ def test_a_collection_in_a_run_copies_no_imported_objects() -> None:
     script = [sys.executable, "-c", FAULTS]
     without, copied = map(int, subprocess.run(script, capture_output=True, text=True, check=True, timeout=60).stdout.split())
     assert copied < without / 4
+
+
+AUTHORITIES = """
+import generia_assets.shared_memory
+from resources.gemini.transport import authorities
+print(authorities.cache_info().currsize)
+"""
+
+
+@pytest.mark.parametrize(("environment", "loaded"), [({"SSL_CERT_FILE": ""}, 2), ({"SSL_CERT_FILE": "/no such file"}, 0)])
+def test_certificate_authorities_are_loaded_before_a_run_is_forked(environment: dict[str, str], loaded: int) -> None:
+    """Those of the environment and those of this machine; a file that is not there stops no code server."""
+    script = [sys.executable, "-c", AUTHORITIES]
+    done = subprocess.run(script, env=os.environ | environment, capture_output=True, text=True, check=True, timeout=60)
+    assert int(done.stdout) == loaded

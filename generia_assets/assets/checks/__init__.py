@@ -8,14 +8,13 @@ asked for again at once (content/drafts.py, tasks/).
 """
 
 from collections.abc import Iterable, Iterator
-from functools import cache, partial
 
 import dagster as dg
 
 from generia_assets.assets.checks import counts, people, plan, texts, words
 from generia_assets.assets.checks.finding import Check, World
 from generia_assets.assets.generator import GeneratorResource
-from generia_assets.dagster_internals import newest_materialization
+from generia_assets.dagster_internals import newest_materializations
 
 ALL = tuple(check for subject in (counts, plan, people, texts, words) for check in subject.CHECKS)
 
@@ -38,6 +37,7 @@ def world_checks(
 
 def evaluations(instance: dg.DagsterInstance, world: World, checks: Iterable[Check]) -> Iterator[dg.AssetCheckEvaluation]:
     """The results of these checks as events of a run. (``AssetCheckResult`` costs an output and a query more for each.)"""
-    newest = cache(partial(newest_materialization, instance, partition=world.id))
-    for one in checks:
-        yield one.evaluate(world, newest(one.asset))
+    asked = list(checks)
+    newest = newest_materializations(instance, {one.asset for one in asked}, world.id)
+    for one in asked:
+        yield one.evaluate(world, newest.get(one.asset))

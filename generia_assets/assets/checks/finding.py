@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -43,24 +44,25 @@ class World:
     _kept: dict[type[Document], tuple[Document, ...]] = field(default_factory=dict, repr=False)
     _counts: dict[type[Document], int] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def request(self) -> WorldRequest:
         return next(self.all(WorldRequest))
 
-    @property
+    @cached_property
     def description(self) -> WorldDescription:
         return next(self.all(WorldDescription))
 
-    @property
+    @cached_property
     def status(self) -> WorldStatus:
         return status_of(self.database[STATUS].find_one({"_id": self.id}))
 
     def all(self, model: type[DocumentT]) -> Iterator[DocumentT]:
         """The documents of this class, in order of their keys, one at a time."""
         if model not in self._kept:
-            if self.count(model) > KEPT:
-                return self._documents.stream(model)
-            self._kept[model] = tuple(self._documents.stream(model))
+            first = tuple(islice(stream := self._documents.stream(model), KEPT + 1))
+            if len(first) > KEPT:
+                return chain(first, stream)
+            self._kept[model] = first
         return cast("Iterator[DocumentT]", iter(self._kept[model]))
 
     def count(self, model: type[Document]) -> int:
