@@ -84,7 +84,7 @@ def test_a_price_has_texts_and_pictures() -> None:
     ("cap", "said"),
     [
         pytest.param(0.1, "will probably cancel", id="below the expected price"),
-        pytest.param(3.0, "may cancel", id="in the interval"),
+        pytest.param(2.6, "may cancel", id="in the interval"),
         pytest.param(50.0, None, id="above it"),
         pytest.param(None, None, id="no cap"),
     ],
@@ -131,7 +131,7 @@ def test_tiers_differ_in_price_and_time() -> None:
     standard, flex, priority, economy = (
         quote_for(CHOSEN, Knowledge(), ORDER.model_copy(update={"service_tier": tier})) for tier in ServiceTier
     )
-    assert flex.texts_usd == pytest.approx(standard.texts_usd / 2)
+    assert flex.texts_usd == pytest.approx(standard.texts_usd / 2, abs=1e-6)  # both are rounded
     assert flex.texts_usd < economy.texts_usd <= 0.55 * standard.texts_usd
     assert priority.texts_usd > standard.texts_usd
     assert flex.minutes > standard.minutes
