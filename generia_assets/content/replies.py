@@ -115,7 +115,7 @@ class Replies:
         ]
         if self._gap:
             return [post for post in recent if post < t - self._gap] or recent
-        # In a small world nothing stands between a post and its replies, so that readers see what they reply to.
+        # In a small world a reply comes right after its post where it can, so that readers see what it replies to.
         since = t - 1
         while self.targets[since] >= 0:
             since -= 1

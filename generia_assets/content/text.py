@@ -144,5 +144,6 @@ def paragraphs(pieces: Iterable[str]) -> tuple[str, ...]:
 
 
 def first_sentences(text: str, count: int) -> str:
-    found = re.split(r"(?<=[.!?…。！？।])\s+|(?<=[。！？])", one_line(text))
-    return " ".join(part for part in found if part) if len(found) <= count else " ".join(found[:count])
+    line = one_line(text)
+    ends = [found.end() for found in re.finditer(r"[.!?…।](?=\s)|[。！？]+[」』]?", line)]
+    return line[: ends[count - 1]] if len(ends) >= count else line

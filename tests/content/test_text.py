@@ -10,7 +10,7 @@ from generia_assets.content.fields import by_number
 from generia_assets.content.names import CharacterIndex, fold, resolve_mentions, username
 from generia_assets.content.rendering import PromptDelimiter
 from generia_assets.content.similarity import COPY, NEAR_DUPLICATE
-from generia_assets.content.text import clean, cut, paragraphs
+from generia_assets.content.text import clean, cut, first_sentences, paragraphs
 from generia_assets.content.yaml_files import ContentError
 from tests.support.worlds import a_brief, a_request
 
@@ -29,6 +29,21 @@ def test_a_cut_text_fits_and_ends_at_a_word(text):
     assert len(short) <= 200
     if " " in text.strip():
         assert short.rstrip("…").split()[-1] in text.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "first_two"),
+    [
+        ("One. Two! Three?", "One. Two!"),
+        ("Only one", "Only one"),
+        ("彼は寝る。食べる。泳ぐ。", "彼は寝る。食べる。"),
+        ("Он спит. Ест… Плывёт.", "Он спит. Ест…"),
+        ("At 7.30 it rings. Nobody comes. So what?", "At 7.30 it rings. Nobody comes."),
+    ],
+)
+def test_the_first_sentences_are_those_of_the_text(text, first_two):
+    """They end with their own mark, and no space is added between sentences of a script without spaces."""
+    assert first_sentences(text, 2) == first_two
 
 
 def test_paragraphs_are_counted_as_readers_see_them():
