@@ -2,7 +2,7 @@
 #   make demo ARGS="--users 3 --posts 6"
 # Everything is installed into .venv, by hashes (requirements*.lock); the second time nothing is installed.
 SHELL := /bin/sh
-# The system's own comes first: one that pyenv builds is not optimised, and takes a sixth more CPU. It must be able to make a venv.
+# The system's own comes first: one that was built without optimisation takes a sixth more CPU. It must be able to make a venv.
 PYTHONS := python3.11 python3.12 python3.13
 PYTHON ?= $(firstword $(foreach name,$(PYTHONS:%=/usr/bin/%) $(PYTHONS) python3,\
 	$(shell $(name) -c 'import ensurepip' 2>/dev/null && command -v $(name))))
