@@ -62,7 +62,7 @@ def test_worlds_survive_the_death_of_a_worker(stack: FleetStack) -> None:
 def test_a_deploy_moves_a_world_and_a_termination_ends_it(stack: FleetStack) -> None:
     """A worker that gets SIGTERM ends, and another one continues its world within ten seconds on an idle machine; a terminated run
     is canceled and its world stopped."""
-    stack.gemini.set_faults(latency=1.0)
+    stack.gemini.set_faults(latency=2.0)  # so long that no world is complete before its worker ends
     for number in range(1, QUICK.workers + 1):
         if worker(number) not in stack.parts:  # it was killed in the test before
             stack.spawn_worker(number)
