@@ -7,7 +7,7 @@ fleet's notes about models from the API's answers (model_resolver.py), and sendi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -84,12 +84,12 @@ class TableEntry(BaseModel, Generic[PriceT]):
         """Whether the model is asked no more. The day counts by UTC: its successor is asked before the provider's day begins."""
         return self.until is not None and moment.astimezone(UTC).date() >= self.until
 
-    def prices_between(self, first: datetime, last: datetime) -> Sequence[PriceT]:
-        """The prices that held between these moments, or may have by the provider's clock."""
-        from_day, to_day = (first.astimezone(UTC) - PROVIDER_BEHIND_UTC).date(), last.astimezone(UTC).date()
+    def price(self, first: datetime, last: datetime | None = None) -> PriceT:
+        """The price of a call between these moments; the dearer one where it changed, or may have by the provider's clock."""
+        from_day, to_day = (first.astimezone(UTC) - PROVIDER_BEHIND_UTC).date(), (last or first).astimezone(UTC).date()
         following = [price.since for price in self.prices[1:]] + [date.max]
         held = zip(self.prices, following, strict=True)
-        return [price for price, replaced in held if price.since <= to_day and replaced > from_day]
+        return dearest(price for price, replaced in held if price.since <= to_day and replaced > from_day)
 
 
 EntryT = TypeVar("EntryT", bound=TableEntry)  # type: ignore[type-arg]  # of prices of any kind
@@ -131,22 +131,6 @@ def entry_of(table: Mapping[str, EntryT], version: str) -> EntryT | None:
     return table[max(ids, key=len)] if ids else None
 
 
-class Thinking(BaseModel):
-    """How thinking is controlled: by a token budget (2.5) or by a level (3.x); the wrong one gives a 400."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    style: Literal["budget", "level"]
-    value: int | str
-
-    @model_validator(mode="after")
-    def _fits_its_style(self) -> Self:
-        budget = isinstance(self.value, int) and self.value >= 0
-        if not (budget if self.style == "budget" else self.value in ("minimal", "low", "medium", "high")):
-            raise ValueError(f"{self.value!r} is none: a budget is a number of tokens, a level minimal, low, medium or high")
-        return self
-
-
 class Price(DatedPrice):
     """US dollars per million tokens, from a day on."""
 
@@ -176,12 +160,14 @@ class Price(DatedPrice):
 
 
 class ModelProfile(TableEntry[Price]):
-    """The profile of a model. ``thinking`` None: requests have no thinking parameter. ``tiers``: those beside standard."""
+    """The profile of a model. ``tiers``: those beside standard.
 
-    thinking: Thinking | None
+    ``thinking``: a budget of tokens (2.5) or a level (3.x), the wrong one gives a 400; None: requests have no such parameter.
+    """
+
+    thinking: Annotated[int, Field(ge=0, strict=True)] | Literal["minimal", "low", "medium", "high"] | None
     sampling: bool
     max_output_tokens: int = Field(ge=1)
-    cache_minimum: int = Field(ge=0)
     tiers: Mapping[CallTier, TierFactors] = {}
 
     @model_validator(mode="after")
@@ -195,12 +181,8 @@ class ModelProfile(TableEntry[Price]):
         return wanted if wanted in self.tiers else CallTier.STANDARD
 
     def price(self, first: datetime, last: datetime | None = None, tier: CallTier = CallTier.STANDARD) -> Price:
-        """The price of a call at this tier between these moments.
-
-        The dearer one where it changed meanwhile, or may have by the provider's clock; the standard one where the model does not
-        take the tier.
-        """
-        standard = dearest(self.prices_between(first, last or first))
+        """The same at this tier; the standard price where the model does not take the tier."""
+        standard = super().price(first, last)
         return standard.at_tier(self.tiers[tier]) if tier in self.tiers else standard
 
 
