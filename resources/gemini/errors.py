@@ -90,13 +90,14 @@ def classify_error(
     reported = kept_line(_text(error.get("message")), LONGEST_MESSAGE) if error else kept_line(page, LONGEST_PAGE)
     message = f"Gemini answered {status} {word}".strip() + f": {reported}"
     details = list(_details(error))
-    if status == 402 or (status == 429 and (_NO_CREDIT.search(reported) or _has_no_quota(details))):
+    if status == 402 or (status == 429 and (_NO_CREDIT.search(reported) or _of_quotas(details, "quotaValue") & {"0", "0.0"})):
         return FatalCallError(
             f"{message}. Waiting cures nothing: see to the billing of the account behind GEMINI_API_KEY (credit, spending cap, "
             "plan) at https://aistudio.google.com, then resume the world"
         )
     if status == 429:
-        wait, daily = _retry_after(headers, details), _daily(details)
+        wait = _retry_after(headers, details)
+        daily = any("PerDay" in quota for quota in _of_quotas(details, "quotaId"))
         if sheddable and not daily:
             return ShedError(message, retry_after=wait)
         reset = _until_reset(datetime.now(UTC)) if daily else 0.0
@@ -144,19 +145,10 @@ def _details(error: Mapping[str, object] | None) -> Iterator[Mapping[str, object
         yield from (detail for detail in found if isinstance(detail, dict))
 
 
-def _violations(details: list[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
-    for detail in details:
-        violations = detail.get("violations")
-        if isinstance(violations, list):
-            yield from (violation for violation in violations if isinstance(violation, dict))
-
-
-def _daily(details: list[Mapping[str, object]]) -> bool:
-    return any("PerDay" in _text(violation.get("quotaId")) for violation in _violations(details))
-
-
-def _has_no_quota(details: list[Mapping[str, object]]) -> bool:
-    return any(_text(violation.get("quotaValue")) in ("0", "0.0") for violation in _violations(details))
+def _of_quotas(details: list[Mapping[str, object]], field: str) -> set[str]:
+    """What this field of the violated quotas holds."""
+    violations = [listed for detail in details if isinstance(listed := detail.get("violations"), list)]
+    return {_text(one.get(field)) for listed in violations for one in listed if isinstance(one, dict)}
 
 
 def _retry_after(headers: Mapping[str, str], details: list[Mapping[str, object]]) -> float | None:
