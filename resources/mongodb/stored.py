@@ -7,6 +7,7 @@ have defaults for fields that former versions did not write.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias, TypeVar
 
@@ -41,6 +42,14 @@ def _bson(moment: object) -> object:
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_bson), AfterValidator(_in_utc)]
 """A moment with its time zone, in UTC: a moment that UTC cannot represent is refused here, not where it is shown."""
+
+
+@dataclass(frozen=True)
+class CollectionSpec:
+    """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
+
+    collection: str
+    one_per_world: bool = False
 
 
 class UnreadableRecord(BaseModel):
