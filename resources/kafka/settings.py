@@ -59,9 +59,9 @@ _File = Annotated[Path, AfterValidator(_readable)]
 
 
 class KafkaSettings(BaseModel):
-    """The brokers, how they are reached, and the topics. What decides about a setting stands before it."""
+    """Kafka. What decides about a setting stands before it."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, title="Kafka")
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
         DEFAULT_KAFKA, description="Kafka brokers: host:port[,host:port]"
