@@ -49,7 +49,7 @@ class ModelReplacedError(CallError):
 class Note(BaseModel):
     """One observation about a model."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     model: str
     at: datetime
@@ -83,8 +83,6 @@ NoteT = TypeVar("NoteT", bound=Note)
 
 class FleetNotes(BaseModel):
     """The fleet's notes, in the document ``models`` of the collection ``fleet``."""
-
-    model_config = ConfigDict(extra="ignore")
 
     retired: list[Retired] = []
     refused: list[RefusedParameter] = []
