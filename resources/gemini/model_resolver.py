@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from resources.gateway.outcomes import CallError, FatalCallError, ModelMissingError, ParameterRefusedError
 from resources.gemini import models
-from resources.gemini.models import RESERVED_AHEAD, ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
+from resources.gemini.models import RESERVED_AHEAD, ModelProfile, Price, dearest, line_of, model_profiles, profile_of
 from resources.gemini.tiers import CallTier, tiers_served
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class ModelResolver:
         """The highest possible price of a call at this tier: a successor may answer it, and standard may be billed."""
         moment = models.now()
         unknown = self._notes is not None and any(note.model == asked.id for note in self._notes.holding().unknown)
-        able = model_profiles().values() if unknown else with_successors(asked)
+        able = model_profiles().values() if unknown else line_of(model_profiles(), asked.id)
         tiers = tiers_served("", tier)
         return dearest(profile.price(moment, moment + RESERVED_AHEAD, served) for profile in able for served in tiers)
 

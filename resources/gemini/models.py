@@ -192,14 +192,9 @@ def model_profiles() -> Mapping[str, ModelProfile]:
     return read_table(TABLE, ModelProfile)
 
 
-def with_successors(profile: ModelProfile) -> Iterator[ModelProfile]:
-    """The model, its successor, and so on."""
-    return line_of(model_profiles(), profile.id)
-
-
 def asked_at(model: str, moment: datetime) -> ModelProfile:
     """The model that is asked at this moment where this one is configured: itself, or the first successor that has not ended."""
-    return next(profile for profile in with_successors(model_profiles()[model]) if not profile.ended(moment))
+    return next(profile for profile in line_of(model_profiles(), model) if not profile.ended(moment))
 
 
 def profile_of(version: str) -> ModelProfile | None:
@@ -215,7 +210,7 @@ def price_of(version: str, asked: ModelProfile, first: datetime, last: datetime,
     answered = profile_of(version) if version else None
     if answered is not None:
         return answered.price(first, last, tier)
-    able = model_profiles().values() if version else with_successors(asked)
+    able = model_profiles().values() if version else line_of(model_profiles(), asked.id)
     return dearest(profile.price(first, last, tier) for profile in able)
 
 
@@ -229,7 +224,7 @@ class PriceChange(NamedTuple):
 def changes(model: str, moment: datetime) -> list[PriceChange]:
     """What ends or changes where this model is configured: its end and those of its successors, past or to come, and new prices."""
     found, today = [], moment.astimezone(UTC).date()
-    for profile in with_successors(model_profiles()[model]):
+    for profile in line_of(model_profiles(), model):
         found += [
             PriceChange(price.since, f"{profile.id} costs {price} from {price.since} on; now {profile.price(moment)}")
             for price in profile.prices

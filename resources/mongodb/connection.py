@@ -99,7 +99,6 @@ def check_mongo(client: MongoClient[MongoDocument], uri: str, *, seconds: float 
 
 
 def silent(uri: str, reason: str) -> MongoSilentError:
-    """The error to raise for an address that does not answer."""
     return MongoSilentError(
         f"MongoDB at {mongo_address(uri)} did not answer ({reason}). "
         "Start one with `make dev`, which sets everything up, or point MONGODB_URI at a running replica set."
