@@ -52,11 +52,8 @@ ACTIVE = [
 logger = logging.getLogger(__name__)
 
 UNREACHABLE_CHECKS = 30
-"""Checks in a row (``run_monitoring.poll_interval_seconds`` apart: a minute) that a code server may be silent.
-
-Meanwhile no retry could be started, and Dagster forgets a retry that it cannot start. When the server is back its answer is
-certain.
-"""
+"""Checks in a row (``run_monitoring.poll_interval_seconds`` apart: a minute) that a code server may be silent. Meanwhile no retry
+could be started, and Dagster forgets a retry that it cannot start. When the server is back its answer is certain."""
 CHECK_TIMEOUT_SECONDS = 5.0
 SAME_ROUND_SECONDS = 1.0
 """Runs that are checked within this time share one answer of their code server, unless a run is not in it."""
@@ -134,10 +131,7 @@ class PromptRunCoordinator(dg.QueuedRunCoordinator):
     """
 
     def get_run_queue_config(self) -> RunQueueConfig:
-        """As configured, with a place more for each run of a higher priority, one for five of ``max_concurrent_runs`` at most.
-
-        The queue is sorted by priority, so that no other run gets these places.
-        """
+        """As configured, with these places. The queue is sorted by priority, so that no other run gets them."""
         configured = super().get_run_queue_config()
         most = configured.max_concurrent_runs
         if most <= 0:
@@ -155,7 +149,6 @@ class PromptRunCoordinator(dg.QueuedRunCoordinator):
 
     @property
     def dequeue_interval_seconds(self) -> float:  # type: ignore[override]  # the daemon takes any number
-        """Seconds from one look at the queue to the next."""
         return 0.5
 
 

@@ -85,7 +85,6 @@ def _delete_files(instance: DagsterInstance, run_id: str) -> None:
 
 
 def in_batches(items: Sequence[ItemT] | Iterator[ItemT], most: int = AT_ONCE) -> Iterator[list[ItemT]]:
-    """The items in lists of at most so many."""
     rest = iter(items)
     while batch := list(islice(rest, most)):
         yield batch

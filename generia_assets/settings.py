@@ -223,7 +223,6 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
     return load_settings()
 
 
