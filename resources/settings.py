@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo
 
 from resources.gemini.tiers import ServiceTier
 
@@ -127,11 +127,7 @@ def _image_model(model: str) -> str:
     return model
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class MongoSettings(_Settings):
+class MongoSettings(BaseModel, frozen=True):
     """MongoDB."""
 
     mongodb_uri: Annotated[SecretStr, AfterValidator(_mongodb_uri)] = Field(
@@ -140,7 +136,7 @@ class MongoSettings(_Settings):
     mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds")
 
 
-class GeminiSettings(_Settings):
+class GeminiSettings(BaseModel, frozen=True):
     """Texts: the Gemini API."""
 
     gemini_api_key: Annotated[SecretStr, AfterValidator(_gemini_key)] = Field(
@@ -171,7 +167,7 @@ class GeminiSettings(_Settings):
     )
 
 
-class ImageSettings(_Settings):
+class ImageSettings(BaseModel, frozen=True):
     """Pictures. What begins with ``image_stub`` is for the stub alone."""
 
     image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
@@ -189,7 +185,7 @@ class ImageSettings(_Settings):
     image_timeout_seconds: Seconds = Field(60.0, description="time-out of one picture. Google refuses less than 10")
 
 
-class PlatformSettings(_Settings):
+class PlatformSettings(BaseModel, frozen=True):
     """The platform, and files on this machine. The local fake has media in a folder and records in a database of its own."""
 
     platform: Literal["local", "grpc"] = Field(
@@ -223,7 +219,7 @@ class PlatformSettings(_Settings):
         return self.generia_data_dir / "pending"
 
 
-class GatewaySettings(_Settings):
+class GatewaySettings(BaseModel, frozen=True):
     """Limits of calls, circuit breakers, outages. The limits are of every call (R17); each API has a breaker (R9)."""
 
     llm_concurrency: Concurrency = Field(15, description="calls of texts at once, over all runs and machines")

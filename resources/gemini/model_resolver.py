@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from resources.gateway.outcomes import CallError, FatalCallError, ModelMissingError, ParameterRefusedError
 from resources.gemini import models
@@ -46,10 +46,8 @@ class ModelReplacedError(CallError):
     outcome = "model_replaced"
 
 
-class Note(BaseModel):
+class Note(BaseModel, frozen=True):
     """One observation about a model."""
-
-    model_config = ConfigDict(frozen=True)
 
     model: str
     at: datetime

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Generic, Literal, NamedTuple, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from resources.explanation import explain
 from resources.gateway.calls import TokenUsage
@@ -41,10 +41,8 @@ class ModelTableError(ValueError):
     """The table of models is inconsistent. The message names the model and the entry."""
 
 
-class DatedPrice(BaseModel):
+class DatedPrice(BaseModel, extra="forbid", frozen=True):
     """US dollars, from a day on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     since: date = Field(date.min, alias="from")
 
@@ -61,10 +59,8 @@ def dearest(prices: Iterable[PriceT]) -> PriceT:
     return first.model_copy(update={kind: max(getattr(price, kind) for price in (first, *others)) for kind in kinds})
 
 
-class TableEntry(BaseModel, Generic[PriceT]):
+class TableEntry(BaseModel, Generic[PriceT], extra="forbid", frozen=True):
     """One model of a table."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     prices: tuple[PriceT, ...] = Field(min_length=1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 Factor = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 
@@ -51,10 +51,8 @@ def tiers_served(named: object, asked: CallTier) -> tuple[CallTier, ...]:
     return known.get(named.strip().lower(), tuple(CallTier))
 
 
-class TierFactors(BaseModel):
+class TierFactors(BaseModel, extra="forbid", frozen=True):
     """The price of a service tier as a part of the standard price: of input and output, and of cached input."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     tokens: Factor
     cached: Factor

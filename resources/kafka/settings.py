@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from resources.settings import is_host_and_port
 
@@ -58,10 +58,8 @@ def _readable(path: Path) -> Path:
 _File = Annotated[Path, AfterValidator(_readable)]
 
 
-class KafkaSettings(BaseModel):
+class KafkaSettings(BaseModel, frozen=True, hide_input_in_errors=True):
     """Kafka. What decides about a setting stands before it."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
         DEFAULT_KAFKA, description="Kafka brokers: host:port[,host:port]"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ValidationError
 
 from resources.explanation import explain
 
@@ -52,10 +52,8 @@ class CollectionSpec:
     one_per_world: bool = False
 
 
-class UnreadableRecord(BaseModel):
+class UnreadableRecord(BaseModel, frozen=True):
     """A record that cannot be read: its collection, its id as text, and why."""
-
-    model_config = ConfigDict(frozen=True)
 
     collection: str
     id: str
