@@ -28,6 +28,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.code_server import ask
+from generia_assets.dagster_internals import ACTIVE as ACTIVE
 from generia_assets.dagster_internals import (
     MAX_RETRIES_TAG,
     PRIORITY_TAG,
@@ -39,15 +40,6 @@ from generia_assets.dagster_internals import (
     status_of_run,
 )
 from generia_assets.durable.status import HIGHEST_PRIORITY
-
-ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-"""Statuses of a run that has not ended."""
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from pymongo.errors import PyMongoError
 from generia_assets.assets import run_tags
 from generia_assets.assets.jobs import NEW_WORLD
 from generia_assets.catalog import ASSETS
-from generia_assets.dagster_instance import ACTIVE, was_terminated
-from generia_assets.dagster_internals import PARTITION_NAME_TAG, PRIORITY_TAG, UnresolvedAssetJobDefinition
+from generia_assets.dagster_instance import was_terminated
+from generia_assets.dagster_internals import ACTIVE, PARTITION_NAME_TAG, PRIORITY_TAG, UnresolvedAssetJobDefinition
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
 from generia_assets.durable.leases.brake import engaged_since, mark_held_stopped
