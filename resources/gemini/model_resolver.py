@@ -119,9 +119,6 @@ class ModelResolver:
     """Chooses the model that this process asks, and learns from its answers."""
 
     def __init__(self, configured: str, fleet: AsyncCollection[MongoDocument]) -> None:
-        if configured not in model_profiles():
-            known = ", ".join(model_profiles())
-            raise FatalCallError(f"GEMINI_MODEL={configured!r}: no such profile; resources/gemini/models.yaml has {known}")
         self._configured = model_profiles()[configured]
         self._fleet = fleet
         self._notes: FleetNotes | None = None  # None: the fleet's have not been read
