@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 
 from resources.explanation import explain
 from resources.gateway.calls import TokenUsage
-from resources.gemini.tiers import CallTier, TierFactors
+from resources.gemini.tiers import CallTier
 
 TABLE = Path(__file__).parent / "models.yaml"
 RESERVED_AHEAD = timedelta(days=1)
@@ -30,6 +30,7 @@ _VERSION = re.compile(r"(-(\d[\w.-]*|preview[\w.-]*|exp[\w.-]*|latest))?")
 """What may follow a model's id in the name of one of its versions: -001, -preview-09-2026, -latest; but not -lite or -image."""
 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 
 
 def now() -> datetime:
@@ -125,6 +126,13 @@ def entry_of(table: Mapping[str, EntryT], version: str) -> EntryT | None:
     name = version.rpartition("/")[2]
     ids = [each for each in table if name.startswith(each) and _VERSION.fullmatch(name, len(each))]
     return table[max(ids, key=len)] if ids else None
+
+
+class TierFactors(BaseModel, extra="forbid", frozen=True):
+    """The price of a service tier as a part of the standard price: of input and output, and of cached input."""
+
+    tokens: Factor
+    cached: Factor
 
 
 class Price(DatedPrice):
