@@ -104,7 +104,7 @@ async def begin(
 ) -> None:
     """Make the generation the world's present one, in one commit: record, counters, limits, stages."""
     if generation.finished:
-        stages.resume({entry.name: entry.status for entry in status.stages})
+        stages.resume(status.stages)
         return
     now = datetime.now(UTC)
     record: MongoDocument = {
@@ -127,7 +127,7 @@ async def begin(
     orders: list[WriteOperation] = [mark_started(order, run.run_id) for order in generation.orders]
     if generation.continued or workload is None:
         record["$unset"] = {"left": ""}
-        values = (generation.left or {}) | values | stages.resume({entry.name: entry.status for entry in status.stages})
+        values = (generation.left or {}) | values | stages.resume(status.stages)
     else:
         values |= stages.begin() | _fresh(workload, generation, status)
         record["$setOnInsert"] = {

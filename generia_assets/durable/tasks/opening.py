@@ -122,7 +122,17 @@ async def open_session(
         commits.traceparent = relay.traceparent = span.traceparent
         logger.debug("world %s: the trace context of this run is %s", world_id, span.traceparent or "none")
         parameters = parse_stored(status.parameters)
-        ledger = _ledger(database, commits, generation, status, workload, settings, held)
+        limits = workload.call_limits if workload else {api: getattr(status, name) for api, name in CALL_LIMIT.items()}
+        lost = status.calls_excused if generation.continued else 0
+        ledger = BudgetLedger(
+            database,
+            commits,
+            generation.id,
+            lost_call_allowance=lost_call_allowance(sum(limits.values()) - lost),
+            lost_calls=lost,
+            item_limits=item_limits(limits, settings.budget_spare),
+            held=held,
+        )
         await ledger.close_cut_off()
         stages = StageTracker(generation.stages)
         await _count_recovery(database, commits, generation, stages, status, settings.max_takeovers)
@@ -210,28 +220,6 @@ async def _workload(commits: Commits, run: Assignment, status: WorldStatus) -> W
     return work if named or status.cost_limit_usd is None else replace(work, cost_limit_usd=status.cost_limit_usd)
 
 
-def _ledger(
-    database: AsyncMongoDatabase,
-    commits: Commits,
-    generation: Generation,
-    status: WorldStatus,
-    workload: Workload | None,
-    settings: Settings,
-    held: asyncio.Event,
-) -> BudgetLedger:
-    lost = status.calls_excused if generation.continued else 0
-    limits = workload.call_limits if workload else {api: getattr(status, name) for api, name in CALL_LIMIT.items()}
-    return BudgetLedger(
-        database,
-        commits,
-        generation.id,
-        lost_call_allowance=lost_call_allowance(sum(limits.values()) - (0 if workload else lost)),
-        lost_calls=lost,
-        item_limits=item_limits(limits, settings.budget_spare),
-        held=held,
-    )
-
-
 async def _count_recovery(
     database: AsyncMongoDatabase,
     commits: Commits,
@@ -249,7 +237,7 @@ async def _count_recovery(
             f"the run of this world died {status.takeovers} times (MAX_TAKEOVERS): something about it kills its process. Look at "
             f"the logs of its runs, mend it, then: generia resume {status.world_id}"
         )
-        stages.resume({entry.name: entry.status for entry in status.stages})
+        stages.resume(status.stages)
         await commits.commit(Change(values={"takeovers": 0}))
         await end(database, commits, generation, stages, State.FAILED, message=message)
         raise TooManyRecoveriesError(message)

@@ -208,7 +208,7 @@ class TaskRunner:
                 return Claim(task_id, used, resumed=True)
         listing, claiming = self._tasks.claiming(spec, exists=found is not None)
         stages = self._stages.started(task.task_type)
-        change = Change(enlist=listing, transitions=[claiming], values=stages, events=self._stages.news() if stages else ())
+        change = Change(enlist=listing, transitions=[claiming], values=stages, events=self._stages.news())
         self._tasks.enqueue(task_id, change)
         return Claim(task_id, used, resumed)
 
