@@ -207,12 +207,8 @@ def _preview(media: Media, media_dir: Path) -> str:
 
 def table(documents: Iterable[Document]) -> dg.TableMetadataValue:
     """The first rows; a column that is empty in all of them is left out. An asset without documents has an empty table."""
-    rows: list[dict[str, str | int | float]] = []
-    for document in documents:
-        rows += [{name: _cell(value) for name, value in row.items()} for row in _rows(document)]
-        if len(rows) >= ROWS:
-            break
-    rows = rows[:ROWS]
+    every = (row for document in documents for row in _rows(document))
+    rows = [{name: _cell(value) for name, value in row.items()} for row in islice(every, ROWS)]
     first = rows[0] if rows else {"key": ""}
     columns_shown = [name for name in first if not rows or any(row[name] != "" for row in rows)]
     columns = [dg.TableColumn(name, type=_TYPES[type(first[name])]) for name in columns_shown]

@@ -103,6 +103,7 @@ _EXPLAINS_ITSELF = (
     RefusedRunError,
     NotWholeError,
     ContentError,
+    BudgetExhaustedError,
 )
 """Errors whose message explains what happened and what to do; others are bugs and keep their traceback."""
 
@@ -119,7 +120,7 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         else:
             worker.record(lambda session: session.release("interrupted; it resumes automatically"))
         return
-    message = str(cause) if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
+    message = str(cause) if isinstance(cause, _EXPLAINS_ITSELF) else f"{type(cause).__name__}: {cause}"
     if isinstance(cause, TaskFailedError) and worker.session is not None:
         world_id = worker.session.generation.world_id
         message = f"{message.rstrip('.')}. To try again what failed: generia resume {world_id} --retry-failed"
@@ -134,24 +135,17 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         # The driver's own message lists sockets and topologies.
         ours = isinstance(cause, (OutageTimeoutError, MongoUnavailableError))
         message = str(cause).rstrip(".") if ours else f"MongoDB does not answer ({type(cause).__name__})"
-        until = end_of_outage(cause)
+        wait = cause.retry_after if isinstance(cause, OutageTimeoutError) else None  # as the provider announced it
+        until = None if wait is None else datetime.now(UTC) + timedelta(seconds=wait)
         again = f". It is tried again at {until:%Y-%m-%d %H:%M} UTC" if until else ""
         worker.record(lambda session: session.suspend(f"{message}{again}", SuspendReason.OUTAGE, until=until))
         raise dg.Failure(
             f"{message}. The world is suspended and can be resumed; nothing is lost{again}.", allow_retries=False
         ) from cause
-    if isinstance(cause, BudgetExhaustedError):
-        worker.record(lambda session: session.fail(message, SuspendReason.BUDGET))
-    else:
-        worker.record(lambda session: session.fail(message))
-    if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)):
+    reason = SuspendReason.BUDGET if isinstance(cause, BudgetExhaustedError) else None
+    worker.record(lambda session: session.fail(message, reason))
+    if isinstance(cause, _EXPLAINS_ITSELF):
         raise dg.Failure(message, allow_retries=False) from cause
-
-
-def end_of_outage(outage: BaseException) -> datetime | None:
-    """The end of the outage, if the provider announced one."""
-    wait = outage.retry_after if isinstance(outage, OutageTimeoutError) else None
-    return None if wait is None else datetime.now(UTC) + timedelta(seconds=wait)
 
 
 def root_cause(error: BaseException) -> BaseException:

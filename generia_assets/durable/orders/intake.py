@@ -8,7 +8,7 @@ They touch nothing that exists: no world, and no task that was accepted before. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
@@ -75,15 +75,9 @@ def installed_at(database: MongoDatabase) -> datetime:
 
 def keep(database: MongoDatabase, letters: Sequence[StoredDeadLetter]) -> None:
     """Keep dead letters until their topic takes them. A repetition changes nothing."""
+    documents = [asdict(one) for one in letters]
     database[KEPT_LETTERS].bulk_write(
-        [
-            UpdateOne(
-                {"_id": one.place},
-                {"$setOnInsert": {"at": one.at, "key": one.key, "value": one.value, "headers": dict(one.headers), "why": one.why}},
-                upsert=True,
-            )
-            for one in letters
-        ]
+        [UpdateOne({"_id": one.pop("place")}, {"$setOnInsert": one}, upsert=True) for one in documents]
     )
 
 
