@@ -6,15 +6,15 @@ Not here: the order of the work (orchestrator.py).
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain, islice
 
 import dagster as dg
 
-from generia_assets.asset_spec import AssetSpec
 from generia_assets.assets.checks import ALL, evaluations
 from generia_assets.assets.checks.finding import World
 from generia_assets.assets.definition import definition_of
-from generia_assets.assets.description import ROWS, Figures, banned_terms_in, figures, results_of
+from generia_assets.assets.description import ROWS, banned_terms_in, figures, results_of
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import RERUN_PART, ContentConfig
 from generia_assets.assets.materialized import Materialized, WorldDocuments, merged_with_present, task_results
@@ -49,7 +49,7 @@ def world_content(
     world_description: WorldDescription,
 ) -> Iterator[dg.Output[DocumentStream[Document]]]:
     """Make what is selected, then stream each asset's documents to the io manager."""
-    world_id, store, names = context.partition_key, mongo_io_manager.store, assets_of_step(context)
+    world_id, store, settings, names = context.partition_key, mongo_io_manager.store, generator.settings, assets_of_step(context)
     del config  # runs.py reads it in the run's configuration, since an earlier step may be the one that acquires the world
     assignment = assignment_of(context, generator)
     with ExitStack() as at_the_end, generator.world(context, assignment, last=is_final_step(context)) as worker:
@@ -66,7 +66,7 @@ def world_content(
                 selection,
                 world_request,
                 world_description,
-                generator.settings.calls_at_once,
+                settings.calls_at_once,
                 takes_references=session.takes_references,
             )
             await WorldOrchestrator(run).run()
@@ -77,12 +77,20 @@ def world_content(
         generation, assets = worker.acquired.generation, [ASSETS[name] for name in names]
         counted = store.retry_on_outage(lambda: figures(store.database, world_id, generation.id, assets))
         for asset in assets:
-            yield _output(asset, world_id, world_description.name, worker, store, generator, counted[asset.name])
+            documents = task_results(store.database, world_id, generation.id, asset, patience_seconds=settings.patience_seconds)
+            first = list(islice(documents, ROWS))
+            documents = chain(first, documents)
+            if generation.keys:
+                documents = merged_with_present(store, world_id, asset, documents)
+            banned = store.retry_on_outage(partial(banned_terms_in, store.database, world_id, generation.id, asset))
+            shown = results_of(world_id, world_description.name, first, settings.media_dir)
+            stream = DocumentStream(documents, fence=worker.acquired.commits.token.epoch, staged=True)
+            yield dg.Output(stream, output_name=asset.name, metadata={**shown, **counted[asset.name], **banned})
         if generation.keys:
             recounted = store.retry_on_outage(lambda: _recounted(store, world_id))
             worker.record(lambda session: session.commits.commit(recounted))
     if context.run.job_name == RERUN_PART:
-        made, world = set(selected_assets(context)), World(world_id, store.database, generator.settings.media_dir)
+        made, world = set(selected_assets(context)), World(world_id, store.database, settings.media_dir)
         for evaluation in evaluations(context.instance, world, (check for check in ALL if check.asset in made)):
             context.log_event(evaluation)
 
@@ -97,26 +105,3 @@ def _recounted(store: DocumentStore, world_id: str) -> Change:
     """The world's counters after a run over some items: an item that had failed before raises them, one made again does not."""
     counted = [asset for asset in ASSETS.values() if asset.counter]
     return Change(values={asset.counter: store.count(asset, world_id, staged=True) or 0 for asset in counted})
-
-
-def _output(
-    asset: AssetSpec,
-    world_id: str,
-    world_name: str,
-    worker: Worker,
-    store: DocumentStore,
-    generator: GeneratorResource,
-    counted: Figures,
-) -> dg.Output[DocumentStream[Document]]:
-    generation, timeout = worker.acquired.generation, generator.settings.patience_seconds
-    database, media = store.database, generator.settings.media_dir
-
-    documents = task_results(database, world_id, generation.id, asset, patience_seconds=timeout)
-    first = list(islice(documents, ROWS))
-    documents = chain(first, documents)
-    if generation.keys:
-        documents = merged_with_present(store, world_id, asset, documents)
-    banned = store.retry_on_outage(lambda: banned_terms_in(database, world_id, generation.id, asset))
-    stream = DocumentStream(documents, fence=worker.acquired.commits.token.epoch, staged=True)
-    metadata = {**results_of(world_id, world_name, first, media), **counted, **banned}
-    return dg.Output(stream, output_name=asset.name, metadata=metadata)

@@ -113,7 +113,6 @@ def banned_terms_in(database: MongoDatabase, world_id: str, generation: str, ass
 
 
 def page_of(world_id: str) -> str:
-    """The URL of the world's page."""
     return f"{settings().pages_url.rstrip('/')}/worlds/{world_id}"
 
 
@@ -137,7 +136,6 @@ def results_of(
 
 
 def sample(documents: Iterable[Document]) -> dg.MetadataValue:
-    """The first documents as Markdown."""
     parts = [text for document in documents if (text := _sample_of(document))]
     return dg.MetadataValue.md("\n\n---\n\n".join(parts[:SAMPLES]) or "(nothing)")
 

@@ -206,7 +206,7 @@ class GeneratorResource:
     async def _opened(self, instance: dg.DagsterInstance, run: Assignment) -> WorldSession:
         if self._session is not None:
             return self._session
-        world_id, settings = run.world_id, self.settings
+        world_id, settings, patience = run.world_id, self.settings, self.settings.patience_seconds
         async with AsyncExitStack() as stack:
             client = connect_async(self.mongo.uri)
             stack.push_async_callback(client.close)
@@ -231,7 +231,9 @@ class GeneratorResource:
                     settings,
                     run_is_over=lambda run_id: (found := instance.get_run_by_id(run_id)) is not None and found.is_finished,
                     connect_events=self._kafka.progress,
-                    forget_staged=lambda: to_thread.run_sync(self._asked, partial(_forget_staged, settings, world_id)),
+                    forget_staged=lambda: to_thread.run_sync(
+                        self._asked, lambda there: DocumentStore(there, patience_seconds=patience).forget_staged(world_id)
+                    ),
                     end_run=partial(_end_run, instance, run.run_id),
                 )
             except RefusedRunError as error:
@@ -252,10 +254,6 @@ def _former_metadata(context: dg.AssetExecutionContext, name: str) -> Mapping[st
             metadata: Mapping[str, dg.MetadataValue] = record.asset_materialization.metadata
             return metadata
     return {}
-
-
-def _forget_staged(settings: Settings, world_id: str, database: MongoDatabase) -> None:
-    DocumentStore(database, patience_seconds=settings.patience_seconds).forget_staged(world_id)
 
 
 async def _end_run(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -48,8 +48,6 @@ class NewWorldConfig(WorldRequestConfig):
 
 
 def build_new_world(settings: Settings) -> dg.JobDefinition:
-    """The job for these settings."""
-
     @dg.op(description="Record the order of a new world. The watchdog starts the run that makes it within five seconds.")
     def order_world(context: dg.OpExecutionContext, config: NewWorldConfig, mongo: dg.ResourceParam[MongoResource]) -> None:
         root = context.run.root_run_id or context.run_id  # a retry of this run is the same order

@@ -224,7 +224,7 @@ class WorldOrchestrator:
         idea = next((idea for idea in story if idea.order == order), None)
         if not makes_post or idea is None:
             return None
-        story = [await self._people.before.as_posted(one) for one in story if one.order < order]
+        story = [await self._run.as_posted(one) for one in story if one.order < order]
         people, posts, former = self._run.request.size
         earlier = () if idea.form in ALONE else heard_before(self._run.request.seed, people, posts, t, former)
         heard = [await self._people.idea(other) for other in earlier]
@@ -237,8 +237,8 @@ class WorldOrchestrator:
             person.acquaintances,
             story,
             replied_to=await self._text(self._run.line.replies[t]) if idea.in_reply_to else None,
-            heard=[await self._people.before.as_posted(idea) for idea in heard if idea is not None],
-            former=await self._people.before.text_to_replace(idea),
+            heard=[await self._run.as_posted(idea) for idea in heard if idea is not None],
+            former=await self._run.text_to_replace(idea),
         )
 
     async def _text(self, t: int) -> Post | None:

@@ -89,7 +89,6 @@ def kept(database: MongoDatabase, limit: int = 0, *, newest: bool = False) -> li
 
 
 def kept_at(database: MongoDatabase, place: str) -> StoredDeadLetter | None:
-    """The one of this place, or None."""
     found = database[KEPT_LETTERS].find_one({"_id": place})
     return None if found is None else _letter(found)
 
