@@ -31,7 +31,6 @@ from resources.gateway.outcomes import BudgetExhaustedError, FatalCallError, Lea
 from resources.mongodb.connection import MongoUnavailableError, is_outage
 
 ResultT = TypeVar("ResultT")
-ArgumentT = TypeVar("ArgumentT")
 
 LONGEST_STOP_SECONDS = 20.0
 """Seconds to wait for cancelled work. Work that takes longer is abandoned: the fencing token rejects its writes."""
@@ -57,30 +56,31 @@ class Worker:
 
         An interruption of Dagster's thread cancels the work and waits until it has stopped.
         """
-        return self._wait(self._work, work)
+        return self._wait(lambda: self._work(work))
 
     def record(self, change: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT | None:
         """Record a change of the world's state, if this run holds its lease.
 
         A second signal does not cancel this: the world would be left without its last state.
         """
-        return None if self.session is None else self._wait(change, self.session, stop=False)
+        session = self.session
+        return None if session is None else self._wait(lambda: change(session), stop=False)
 
     async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
         self.session = session = await self._opened()
         with tracing.within(session.span.traceparent):
             return await session.work(work(session))
 
-    def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT, *, stop: bool = True) -> ResultT:
+    def _wait(self, work: Callable[[], Awaitable[ResultT]], *, stop: bool = True) -> ResultT:
         ended = threading.Event()
 
-        async def watched(argument: ArgumentT) -> ResultT:
+        async def watched() -> ResultT:
             try:
-                return await function(argument)
+                return await work()
             finally:
                 ended.set()
 
-        future: Future[ResultT] = self._portal.start_task_soon(watched, argument)
+        future: Future[ResultT] = self._portal.start_task_soon(watched)
         try:
             return future.result()
         except BaseException:

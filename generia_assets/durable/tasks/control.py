@@ -226,7 +226,11 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
     over = {"status": GIVEN_UP, "updated_at": now, "message": message}
     if before is not None and before["generation"] == record["_id"]:  # what had failed in it was tried again: it is completed
         over = {"status": State.COMPLETED.value, "updated_at": now, "message": ""}
-        _fail_again(database, world_id, before, message, session)
+        # The documents of the tasks that were tried again are not shown: they are counted as failed.
+        had_failed = {"_id": {"$in": [failure["task_id"] for failure in before["failures"]]}}
+        again = {"world_id": world_id, "generation": before["generation"], "$or": [{"status": UNFINISHED}, had_failed]}
+        failed = {"status": State.FAILED.value, "error": message, "worker_id": None, "updated_at": now}
+        database[TASKS].update_many(again, {"$set": failed}, session=session)
     if record:
         ended = {"$set": over, "$unset": {"before": "", "left": ""}}
         database[GENERATIONS].update_one({"_id": record["_id"]}, ended, session=session)
@@ -234,11 +238,3 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
     if orders := [mark_given_up(order, message) for order in orders_of(record)]:
         database[TASKS].bulk_write(orders, session=session)
     return before is not None
-
-
-def _fail_again(database: MongoDatabase, world_id: str, before: MongoDocument, message: str, session: ClientSession) -> None:
-    """Mark the tasks that were tried again as failed: their documents are not shown, and are counted as failed."""
-    had_failed = {"_id": {"$in": [failure["task_id"] for failure in before["failures"]]}}
-    failed = {"status": State.FAILED.value, "error": message, "worker_id": None, "updated_at": datetime.now(UTC)}
-    mine = {"world_id": world_id, "generation": before["generation"], "$or": [{"status": UNFINISHED}, had_failed]}
-    database[TASKS].update_many(mine, {"$set": failed}, session=session)
