@@ -190,27 +190,25 @@ class TaskRunner:
     async def _claim(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> Claim | ResultT:
         """Take the task; or its result, if it is completed. A former owner's claim (lower epoch) is replaced."""
         spec = TaskSpec(task.task_type, parameters)
-        task_id, found = self._tasks.id_of(spec), await self._tasks.find(spec)
-        used, resumed = 0, False
-        if found is not None:
-            used, resumed = found["attempt_count"], found["status"] == State.IN_PROGRESS.value
-            if found["status"] == State.COMPLETED.value:
-                self._enqueue(self._stages.task_ended(task.task_type))
-                return task.result.model_validate(found["result"])
-            if found["status"] == State.FAILED.value:
-                self._enqueue(self._given_up(task))
-                error = found["error"] or ""
-                if used < task.level.attempts:  # given up before its last attempt: another one could not help
-                    raise UnfitTaskError(error)
-                raise TaskFailedError(task.task_type, parameters.key, used, error)
-            if self._tasks.is_claimed(task_id):
-                await self._commits.flush()  # its checkpoints are read
-                return Claim(task_id, used, resumed=True)
-        listing, claiming = self._tasks.claiming(spec, exists=found is not None)
+        task_id, found = self._tasks.id_of(spec), await self._tasks.find(spec) or {}
+        used, status = found.get("attempt_count", 0), found.get("status")
+        if status == State.COMPLETED.value:
+            self._enqueue(self._stages.task_ended(task.task_type))
+            return task.result.model_validate(found["result"])
+        if status == State.FAILED.value:
+            self._enqueue(self._given_up(task))
+            error = found["error"] or ""
+            if used < task.level.attempts:  # given up before its last attempt: another one could not help
+                raise UnfitTaskError(error)
+            raise TaskFailedError(task.task_type, parameters.key, used, error)
+        if found and self._tasks.is_claimed(task_id):
+            await self._commits.flush()  # its checkpoints are read
+            return Claim(task_id, used, resumed=True)
+        listing, claiming = self._tasks.claiming(spec, exists=bool(found))
         stages = self._stages.started(task.task_type)
         change = Change(enlist=listing, transitions=[claiming], values=stages, events=self._stages.news())
         self._tasks.enqueue(task_id, change)
-        return Claim(task_id, used, resumed)
+        return Claim(task_id, used, resumed=status == State.IN_PROGRESS.value)
 
     def _enqueue(self, stages: dict[str, object]) -> None:
         """Write where the stages stand now, with their events, with the next transaction."""
