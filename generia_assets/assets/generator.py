@@ -111,10 +111,7 @@ class GeneratorResource:
         self._worker: Worker | None = None
 
     def close(self, error: BaseException | None, context: dg.InitResourceContext) -> None:
-        """Close the session and every client.
-
-        ``error``: the one that ends the run outside of our steps, between two or in Dagster's storage.
-        """
+        """Close the session and every client. ``error``: what ends the run outside of our steps, such as Dagster's storage."""
         if self._worker is not None and self._session is not None and not self._session.ended and context.instance is not None:
             ours = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
             if error is not None and (isinstance(error, ours) or is_of_dagsters_storage(error)):

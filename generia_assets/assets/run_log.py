@@ -21,8 +21,7 @@ MOST_LINES = 100
 LONGEST_ERROR = 200
 
 _OF_PEOPLE = [task_type.value for task_type in TaskType if task_type.asset.unit.of_item]
-_PERSON = {"$arrayElemAt": [{"$split": ["$key", "-"]}, 0]}
-_PERSON_OF_CALL = {"$arrayElemAt": [{"$split": ["$labels.key", "-"]}, 0]}
+_PERSON, _PERSON_OF_CALL = ({"$arrayElemAt": [{"$split": [key, "-"]}, 0]} for key in ("$key", "$labels.key"))
 
 
 def people_lines(database: MongoDatabase, world_id: str, generation: str) -> Iterator[str]:

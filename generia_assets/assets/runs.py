@@ -125,10 +125,7 @@ def assignment_of(
 
 
 def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple[str, ...]:
-    """The items this run is restricted to: by its launch form, or by its order, whose keys are in MongoDB.
-
-    Raises ``OrderError`` for a form that its job cannot execute.
-    """
+    """The items to which its launch form or its order restricts this run. Raises ``OrderError`` for a form that lacks its item."""
     form, world_id, job = form_of(context.run), context.partition_key, context.run.job_name
     if job == RERUN_CHARACTER and not form.character:
         raise OrderError("character: empty; name one person of this world, by key (c0007) or @username")

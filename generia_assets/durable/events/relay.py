@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from pymongo import ASCENDING
 from pymongo.errors import PyMongoError
@@ -31,7 +30,7 @@ from generia_assets.durable.events.outbox import RECORD, in_its_place
 from generia_assets.durable.status import State, unowned
 from resources import tracing
 from resources.cancellation import cancel_and_wait
-from resources.kafka.producer import EventTooLargeError
+from resources.kafka.producer import EventTooLargeError, InOrder
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument
 
 logger = logging.getLogger(__name__)
@@ -56,24 +55,12 @@ _MAJORITY = ReadConcern("majority")
 _PROGRESS = set(Progress.model_fields) - set(Standing.model_fields) - set(LiveEvent.model_fields)
 
 
-class Sender(Protocol):
-    """Sends one event and returns when it has arrived; may block. Raises ``ConnectionError``, or ``EventTooLargeError``."""
-
-    def __call__(self, key: str, value: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Send ``value`` under ``key``, with these headers."""
-        ...
-
-    def close(self) -> None:
-        """End the connection."""
-        ...
-
-
 class Wire:
     """The connection to the topic, for one thread: made when there is something to send, dropped when it fails."""
 
-    def __init__(self, connect: Callable[[], Sender]) -> None:
+    def __init__(self, connect: Callable[[], InOrder]) -> None:
         self._connect = connect
-        self._sender: Sender | None = None
+        self._sender: InOrder | None = None
         self.arrived = 0
         """Number of the last event that arrived."""
 
@@ -106,7 +93,7 @@ class Relay:
     An outage of Kafka is waited out; a defect ends the sending for this run, never the run.
     """
 
-    def __init__(self, database: AsyncMongoDatabase, world_id: str, connect: Callable[[], Sender]) -> None:
+    def __init__(self, database: AsyncMongoDatabase, world_id: str, connect: Callable[[], InOrder]) -> None:
         self._status = database.get_collection(STATUS, read_concern=_MAJORITY)
         self._events = database.get_collection(WORLD_EVENTS, read_concern=_MAJORITY)
         self._world_id = world_id
@@ -228,7 +215,7 @@ class Relay:
             await self._status.update_one(*_all_sent(self._world_id, self._sent))
 
 
-def catch_up(database: MongoDatabase, connect: Callable[[], Sender], *, silence_seconds: float, seconds: float) -> int:
+def catch_up(database: MongoDatabase, connect: Callable[[], InOrder], *, silence_seconds: float, seconds: float) -> int:
     """Send the events of worlds that no run works on, for so long at most; how many were sent.
 
     ``silence_seconds``: how long an owner's lease must be over. Raises ``ConnectionError`` while Kafka is away.

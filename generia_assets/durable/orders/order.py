@@ -219,10 +219,7 @@ Parameters: TypeAlias = WorldParameters | ExtensionParameters | PartParameters
 
 @dataclass(frozen=True)
 class Order:
-    """An order, right in itself. ``parameters`` None: MongoDB's task ``task_id`` has them.
-
-    ``traceparent``: the trace that it belongs to (resources/tracing.py), or ''.
-    """
+    """An order, right in itself. ``parameters`` None: MongoDB's task ``task_id`` has them. ``traceparent``: its trace, or ''."""
 
     world_id: str
     parameters: Parameters | None
@@ -259,10 +256,7 @@ def parse_parameters(task_type: TaskType, content: MongoDocument) -> Parameters:
 
 
 def parse_stored(parameters: object) -> StoredParameters:
-    """The parameters of a world as MongoDB has them, in its task, which the platform may have written, or its status record.
-
-    Raises ``OrderError``.
-    """
+    """The parameters of a world in its status record, or in the task that the platform may have written. Raises ``OrderError``."""
     if not isinstance(parameters, dict):
         raise OrderError(f"parameters={shortened(parameters)}: must be an object in MongoDB's task")
     given = {name: value for name, value in parameters.items() if value is not None and name != "task_id"}

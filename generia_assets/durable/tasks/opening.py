@@ -19,7 +19,7 @@ from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
-from generia_assets.durable.events.relay import Relay, Sender
+from generia_assets.durable.events.relay import Relay
 from generia_assets.durable.leases.brake import hold_if_braked
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.commits import Commits
@@ -37,6 +37,7 @@ from generia_assets.tasks.clients import TaskClients
 from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.images import takes_references
+from resources.kafka.producer import InOrder
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument, retry_on_outage
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ async def open_session(
     settings: Settings,
     *,
     run_is_over: Callable[[str], bool],
-    connect_events: Callable[[], Sender],
+    connect_events: Callable[[], InOrder],
     forget_staged: Callable[[], Awaitable[None]],
     end_run: Callable[[], Awaitable[None]],
 ) -> WorldSession:
