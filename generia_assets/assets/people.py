@@ -33,7 +33,7 @@ from generia_assets.durable.tasks.claims import TaskSpec
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBriefs, PreviousCharacter, generate_character_batch
+from generia_assets.tasks.generate_character_batch import CharacterBriefs, generate_character_batch
 from generia_assets.tasks.generate_post_batch import PostBriefs, generate_post_batch
 from generia_assets.tasks.task_definition import BatchParameters, TaskParameters
 from resources.cancellation import ReliableTaskGroup
@@ -194,15 +194,14 @@ class CharacterPool:
         known = [brief for earlier in range(max(0, number - 2), number) for brief in await self.batch(earlier)]
         for place in regenerated:
             there = {character_index(brief.key): brief for brief in (*known, *briefs)}
-            briefs[place] = await self._regenerated_concept(await self._run.previous_concept(briefs[place], there), again)
+            previous, key = await self._run.previous_concept(briefs[place], there), briefs[place].key
+            parameters = BatchParameters(key=key, first=character_index(key), count=1)
+            made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
+            made = made or await self._run.execute(
+                self._after_briefs, generate_character_batch, parameters, CharacterIndex(), previous
+            )
+            briefs[place] = made.briefs[0]
         return tuple(briefs)
-
-    async def _regenerated_concept(self, previous: PreviousCharacter, again: bool) -> CharacterBrief:
-        key = previous.brief.key
-        parameters = BatchParameters(key=key, first=character_index(key), count=1)
-        made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
-        made = made or await self._run.execute(self._after_briefs, generate_character_batch, parameters, CharacterIndex(), previous)
-        return made.briefs[0]
 
     async def _make_person(self, index: int, again: bool) -> CharacterRun | None:
         ties = self._run.acquaintances(index)

@@ -15,7 +15,7 @@ from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Failed
 from generia_assets.durable.events.outbox import change_with_event
 from generia_assets.durable.events.progress import STAGE_OF
-from generia_assets.durable.leases.brake import engaged_since
+from generia_assets.durable.leases.brake import engaged_since, running
 from generia_assets.durable.orders.decisions import GIVEN_UP, Made, how_far
 from generia_assets.durable.orders.records import give_up as give_up_order
 from generia_assets.durable.orders.records import mark_given_up
@@ -115,17 +115,10 @@ def mark_stopped(database: MongoDatabase, world_id: str, *, taken_from: str | No
     ``taken_from``: a run that cannot be reached and still owns the world loses it: whatever it writes afterwards changes nothing,
     and it stops itself. False where nothing changed: the world is over, stopped already, or owned by another run.
     """
-    now = datetime.now(UTC)
-    running = {
-        "_id": world_id,
-        **OURS,
-        "status": UNFINISHED,
-        "parked.kind": {"$ne": SuspendReason.STOPPED.value},
-        "stopped_with": None,  # else it is held, and brake.py records that
-        "$or": [*unowned(now), {"owner.run_id": taken_from}],
-    }
+    mine = {"_id": world_id, "$or": [*unowned(datetime.now(UTC)), {"owner.run_id": taken_from}]}
+    not_held = {**mine, "stopped_with": None}  # else brake.py records that
     values = stopped_values() | RELEASED
-    return change_with_event(database, running, values, Cancelled(reason="stopped", message=STOPPED_MESSAGE)) > 0
+    return change_with_event(database, running(not_held), values, Cancelled(reason="stopped", message=STOPPED_MESSAGE)) > 0
 
 
 def resume_world(database: MongoDatabase, world_id: str, options: ResumeOptions) -> int:
@@ -181,10 +174,10 @@ def _resume(database: MongoDatabase, world_id: str, options: ResumeOptions, sess
         values[limit] = getattr(left, limit) + options.more_calls
     database[STATUS].update_one({"_id": world_id}, {"$set": values}, session=session)
     if record:
-        running: MongoDocument = {"$set": {"status": State.IN_PROGRESS.value, "updated_at": now}, "$unset": {"left": ""}}
+        goes_on: MongoDocument = {"$set": {"status": State.IN_PROGRESS.value, "updated_at": now}, "$unset": {"left": ""}}
         if world.status is State.COMPLETED and world.unfinished is None:
-            running["$set"]["before"] = fields_of_generation(found)  # what it goes back to if what failed fails again
-        database[GENERATIONS].update_one({"_id": record["_id"]}, running, session=session)
+            goes_on["$set"]["before"] = fields_of_generation(found)  # what it goes back to if what failed fails again
+        database[GENERATIONS].update_one({"_id": record["_id"]}, goes_on, session=session)
     return len(retried)
 
 
