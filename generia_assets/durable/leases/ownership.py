@@ -74,6 +74,23 @@ async def acquire_lease(
         HistoryWorldError, UnreadableRecordError: No run may work on this record.
         OutageTimeoutError: MongoDB does not answer.
     """
+
+    async def acquire(former: MongoDocument) -> MongoDocument | None:
+        """Become the owner after this one, if it still is; None if somebody else became it."""
+        if former.get("session") is not None:
+            await _end_session(database, former["session"])
+        highest = await _highest_epoch(database, world_id) if former["epoch"] == 0 else 0
+        owner = {
+            "run_id": run_id,
+            "epoch": {"$add": [{"$max": ["$owner.epoch", highest]}, 1]},
+            "expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]},
+            "session": session.session_id["id"],
+        }
+        former_is_owner = {"_id": world_id, "owner.epoch": former["epoch"]}
+        return await database[STATUS].find_one_and_update(
+            former_is_owner, [{"$set": {"owner": owner}}], return_document=ReturnDocument.AFTER
+        )
+
     deadline = asyncio.get_running_loop().time() + lease_seconds + 2.0
     while True:
         found = await retry_on_outage(partial(_owner, database, world_id), timeout_seconds=outage_timeout)
@@ -83,9 +100,7 @@ async def acquire_lease(
         owner = found["owner"]
         free = owner["run_id"] in (None, run_id) or found["silent"] or await asyncio.to_thread(run_is_over, owner["run_id"])
         if free:
-            taken = await retry_on_outage(
-                partial(_acquire, database, world_id, run_id, owner, session, lease_seconds), timeout_seconds=outage_timeout
-            )
+            taken = await retry_on_outage(partial(acquire, owner), timeout_seconds=outage_timeout)
             if taken is not None:
                 released = owner["run_id"] is None and owner.get("session") is None
                 sends_from = 0.0 if released else time.monotonic() + TAKEOVER_SECONDS
@@ -103,29 +118,6 @@ async def _owner(database: AsyncMongoDatabase, world_id: str) -> MongoDocument |
     silent = {"$lte": ["$owner.expires_at", "$$NOW"]}
     found = await database[STATUS].aggregate([{"$match": {"_id": world_id}}, {"$set": {"silent": silent}}])
     return await found.try_next()
-
-
-async def _acquire(
-    database: AsyncMongoDatabase,
-    world_id: str,
-    run_id: str,
-    former: MongoDocument,
-    session: AsyncClientSession,
-    lease_seconds: float,
-) -> MongoDocument | None:
-    """Become the owner after this one, if it still is; None if somebody else became it."""
-    if former.get("session") is not None:
-        await _end_session(database, former["session"])
-    highest = await _highest_epoch(database, world_id) if former["epoch"] == 0 else 0
-    owner = {
-        "run_id": run_id,
-        "epoch": {"$add": [{"$max": ["$owner.epoch", highest]}, 1]},
-        "expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]},
-        "session": session.session_id["id"],
-    }
-    return await database[STATUS].find_one_and_update(
-        {"_id": world_id, "owner.epoch": former["epoch"]}, [{"$set": {"owner": owner}}], return_document=ReturnDocument.AFTER
-    )
 
 
 async def _highest_epoch(database: AsyncMongoDatabase, world_id: str) -> int:
