@@ -259,6 +259,3 @@ def no_later_event(world: World, found: CheckFinding) -> None:
                 for name in later.named_in(text, document.after):
                     found.warn(f"{of}{document.key} names “{name}”, which has not happened then", document.key)
     found.remark = "" if found.looked_at else BEFORE_TIMELINE
-
-
-CHECKS = [wishes_dealt, requests_keep_the_plan, posts_shared_out, timeline_kept, replies_fit, no_later_event]

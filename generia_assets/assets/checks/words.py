@@ -124,6 +124,3 @@ def profiles_differ(world: World, found: CheckFinding) -> None:
         _add_openings(found, openings, f"texts in {field}")
         for phrase, count, key in repeated_phrases(of, own, frequent):
             found.warn(f"“{phrase}” stands in {count} of {found.looked_at} texts in {field}", key)
-
-
-CHECKS = [wishes_show, post_lengths, post_openings, profiles_differ]
