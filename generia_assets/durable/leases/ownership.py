@@ -5,10 +5,8 @@ whose code server died lives on), so the epoch fences every write (commits.py), 
 
 A call cannot be fenced: what receives it knows no epoch. So a run sends only while it has owned the world within the last second: a
 fenced write that began then has succeeded (``Commits.owned_recently``), or it has just read its name in the status record. The next
-owner may have taken the world meanwhile, while Dagster was wrong or the lease had ended. Unless the former owner released the
-world, it therefore sends nothing for ``TAKEOVER_SECONDS`` after its own epoch is written: no write of the former owner can begin
-and succeed after that, and what it began before is too old by then. A process that stood still in between finds an old moment and
-reads.
+owner may have taken the world meanwhile. Unless the former one released the world, it therefore sends nothing for
+``TAKEOVER_SECONDS`` after its own epoch is written: what the former owner began before is too old by then.
 """
 
 from __future__ import annotations

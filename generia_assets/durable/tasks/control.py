@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pymongo.client_session import ClientSession
 
 from generia_assets.catalog import TaskType
+from generia_assets.durable.calls.ledger import CALL_LIMIT
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Failed
 from generia_assets.durable.events.outbox import change_with_event
@@ -170,8 +171,7 @@ def _resume(database: MongoDatabase, world_id: str, options: ResumeOptions, sess
         values["tasks_failed"] = left.tasks_failed - len(retried)
         moved = [entry.model_copy(update={"status": State.PENDING}) if entry.name in stages else entry for entry in left.stages]
         values["stages"] = [entry.model_dump(mode="json") for entry in moved]
-    for limit in ("api_call_limits_LLM", "api_call_limits_images"):
-        values[limit] = getattr(left, limit) + options.more_calls
+    values |= {limit: getattr(left, limit) + options.more_calls for limit in CALL_LIMIT.values()}
     database[STATUS].update_one({"_id": world_id}, {"$set": values}, session=session)
     if record:
         goes_on: MongoDocument = {"$set": {"status": State.IN_PROGRESS.value, "updated_at": now}, "$unset": {"left": ""}}
