@@ -38,7 +38,7 @@ from generia_assets.content.timeline import heard_before
 from generia_assets.durable.events.events import LiveEvent, post_published
 from generia_assets.durable.orders.workload import task_keys
 from generia_assets.durable.tasks.claims import TaskSpec
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
+from generia_assets.durable.tasks.runner import TaskFailedError, wait_without_slot
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.task_definition import TaskParameters, task_of
@@ -259,7 +259,7 @@ class WorldOrchestrator:
         async def turn() -> None:
             painted()
             if not self._order.has_come(t):
-                await TaskSlot.wait_without(partial(self._order.turn, t))
+                await wait_without_slot(partial(self._order.turn, t))
 
         def after(made: PostImage) -> Iterable[TaskSpec | LiveEvent]:
             self._order.settle(t)  # the post is published: the next one need not wait until that is recorded

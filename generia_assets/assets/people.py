@@ -174,7 +174,7 @@ class CharacterPool:
             if self._characters.count < first:  # an extension
                 await self._run.materialized.each(CharacterBrief, self._characters.add)
             known = {tie.index for index in numbers for tie in self._run.acquaintances(index)}
-            before = sorted(index for index in known if index < self._run.first_new_person)  # of those in front of an extension
+            before = sorted(index for index in known if index < self._run.first_new_person)  # who were there already
             self._characters.know(*[await self._brief(index) for index in before])
             made = await self._run.execute(self._after_briefs, generate_character_batch, parameters, self._characters)
             self._characters.add(*made.briefs)
