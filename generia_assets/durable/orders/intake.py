@@ -156,23 +156,13 @@ def record_refusal(database: MongoDatabase, refusal: RefusedOrder) -> None:
     if world_id is None:
         return
     if refusal.task_id is not None:
-        _fail_task(database, reason, world_id, refusal.task_id, task_type)
+        failed = {"status": State.FAILED.value, "error": reason, "updated_at": datetime.now(UTC)}
+        task = {**new_task(task_type, world_id, {}), **failed, "refused": True}
+        if database[TASKS].update_one({"_id": refusal.task_id}, {"$setOnInsert": task}, upsert=True).matched_count:
+            inserted_by_the_platform = {"status": State.PENDING.value, "accepted_at": {"$exists": False}}
+            mine = {"_id": refusal.task_id, "world_id": world_id, "$or": [{"refused": True}, inserted_by_the_platform]}
+            database[TASKS].update_one(mine, {"$set": failed})
     if task_type is TaskType.INIT_WORLD_CREATION and database[STATUS].find_one({"_id": world_id}, {"_id": 1}) is None:
-        failed = {
-            "status": State.FAILED.value,
-            "message": reason,
-            "tasks_failed": 1,
-            "refused": True,
-            "finished_at": datetime.now(UTC),
-        }
-        record = new_status(world_id, {"user_prompt": ""}, refusal.task_id, users=0, posts=0) | failed
-        begin_with_event(database, record, Failed(message=reason))
-
-
-def _fail_task(database: MongoDatabase, reason: str, world_id: str, task_id: str, task_type: TaskType) -> None:
-    failed = {"status": State.FAILED.value, "error": reason, "updated_at": datetime.now(UTC)}
-    task = {**new_task(task_type, world_id, {}), **failed, "refused": True}
-    if database[TASKS].update_one({"_id": task_id}, {"$setOnInsert": task}, upsert=True).matched_count:
-        inserted_by_the_platform = {"status": State.PENDING.value, "accepted_at": {"$exists": False}}
-        mine = {"_id": task_id, "world_id": world_id, "$or": [{"refused": True}, inserted_by_the_platform]}
-        database[TASKS].update_one(mine, {"$set": failed})
+        over = {"status": State.FAILED.value, "message": reason, "finished_at": datetime.now(UTC)}
+        record = new_status(world_id, {"user_prompt": ""}, refusal.task_id, users=0, posts=0) | over
+        begin_with_event(database, record | {"tasks_failed": 1, "refused": True}, Failed(message=reason))
