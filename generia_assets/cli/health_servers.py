@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from generia_assets.cli.connections import ANSWER_S, Addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, command_name
-from generia_assets.cli.dagster_link import daemon_pulses
+from generia_assets.cli.dagster_link import instance_at
 from generia_assets.cli.health import HealthFinding, models_learned, note, ok, unavailable, wrong
 from generia_assets.cli.rendering.lines import breaker_line
 from generia_assets.cli.selection import PARKED, state_query
@@ -41,6 +41,8 @@ from resources.settings import is_loopback
 RIGHTS_ADVICE = "docs/operating.md (Kafka with a password or TLS) lists the rights, with the commands that give them"
 MOST_NAMED = 5
 """Worlds of one kind that are named."""
+HEARTBEAT_S = 90.0
+"""A daemon of Dagster without a heartbeat for longer counts as dead; there are two a minute."""
 
 
 def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
@@ -215,7 +217,8 @@ def dagster_found(_settings: Settings, where: Addresses) -> Iterator[HealthFindi
         return
     source = "DAGSTER_HOME" if set_dagster_home() else "the running generator's"  # before it is set for Dagster's own use
     try:
-        pulses = daemon_pulses(home)
+        with instance_at(home) as instance:
+            needed, heartbeats = sorted(instance.get_required_daemon_types()), instance.get_daemon_heartbeats()
     except CommandError as error:
         yield wrong("Dagster", str(error), "check DAGSTER_HOME")
         return
@@ -227,15 +230,15 @@ def dagster_found(_settings: Settings, where: Addresses) -> Iterator[HealthFindi
             "compare its dagster.yaml with docker/dagster.yaml",
         )
         return
-    if dead := [pulse.name for pulse in pulses if not pulse.alive]:
+    if dead := [name for name in needed if name not in heartbeats or time.time() - heartbeats[name].timestamp > HEARTBEAT_S]:
         advice = "start `dagster-daemon run` (or `make dev`): without it no order is read"
         yield wrong("Dagster", f"{home} ({source}): no heartbeat of {', '.join(dead)}", advice)
     else:
-        yield ok("Dagster", f"{home} ({source}): {plural(len(pulses), 'daemon')} alive")
-    for pulse in pulses:
-        if pulse.error:
-            first = pulse.error.splitlines()[0][:200]
-            yield note(f"daemon {pulse.name}", first, f"{command_name()} logs daemon")
+        yield ok("Dagster", f"{home} ({source}): {plural(len(needed), 'daemon')} alive")
+    for name in needed:
+        errors = heartbeats[name].errors if name in heartbeats else None
+        if errors and (message := errors[0].message.strip()):
+            yield note(f"daemon {name}", message.splitlines()[0][:200], f"{command_name()} logs daemon")
 
 
 def workers_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
