@@ -10,11 +10,11 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from generia_assets.settings import Settings
     from resources.kafka.address import KafkaAddress
     from resources.mongodb.connection import MongoDatabase
+
+FoundT = TypeVar("FoundT")
 
 ANSWER_S = 1.0
 """A server that does not answer within this time is unavailable: a person waits about two seconds in all."""
@@ -106,18 +108,19 @@ def open_database() -> Iterator[MongoDatabase]:
         yield database
 
 
-@contextmanager
-def quick_database(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]:
-    """The generator's database for what is not essential: each query has ``QUICK_S``, then pymongo raises."""
+def ask_quickly(settings: Settings, read: Callable[[MongoDatabase], FoundT]) -> FoundT | None:
+    """What is not essential of the generator's database; None where MongoDB does not answer: each query has ``QUICK_S``."""
+    if not listens(mongodb_uri := addresses(settings).mongodb_uri):
+        return None
     from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
 
     from resources.mongodb.connection import MongoDocument
 
-    milliseconds = int(QUICK_S * 1000)
-    with MongoClient[MongoDocument](
-        mongodb_uri, serverSelectionTimeoutMS=milliseconds, connectTimeoutMS=milliseconds, timeoutMS=milliseconds, tz_aware=True
-    ) as client:
-        yield client[settings.mongodb_database]
+    most = dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "timeoutMS"), int(QUICK_S * 1000))
+    with suppress(PyMongoError), MongoClient[MongoDocument](mongodb_uri, **most, tz_aware=True) as client:
+        return read(client[settings.mongodb_database])
+    return None
 
 
 def listens(mongodb_uri: str) -> bool:

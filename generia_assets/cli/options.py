@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
+
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 ChoiceT = TypeVar("ChoiceT", bound=str)
 Completer = Callable[[str], list[tuple[str, str]]]
@@ -121,30 +124,25 @@ COMPLETED_WORLDS = 50
 
 def complete_world(incomplete: str) -> list[tuple[str, str]]:
     """The ids of the newest worlds whose ids or names begin like this, each with its name, state and size."""
-    from generia_assets.cli.connections import addresses, listens, quick_database
-    from generia_assets.settings import SettingsError, settings
-
-    try:
-        chosen = settings()
-        uri = addresses(chosen).mongodb_uri
-        if not listens(uri):
-            return []
-    except (SettingsError, OSError):
-        return []
-    from pymongo import DESCENDING
-    from pymongo.errors import PyMongoError
-
+    from generia_assets.cli.connections import ask_quickly
     from generia_assets.content.text import plural
     from generia_assets.durable.collections import STATUS
-    from generia_assets.queries.worlds import LAST
+    from generia_assets.settings import SettingsError, settings
 
     fields = dict.fromkeys(("name", "status", "users_predicted", "posts_predicted"), 1)
+
+    def newest(database: MongoDatabase) -> list[MongoDocument]:
+        return list(database[STATUS].find({}, fields).sort("updated_at", -1).limit(COMPLETED_WORLDS))
+
     try:
-        with quick_database(uri, chosen) as database:
-            worlds = list(database[STATUS].find({}, fields).sort("updated_at", DESCENDING).limit(COMPLETED_WORLDS))
-    except PyMongoError:
+        worlds = ask_quickly(settings(), newest)
+    except (SettingsError, OSError):
         return []
-    found = [(LAST, "the world that was ordered last")] if worlds and LAST.startswith(incomplete) else []
+    if not worlds:
+        return []
+    from generia_assets.queries.worlds import LAST  # with pymongo
+
+    found = [(LAST, "the world that was ordered last")] if LAST.startswith(incomplete) else []
     for world in worlds:
         world_id, name = str(world["_id"]), str(world.get("name") or "")
         if any(word.casefold().startswith(incomplete.casefold()) for word in (world_id, name)):
