@@ -117,8 +117,13 @@ def ask_quickly(settings: Settings, read: Callable[[MongoDatabase], FoundT]) -> 
 
     from resources.mongodb.connection import MongoDocument
 
-    most = dict.fromkeys(("serverSelectionTimeoutMS", "connectTimeoutMS", "timeoutMS"), int(QUICK_S * 1000))
-    with suppress(PyMongoError), MongoClient[MongoDocument](mongodb_uri, **most, tz_aware=True) as client:
+    most = int(QUICK_S * 1000)
+    with (
+        suppress(PyMongoError),
+        MongoClient[MongoDocument](
+            mongodb_uri, serverSelectionTimeoutMS=most, connectTimeoutMS=most, timeoutMS=most, tz_aware=True
+        ) as client,
+    ):
         return read(client[settings.mongodb_database])
     return None
 

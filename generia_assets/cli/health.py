@@ -85,13 +85,11 @@ def gemini_found(settings: Settings, _where: Addresses) -> Iterator[HealthFindin
         asked |= {"IMAGE_MODEL": image_models.asked_at(settings.image_model, models.now())}
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
-        embedded = running_generator(settings.generia_data_dir) is not None
-        advice = "export GEMINI_API_KEY=… for the real API; `make dev` and `make demo` start an emulator"
-        yield (
-            ok("Gemini", "the emulator that `generia dev` started")
-            if embedded
-            else note("Gemini", "GEMINI_API_KEY is not set", advice)
-        )
+        if running_generator(settings.generia_data_dir) is not None:
+            yield ok("Gemini", "the emulator that `generia dev` started")
+        else:
+            advice = "export GEMINI_API_KEY=… for the real API; `make dev` and `make demo` start an emulator"
+            yield note("Gemini", "GEMINI_API_KEY is not set", advice)
         return
     address = (base or GOOGLE).rstrip("/")
     for setting, model in asked.items():

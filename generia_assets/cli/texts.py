@@ -10,6 +10,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 
@@ -152,11 +153,8 @@ class TextStream:
 
     def new(self) -> list[Text]:
         """What was written since the last time; waits up to ``WAIT_MS`` for the first."""
-        texts = [text for task in self._earlier if (text := self._text(task))]
-        while (change := self._changes.try_next()) is not None:
-            if text := self._text(change["fullDocument"]):
-                texts.append(text)
-        return texts
+        changed = (change["fullDocument"] for change in iter(self._changes.try_next, None))
+        return [text for task in chain(self._earlier, changed) if (text := self._text(task))]
 
     def _text(self, task: MongoDocument) -> Text | None:
         if task["_id"] in self._seen or not task.get("result"):

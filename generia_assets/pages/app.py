@@ -36,10 +36,9 @@ from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
 from generia_assets.pages.render import Search, WorldPages
 from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, next_to, post, posts_of, threads
-from generia_assets.queries.names import UnknownItemError
 from generia_assets.queries.people import PeoplePage, people_found, people_page, person
 from generia_assets.queries.search import LONGEST_QUERY, PostQuery, found_keys, popular_hashtags, terms
-from generia_assets.queries.traces import trace
+from generia_assets.queries.traces import trace_if_kept
 from generia_assets.queries.worlds import WorldQuery, WorldState, WorldView, languages_of_worlds, world, worlds_named, worlds_page
 from resources.gateway.waits import milliseconds_since
 from resources.mongodb.connection import connect, connect_async
@@ -234,10 +233,7 @@ def _post(request: Request, found: _World) -> str | None:
     shown = post(found.views, key)
     if shown is None:
         return None
-    try:
-        origin = trace(found.views.database, found.views.world_id, key)
-    except UnknownItemError:  # the post exists, its tasks are deleted
-        origin = None
+    origin = trace_if_kept(found.views.database, found.views.world_id, key)
     earlier, later = (next_to(found.views, key, order) for order in (FeedOrder.NEWEST, FeedOrder.OLDEST))
     return found.pages.post(shown, threads(found.views, [shown])[key], origin, earlier=earlier, later=later)
 

@@ -13,7 +13,6 @@ import math
 import platform
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from generia_assets.code_server import starts_runs
 from generia_assets.durable.status import State
 from generia_assets.queries import fleet, fleet_work
 from generia_assets.queries.fleet import HISTORY_STATE, RECENT, UNFINISHED
+from generia_assets.queries.in_flight import breakers_not_closed
 from generia_assets.queries.worlds import unreadable_worlds
 from generia_assets.settings import settings
 from resources.gateway.breaker import BreakerState
@@ -203,23 +203,23 @@ def _calls(database: MongoDatabase) -> Iterator[Metric]:
 
 
 def _api(database: MongoDatabase) -> Iterator[Metric]:
-    found = fleet.api_status(database)
-    for name, about, field in (
-        ("slots_taken", "Slots that processes hold", "taken"),
-        ("slots_ceiling", "Calls allowed at once now; below the limit after a 429", "ceiling"),
-        ("slots_limit", "Calls at once as configured", "limit"),
-        ("slots_waiting", "Slots asked for and not granted", "waiting"),
-    ):
-        yield _gauge(name, about, {slots.api: getattr(slots, field) for slots in found.slots}, "api")
-    by_world = fleet_work.held_slots(database, {slots.api: Counter(slots.by_run) for slots in found.slots})
+    shares, retired = fleet.slot_shares(database), fleet.retired_models(database)
+    taken = {api: sum(holder.share for holder in slots.holders) for api, slots in shares.items()}
+    yield _gauge("slots_taken", "Slots that processes hold", taken, "api")
+    about = "Calls allowed at once now; below the limit after a 429"
+    yield _gauge("slots_ceiling", about, {api: slots.effective for api, slots in shares.items()}, "api")
+    yield _gauge("slots_limit", "Calls at once as configured", {api: slots.limit for api, slots in shares.items()}, "api")
+    lacking = {api: sum(max(0, one.wants - one.share) for one in slots.holders) for api, slots in shares.items()}
+    yield _gauge("slots_waiting", "Slots asked for and not granted", lacking, "api")
+    by_world = fleet_work.held_slots(database, shares)
     about = f"Slots by world; the {fleet_work.MOST_HOLDERS} worlds with most, the rest as others"
     yield _gauge("slots_held", about, by_world, "api", "world")
-    breakers = {(api, one.value): one.value == state for api, state in found.breakers.items() for one in BreakerState}
+    states = {api.value: BreakerState.CLOSED for api in Api} | {one.api: one.state for one in breakers_not_closed(database)}
+    breakers = {(api, one.value): one is state for api, state in states.items() for one in BreakerState}
     yield _gauge("breaker", "1 for the state in which the breaker of the api is", breakers, "api", "state")
-    yield _gauge("models_gone", "Models of which Gemini says that they are gone; successors took over", len(found.retired))
-    retired = {(note.model, note.successor or ""): 1 for note in found.retired}
+    yield _gauge("models_gone", "Models of which Gemini says that they are gone; successors took over", len(retired))
     about = "1 for each of these models, with the model that is asked instead"
-    yield _gauge("model_retired", about, retired, "model", "successor")
+    yield _gauge("model_retired", about, {(note.model, note.successor or ""): 1 for note in retired}, "model", "successor")
 
 
 def _records(database: MongoDatabase) -> Iterator[Metric]:

@@ -7,21 +7,17 @@ worlds. Tasks are those of the worlds that changed last, calls those begun in th
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from generia_assets.catalog import TaskType
 from generia_assets.content.documents import FrozenModel
 from generia_assets.durable.collections import FLEET, HISTORY, STATUS, TASKS
 from generia_assets.durable.status import HISTORY_LACKS, State
-from generia_assets.queries.in_flight import breakers_not_closed
 from generia_assets.queries.records import read_tasks
 from generia_assets.queries.statistics import percentile
-from resources.gateway.breaker import BreakerState
-from resources.gateway.calls import Api
 from resources.gateway.slot_shares import SlotShares
 from resources.gemini.model_resolver import Retired, fleet_notes
-from resources.mongodb.connection import MongoDatabase, MongoDocument
+from resources.mongodb.connection import MongoDatabase
 
 WORLDS_LOOKED_AT = 20
 """Number of worlds whose tasks are counted: those that changed last."""
@@ -60,27 +56,6 @@ class CallFigures(FrozenModel):
     prompt_tokens: int
     output_tokens: int
     cost_usd: float
-
-
-class SlotFigures(FrozenModel):
-    """The slots of one API over the fleet: held by processes (in all, and by run), allowed at once now, configured, and asked for
-    without success.
-    """
-
-    api: str
-    taken: int
-    by_run: dict[str, int]
-    ceiling: int
-    limit: int
-    waiting: int
-
-
-class ApiStatus(FrozenModel):
-    """The fleet's shared state about the external APIs. ``breakers``: state by API; ``retired``: models not asked for a day."""
-
-    slots: list[SlotFigures]
-    breakers: dict[str, str]
-    retired: list[Retired]
 
 
 def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
@@ -154,38 +129,25 @@ def recent_calls(database: MongoDatabase) -> list[CallFigures]:
     return [CallFigures(**row.pop("_id"), **row) for row in rows]
 
 
-def api_status(database: MongoDatabase) -> ApiStatus:
-    """Slots, breakers and models, from a few documents. A process whose lease has expired has no slots."""
-    documents = {str(document["_id"]): document for document in database[FLEET].find()}
-    return ApiStatus(
-        slots=[_slots(name.partition(":")[2], found) for name, found in documents.items() if name.startswith("slots:")],
-        breakers={api.value: BreakerState.CLOSED.value for api in Api}
-        | {breaker.api: breaker.state.value for breaker in breakers_not_closed(database)},
-        retired=fleet_notes(documents.get("models")).retired,
-    )
+def slot_shares(database: MongoDatabase) -> dict[str, SlotShares]:
+    """The slots by API. A process whose lease has expired has none."""
+    now, found = datetime.now(UTC), dict[str, SlotShares]()
+    for document in database[FLEET].find({"_id": {"$regex": "^slots:"}}):
+        alive = [holder for holder in document.get("holders", []) if holder["expires_at"] > now]
+        shares = {"ceiling": None, "pause_ms": 0, **document, "holders": alive}
+        found[document["_id"].partition(":")[2]] = SlotShares.model_validate(shares)
+    return found
+
+
+def retired_models(database: MongoDatabase) -> list[Retired]:
+    """The models that are not asked for a day."""
+    return fleet_notes(database[FLEET].find_one({"_id": "models"})).retired
 
 
 _COUNTABLE = {"api_type": {"$type": "string"}, "outcome": {"$type": "string"}} | {
     field: {"$not": {"$type": ["string", "object", "array", "bool", "date"]}} for field in ("duration_ms", "waited_ms")
 }
 """Condition of the calls whose figures are numbers."""
-
-
-def _slots(api: str, document: MongoDocument) -> SlotFigures:
-    now = datetime.now(UTC)
-    alive = [holder for holder in document.get("holders", []) if holder["expires_at"] > now]
-    shares = SlotShares.model_validate({"ceiling": None, "pause_ms": 0, **document, "holders": alive})
-    by_run = Counter[str]()
-    for holder in shares.holders:
-        by_run[holder.id.partition(":")[0]] += holder.share
-    return SlotFigures(
-        api=api,
-        taken=by_run.total(),
-        by_run=by_run,
-        ceiling=shares.effective,
-        limit=shares.limit,
-        waiting=sum(max(0, holder.wants - holder.share) for holder in shares.holders),
-    )
 
 
 def last_changed(database: MongoDatabase) -> list[str]:

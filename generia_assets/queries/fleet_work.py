@@ -8,6 +8,7 @@ Here: queries that an index or a few documents answer. What only Kafka and Dagst
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from generia_assets.durable.collections import FLEET, HISTORY, KEPT_LETTERS, STA
 from generia_assets.durable.figures import CHECKS, DEAD_LETTERS, ORDERS_READ, CheckFigures, DeadLetterFigures, OrdersRead
 from generia_assets.durable.status import OURS, UNFINISHED, State, SuspendReason
 from generia_assets.queries.fleet import last_changed, quantiles
+from resources.gateway.slot_shares import Holder, SlotShares
 from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 IDLE_FROM = timedelta(minutes=1)
@@ -119,21 +121,25 @@ def idle_worlds(database: MongoDatabase) -> dict[str, datetime]:
     return {str(world["_id"]): world["since"] for world in found}
 
 
-def held_slots(database: MongoDatabase, holders: dict[str, Counter[str]]) -> dict[tuple[str, str], int]:
-    """The slots by API and world; under ``OTHERS`` what is beyond ``MOST_HOLDERS`` or of no world. ``holders``: by API and run."""
+def held_slots(database: MongoDatabase, shares: Mapping[str, SlotShares]) -> dict[tuple[str, str], int]:
+    """These slots by API and world; under ``OTHERS`` what is beyond ``MOST_HOLDERS`` or of no world. ``shares``: by API."""
     found = dict[tuple[str, str], int]()
-    runs = sorted({run for held in holders.values() for run in held})
+    runs = sorted({_run_of(holder) for held in shares.values() for holder in held.holders})
     owners = database[STATUS].find({"status": State.IN_PROGRESS.value, "owner.run_id": {"$in": runs}}, {"owner.run_id": 1})
     world_of = {world["owner"]["run_id"]: str(world["_id"]) for world in owners} if runs else {}
-    for api, held in holders.items():
+    for api, held in shares.items():
         by_world = Counter[str]()
-        for run, slots in held.items():
-            by_world[world_of.get(run, OTHERS)] += slots
+        for holder in held.holders:
+            by_world[world_of.get(_run_of(holder), OTHERS)] += holder.share
         shown = dict(Counter({world: slots for world, slots in by_world.items() if world != OTHERS}).most_common(MOST_HOLDERS))
         if rest := by_world.total() - sum(shown.values()):
             shown[OTHERS] = rest
         found |= {(api, world): slots for world, slots in shown.items()}
     return found
+
+
+def _run_of(holder: Holder) -> str:
+    return holder.id.partition(":")[0]
 
 
 def dead_letter_counts(database: MongoDatabase) -> DeadLetterCounts:

@@ -15,6 +15,9 @@ from generia_assets.cli.console import CommandError, command_name, remarks, resu
 from generia_assets.cli.options import Images, Json, Log, Texts, World, option, task_id, whole
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content.documents import Quality
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.status import State
+from generia_assets.interrupts import interruptible
 
 if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase
@@ -96,8 +99,6 @@ def watch(
     from generia_assets.cli.rendering.displays import LINES, display_on
     from generia_assets.cli.rendering.lines import progress_line
     from generia_assets.cli.watching import WatchOptions, page_of, watch_world, world_result
-    from generia_assets.durable.status import State
-    from generia_assets.interrupts import interruptible
 
     chosen = settings()
     console = remarks() if json else results()
@@ -122,8 +123,5 @@ def watch(
 
 def _refused(database: MongoDatabase, task: str) -> str | None:
     """Why this order was not carried out, or None if it was."""
-    from generia_assets.durable.collections import TASKS
-    from generia_assets.durable.status import State
-
     found = database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
     return None if found is None else str(found.get("error") or "no reason was recorded")

@@ -18,12 +18,13 @@ from generia_assets.cli.connections import addresses, open_world, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.options import Json, World, choice, dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import about, as_json
+from generia_assets.content.keys import EXTENSION
 from generia_assets.content.text import dollars as in_dollars
 from generia_assets.content.text import plural
+from generia_assets.durable.orders.order import ExtensionParameters, Order, PartParameters, StoredParameters, parse_stored
+from generia_assets.durable.status import State, WorldStatus
 
 if TYPE_CHECKING:
-    from generia_assets.durable.orders.order import Order, StoredParameters
-    from generia_assets.durable.status import WorldStatus
     from generia_assets.quotes import Quote
     from resources.mongodb.connection import MongoDatabase
 
@@ -112,8 +113,6 @@ def rerun(
     generia rerun WORLD --part avatars --dry-run
     generia rerun WORLD --part description --alone
     """
-    from generia_assets.durable.orders.order import Order, PartParameters, parse_stored
-
     given = [name for name, value in (("--part", part), ("--character", character), ("--post", post)) if value is not None]
     if len(given) > 1:
         raise CommandError(f"{' and '.join(given)}: one thing is made again at a time; give one of them", 2)
@@ -141,9 +140,6 @@ def extend(
     generia extend WORLD --posts +20 --max-cost-usd 1.50
     generia extend WORLD --users +3 --posts +12 --dry-run
     """
-    from generia_assets.content.keys import EXTENSION
-    from generia_assets.durable.orders.order import ExtensionParameters, Order, parse_stored
-
     if not users and not posts:
         raise CommandError("say what is added: --users +NUMBER, --posts +NUMBER, or both", 2)
     chosen, by = settings(), ExtensionParameters(add_users=users, add_posts=posts, max_cost_usd=max_cost_usd)
@@ -161,7 +157,6 @@ def extend(
 def _require_completed(status: WorldStatus) -> None:
     """Raise ``CommandError`` for a world that is not finished: nothing else is made of it before."""
     from generia_assets.durable.orders.decisions import unfinished
-    from generia_assets.durable.status import State
 
     if status.status is State.PENDING:
         raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {command_name()} watch {status.world_id}")

@@ -14,6 +14,7 @@ from generia_assets.cli.console import CommandError, command_name, indented, res
 from generia_assets.cli.options import Json, choice, flag, option, world_argument
 from generia_assets.cli.rendering.formats import as_json, duration
 from generia_assets.content.text import dollars
+from generia_assets.durable.status import State
 
 if TYPE_CHECKING:
     from generia_assets.cli.rendering.lines import Depth
@@ -107,7 +108,6 @@ def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None
 
 def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None:
     from generia_assets.cli.rendering.lines import print_request
-    from generia_assets.durable.status import State
 
     line = Line(f"{number}. {step.name}", "bold cyan")
     line.append(f"  {safe_line(step.key)}  ", "cyan")

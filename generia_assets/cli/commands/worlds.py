@@ -14,11 +14,12 @@ from generia_assets.cli.options import Json, JsonLines, limit_option, world_argu
 from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, moment, of_total, print_limit
 from generia_assets.cli.selection import StateOption, state_query
 from generia_assets.content.text import dollars, plural
+from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State, WorldStatus, statuses
+from resources.mongodb.stored import UnreadableRecord
 
 if TYPE_CHECKING:
     from generia_assets.queries.in_flight import InFlightCalls
-    from resources.mongodb.stored import UnreadableRecord
 
 AnyWorld = Annotated[str | None, world_argument("Without it the newest worlds are listed.")]
 SHORT_ID = 8
@@ -50,14 +51,10 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     generia list --state in_progress
     generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
     """
-    from pymongo import DESCENDING
-
-    from generia_assets.durable.collections import STATUS
-
     most = limit if json else limit or SHOWN
     with open_database() as database:
         # Read whole before anything is printed: a world that changes while a slow reader blocks us would move, and be missed.
-        newest = database[STATUS].find(state_query(state)).sort("updated_at", DESCENDING)
+        newest = database[STATUS].find(state_query(state)).sort("updated_at", -1)
         records = list(newest if most is None else newest.limit(most + 1))
     unreadable: list[UnreadableRecord] = []
     found = list(statuses(records[:most], unreadable.append))

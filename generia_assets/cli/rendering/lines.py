@@ -103,22 +103,18 @@ def print_request(console: Console, request: RequestRecord, depth: Depth, *, tas
 
 
 def _whole(console: Console, request: RequestRecord) -> None:
-    sections: list[tuple[str, str]] = []
     system, parts = request.request.get("system"), request.request.get("parts")
     if system:
-        sections.append(("system instruction", str(system)))
-    if isinstance(parts, list):
-        sections += [(f"part {number} of {len(parts)}", str(part)) for number, part in enumerate(parts, 1)]
-    others = {name: value for name, value in request.request.items() if name not in ("system", "parts")}
-    if others:
-        sections.append(("request", json.dumps(others, ensure_ascii=False, default=str, indent=2)))
+        _titled(console, "system instruction", str(system))
+    parts = parts if isinstance(parts, list) else []
+    for number, part in enumerate(parts, 1):
+        _titled(console, f"part {number} of {len(parts)}", str(part))
+    if others := {name: value for name, value in request.request.items() if name not in ("system", "parts")}:
+        _titled(console, "request", json.dumps(others, ensure_ascii=False, default=str, indent=2))
     if request.answer:
-        sections.append(("answer", _pretty(request.answer)))
-    others = {name: value for name, value in request.response.items() if name not in ("text", "answer")}
-    if others:
-        sections.append(("response", json.dumps(others, ensure_ascii=False, default=str)))
-    for title, text in sections:
-        _titled(console, title, text)
+        _titled(console, "answer", _pretty(request.answer))
+    if others := {name: value for name, value in request.response.items() if name not in ("text", "answer")}:
+        _titled(console, "response", json.dumps(others, ensure_ascii=False, default=str))
 
 
 def _pretty(text: str) -> str:
