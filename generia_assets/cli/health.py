@@ -68,12 +68,11 @@ TOO_LITTLE_SPACE = 100_000_000
 
 
 def generator_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
-    running = running_generator(settings.generia_data_dir)
     folder = settings.generia_data_dir.absolute()
-    if running is None:
-        yield ok("generator here", f"none runs from {folder}; addresses are those that are set")
-    else:
+    if running := running_generator(folder):
         yield ok("generator here", f"`generia {running.command}`, process {running.pid}, in {folder}")
+    else:
+        yield ok("generator here", f"none runs from {folder}; addresses are those that are set")
 
 
 def gemini_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:

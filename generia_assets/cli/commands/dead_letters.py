@@ -74,10 +74,9 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     except MongoUnavailableError as error:
         if not in_json:
             remarks().print(f"Letters that MongoDB keeps are not listed: {error}")
-    more = most is not None and len(letters) > most
-    letters = letters[-most:] if more and most else letters
     console = results()
-    if more and most is not None:
+    if most is not None and len(letters) > most:
+        letters = letters[-most:]
         print_limit(most, json=in_json)
     if in_json:
         for one in (*letters, *held):
