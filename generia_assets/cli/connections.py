@@ -66,20 +66,16 @@ def set_dagster_home() -> Path | None:
 def addresses(settings: Settings) -> Addresses:
     from resources.kafka.address import KafkaAddress
 
-    dagster_home = set_dagster_home()
-    mongodb_uri = settings.mongodb_uri.get_secret_value()
-    kafka = KafkaAddress(settings, connect_s=ANSWER_S)
-    code_server = settings.code_server
-    running = running_generator(settings.generia_data_dir)
-    if running is not None:
+    mongodb_uri, dagster_home, code_server = settings.mongodb_uri.get_secret_value(), set_dagster_home(), settings.code_server
+    if running := running_generator(settings.generia_data_dir):
         if not is_set(settings, "mongodb_uri"):
             mongodb_uri = running.mongodb_uri
         if not is_set(settings, "kafka_bootstrap_servers"):
             known = {"kafka_bootstrap_servers": running.kafka_bootstrap_servers, "kafka_api_version": running.kafka_api_version}
-            kafka = KafkaAddress(settings.model_copy(update=known), connect_s=ANSWER_S)
+            settings = settings.model_copy(update=known)
         dagster_home = dagster_home or Path(running.dagster_home)
         code_server = code_server or running.code_server
-    return Addresses(mongodb_uri, kafka, dagster_home, code_server)
+    return Addresses(mongodb_uri, KafkaAddress(settings, connect_s=ANSWER_S), dagster_home, code_server)
 
 
 QUICK_S = 0.4

@@ -8,7 +8,7 @@ middle of the command line would help nobody. Not here: options of an order (ord
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
 from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from resources.mongodb.connection import MongoDatabase, MongoDocument
 
 ChoiceT = TypeVar("ChoiceT", bound=str)
-Completer = Callable[[str], list[tuple[str, str]]]
+Completer = Callable[..., Sequence[str | tuple[str, str]]]
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 LARGEST = 10**9
@@ -39,6 +39,11 @@ def option(
 
 def flag(name: str, about: str, *shorter: str) -> Any:  # noqa: ANN401  as typer.Option
     return typer.Option(name, *shorter, help=about)
+
+
+def argument(metavar: str, about: str, parser: Callable[[str], Any] | None = None, *, complete: Completer | None = None) -> Any:  # noqa: ANN401  as typer.Argument
+    """As ``option``, without a name."""
+    return typer.Argument(metavar=metavar, help=about, show_default=False, parser=parser, autocompletion=complete)
 
 
 def limit_option(shown: int, maximum: int = LARGEST, *, what: str = "At most so many") -> Any:  # noqa: ANN401  as typer.Option
@@ -179,8 +184,7 @@ def world_word(given: str) -> str:
 
 def world_argument(more: str = "", *, metavar: str = "WORLD", before: str = "", complete: Completer = complete_world) -> Any:  # noqa: ANN401  as typer.Argument
     """An argument that names a world, or something else beside it: ``before`` and ``more`` say what."""
-    text = " ".join(filter(None, (before, WORLD_HELP, more)))
-    return typer.Argument(metavar=metavar, help=text, show_default=False, parser=world_word, autocompletion=complete)
+    return argument(metavar, " ".join(filter(None, (before, WORLD_HELP, more))), world_word, complete=complete)
 
 
 World = Annotated[str, world_argument()]

@@ -59,10 +59,7 @@ class CallFigures(FrozenModel):
 
 
 def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
-    """All worlds by state.
-
-    Those whose status is no state are left out; ``unreadable_worlds`` (worlds.py) names them.
-    """
+    """All worlds by state. Those whose status is no state are left out; ``unreadable_worlds`` (worlds.py) names them."""
     lacks = [{"$eq": [{"$type": f"${field}"}, "missing"]} for field in HISTORY_LACKS]
     group = {
         "_id": {"$cond": [{"$or": lacks}, HISTORY_STATE, "$status"]},

@@ -7,6 +7,7 @@ shape. Dagster's log of a run is in Dagster's pages, and the processes' logs are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from operator import attrgetter
@@ -47,25 +48,25 @@ def newest(database: MongoDatabase, world_id: str, count: int, *, calls: bool) -
     return sorted((line for source in sources for line in source), key=attrgetter("at", "id"))[-count:]
 
 
+@dataclass
 class LogFollower:
-    """Returns the new lines at each call of ``new``, each line once."""
+    """Returns the new lines from ``begin`` on (None: all) at each call of ``new``, each line once."""
 
-    def __init__(self, database: MongoDatabase, world_id: str, begin: datetime | None, *, calls: bool) -> None:
-        self._database = database
-        self._world_id = world_id
-        self._begin = begin
-        self._calls = calls
-        self._seen: dict[str, datetime] = {}
+    database: MongoDatabase
+    world_id: str
+    begin: datetime | None
+    calls: bool
+    _seen: dict[str, datetime] = field(default_factory=dict)
 
     def mark_shown(self, lines: Iterable[LogLine]) -> None:
         for line in lines:
             self._seen[line.id] = line.at
-            self._begin = line.at if self._begin is None else max(self._begin, line.at)
+            self.begin = line.at if self.begin is None else max(self.begin, line.at)
 
     def new(self) -> list[LogLine]:
         """The lines since the last call, in order."""
-        look_from = None if self._begin is None else self._begin - LATE
-        found = (line for source in _sources(self._calls) for line in source(self._database, self._world_id, look_from, 1, 0))
+        look_from = None if self.begin is None else self.begin - LATE
+        found = (line for source in _sources(self.calls) for line in source(self.database, self.world_id, look_from, 1, 0))
         unseen = (line for line in found if line.id not in self._seen and (look_from is None or line.at >= look_from))
         lines = sorted(unseen, key=attrgetter("at", "id"))
         self.mark_shown(lines)

@@ -17,7 +17,7 @@ from generia_assets.cli.connections import addresses, open_database, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES, guarded
 from generia_assets.cli.main import PLAIN, Documented, DocumentedGroup
-from generia_assets.cli.options import Json, flag, limit_option, option
+from generia_assets.cli.options import Json, argument, flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, print_limit, print_result
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ LETTERS = 20
 
 Limit = Annotated[int | None, limit_option(LETTERS, 10_000, what="The last so many")]
 AsJson = Annotated[bool, flag("--json", "One JSON object a line, with the whole message.")]
-Place = Annotated[str, typer.Argument(metavar="OFFSET", help="Its offset, or its place, as the list shows it.")]
-Held = Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Where the partition is held up, as the list shows it.")]
+Place = Annotated[str, argument("OFFSET", "Its offset, or its place, as the list shows it.")]
+Held = Annotated[str, argument("PARTITION:OFFSET", "Where the partition is held up, as the list shows it.")]
 Corrected = Annotated[Path | None, option("--file", "FILE", "The corrected message: a file that holds one JSON object.")]
 Edit = Annotated[
     list[str] | None, option("--edit", "FIELD=VALUE", "Change a field: parameters.users_count=3. No value takes it out.")
@@ -198,19 +198,13 @@ def _set(message: dict[str, JsonValue], path: list[str], text: str) -> None:
         if not isinstance(inner, dict):
             raise CommandError(f"--edit {'.'.join(path)}: {name} is no object in this message", 2)
         place = inner
-    if text:
-        place[field] = _value(text)
-    else:
+    if not text:
         place.pop(field, None)
-
-
-def _value(text: str) -> JsonValue:
-    """JSON where it is JSON (3, true, "3"), else the text itself."""
-    try:
-        value: JsonValue = json.loads(text)
+        return
+    try:  # JSON where it is JSON (3, true, "3"), else the text itself
+        place[field] = json.loads(text)
     except ValueError:
-        return text
-    return value
+        place[field] = text
 
 
 def _read(file: Path) -> dict[str, JsonValue]:

@@ -11,7 +11,7 @@ from rich.text import Text as Line
 from generia_assets.catalog import TaskType
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, indented, results, safe_line
-from generia_assets.cli.options import Json, choice, flag, option, world_argument
+from generia_assets.cli.options import Json, argument, choice, flag, option, world_argument
 from generia_assets.cli.rendering.formats import as_json, duration
 from generia_assets.content.text import dollars
 from generia_assets.durable.status import State
@@ -27,11 +27,7 @@ WorldOrPost = Annotated[
 ]
 AnItem = Annotated[
     str | None,
-    typer.Argument(
-        metavar="ITEM",
-        help="In that world: a post's key (c0007-p0003), a person's key (c0007) or @username, a platform's id, or world.",
-        show_default=False,
-    ),
+    argument("ITEM", "In that world: a post's key (c0007-p0003), a person's key (c0007) or @username, a platform's id, or world."),
 ]
 
 
