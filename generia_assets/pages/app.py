@@ -29,11 +29,11 @@ from starlette.routing import Route
 
 from generia_assets.known_hosts import KnownHosts
 from generia_assets.pages import render
-from generia_assets.pages.answers import ERRORS, HEADERS_OF_ALL, PICTURE_TYPES, STATIC, STATIC_TYPES, file, html
+from generia_assets.pages.answers import ERRORS, HEADERS_OF_ALL, PICTURE_TYPES, STATIC_TYPES, file, html
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
-from generia_assets.pages.render import Search, WorldPages
+from generia_assets.pages.render import STATIC, Search, WorldPages
 from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, next_to, post, posts_of, threads
 from generia_assets.queries.people import PeoplePage, people_found, people_page, person

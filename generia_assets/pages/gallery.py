@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from generia_assets.pages.links import FileLinks, is_elsewhere, media_file
-from generia_assets.pages.render import WorldPages
+from generia_assets.pages.render import STATIC, WorldPages
 from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, next_to, posts_of, threads
 from generia_assets.queries.people import PeoplePage, people_page, person
@@ -25,7 +25,6 @@ from resources.pictures import link_or_copy
 
 PageT = TypeVar("PageT", FeedPage, PeoplePage)
 
-STATIC = Path(__file__).with_name("static")
 MOST_TRACES = 200
 """Posts up to which each post's page has its trace, some 100 KB a page; the served pages have it in any world."""
 

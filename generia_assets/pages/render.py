@@ -24,7 +24,7 @@ from generia_assets.queries.traces import Trace
 from generia_assets.queries.worlds import WorldQuery, WorldsPage, WorldState, WorldView
 from resources.mongodb.stored import UnreadableRecord
 
-_TEMPLATES = Path(__file__).with_name("templates")
+_TEMPLATES, STATIC = (Path(__file__).with_name(name) for name in ("templates", "static"))
 
 
 @cache
