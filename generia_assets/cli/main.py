@@ -176,12 +176,10 @@ class Commands(DocumentedGroup):
             raise UsageError(wrapped.removeprefix("Error: "), error.ctx) from None
 
     def list_commands(self, ctx: Context) -> list[str]:
-        del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """What stands for a command in lists."""
-        del ctx
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name].about) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
@@ -189,7 +187,6 @@ class Commands(DocumentedGroup):
         return name, load(command.name) if command is not None and command.name else None, rest
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        del ctx
         for title, entries in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:12}", entry.about) for name, entry in entries.items()])

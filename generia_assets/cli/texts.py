@@ -69,15 +69,11 @@ def _text(made: Document, username: Callable[[str], str]) -> Text:
             title = safe_line(f"@{made.username}{answered}, {made.moment}")
             said = "".join(f"\n  @{one.username}: {one.content}" for one in made.comments)
             return Text("post", title, safe_block(f"{made.content}\n{tags}".rstrip() + said))
-    pictures = _pictures(made)
-    return Text("picture", ", ".join(one.name for one in pictures), " ".join(safe_line(one.url) for one in pictures), pictures)
-
-
-def _pictures(made: Document) -> tuple[PictureView, ...]:
-    return tuple(
+    pictures = tuple(
         PictureView(slot.folder if made.key == WORLD_KEY else f"{slot.folder}/{made.key}", media.url)
         for slot, media in pictures_of(made)
     )
+    return Text("picture", ", ".join(one.name for one in pictures), " ".join(safe_line(one.url) for one in pictures), pictures)
 
 
 KINDS = (TaskType.GENERATE_WORLD_DESCRIPTION, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST)

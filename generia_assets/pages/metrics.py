@@ -96,7 +96,8 @@ class Metrics(Collector):
             measured[name] = families is not None
             yield from families or ()
         yield _gauge("measured", "1 if this part of the figures could be read, else 0 and the part is missing", measured, "part")
-        yield _build_info()
+        versions = {"version": generia_version(), "dagster": version("dagster"), "python": platform.python_version()}
+        yield _gauge("build_info", "1, with the versions of the pages' server", {tuple(versions.values()): 1}, *versions)
         if address := settings().code_server:
             about = "1 if the code server answers and starts runs, 0 if it is stuck or gone"
             yield _gauge("code_server_starts_runs", about, starts_runs(address, timeout=SECTION_S))
@@ -248,11 +249,6 @@ SECTIONS = {
     "checks": _Section(_checks),
     "records": _Section(_records, RECORDS_S, RECORDS_KEPT_S),
 }
-
-
-def _build_info() -> Metric:
-    versions = {"version": generia_version(), "dagster": version("dagster"), "python": platform.python_version()}
-    return _gauge("build_info", "1, with the versions of the pages' server", {tuple(versions.values()): 1}, *versions)
 
 
 def _gauge(name: str, about: str, values: float | Mapping[LabelsT, float], *labels: str) -> Metric:

@@ -48,17 +48,13 @@ def missing(database: MongoDatabase, world: WorldStatus, *, staged: bool = False
 
 
 def _lacking(database: MongoDatabase, world: WorldStatus, found: Mapping[str, int]) -> list[Missing]:
-    ordered = _ordered(world)
+    numbers = {Unit.WORLD: 1, Unit.PERSON: world.users_predicted, Unit.POST: world.posts_predicted}
+    ordered = {name: numbers[asset.unit.document] for name, asset in ASSETS.items()}
     if all(found[name] >= count for name, count in ordered.items()):
         return []
     failed = _failed(database, world)
     needed = {name: count - failed.get(name, 0) for name, count in ordered.items()}
     return [Missing(name, found[name], count) for name, count in needed.items() if found[name] < count]
-
-
-def _ordered(world: WorldStatus) -> dict[str, int]:
-    numbers = {Unit.WORLD: 1, Unit.PERSON: world.users_predicted, Unit.POST: world.posts_predicted}
-    return {name: numbers[asset.unit.document] for name, asset in ASSETS.items()}
 
 
 def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:

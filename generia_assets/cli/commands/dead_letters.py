@@ -136,7 +136,8 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
     with EventProducer(kafka) as producer:
         topic = chosen.kafka_dead_letters_topic
         origin = letter.place if isinstance(letter, StoredDeadLetter) else place_of(topic, letter.partition, letter.offset)
-        key = _key(message, letter)
+        world_id = message.get("world_id")  # orders of one world stay in order
+        key = world_id.encode("utf-8", "replace") if isinstance(world_id, str) else letter.key
         event = Event(chosen.kafka_tasks_topic, key, json.dumps(message).encode(), (("resent_from", origin),))
         producer.send(event).wait(REQUEST_TIMEOUT_S)
     try:
@@ -222,12 +223,6 @@ def _object(data: bytes, what: str, advice: str) -> dict[str, JsonValue]:
     if not isinstance(content, dict):
         raise CommandError(f"{what} is no JSON object: {advice}")
     return content
-
-
-def _key(message: dict[str, JsonValue], letter: DeadLetter | StoredDeadLetter) -> bytes | None:
-    """Orders of one world stay in order: they are keyed by it."""
-    world_id = message.get("world_id")
-    return world_id.encode("utf-8", "replace") if isinstance(world_id, str) else letter.key
 
 
 def _place(text: str) -> tuple[int, int]:

@@ -225,11 +225,9 @@ class _Bar:
     share: float
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        del console
         return Measurement(4, min(BAR_WIDTH, options.max_width))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        del console
         width = min(BAR_WIDTH, options.max_width)
         filled = min(width, int(self.share * width))
         bar = Line("━" * filled, "green" if filled == width else "cyan")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from math import ceil
 from typing import Literal
@@ -111,17 +112,12 @@ def _whole(console: Console, request: RequestRecord) -> None:
         _titled(console, f"part {number} of {len(parts)}", str(part))
     if others := {name: value for name, value in request.request.items() if name not in ("system", "parts")}:
         _titled(console, "request", json.dumps(others, ensure_ascii=False, default=str, indent=2))
-    if request.answer:
-        _titled(console, "answer", _pretty(request.answer))
+    if answer := request.answer:
+        with suppress(ValueError):  # most answers are JSON, which is easier to read with indents
+            answer = json.dumps(json.loads(answer), ensure_ascii=False, indent=2)
+        _titled(console, "answer", answer)
     if others := {name: value for name, value in request.response.items() if name not in ("text", "answer")}:
         _titled(console, "response", json.dumps(others, ensure_ascii=False, default=str))
-
-
-def _pretty(text: str) -> str:
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
-    except ValueError:
-        return text
 
 
 def _titled(console: Console, title: str, text: str) -> None:
