@@ -5,7 +5,7 @@ Not here: the price (quotes.py), the message (order.py), how progress looks (dis
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,10 +18,6 @@ from generia_assets.content.documents import Quality
 from generia_assets.durable.collections import TASKS
 from generia_assets.durable.status import State
 from generia_assets.interrupts import interruptible
-
-if TYPE_CHECKING:
-    from resources.mongodb.connection import MongoDatabase
-
 
 WorldId = Annotated[str | None, option("--world-id", "UUID", "UUID for the world; without it a new one.")]
 Task = Annotated[
@@ -114,14 +110,8 @@ def watch(
             typer.echo(as_json(world_result(database, status, status.created_at, gallery=page_of(chosen, status.world_id))))
         elif console.is_terminal:
             console.print(progress_line(status))
-        refused = None if task is None else _refused(database, task)
+        failed = task and database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
     if status.status is not State.COMPLETED:
         raise typer.Exit(1)
-    if refused is not None:
-        raise CommandError(f"task {task} failed: {safe_line(refused, 300)}")
-
-
-def _refused(database: MongoDatabase, task: str) -> str | None:
-    """Why this order was not carried out, or None if it was."""
-    found = database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
-    return None if found is None else str(found.get("error") or "no reason was recorded")
+    if failed:
+        raise CommandError(f"task {task} failed: {safe_line(str(failed.get('error') or 'no reason was recorded'), 300)}")

@@ -182,8 +182,13 @@ def _carry_out(order: Order, quote: Quote, plan: Iterable[str], fields: Mapping[
 
     chosen, console = settings(), results() if dry_run else remarks()
     if not json:
-        for line in (*plan, _takes(quote)):
+        for line in plan:
             console.print(line)
+        console.print(
+            f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "
+            f"about {quote.price} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "
+            f"{plural(quote.image_call_limit, 'picture')}."
+        )
     if not dry_run:
         send(order, addresses(chosen).kafka, chosen.kafka_tasks_topic)
     if json:
@@ -236,14 +241,6 @@ def _cap_warning(cap: float | None, spent: float, quote: Quote) -> Iterable[str]
     if cap is not None and spent + quote.cost_interval_usd[1] > cap:
         how = "will probably" if spent + quote.cost_usd > cap else "may"
         yield f"It has cost {in_dollars(spent)} so far: its cap of {in_dollars(cap)} {how} stop this on the way."
-
-
-def _takes(quote: Quote) -> str:
-    return (
-        f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "
-        f"about {quote.price} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "
-        f"{plural(quote.image_call_limit, 'picture')}."
-    )
 
 
 def _names(task_types: Iterable[TaskType]) -> str:
