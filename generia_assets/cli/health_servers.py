@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import islice
 
 from pymongo.errors import PyMongoError
@@ -142,42 +142,33 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
         (settings.kafka_dead_letters_topic, "broken messages", "KAFKA_DEAD_LETTERS_TOPIC", "WRITE"),
     )
     for number, (topic, holds, setting, needed) in enumerate(topics):
+        part = "Kafka"
         try:
-            reader = TopicReader(where.kafka, topic, settings.kafka_group_id)
-        except KafkaUnavailableError as error:
-            yield unavailable("Kafka", error)
-            return
-        try:
-            if number == 0:
-                yield ok("Kafka", f"{where.kafka.bootstrap_servers} answers{_as_whom(settings)}")
-                yield from _exposed_secrets(settings)
-            log = reader.look()
-            if number == 0 and log is not None and log.rights is not None:
-                rights = reader.group_rights()
+            with closing(TopicReader(where.kafka, topic, settings.kafka_group_id)) as reader:
+                part = f"topic {topic}"
+                if number == 0:
+                    yield ok("Kafka", f"{where.kafka.bootstrap_servers} answers{_as_whom(settings)}")
+                    yield from _exposed_secrets(settings)
+                log = reader.look()
+                rights = reader.group_rights() if number == 0 and log is not None and log.rights is not None else None
                 if rights is not None and "READ" not in rights:
                     yield wrong(f"group {settings.kafka_group_id}", "this user has no right READ on it", RIGHTS_ADVICE)
         except KafkaUnavailableError as error:
-            yield unavailable(f"topic {topic}", error)
+            yield unavailable(part, error)
+            if part == "Kafka":
+                return
             continue
-        finally:
-            reader.close()
         if log is None:
-            yield note(
-                f"topic {topic}",
-                f"does not exist yet (for {holds})",
-                f"make it, or let the broker make it with the first message; another name: {setting}",
-            )
+            advice = f"make it, or let the broker make it with the first message; another name: {setting}"
+            yield note(part, f"does not exist yet (for {holds})", advice)
         elif log.leaderless:
-            yield wrong(
-                f"topic {topic}",
-                f"partitions without a leader: {', '.join(str(one) for one in log.leaderless)}",
-                "look at the brokers: what is in them waits",
-            )
+            found = f"partitions without a leader: {', '.join(map(str, log.leaderless))}"
+            yield wrong(part, found, "look at the brokers: what is in them waits")
         elif log.rights is not None and needed not in log.rights:
-            yield wrong(f"topic {topic}", f"this user has no right {needed} on it (for {holds})", RIGHTS_ADVICE)
+            yield wrong(part, f"this user has no right {needed} on it (for {holds})", RIGHTS_ADVICE)
         else:
             held = sum(bound.end - bound.earliest for bound in log.bounds.values())
-            yield ok(f"topic {topic}", f"{plural(len(log.bounds), 'partition')}, {plural(held, 'message')} ({holds})")
+            yield ok(part, f"{plural(len(log.bounds), 'partition')}, {plural(held, 'message')} ({holds})")
 
 
 def _as_whom(settings: Settings) -> str:
