@@ -67,23 +67,14 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
                 stopped = f"everything is stopped since {since:%Y-%m-%d %H:%M} UTC; new orders wait"
                 yield note("brake", stopped, f"{command_name()} resume --all")
             if waiting := database[STATUS].count_documents(state_query(PARKED)):
-                yield note(
-                    "suspended worlds",
-                    f"{waiting} wait to be resumed, or for an outage to end",
-                    f"{command_name()} list --state parked, then {command_name()} resume WORLD",
-                )
+                advice = f"{command_name()} list --state parked, then {command_name()} resume WORLD"
+                yield note("suspended worlds", f"{waiting} wait to be resumed, or for an outage to end", advice)
             for shares in database[FLEET].find({"ceiling": {"$ne": None, "$exists": True}}, {"ceiling": 1, "limit": 1}):
-                yield note(
-                    "pace",
-                    f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429",
-                    "it rises by itself with success; a larger quota of the API lets it rise further",
-                )
+                pace = f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429"
+                yield note("pace", pace, "it rises by itself with success; a larger quota of the API lets it rise further")
             for breaker in breakers_not_closed(database):
-                yield note(
-                    f"breaker {breaker.api}",
-                    breaker_line(breaker).removeprefix(f"{breaker.api} "),
-                    "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
-                )
+                advice = "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers"
+                yield note(f"breaker {breaker.api}", breaker_line(breaker).removeprefix(f"{breaker.api} "), advice)
             yield from models_learned(database[FLEET].find_one({"_id": "models"}))
             yield from _intake(database)
             if lacks_indexes(database) and any(worlds.values()):
@@ -109,18 +100,14 @@ def worlds_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding
 def _intake(database: MongoDatabase) -> Iterator[HealthFinding]:
     """What of the orders' topic could not be read, and what of the dead letters could not be written."""
     for held in held_partitions(database):
-        yield wrong(
-            f"{held.topic}[{held.partition}]",
-            f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})",
-            f"find out who sent it; to leave it out: {command_name()} dead-letters skip {held.partition}:{held.offset}",
-        )
+        found = f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})"
+        advice = f"find out who sent it; to leave it out: {command_name()} dead-letters skip {held.partition}:{held.offset}"
+        yield wrong(f"{held.topic}[{held.partition}]", found, advice)
     for oldest in kept(database, 1):
         count = database[KEPT_LETTERS].estimated_document_count()
-        yield wrong(
-            "dead letters",
-            f"{count} are kept in MongoDB since {oldest.at:%Y-%m-%d %H:%M} UTC: {oldest.why}",
-            "make the topic KAFKA_DEAD_LETTERS_TOPIC, or give the right to write it: they follow by themselves",
-        )
+        found = f"{count} are kept in MongoDB since {oldest.at:%Y-%m-%d %H:%M} UTC: {oldest.why}"
+        advice = "make the topic KAFKA_DEAD_LETTERS_TOPIC, or give the right to write it: they follow by themselves"
+        yield wrong("dead letters", found, advice)
 
 
 def _rights(database: MongoDatabase, settings: Settings) -> Iterator[HealthFinding]:
@@ -181,11 +168,8 @@ def _as_whom(settings: Settings) -> str:
 
 def _exposed_secrets(settings: Settings) -> Iterator[HealthFinding]:
     if settings.kafka_security_protocol == "SASL_PLAINTEXT":
-        yield note(
-            "Kafka",
-            "SASL_PLAINTEXT: nothing is encrypted; with PLAIN and OAUTHBEARER anybody on the way can read the password or token",
-            "use a listener with SASL_SSL, except within a network of your own",
-        )
+        found = "SASL_PLAINTEXT: nothing is encrypted; with PLAIN and OAUTHBEARER anybody on the way can read the password or token"
+        yield note("Kafka", found, "use a listener with SASL_SSL, except within a network of your own")
     if settings.kafka_oauth_token_url.startswith("http://") and not is_loopback(settings.kafka_oauth_token_url):
         yield note("Kafka", "KAFKA_OAUTH_TOKEN_URL is http: the client secret is sent unencrypted", "use https")
 
@@ -193,18 +177,12 @@ def _exposed_secrets(settings: Settings) -> Iterator[HealthFinding]:
 def dagster_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     home = where.dagster_home
     if home is None:
-        yield note(
-            "Dagster",
-            "DAGSTER_HOME is not set, and no `generia dev` runs from this folder",
-            "set it where the generator runs; without it `stop` and this check cannot reach Dagster",
-        )
+        advice = "set it where the generator runs; without it `stop` and this check cannot reach Dagster"
+        yield note("Dagster", "DAGSTER_HOME is not set, and no `generia dev` runs from this folder", advice)
         return
     if not (home / "dagster.yaml").exists():
-        yield wrong(
-            "Dagster",
-            f"{home} has no dagster.yaml",
-            "copy docker/dagster.yaml there: it holds the run launcher and the limits that survival needs",
-        )
+        advice = "copy docker/dagster.yaml there: it holds the run launcher and the limits that survival needs"
+        yield wrong("Dagster", f"{home} has no dagster.yaml", advice)
         return
     source = "DAGSTER_HOME" if set_dagster_home() else "the running generator's"  # before it is set for Dagster's own use
     try:
@@ -215,11 +193,8 @@ def dagster_found(_settings: Settings, where: Addresses) -> Iterator[HealthFindi
         return
     except Exception as error:  # noqa: BLE001  whatever Dagster raises about its own instance is the finding
         first = (str(error).strip().splitlines() or [""])[0][:200]
-        yield wrong(
-            "Dagster",
-            f"{home} cannot be opened: {type(error).__name__}: {first}",
-            "compare its dagster.yaml with docker/dagster.yaml",
-        )
+        found = f"{home} cannot be opened: {type(error).__name__}: {first}"
+        yield wrong("Dagster", found, "compare its dagster.yaml with docker/dagster.yaml")
         return
     if dead := [name for name in needed if name not in heartbeats or time.time() - heartbeats[name].timestamp > HEARTBEAT_S]:
         advice = "start `dagster-daemon run` (or `make dev`): without it no order is read"
@@ -266,10 +241,7 @@ def code_server_found(_settings: Settings, where: Addresses) -> Iterator[HealthF
     try:
         ask(where.code_server)
     except ConnectionError as error:
-        yield wrong(
-            "code server",
-            str(error),
-            "no run starts meanwhile; `generia dev` and the containers replace it within a minute or two, else restart it",
-        )
+        advice = "no run starts meanwhile; `generia dev` and the containers replace it within a minute or two, else restart it"
+        yield wrong("code server", str(error), advice)
     else:
         yield ok("code server", f"{where.code_server} answers, and starts runs")
