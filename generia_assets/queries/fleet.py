@@ -111,14 +111,10 @@ def worlds_by_state(database: MongoDatabase) -> list[FleetWorlds]:
 
 def tasks_by_state(database: MongoDatabase) -> dict[tuple[str, str], int]:
     """How many tasks the worlds that changed last have, by type and state; answered by an index alone."""
-    known = {"status": {"$in": list(State)}, "type": {"$in": list(TaskType)}}
-    counted = database[TASKS].aggregate(
-        [
-            {"$match": {"world_id": {"$in": last_changed(database)}, **known}},
-            {"$group": {"_id": {"type": "$type", "status": "$status"}, "tasks": {"$sum": 1}}},
-        ]
-    )
-    return {(row["_id"]["type"], row["_id"]["status"]): row["tasks"] for row in counted}
+    wanted = {"world_id": {"$in": last_changed(database)}, "status": {"$in": list(State)}, "type": {"$in": list(TaskType)}}
+    counts = {"_id": {"type": "$type", "status": "$status"}, "tasks": {"$sum": 1}}
+    rows = database[TASKS].aggregate([{"$match": wanted}, {"$group": counts}])
+    return {(row["_id"]["type"], row["_id"]["status"]): row["tasks"] for row in rows}
 
 
 def task_seconds(database: MongoDatabase) -> dict[tuple[str, str], float]:
@@ -140,25 +136,18 @@ def quantiles(values: list[float]) -> dict[str, float]:
 
 def recent_calls(database: MongoDatabase) -> list[CallFigures]:
     """Calls begun in the last minutes that have ended."""
-    rows = database[HISTORY].aggregate(
-        [
-            {"$match": {"created_at": {"$gt": datetime.now(UTC) - RECENT}, **_COUNTABLE}},
-            {"$sort": {"created_at": -1}},
-            {"$limit": MOST_CALLS},
-            {
-                "$group": {
-                    "_id": {"api": "$api_type", "outcome": "$outcome"},
-                    "calls": {"$sum": 1},
-                    "calling_s": {"$sum": {"$divide": ["$duration_ms", 1000]}},
-                    "waiting_s": {"$sum": {"$divide": [{"$ifNull": ["$waited_ms", 0]}, 1000]}},
-                    "prompt_tokens": {"$sum": "$tokens.prompt"},
-                    "output_tokens": {"$sum": "$tokens.output"},
-                    "cost_usd": {"$sum": "$cost_usd"},
-                }
-            },
-        ]
-    )
-    return [CallFigures(**row.pop("_id"), **row) for row in rows]
+    wanted = {"created_at": {"$gt": datetime.now(UTC) - RECENT}, **_COUNTABLE}
+    group = {
+        "_id": {"api": "$api_type", "outcome": "$outcome"},
+        "calls": {"$sum": 1},
+        "calling_s": {"$sum": {"$divide": ["$duration_ms", 1000]}},
+        "waiting_s": {"$sum": {"$divide": [{"$ifNull": ["$waited_ms", 0]}, 1000]}},
+        "prompt_tokens": {"$sum": "$tokens.prompt"},
+        "output_tokens": {"$sum": "$tokens.output"},
+        "cost_usd": {"$sum": "$cost_usd"},
+    }
+    steps: list[MongoDocument] = [{"$match": wanted}, {"$sort": {"created_at": -1}}, {"$limit": MOST_CALLS}, {"$group": group}]
+    return [CallFigures(**row.pop("_id"), **row) for row in database[HISTORY].aggregate(steps)]
 
 
 def slot_shares(database: MongoDatabase) -> dict[str, SlotShares]:
@@ -194,13 +183,10 @@ def orders_read(database: MongoDatabase) -> OrdersRead | None:
 
 def waiting_orders(database: MongoDatabase) -> list[WaitingOrders]:
     """Orders that are recorded and that no run has started, by type."""
-    rows = database[TASKS].aggregate(
-        [
-            {"$match": {"type": {"$in": list(TaskType)}, "status": State.PENDING.value, "accepted_at": {"$exists": True}}},
-            {"$group": {"_id": "$type", "orders": {"$sum": 1}, "oldest": {"$min": "$accepted_at"}}},
-        ]
-    )
-    return [WaitingOrders(task_type=row["_id"], orders=row["orders"], oldest=row["oldest"]) for row in rows]
+    wanted = {"type": {"$in": list(TaskType)}, "status": State.PENDING.value, "accepted_at": {"$exists": True}}
+    group = {"_id": "$type", "orders": {"$sum": 1}, "oldest": {"$min": "$accepted_at"}}
+    rows = database[TASKS].aggregate([{"$match": wanted}, {"$group": group}])
+    return [WaitingOrders(task_type=row.pop("_id"), **row) for row in rows]
 
 
 def first_call_seconds(database: MongoDatabase) -> dict[str, float]:
@@ -216,13 +202,8 @@ def first_call_seconds(database: MongoDatabase) -> dict[str, float]:
 def suspended_worlds(database: MongoDatabase) -> Counter[str]:
     """Unfinished worlds that are suspended, by reason; the known reasons are there with 0, too."""
     counts = Counter({reason.value: 0 for reason in SuspendReason})
-    rows = database[STATUS].aggregate(
-        [
-            {"$match": {"status": UNFINISHED, "parked.kind": {"$type": "string"}}},
-            {"$group": {"_id": "$parked.kind", "worlds": {"$sum": 1}}},
-        ]
-    )
-    for row in rows:
+    suspended = {"status": UNFINISHED, "parked.kind": {"$type": "string"}}
+    for row in database[STATUS].aggregate([{"$match": suspended}, {"$group": {"_id": "$parked.kind", "worlds": {"$sum": 1}}}]):
         counts[row["_id"] if row["_id"] in counts else OTHERS] += row["worlds"]
     return counts
 
