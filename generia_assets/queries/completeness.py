@@ -128,9 +128,8 @@ def broken(database: MongoDatabase) -> Iterator[BrokenDocuments]:
         for world in statuses([document], unreadable=lambda _: None):  # doctor reports unreadable records separately
             found = {name: counts.get(f"{world.world_id}:{kind.collection}", 0) for name, kind in ASSETS.items()}
             if lacking := _lacking(database, world, found):
-                yield BrokenDocuments(
-                    world.world_id, f"is called completed with {', '.join(map(str, lacking))}", mend(world, lacking)
-                )
+                wrong = f"is called completed with {', '.join(map(str, lacking))}"
+                yield BrokenDocuments(world.world_id, wrong, mend(world, lacking))
     unknown: list[MongoDocument] = [
         {"$group": {"_id": "$world_id"}},
         {"$lookup": {"from": STATUS, "localField": "_id", "foreignField": "_id", "as": "status"}},

@@ -180,9 +180,8 @@ def edited(letter: DeadLetter | StoredDeadLetter, changes: list[str]) -> dict[st
         raise CommandError(
             f"only a part of this message is here ({letter.headers['cut']}): correct the whole message, and give it by --file"
         )
-    message = _object(
-        letter.value, f"the letter at {letter.place}", "write the corrected message into a file and give it by --file"
-    )
+    advice = "write the corrected message into a file and give it by --file"
+    message = _object(letter.value, f"the letter at {letter.place}", advice)
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not all(path.split(".")):

@@ -80,9 +80,8 @@ def _serve(source: Source, listener: socket.socket) -> None:
 
     server: uvicorn.Server
     app = pages_app(source, closing=lambda: server.should_exit)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", lifespan="on", ws="none", timeout_graceful_shutdown=LAST_WORDS_S)
-    )
+    config = uvicorn.Config(app, log_level="warning", lifespan="on", ws="none", timeout_graceful_shutdown=LAST_WORDS_S)
+    server = uvicorn.Server(config)
     server.run(sockets=[listener])
 
 

@@ -69,11 +69,8 @@ class Book:
     def _end(self) -> Iterator[str]:
         status = self.status
         yield "---"
-        yield (
-            f"World `{status.world_id}`, ordered {moment(status.created_at)} UTC; "
-            f"{plural(status.users_created, 'person')}, {plural(status.posts_created, 'post')}, "
-            f"{dollars(status.cost_usd)}."
-        )
+        size = f"{plural(status.users_created, 'person')}, {plural(status.posts_created, 'post')}"
+        yield f"World `{status.world_id}`, ordered {moment(status.created_at)} UTC; {size}, {dollars(status.cost_usd)}."
 
     def _world(self) -> Iterator[str]:
         world = next(self._read("description"), None)
