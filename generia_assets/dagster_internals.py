@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column
     from sqlalchemy.engine import Connection
 
-ACTIVE = NOT_FINISHED_STATUSES
+ACTIVE = list(NOT_FINISHED_STATUSES)
 """Statuses of a run that has not ended."""
 CheckTarget = AssetCheckEvaluationTargetMaterializationData
 PRELOADED = (

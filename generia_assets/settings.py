@@ -66,7 +66,7 @@ class SettingsError(ValueError):
 
 
 class SensorSettings(BaseModel):
-    """Orders: the sensor and the limits. R3."""
+    """Orders: the sensor and the limits. Requirement R3."""
 
     kafka_start: Annotated[str, AfterValidator(_start)] = Field(
         "installation",
@@ -86,7 +86,7 @@ class SensorSettings(BaseModel):
 
 
 class BudgetSettings(BaseModel):
-    """Budget. R13."""
+    """Budget. Requirement R13."""
 
     budget_spare: float = Field(0.25, ge=0, le=10, description="share that is added to the computed number of calls")
     max_cost_usd: float | None = Field(

@@ -72,7 +72,7 @@ def dead_letter(broken: InvalidMessage, topic: str, *, cut: bool = False) -> Eve
     """
     message, key, value = broken.message, broken.message.key, broken.message.value or b""
     headers = DeadLetterHeaders(
-        reason=kept_line(broken.reason, LONGEST_REASON),
+        reason=kept_line("".join(letter if letter.isprintable() else " " for letter in broken.reason), LONGEST_REASON),
         topic=message.topic,
         partition=str(message.partition),
         offset=str(message.offset),

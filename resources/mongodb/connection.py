@@ -178,11 +178,15 @@ async def retry_on_outage(operation: Callable[[], Awaitable[ResultT]], *, timeou
     except PyMongoError as error:
         if not is_outage(error):
             raise
+
+    async def again() -> ResultT:
+        return await operation()  # tenacity awaits only what a coroutine function returns, not what a lambda does
+
     retrying = AsyncRetrying(
         retry=retry_if_exception(is_outage), wait=_PAUSES, stop=stop_after_delay(timeout_seconds), before_sleep=_log_outage
     )
     try:
-        return await retrying(operation)
+        return await retrying(again)
     except RetryError as error:
         last = error.last_attempt.exception()
         raise OutageTimeoutError(f"MongoDB did not come back within {timeout_seconds:.0f} s: {type(last).__name__}") from last

@@ -1,14 +1,14 @@
-"""One client of MongoDB for all connections of a run."""
+"""One client of MongoDB for all connections of a run, and operations that are repeated through an outage."""
 
 from __future__ import annotations
 
 from functools import partial
 
 import pytest
-from pymongo.errors import InvalidOperation, OperationFailure
+from pymongo.errors import AutoReconnect, InvalidOperation, OperationFailure
 
 from resources.mongodb import connection
-from resources.mongodb.connection import KeptMongoResource, MongoSilentError
+from resources.mongodb.connection import KeptMongoResource, MongoSilentError, retry_on_outage
 
 
 def test_all_connections_use_one_client_until_it_is_closed(mongodb_uri: str, mongo_database_name: str) -> None:
@@ -35,3 +35,22 @@ def test_a_server_that_was_unavailable_is_tried_again(free_tcp_port: int, monkey
             pass
     assert not mongo._clients
     mongo.close()
+
+
+async def test_an_operation_is_repeated_through_an_outage_however_it_is_given() -> None:
+    """A coroutine function, a lambda and a partial are called again until they succeed, and their result is returned."""
+    calls: list[str] = []
+
+    async def operation(name: str) -> str:
+        calls.append(name)
+        if calls.count(name) < 3:
+            raise AutoReconnect("the primary has stepped down")
+        return name
+
+    async def function() -> str:
+        return await operation("function")
+
+    given = {"function": function, "lambda": lambda: operation("lambda"), "partial": partial(operation, "partial")}
+    for name, one in given.items():
+        assert await retry_on_outage(one, timeout_seconds=60) == name
+        assert calls.count(name) == 3

@@ -91,7 +91,7 @@ def test_a_tick_ends_in_time() -> None:
 def test_a_dead_letter_has_the_message_and_its_origin() -> None:
     """Bytes and key are the original's; the headers are single lines of bounded length without control characters."""
     message = KafkaRecord("orders", 3, 17, b"\x00key", b"\xff\x00broken")
-    letter = dead_letter(InvalidMessage(message, "task_id='\x1b[31m\r\n\u2028\ud800'" + "x" * 5_000), "orders-dlq")
+    letter = dead_letter(InvalidMessage(message, "task_id='\x1b[31m\r\n\u2028\u202e\u200b\ud800'" + "x" * 5_000), "orders-dlq")
     assert (letter.topic, letter.key, letter.value) == ("orders-dlq", b"\x00key", b"\xff\x00broken")
     headers = dict(letter.headers)
     reason = headers.pop("reason")
