@@ -25,7 +25,7 @@ if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:  # only
     for parameter, value in _PARAMETERS.values():
         mallopt(parameter, value)
 with suppress(OSError):  # a file that the environment names is not there or damaged: a run that needs it says so
-    authorities(trust_env=True)
-    authorities(trust_env=False)
+    for trust_env in (True, False):
+        authorities(trust_env)
 gc.collect()
 gc.freeze()

@@ -75,3 +75,24 @@ def test_certificate_authorities_are_loaded_before_a_run_is_forked(environment: 
     script = [sys.executable, "-c", AUTHORITIES]
     done = subprocess.run(script, env=os.environ | environment, capture_output=True, text=True, check=True, timeout=60)
     assert int(done.stdout) == loaded
+
+
+TRANSPORTS = """
+import asyncio
+import generia_assets.shared_memory
+from resources.gemini.transport import GeminiTransport, authorities
+
+async def make():
+    for address in ("", "http://127.0.0.1:9"):
+        await GeminiTransport(api_key="a key", base_url=address, timeout_seconds=1, longest_body=1).aclose()
+
+before = authorities.cache_info().misses
+asyncio.run(make())
+print(authorities.cache_info().misses - before)
+"""
+
+
+def test_a_run_loads_no_certificate_authorities_again() -> None:
+    """The clients of Google's address and of this machine use what was loaded before the run was forked."""
+    script = [sys.executable, "-c", TRANSPORTS]
+    assert subprocess.run(script, capture_output=True, text=True, check=True, timeout=60).stdout == "0\n"
