@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.report import PIPED_WIDTH
-from generia_assets.assets.checks import people, plan, words
+from generia_assets.assets.checks import checks_in, people, plan, words
 from generia_assets.assets.checks.finding import World
 from generia_assets.content import seeding, social
 from generia_assets.content.documents import WorldRequest
@@ -194,7 +194,7 @@ class _Drawn:
 def of_world(world: World, console: Console) -> dict[str, Any]:
     """Show and return the figures of a made world: those of the asset checks, and the tokens of the stored requests."""
     table, found, requests = Table("check", "", "what it says", title=world.id), dict[str, object](), _Requests()
-    for check in (*plan.CHECKS, *people.CHECKS, *words.CHECKS):
+    for check in checks_in(plan, people, words):
         answer = check.evaluate(world)
         table.add_row(check.name, "" if answer.passed else answer.severity.value, answer.description)
         found[check.name] = {name: figure.value for name, figure in answer.metadata.items()}

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from generia_assets.content.documents import Document
+from resources.mongodb.stored import CollectionSpec
 
 if TYPE_CHECKING:
     from generia_assets.catalog import TaskType
@@ -75,7 +76,7 @@ class PictureSlot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AssetSpec:
+class AssetSpec(CollectionSpec):
     """A row of the catalogue.
 
     Attributes:
@@ -97,7 +98,6 @@ class AssetSpec:
         section: its name in the CLI (``show``, ``rerun --part``).
         step: its task's name in a trace; ``shown``: fields of its document that a trace shows, none: all.
         begin: its name in ``rerun --from``, or ''.
-        collection: collection of its documents; ``one_per_world``: under the world's id.
         in_order_of_world: whether lists sort its documents by their place in the timeline (field ``t``).
         counts_banned_terms: whether its tasks' results count the banned terms that were found (``worn``).
     """
@@ -120,7 +120,6 @@ class AssetSpec:
     shown: tuple[str, ...] = ()
     begin: str = ""
     collection: str = ""
-    one_per_world: bool = False
     in_order_of_world: bool = False
     counts_banned_terms: bool = False
     task_type: TaskType = field(init=False, repr=False, compare=False)

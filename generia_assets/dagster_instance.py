@@ -28,6 +28,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from generia_assets.code_server import ask
+from generia_assets.dagster_internals import ACTIVE as ACTIVE
 from generia_assets.dagster_internals import (
     MAX_RETRIES_TAG,
     PRIORITY_TAG,
@@ -40,23 +41,11 @@ from generia_assets.dagster_internals import (
 )
 from generia_assets.durable.status import HIGHEST_PRIORITY
 
-ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-"""Statuses of a run that has not ended."""
-
 logger = logging.getLogger(__name__)
 
 UNREACHABLE_CHECKS = 30
-"""Checks in a row (``run_monitoring.poll_interval_seconds`` apart: a minute) that a code server may be silent.
-
-Meanwhile no retry could be started, and Dagster forgets a retry that it cannot start. When the server is back its answer is
-certain.
-"""
+"""Checks in a row (``run_monitoring.poll_interval_seconds`` apart: a minute) that a code server may be silent. Meanwhile no retry
+could be started, and Dagster forgets a retry that it cannot start. When the server is back its answer is certain."""
 CHECK_TIMEOUT_SECONDS = 5.0
 SAME_ROUND_SECONDS = 1.0
 """Runs that are checked within this time share one answer of their code server, unless a run is not in it."""
@@ -134,10 +123,7 @@ class PromptRunCoordinator(dg.QueuedRunCoordinator):
     """
 
     def get_run_queue_config(self) -> RunQueueConfig:
-        """As configured, with a place more for each run of a higher priority, one for five of ``max_concurrent_runs`` at most.
-
-        The queue is sorted by priority, so that no other run gets these places.
-        """
+        """As configured, with these places. The queue is sorted by priority, so that no other run gets them."""
         configured = super().get_run_queue_config()
         most = configured.max_concurrent_runs
         if most <= 0:
@@ -155,7 +141,6 @@ class PromptRunCoordinator(dg.QueuedRunCoordinator):
 
     @property
     def dequeue_interval_seconds(self) -> float:  # type: ignore[override]  # the daemon takes any number
-        """Seconds from one look at the queue to the next."""
         return 0.5
 
 

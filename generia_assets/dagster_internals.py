@@ -24,6 +24,7 @@ from dagster._core.launcher.base import WorkerStatus as WorkerStatus
 from dagster._core.run_coordinator.base import SubmitRunContext as SubmitRunContext
 from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig as RunQueueConfig
 from dagster._core.storage.compute_log_manager import CapturedLogContext as CapturedLogContext
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
 from dagster._core.storage.runs import SqliteRunStorage as SqliteRunStorage
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Column
     from sqlalchemy.engine import Connection
 
+ACTIVE = NOT_FINISHED_STATUSES
+"""Statuses of a run that has not ended."""
 CheckTarget = AssetCheckEvaluationTargetMaterializationData
 PRELOADED = (
     "dagster._grpc.impl",

@@ -73,7 +73,6 @@ class Answers(Protocol):
 
     def to(self, name: str, prompt: Prompt, draft: type[DraftT]) -> DraftT | None:
         """The answer to this request, or None. Raises ``ValidationError`` for one that does not fit the draft."""
-        ...
 
 
 class SampleAnswers:
@@ -96,14 +95,16 @@ class _UnansweredError(Exception):
 
 
 class DryRun:
-    """Makes the requests of a world, ``asked``, as far as there are answers."""
+    """Makes the requests of a world, ``asked``, as far as there are answers. Its tasks ask it, as their ``TextClient``."""
 
     def __init__(self, request: WorldRequest, answers: Answers) -> None:
         self.asked: list[DryRequest] = []
         self._request = request
         self._answers = answers
         self._line = timeline(request.seed, *request.size)
-        self._number = 0
+        self._number, self._place = 0, ""
+        """Of the task: its place in the order of work, and whom or what it is for, at the end of its requests' names."""
+        self._answered: set[tuple[int, str]] = set()
         self._made: dict[tuple[type[Document], str], Document] = {}
 
     def _one(self, kind: type[DocumentT], key: str) -> DocumentT:
@@ -122,8 +123,8 @@ class DryRun:
 
     async def run(self) -> list[DryRequest]:
         """Execute every task whose inputs exist. Returns the requests in the order of work."""
-        for number, (task_type, index, order) in enumerate(order_of_work(self._request), 1):
-            self._number = number
+        for task_type, index, order in order_of_work(self._request):
+            self._number += 1
             with suppress(_UnansweredError):
                 await self._task(task_type, index, order)
         return self.asked
@@ -208,11 +209,29 @@ class DryRun:
         *context: Context.args,
         **named: Context.kwargs,
     ) -> None:
-        """Execute the task. ``place``: whom or what it is for, at the end of its requests' names."""
-        writer = _AnswerClient(self._number, place, self._answers, self.asked)
-        result = await task(parameters, TaskClients(writer, _NoImages(), _NoPlatform()), *context, **named)
+        self._place = place
+        result = await task(parameters, TaskClients(self, _NoImages(), _NoPlatform()), *context, **named)
         for document in getattr(result, "briefs", [result]):
             self._made[type(document), document.key] = document
+
+    async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
+        """The answer. A task has one to each of its requests: to ask again is to find it unfit."""
+        del once
+        name = f"{prompt.request_type}{self._place}"
+        answer, wrong = None, ""
+        if (self._number, name) in self._answered:
+            wrong = " ".join(prompt.complaints) or "the task asked again, without a complaint"
+        else:
+            self._answered.add((self._number, name))
+            try:
+                answer = self._answers.to(name, prompt, draft)
+            except ValidationError as error:
+                wrong = explain_invalid(error)
+                prompt = prompt.with_complaints(wrong)
+        self.asked.append(DryRequest(self._number, name, prompt, answer, wrong))
+        if answer is None:
+            raise _UnansweredError
+        return answer
 
 
 def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
@@ -236,35 +255,6 @@ def order_of_work(request: WorldRequest) -> Iterator[tuple[TaskType, int, int]]:
         if order % BATCH == 0:
             yield from ((task_type, index, order // BATCH) for task_type in of(Unit.POST_BATCH))
         yield from ((task_type, index, order) for task_type in of(Unit.POST))
-
-
-class _AnswerClient:
-    """A ``TextClient``. A task has one answer to each of its requests: to ask again is to find it unfit."""
-
-    def __init__(self, number: int, place: str, answers: Answers, asked: list[DryRequest]) -> None:
-        self._number = number
-        self._place = place
-        self._answers = answers
-        self._asked = asked
-        self._answered: set[str] = set()
-
-    async def write(self, prompt: Prompt, draft: type[DraftT], *, once: bool = False) -> DraftT:
-        del once
-        name = f"{prompt.request_type}{self._place}"
-        answer, wrong = None, ""
-        if name in self._answered:
-            wrong = " ".join(prompt.complaints) or "the task asked again, without a complaint"
-        else:
-            self._answered.add(name)
-            try:
-                answer = self._answers.to(name, prompt, draft)
-            except ValidationError as error:
-                wrong = explain_invalid(error)
-                prompt = prompt.with_complaints(wrong)
-        self._asked.append(DryRequest(self._number, name, prompt, answer, wrong))
-        if answer is None:
-            raise _UnansweredError
-        return answer
 
 
 class _NoImages:

@@ -87,10 +87,8 @@ def world_latency(database: MongoDatabase, world_id: str, since: datetime, expec
 def _measured(
     database: MongoDatabase, which: MongoDocument, enough: int
 ) -> tuple[dict[str, float], dict[str, float], float | None]:
-    """Medians of the newest of these calls, of kinds with ``enough`` of them.
-
-    Of the model by request type: at standard or priority, and at flex; and of pictures.
-    """
+    """Medians of the newest of these calls, of kinds with ``enough`` of them: of the model by request type, at standard or
+    priority, and at flex; and of pictures."""
     from pymongo import DESCENDING
 
     from generia_assets.durable.collections import HISTORY
@@ -134,7 +132,6 @@ class CallCounts:
         return sum(self.llm.values())
 
     def without(self, llm_calls: int, images: int) -> CallCounts:
-        """What is left after so many calls and pictures."""
         left: dict[str, int] = {}
         for name in _ORDER:
             done = min(llm_calls, self.llm.get(name, 0))

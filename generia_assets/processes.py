@@ -40,11 +40,11 @@ class ChildFailedError(ProcessError):
     ``last_lines`` is the end of its log; ``exit_code`` is None while the process lives (negative: ended by that signal).
     """
 
-    def __init__(self, name: str, what: str, *, log_path: Path, last_lines: str, exit_code: int | None) -> None:
-        super().__init__(f"{name} {what}. The end of its log, {log_path}:\n{last_lines or '(empty)'}")
-        self.name = name
-        self.last_lines = last_lines
-        self.exit_code = exit_code
+    def __init__(self, child: Child, what: str) -> None:
+        """``what`` happened to it, such as ``was not ready``."""
+        self.last_lines = last_lines(child.log_path)
+        self.exit_code = child.exit_code()
+        super().__init__(f"{child.name} {what}. The end of its log, {child.log_path}:\n{self.last_lines or '(empty)'}")
 
 
 class Child:
@@ -92,7 +92,7 @@ class Child:
         code = self.exit_code()
         if code is not None:
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            raise self.failure(how)
+            raise ChildFailedError(self, how)
 
     def wait_until(self, probe: Callable[[], ProbeT | None], timeout: float) -> ProbeT:
         """Ask ``probe`` until it gives something other than None and return that.
@@ -106,7 +106,7 @@ class Child:
                 return found
             self.check()
             if time.monotonic() > deadline:
-                raise self.failure(f"was not ready within {timeout:g} s")
+                raise ChildFailedError(self, f"was not ready within {timeout:g} s")
             time.sleep(POLL_S)
 
     def stop(self, grace: float | None = None) -> int:
@@ -134,12 +134,6 @@ class Child:
     def _signal_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):  # the group is empty, or on macOS has only dead processes
             os.killpg(self.pid, number)
-
-    def failure(self, what: str) -> ChildFailedError:
-        """The error for ``what`` happened to it (``was not ready``), with the end of its log."""
-        return ChildFailedError(
-            self.name, what, log_path=self.log_path, last_lines=last_lines(self.log_path), exit_code=self.exit_code()
-        )
 
     def __enter__(self) -> Self:
         return self

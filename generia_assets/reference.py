@@ -80,7 +80,7 @@ def _sections() -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:
     for section in Settings.__bases__[:-1]:
         fields: dict[str, Any] = section.model_fields  # type: ignore[attr-defined]
         yield (
-            str(section.model_config["title"]),  # type: ignore[attr-defined]
+            str(section.__doc__).partition(".")[0],
             [
                 (name.upper(), field.description, STARTED.get(name.upper()) or _plain(field.default), _allowed(properties[name]))
                 for name, field in fields.items()

@@ -36,7 +36,7 @@ def runs_in_the_way(instance: DagsterInstance, world_ids: Sequence[str] = ()) ->
     """Worlds with a run that has not ended, each with what to say about it; of these worlds, or of all."""
     from dagster import RunsFilter
 
-    from generia_assets.dagster_instance import ACTIVE
+    from generia_assets.dagster_internals import ACTIVE
 
     runs = instance.get_runs(RunsFilter(statuses=ACTIVE, tags={WORLD_TAG: list(world_ids)} if world_ids else None))
     return {run.tags[WORLD_TAG]: f"run {run.run_id} is {run.status.value}" for run in runs if WORLD_TAG in run.tags}
@@ -85,7 +85,6 @@ def _delete_files(instance: DagsterInstance, run_id: str) -> None:
 
 
 def in_batches(items: Sequence[ItemT] | Iterator[ItemT], most: int = AT_ONCE) -> Iterator[list[ItemT]]:
-    """The items in lists of at most so many."""
     rest = iter(items)
     while batch := list(islice(rest, most)):
         yield batch

@@ -17,7 +17,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from resources.explanation import reason_of
@@ -66,9 +66,7 @@ class SettingsError(ValueError):
 
 
 class SensorSettings(BaseModel):
-    """The sensor of orders (R3)."""
-
-    model_config = ConfigDict(title="Orders: the sensor and the limits")
+    """Orders: the sensor and the limits. R3."""
 
     kafka_start: Annotated[str, AfterValidator(_start)] = Field(
         "installation",
@@ -88,9 +86,7 @@ class SensorSettings(BaseModel):
 
 
 class BudgetSettings(BaseModel):
-    """Money (R13)."""
-
-    model_config = ConfigDict(title="Budget")
+    """Budget. R13."""
 
     budget_spare: float = Field(0.25, ge=0, le=10, description="share that is added to the computed number of calls")
     max_cost_usd: float | None = Field(
@@ -99,9 +95,7 @@ class BudgetSettings(BaseModel):
 
 
 class RecoverySettings(BaseModel):
-    """What happens to worlds after crashes and outages, and how long they are kept."""
-
-    model_config = ConfigDict(title="Runs, recovery and storage time")
+    """Runs, recovery and storage time."""
 
     task_concurrency: int | None = Field(
         None, ge=1, le=10_000, description="tasks at once in one process. Empty: four for each call of texts and pictures, so 100"
@@ -119,9 +113,7 @@ class RecoverySettings(BaseModel):
 
 
 class PagesSettings(BaseModel):
-    """The worlds' pages."""
-
-    model_config = ConfigDict(title="Pages")
+    """Pages."""
 
     pages_url: str = Field(
         "http://127.0.0.1:3001",
@@ -142,9 +134,7 @@ class PagesSettings(BaseModel):
 
 
 class FleetSettings(BaseModel):
-    """Runs on many machines (docs/scaling.md)."""
-
-    model_config = ConfigDict(title="Many machines")
+    """Many machines. See docs/scaling.md."""
 
     celery_broker_url: Annotated[SecretStr, AfterValidator(_broker_url)] = Field(
         SecretStr(""),
@@ -159,9 +149,7 @@ class FleetSettings(BaseModel):
 
 
 class MachineSettings(BaseModel):
-    """Processes and files of this machine."""
-
-    model_config = ConfigDict(title="Processes of this machine")
+    """Processes of this machine."""
 
     code_server: str = Field(
         "",
@@ -235,7 +223,6 @@ def load_settings(env_file: Path = Path(".env")) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
     return load_settings()
 
 

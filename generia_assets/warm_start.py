@@ -15,7 +15,6 @@ no run, and its parent (code_server.py, `generia dev`) starts another, which rea
 mistakes the server stays.
 
 Importing this module or the definitions changes nothing: a plain `dagster dev` has Dagster's own code server.
-
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from rich.text import Text as Line
 from generia_assets.cli.rendering.displays import WIDTH, Display
 from generia_assets.code_server import Watch
 from generia_assets.code_server import replaced as describe_replacement
-from generia_assets.processes import Child
+from generia_assets.processes import Child, ChildFailedError
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class ServiceSet:
         else:
             service.child.check()
             if service.seconds > START_S:
-                raise service.child.failure(f"was not ready within {START_S:g} s")
+                raise ChildFailedError(service.child, f"was not ready within {START_S:g} s")
 
 
 def _replace(service: Service, child: Child, watch: Watch) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-MISSING = "missing"
-
 
 def explain(
     error: ValidationError, *, prefix: str = "", root: str = "", values: bool = False, most: int | None = None, longest: int = 1_000
@@ -40,4 +38,4 @@ def shortened(value: object, limit: int = 80) -> str:
 
 
 def _value(problem: ErrorDetails) -> str:
-    return "" if problem["type"] == MISSING else f"={shortened(problem['input'])}"
+    return "" if problem["type"] == "missing" else f"={shortened(problem['input'])}"

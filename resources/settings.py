@@ -1,7 +1,7 @@
 """The settings of external systems: addresses, secrets, limits and time-outs, one model for each resource.
 
 Field names in capitals are the names of the environment's variables. ``generia_assets.settings.Settings`` inherits these models, so
-that the one object can be passed to each resource.
+that the one object can be passed to each resource. The first sentence of a model's docstring is its title in docs/settings.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo
 
 from resources.gemini.tiers import ServiceTier
 
@@ -127,14 +127,8 @@ def _image_model(model: str) -> str:
     return model
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class MongoSettings(_Settings):
-    """The generator's database."""
-
-    model_config = ConfigDict(title="MongoDB")
+class MongoSettings(BaseModel, frozen=True):
+    """MongoDB."""
 
     mongodb_uri: Annotated[SecretStr, AfterValidator(_mongodb_uri)] = Field(
         SecretStr(DEFAULT_MONGODB_URI), description="address of MongoDB, which must be a replica set; one node is enough"
@@ -142,10 +136,8 @@ class MongoSettings(_Settings):
     mongodb_database: str = Field("generia_ai_worker", description="database of tasks, status and worlds")
 
 
-class GeminiSettings(_Settings):
-    """The language model."""
-
-    model_config = ConfigDict(title="Texts: the Gemini API")
+class GeminiSettings(BaseModel, frozen=True):
+    """Texts: the Gemini API."""
 
     gemini_api_key: Annotated[SecretStr, AfterValidator(_gemini_key)] = Field(
         SecretStr(""), description="key of Google's API. Without a key, `make demo` and `make dev` start the emulator"
@@ -175,10 +167,8 @@ class GeminiSettings(_Settings):
     )
 
 
-class ImageSettings(_Settings):
-    """The image API. What begins with ``image_stub`` is for the stub alone."""
-
-    model_config = ConfigDict(title="Pictures")
+class ImageSettings(BaseModel, frozen=True):
+    """Pictures. What begins with ``image_stub`` is for the stub alone."""
 
     image_provider: Annotated[str, AfterValidator(_image_provider)] = Field(
         STUB,
@@ -195,10 +185,8 @@ class ImageSettings(_Settings):
     image_timeout_seconds: Seconds = Field(60.0, description="time-out of one picture. Google refuses less than 10")
 
 
-class PlatformSettings(_Settings):
-    """The platform: its services over gRPC, or the local fake with media in a folder and records in a database of its own."""
-
-    model_config = ConfigDict(title="The platform, and files on this machine")
+class PlatformSettings(BaseModel, frozen=True):
+    """The platform, and files on this machine. The local fake has media in a folder and records in a database of its own."""
 
     platform: Literal["local", "grpc"] = Field(
         "local",
@@ -231,10 +219,8 @@ class PlatformSettings(_Settings):
         return self.generia_data_dir / "pending"
 
 
-class GatewaySettings(_Settings):
-    """The limits of every call (R17), the breakers, one for each API (R9), and how long calls are retried through an outage."""
-
-    model_config = ConfigDict(title="Limits of calls, circuit breakers, outages")
+class GatewaySettings(BaseModel, frozen=True):
+    """Limits of calls, circuit breakers, outages. The limits are of every call (R17); each API has a breaker (R9)."""
 
     llm_concurrency: Concurrency = Field(15, description="calls of texts at once, over all runs and machines")
     image_concurrency: Concurrency = Field(10, description="calls of pictures at once, over all runs and machines")

@@ -33,6 +33,7 @@ from resources.kafka.producer import Delivery, Event, EventProducer, EventTooLar
 from resources.kafka.reader import KafkaRecord
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoUnavailableError
+from resources.redaction import kept_line
 
 CUT_AT_BYTES = 64 * 1024
 GIANT_BYTES = 512 * 1024
@@ -71,7 +72,7 @@ def dead_letter(broken: InvalidMessage, topic: str, *, cut: bool = False) -> Eve
     """
     message, key, value = broken.message, broken.message.key, broken.message.value or b""
     headers = DeadLetterHeaders(
-        reason=_one_line(broken.reason),
+        reason=kept_line(broken.reason, LONGEST_REASON),
         topic=message.topic,
         partition=str(message.partition),
         offset=str(message.offset),
@@ -80,12 +81,6 @@ def dead_letter(broken: InvalidMessage, topic: str, *, cut: bool = False) -> Eve
     if cut:
         key, value = key if len(key or b"") <= CUT_AT_BYTES else None, value[:CUT_AT_BYTES]
     return Event(topic=topic, key=key, value=value, headers=tuple(headers.model_dump(exclude_none=True).items()))
-
-
-def _one_line(text: str) -> str:
-    """The text as a header: one line, of bounded length, nothing that a terminal would obey or that UTF-8 has not."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return printable if len(printable) <= LONGEST_REASON else printable[: LONGEST_REASON - 1] + "…"
 
 
 @dataclass

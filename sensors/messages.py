@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 import pydantic_core
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, WithJsonSchema
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.orders.intake import RefusedOrder
@@ -64,10 +64,8 @@ WorldId = Annotated[str, AfterValidator(_world_id), WithJsonSchema({"type": "str
 """A new world's id is a UUID, as all of the platform's are; worlds from the launch form may be called otherwise."""
 
 
-class TaskCreated(BaseModel):
+class TaskCreated(BaseModel, strict=True, extra="ignore", frozen=True):
     """The envelope. ``parameters`` absent: they are in MongoDB under ``task_id``."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     event_type: Literal["task_created"]
     task_id: Uuid

@@ -20,7 +20,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from generia_assets.assets.external import ORDERS_TOPIC, PLATFORM
 from generia_assets.content.text import plural
 from generia_assets.durable.leases.brake import engaged_since
-from generia_assets.queries.fleet_work import dead_letter_counts, orders_read
+from generia_assets.queries.fleet import dead_letter_counts, orders_read
 from generia_assets.queries.in_flight import breakers_not_closed
 from generia_assets.settings import Settings
 from resources.gateway.calls import Api

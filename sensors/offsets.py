@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, NonNegativeInt, ValidationError
 
 from resources.kafka.reader import KafkaRecord, TopicLog
 
@@ -14,13 +14,11 @@ BEFORE_INSTALLATION = timedelta(minutes=10)
 """Orders that were sent while the generator was being started count as newer than the installation."""
 
 
-class Cursor(BaseModel):
+class Cursor(BaseModel, extra="forbid", frozen=True):
     """What the sensor remembers between ticks: for each partition the offset to read next.
 
     The ids say which cluster and which topic of that name the offsets belong to; '' = the broker did not tell.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     topic: str

@@ -28,8 +28,6 @@ TICK_SECONDS = 10.0
 
 
 def build_retirement(settings: Settings, days: int) -> dg.SensorDefinition:
-    """The sensor, for worlds that have not changed for so many days."""
-
     @dg.sensor(
         name="retirement",
         minimum_interval_seconds=INTERVAL_SECONDS,

@@ -20,14 +20,15 @@ from pymongo.errors import PyMongoError
 from generia_assets.assets import run_tags
 from generia_assets.assets.jobs import NEW_WORLD
 from generia_assets.catalog import ASSETS
-from generia_assets.dagster_instance import ACTIVE, was_terminated
-from generia_assets.dagster_internals import PARTITION_NAME_TAG, PRIORITY_TAG, UnresolvedAssetJobDefinition
+from generia_assets.dagster_instance import was_terminated
+from generia_assets.dagster_internals import ACTIVE, PARTITION_NAME_TAG, PRIORITY_TAG, UnresolvedAssetJobDefinition
 from generia_assets.durable.collections import GENERATIONS, STATUS
 from generia_assets.durable.events.relay import catch_up
 from generia_assets.durable.leases.brake import engaged_since, mark_held_stopped
 from generia_assets.durable.orders.decisions import GENERATION_TAG, PRESENT_GENERATION
 from generia_assets.durable.status import OURS, UNFINISHED, State, SuspendReason, WorldStatus, statuses, unowned
 from generia_assets.durable.tasks.control import mark_stopped
+from generia_assets.retirement import runs_in_the_way
 from generia_assets.settings import Settings
 from resources.kafka.resource import KafkaResource
 from resources.mongodb.connection import MongoDatabase, MongoDocument, MongoResource, MongoUnavailableError
@@ -74,7 +75,7 @@ def build_watchdog(job: UnresolvedAssetJobDefinition, settings: Settings) -> dg.
                 fail_silent_runs(database, context.instance)
                 mark_held_stopped(database)
                 reprioritise(database, context.instance)
-                on_their_way = worlds_with_runs(context.instance)
+                on_their_way = list(runs_in_the_way(context.instance))  # a queue full of these worlds must not hide the others
                 full = context.instance.get_runs_count(QUEUED) > settings.sensor_max_queued_runs
                 lease, retry = settings.world_lease_seconds, settings.outage_retry_seconds
                 left = abandoned(database, lease, retry, on_their_way, queue_is_full=full)
@@ -127,12 +128,6 @@ def _caught_up(context: dg.SensorEvaluationContext, database: MongoDatabase, kaf
         context.log.warning(f"dead letters wait in MongoDB: {error}")
         return notes + "; dead letters wait in MongoDB"
     return notes + (f"; {letters} dead letters that had waited were sent" if letters else "")
-
-
-def worlds_with_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Worlds that have a run, waiting or at work. A queue full of them must not hide those that have none."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=ACTIVE))
-    return [run.tags[PARTITION_NAME_TAG] for run in runs if PARTITION_NAME_TAG in run.tags]
 
 
 def reprioritise(database: MongoDatabase, instance: dg.DagsterInstance) -> None:

@@ -113,7 +113,6 @@ def banned_terms_in(database: MongoDatabase, world_id: str, generation: str, ass
 
 
 def page_of(world_id: str) -> str:
-    """The URL of the world's page."""
     return f"{settings().pages_url.rstrip('/')}/worlds/{world_id}"
 
 
@@ -137,7 +136,6 @@ def results_of(
 
 
 def sample(documents: Iterable[Document]) -> dg.MetadataValue:
-    """The first documents as Markdown."""
     parts = [text for document in documents if (text := _sample_of(document))]
     return dg.MetadataValue.md("\n\n---\n\n".join(parts[:SAMPLES]) or "(nothing)")
 
@@ -207,12 +205,8 @@ def _preview(media: Media, media_dir: Path) -> str:
 
 def table(documents: Iterable[Document]) -> dg.TableMetadataValue:
     """The first rows; a column that is empty in all of them is left out. An asset without documents has an empty table."""
-    rows: list[dict[str, str | int | float]] = []
-    for document in documents:
-        rows += [{name: _cell(value) for name, value in row.items()} for row in _rows(document)]
-        if len(rows) >= ROWS:
-            break
-    rows = rows[:ROWS]
+    every = (row for document in documents for row in _rows(document))
+    rows = [{name: _cell(value) for name, value in row.items()} for row in islice(every, ROWS)]
     first = rows[0] if rows else {"key": ""}
     columns_shown = [name for name in first if not rows or any(row[name] != "" for row in rows)]
     columns = [dg.TableColumn(name, type=_TYPES[type(first[name])]) for name in columns_shown]

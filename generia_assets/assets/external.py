@@ -21,7 +21,6 @@ _OWNERS = ["team:generia"]
 
 
 def external_assets(settings: Settings) -> list[dg.AssetSpec]:
-    """Both, by these settings."""
     return [
         dg.AssetSpec(
             ORDERS_TOPIC,

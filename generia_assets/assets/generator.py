@@ -14,6 +14,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TypeVar
@@ -95,26 +96,21 @@ def generator_resource(settings: Settings) -> dg.ResourceDefinition:
     return dg.ResourceDefinition(resource_fn=running, required_resource_keys={"mongo", "kafka", *API_RESOURCES})
 
 
+@dataclass(eq=False)
 class GeneratorResource:
     """The generator of one run: settings, the event loop, and the session of the run's world."""
 
-    def __init__(
-        self, settings: Settings, mongo: MongoResource, kafka: KafkaResource, apis: ApiResources, portal: BlockingPortal
-    ) -> None:
-        self.settings = settings
-        self.mongo = mongo
-        self._kafka = kafka
-        self._apis = apis
-        self._portal = portal
-        self._session: WorldSession | None = None
-        self._closing: AsyncExitStack | None = None
-        self._worker: Worker | None = None
+    settings: Settings
+    mongo: MongoResource
+    kafka: KafkaResource
+    apis: ApiResources
+    portal: BlockingPortal
+    _session: WorldSession | None = None
+    _closing: AsyncExitStack | None = None
+    _worker: Worker | None = None
 
     def close(self, error: BaseException | None, context: dg.InitResourceContext) -> None:
-        """Close the session and every client.
-
-        ``error``: the one that ends the run outside of our steps, between two or in Dagster's storage.
-        """
+        """Close the session and every client. ``error``: what ends the run outside of our steps, such as Dagster's storage."""
         if self._worker is not None and self._session is not None and not self._session.ended and context.instance is not None:
             ours = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
             if error is not None and (isinstance(error, ours) or is_of_dagsters_storage(error)):
@@ -122,7 +118,7 @@ class GeneratorResource:
                 with suppress(dg.Failure):  # the error that ends the run is reported already
                     record_failure(self._worker, error, stopped_by_person=stopped)
         if self._closing is not None:
-            self._portal.call(self._closing.aclose)
+            self.portal.call(self._closing.aclose)
 
     @contextmanager
     def world(self, context: dg.AssetExecutionContext, assignment: Assignment, *, last: bool) -> Iterator[Worker]:
@@ -149,7 +145,7 @@ class GeneratorResource:
                 with suppress(MongoForbiddenError), self.mongo.connection() as database:
                     mark_waiting(database, assignment.world_id, str(error))
                 raise
-        worker = self._worker = Worker(self._portal, lambda: self._opened(context.instance, assignment))
+        worker = self._worker = Worker(self.portal, lambda: self._opened(context.instance, assignment))
         worker.session = self._session  # opened by an earlier step
         try:
             yield worker
@@ -206,7 +202,7 @@ class GeneratorResource:
     async def _opened(self, instance: dg.DagsterInstance, run: Assignment) -> WorldSession:
         if self._session is not None:
             return self._session
-        world_id, settings = run.world_id, self.settings
+        world_id, settings, patience = run.world_id, self.settings, self.settings.patience_seconds
         async with AsyncExitStack() as stack:
             client = connect_async(self.mongo.uri)
             stack.push_async_callback(client.close)
@@ -214,7 +210,7 @@ class GeneratorResource:
             try:
                 require_good_content()  # the files may have been edited since this process's parent looked at them
                 await require_same_platform(database, world_id, settings.platform)
-                providers = await self._apis.open(settings, database, run.run_id, stack)
+                providers = await self.apis.open(settings, database, run.run_id, stack)
             except Exception as error:
                 # the watchdog orders the world again after these errors
                 if not isinstance(error, TransientError) and not is_outage(error):
@@ -230,8 +226,10 @@ class GeneratorResource:
                     run,
                     settings,
                     run_is_over=lambda run_id: (found := instance.get_run_by_id(run_id)) is not None and found.is_finished,
-                    connect_events=self._kafka.progress,
-                    forget_staged=lambda: to_thread.run_sync(self._asked, partial(_forget_staged, settings, world_id)),
+                    connect_events=self.kafka.progress,
+                    forget_staged=lambda: to_thread.run_sync(
+                        self._asked, lambda there: DocumentStore(there, patience_seconds=patience).forget_staged(world_id)
+                    ),
                     end_run=partial(_end_run, instance, run.run_id),
                 )
             except RefusedRunError as error:
@@ -252,10 +250,6 @@ def _former_metadata(context: dg.AssetExecutionContext, name: str) -> Mapping[st
             metadata: Mapping[str, dg.MetadataValue] = record.asset_materialization.metadata
             return metadata
     return {}
-
-
-def _forget_staged(settings: Settings, world_id: str, database: MongoDatabase) -> None:
-    DocumentStore(database, patience_seconds=settings.patience_seconds).forget_staged(world_id)
 
 
 async def _end_run(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -31,10 +31,7 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 
 
 def refuse_another_plan(database: MongoDatabase, world_id: str, makes: Collection[TaskType], keys: Collection[str]) -> None:
-    """Raise ``OrderError`` where the items to be made again depend on people of an earlier version.
-
-    That version chose no ages, gave people other numbers of posts and had no timeline.
-    """
+    """Raise ``OrderError`` where the items depend on people of a version without ages, a timeline, and these numbers of posts."""
     planned = [one for one in makes if one.asset.unit is not Unit.WORLD and one.asset.name in NEEDED_BY_POSTS]
     if not planned or (TaskType.GENERATE_CHARACTER_BATCH in makes and not keys):
         return

@@ -8,6 +8,7 @@ Not here: orders for a partition that a person added (world.py).
 import re
 import unicodedata
 import uuid
+from textwrap import shorten
 
 import dagster as dg
 from pydantic import Field
@@ -48,8 +49,6 @@ class NewWorldConfig(WorldRequestConfig):
 
 
 def build_new_world(settings: Settings) -> dg.JobDefinition:
-    """The job for these settings."""
-
     @dg.op(description="Record the order of a new world. The watchdog starts the run that makes it within five seconds.")
     def order_world(context: dg.OpExecutionContext, config: NewWorldConfig, mongo: dg.ResourceParam[MongoResource]) -> None:
         root = context.run.root_run_id or context.run_id  # a retry of this run is the same order
@@ -93,10 +92,6 @@ def build_new_world(settings: Settings) -> dg.JobDefinition:
 def world_id_of(prompt: str, run_id: str) -> str:
     """An id that people can read: the first words of the prompt in ASCII, and four digits of the run's id."""
     ascii_text = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
-    slug = "world"
-    for number, word in enumerate(re.findall(r"[a-z0-9]+", ascii_text)):
-        longer = word[:LONGEST_SLUG] if number == 0 else f"{slug}-{word}"
-        if len(longer) > LONGEST_SLUG:
-            break
-        slug = longer
-    return f"{slug}-{run_id[:4]}"
+    first, *rest = re.findall(r"[a-z0-9]+", ascii_text) or ["world"]
+    slug = shorten(" ".join((first[:LONGEST_SLUG], *rest)), LONGEST_SLUG, placeholder="", break_long_words=False)
+    return f"{slug.replace(' ', '-')}-{run_id[:4]}"

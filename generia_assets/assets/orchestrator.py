@@ -38,7 +38,7 @@ from generia_assets.content.timeline import heard_before
 from generia_assets.durable.events.events import LiveEvent, post_published
 from generia_assets.durable.orders.workload import task_keys
 from generia_assets.durable.tasks.claims import TaskSpec
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
+from generia_assets.durable.tasks.runner import TaskFailedError, wait_without_slot
 from generia_assets.tasks.generate_post import generate_post
 from generia_assets.tasks.generate_post_image import generate_post_image
 from generia_assets.tasks.task_definition import TaskParameters, task_of
@@ -224,7 +224,7 @@ class WorldOrchestrator:
         idea = next((idea for idea in story if idea.order == order), None)
         if not makes_post or idea is None:
             return None
-        story = [await self._people.before.as_posted(one) for one in story if one.order < order]
+        story = [await self._run.as_posted(one) for one in story if one.order < order]
         people, posts, former = self._run.request.size
         earlier = () if idea.form in ALONE else heard_before(self._run.request.seed, people, posts, t, former)
         heard = [await self._people.idea(other) for other in earlier]
@@ -237,8 +237,8 @@ class WorldOrchestrator:
             person.acquaintances,
             story,
             replied_to=await self._text(self._run.line.replies[t]) if idea.in_reply_to else None,
-            heard=[await self._people.before.as_posted(idea) for idea in heard if idea is not None],
-            former=await self._people.before.text_to_replace(idea),
+            heard=[await self._run.as_posted(idea) for idea in heard if idea is not None],
+            former=await self._run.text_to_replace(idea),
         )
 
     async def _text(self, t: int) -> Post | None:
@@ -259,7 +259,7 @@ class WorldOrchestrator:
         async def turn() -> None:
             painted()
             if not self._order.has_come(t):
-                await TaskSlot.wait_without(partial(self._order.turn, t))
+                await wait_without_slot(partial(self._order.turn, t))
 
         def after(made: PostImage) -> Iterable[TaskSpec | LiveEvent]:
             self._order.settle(t)  # the post is published: the next one need not wait until that is recorded

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 from pydantic import TypeAdapter
 
 from generia_assets.assets.materialized import ItemMissingError
-from generia_assets.assets.selection import PreviousState, WorldRun
+from generia_assets.assets.selection import WorldRun
 from generia_assets.catalog import TaskType
 from generia_assets.content import social
 from generia_assets.content.documents import Acquaintance, Character, CharacterAvatar, CharacterBrief, PostBrief
@@ -33,7 +33,7 @@ from generia_assets.durable.tasks.claims import TaskSpec
 from generia_assets.durable.tasks.runner import TaskFailedError
 from generia_assets.tasks.generate_character import generate_character
 from generia_assets.tasks.generate_character_avatar import generate_character_avatar
-from generia_assets.tasks.generate_character_batch import CharacterBriefs, PreviousCharacter, generate_character_batch
+from generia_assets.tasks.generate_character_batch import CharacterBriefs, generate_character_batch
 from generia_assets.tasks.generate_post_batch import PostBriefs, generate_post_batch
 from generia_assets.tasks.task_definition import BatchParameters, TaskParameters
 from resources.cancellation import ReliableTaskGroup
@@ -130,7 +130,6 @@ class CharacterPool:
 
     def __init__(self, group: ReliableTaskGroup, run: WorldRun) -> None:
         self._run = run
-        self.before = PreviousState(run)
         self._characters = CharacterIndex()
         self._ideas: OrderedDict[int, tuple[int, Ideas]] = OrderedDict()
         """By person: the number of plans that are made, and their ideas."""
@@ -174,15 +173,12 @@ class CharacterPool:
         if made is None:
             if self._characters.count < first:  # an extension
                 await self._run.materialized.each(CharacterBrief, self._characters.add)
-            self._characters.know(*[await self._brief(index) for index in self._known_before(numbers)])
+            known = {tie.index for index in numbers for tie in self._run.acquaintances(index)}
+            before = sorted(index for index in known if index < self._run.first_new_person)  # who were there already
+            self._characters.know(*[await self._brief(index) for index in before])
             made = await self._run.execute(self._after_briefs, generate_character_batch, parameters, self._characters)
             self._characters.add(*made.briefs)
         return (*[await self._brief(index) for index in range(numbers.start, first)], *made.briefs)
-
-    def _known_before(self, people: Iterable[int]) -> list[int]:
-        """Whom these people know of those who were there before an extension."""
-        known = {tie.index for index in people for tie in self._run.acquaintances(index)}
-        return sorted(index for index in known if index < self._run.first_new_person)
 
     async def _brief(self, index: int) -> CharacterBrief:
         """The materialized concept. A person who was there before an extension has as many posts as they have now."""
@@ -198,15 +194,14 @@ class CharacterPool:
         known = [brief for earlier in range(max(0, number - 2), number) for brief in await self.batch(earlier)]
         for place in regenerated:
             there = {character_index(brief.key): brief for brief in (*known, *briefs)}
-            briefs[place] = await self._regenerated_concept(await self.before.concept_of(briefs[place], there), again)
+            previous, key = await self._run.previous_concept(briefs[place], there), briefs[place].key
+            parameters = BatchParameters(key=key, first=character_index(key), count=1)
+            made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
+            made = made or await self._run.execute(
+                self._after_briefs, generate_character_batch, parameters, CharacterIndex(), previous
+            )
+            briefs[place] = made.briefs[0]
         return tuple(briefs)
-
-    async def _regenerated_concept(self, previous: PreviousCharacter, again: bool) -> CharacterBrief:
-        key = previous.brief.key
-        parameters = BatchParameters(key=key, first=character_index(key), count=1)
-        made = await self._run.runner.result_of(generate_character_batch, parameters) if again else None
-        made = made or await self._run.execute(self._after_briefs, generate_character_batch, parameters, CharacterIndex(), previous)
-        return made.briefs[0]
 
     async def _make_person(self, index: int, again: bool) -> CharacterRun | None:
         ties = self._run.acquaintances(index)
@@ -227,8 +222,8 @@ class CharacterPool:
             return there.model_copy(update={"posts_count": brief.posts_count})
         if again:
             return await self._run.runner.result_of(generate_character, parameters)
-        previous, character_id = await self.before.previous_character(brief)
-        to_update = await self.before.acquaintances_to_update(previous, acquaintances) if previous is not None else ()
+        previous, character_id = await self._run.previous_character(brief)
+        to_update = await self._run.acquaintances_to_update(previous, acquaintances) if previous is not None else ()
         return await self._run.execute(
             self._after_character, generate_character, parameters, brief, acquaintances, previous, to_update, character_id
         )
@@ -258,7 +253,7 @@ class CharacterPool:
         person, ideas = await self.person(index), await self._ideas_before(index, begin // BATCH)
         if person is None:
             return there
-        ideas.add(*[await self.before.as_posted(brief) for brief in there])
+        ideas.add(*[await self._run.as_posted(brief) for brief in there])
         briefs: tuple[PostBrief, ...] = ()
         try:
             made = await self._run.execute(

@@ -53,20 +53,17 @@ class Priorities:
     def _place(self, unit: Unit, key: str) -> int:
         if key == WORLD_KEY:
             return 0
-        if key.startswith("b"):
-            return self._place_of_batch(int(key[1:]))
+        if key.startswith("b"):  # when the first person of this batch, or an acquaintance of one, joins
+            batch, people = int(key[1:]), self._size.people
+            near = range(max(0, batch - 1) * BATCH, min(people, (batch + 1) * BATCH))
+            needing = (index for index in near if social.ready_after(self._seed, people, index, self._size.former) >= batch)
+            return min(map(self._line.joined, needing))
         person, _, item = key.partition("-")
         index = character_index(person)
         if not item:
             return self._line.joined(index)
         number = int(item[1:])
         return self._line.t_of(index, number * BATCH if unit is Unit.POST_BATCH else number)
-
-    def _place_of_batch(self, batch: int) -> int:
-        """When the first person of this batch, or an acquaintance of one, joins."""
-        near = range(max(0, batch - 1) * BATCH, min(self._size.people, (batch + 1) * BATCH))
-        needing = (index for index in near if social.ready_after(self._seed, self._size.people, index, self._size.former) >= batch)
-        return min(map(self._line.joined, needing))
 
 
 class PostponedError(Exception):

@@ -20,24 +20,23 @@ from resources.mongodb.connection import MongoDatabase, MongoDocument
 MOST_LINES = 100
 LONGEST_ERROR = 200
 
-_OF_PEOPLE = [task_type.value for task_type in TaskType if task_type.asset.unit.of_item]
-_PERSON = {"$arrayElemAt": [{"$split": ["$key", "-"]}, 0]}
-_PERSON_OF_CALL = {"$arrayElemAt": [{"$split": ["$labels.key", "-"]}, 0]}
+_OF_PEOPLE = {"$in": [task_type.value for task_type in TaskType if task_type.asset.unit.of_item]}
+_PERSON, _PERSON_OF_CALL = ({"$arrayElemAt": [{"$split": [key, "-"]}, 0]} for key in ("$key", "$labels.key"))
 
 
 def people_lines(database: MongoDatabase, world_id: str, generation: str) -> Iterator[str]:
     """``c0007 @mira: generate_character 1 done, generate_post 5 done (1 asked again), …; 14 calls, 51,200 tokens, $0.0231``."""
-    people = list(database[TASKS].aggregate(_tasks_by_person(world_id, generation), allowDiskUse=True))
-    if not people:
+    mine = {"world_id": world_id, "generation": generation}
+    tasks, calls = {"$match": {**mine, "type": _OF_PEOPLE}}, {"$match": {**mine, "labels.task_type": _OF_PEOPLE}}
+    shown = list(database[TASKS].aggregate([tasks, *_TASKS_BY_PERSON], allowDiskUse=True))
+    if not shown:
         return
-    shown = people[:MOST_LINES]
-    names = [person["_id"] for person in shown]
-    spent = {
-        row["_id"]: row for row in database[HISTORY].aggregate(_calls_by_person(world_id, generation, names), allowDiskUse=True)
-    }
+    named = {"$match": {"_id": {"$in": [person["_id"] for person in shown]}}}
+    spent = {row["_id"]: row for row in database[HISTORY].aggregate([calls, _CALLS_BY_PERSON, named], allowDiskUse=True)}
     for person in shown:
         yield _line(person, spent.get(person["_id"], {}))
-    if (more := _count(database, world_id, generation) - len(shown)) > 0:
+    counted = database[TASKS].aggregate([tasks, {"$group": {"_id": _PERSON}}, {"$count": "people"}])
+    if (more := counted.next()["people"] - len(shown)) > 0:
         well = "" if shown[-1]["failed"] else " without failures"
         yield f"{more} more people{well}: generia stats {world_id}; each task is in stderr"
 
@@ -54,61 +53,43 @@ def log_people(log: logging.Logger, database: MongoDatabase, world_id: str, gene
         log.warning(f"The people's lines are missing ({type(error).__name__}); generia stats {world_id} has their figures")
 
 
-def _tasks_by_person(world_id: str, generation: str) -> list[MongoDocument]:
-    failed = {"$cond": [{"$eq": ["$status", State.FAILED.value]}, 1, 0]}
-    done = {"$cond": [{"$eq": ["$status", State.COMPLETED.value]}, 1, 0]}
-    return [
-        {"$match": {"world_id": world_id, "generation": generation, "type": {"$in": _OF_PEOPLE}}},
-        {
-            "$group": {
-                "_id": {"person": _PERSON, "type": "$type"},
-                "tasks": {"$sum": 1},
-                "again": {"$sum": {"$max": [0, {"$subtract": ["$attempt_count", 1]}]}},
-                "done": {"$sum": done},
-                "failed": {"$sum": failed},
-                "error": {"$max": {"$cond": [{"$eq": ["$status", State.FAILED.value]}, "$error", None]}},
-                "username": {"$max": "$result.username"},
-            }
-        },
-        {
-            "$group": {
-                "_id": "$_id.person",
-                "kinds": {
-                    "$push": {"type": "$_id.type", "tasks": "$tasks", "done": "$done", "failed": "$failed", "again": "$again"}
-                },
-                "failed": {"$sum": "$failed"},
-                "error": {"$max": "$error"},
-                "username": {"$max": "$username"},
-            }
-        },
-        {"$sort": {"failed": -1, "_id": 1}},
-        {"$limit": MOST_LINES},
-    ]
-
-
-def _calls_by_person(world_id: str, generation: str, names: list[str]) -> list[MongoDocument]:
-    return [
-        {"$match": {"world_id": world_id, "generation": generation, "labels.task_type": {"$in": _OF_PEOPLE}}},
-        {
-            "$group": {
-                "_id": _PERSON_OF_CALL,
-                "calls": {"$sum": {"$cond": [{"$eq": ["$api_type", "platform"]}, 0, 1]}},
-                "tokens": {"$sum": {"$add": [{"$ifNull": ["$tokens.prompt", 0]}, {"$ifNull": ["$tokens.output", 0]}]}},
-                "cost": {"$sum": "$cost_usd"},
-            }
-        },
-        {"$match": {"_id": {"$in": names}}},
-    ]
-
-
-def _count(database: MongoDatabase, world_id: str, generation: str) -> int:
-    match = {"world_id": world_id, "generation": generation, "type": {"$in": _OF_PEOPLE}}
-    found = list(database[TASKS].aggregate([{"$match": match}, {"$group": {"_id": _PERSON}}, {"$count": "people"}]))
-    return int(found[0]["people"]) if found else 0
+_FAILED, _DONE = ({"$eq": ["$status", state.value]} for state in (State.FAILED, State.COMPLETED))
+_TASKS_BY_PERSON: list[MongoDocument] = [
+    {
+        "$group": {
+            "_id": {"person": _PERSON, "type": "$type"},
+            "tasks": {"$sum": 1},
+            "again": {"$sum": {"$max": [0, {"$subtract": ["$attempt_count", 1]}]}},
+            "done": {"$sum": {"$cond": [_DONE, 1, 0]}},
+            "failed": {"$sum": {"$cond": [_FAILED, 1, 0]}},
+            "error": {"$max": {"$cond": [_FAILED, "$error", None]}},
+            "username": {"$max": "$result.username"},
+        }
+    },
+    {
+        "$group": {
+            "_id": "$_id.person",
+            "kinds": {"$push": {"type": "$_id.type", "tasks": "$tasks", "done": "$done", "failed": "$failed", "again": "$again"}},
+            "failed": {"$sum": "$failed"},
+            "error": {"$max": "$error"},
+            "username": {"$max": "$username"},
+        }
+    },
+    {"$sort": {"failed": -1, "_id": 1}},
+    {"$limit": MOST_LINES},
+]
+_CALLS_BY_PERSON: MongoDocument = {
+    "$group": {
+        "_id": _PERSON_OF_CALL,
+        "calls": {"$sum": {"$cond": [{"$eq": ["$api_type", "platform"]}, 0, 1]}},
+        "tokens": {"$sum": {"$add": [{"$ifNull": ["$tokens.prompt", 0]}, {"$ifNull": ["$tokens.output", 0]}]}},
+        "cost": {"$sum": "$cost_usd"},
+    }
+}
 
 
 def _line(person: dict[str, Any], spent: dict[str, Any]) -> str:
-    done = ", ".join(_kind(kind) for kind in sorted(person["kinds"], key=lambda kind: _OF_PEOPLE.index(kind["type"])))
+    done = ", ".join(_kind(kind) for kind in sorted(person["kinds"], key=lambda kind: list(TaskType).index(kind["type"])))
     who = f"{person['_id']} @{person['username']}" if person["username"] else str(person["_id"])
     error = f"; failed: {cut(one_line(str(person['error'])), LONGEST_ERROR)}" if person["failed"] else ""
     calls, tokens, cost = spent.get("calls", 0), spent.get("tokens", 0), spent.get("cost", 0.0)

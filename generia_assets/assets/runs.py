@@ -1,25 +1,26 @@
 """A Dagster run's work on its world: the assets and items it makes, its generation, and its final step.
 
 Here: reading a run's selection, form and tags. Values that do not fit the world are refused before the world is changed
-(``dg.Failure`` with the field, the value and what to do). Not here: the forms' fields and jobs (jobs.py), the tags that people see
-(run_tags.py), and the items that a key selects (durable/orders/workload.py).
+(``dg.Failure`` with the field, the value and what to do), and so are the runs of a backfill over many worlds before a person has
+confirmed its price: Dagster's dialog of a backfill shows no price and takes no question. Not here: the forms' fields and jobs
+(jobs.py), the tags that people see (run_tags.py), and the items that a key selects (durable/orders/workload.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from generia_assets.assets import run_tags
-from generia_assets.assets.backfills import refuse_unconfirmed
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.assets.jobs import MADE_BY, RERUN_CHARACTER, RERUN_PART, RERUN_POST, ContentConfig
 from generia_assets.assets.materialized import WorldDocuments, refuse_another_plan
 from generia_assets.catalog import ASSETS, CONTENT, TaskType, with_downstream
 from generia_assets.content.documents import CharacterBrief, PostImage, WorldRequest
 from generia_assets.content.keys import EXTENSION, WORLD_KEY
+from generia_assets.dagster_internals import BACKFILL_ID_TAG, fail_backfill, partitions_of_backfill
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.orders.decisions import TASK_TAG, Assignment
 from generia_assets.durable.orders.order import (
@@ -33,10 +34,18 @@ from generia_assets.durable.orders.order import (
     parse_stored,
 )
 from generia_assets.durable.orders.workload import Workload, character_named, post_named, workload
+from generia_assets.durable.status import statuses
 from generia_assets.partitions import worlds
-from generia_assets.settings import settings
-from resources.mongodb.connection import MongoDatabase
+from generia_assets.settings import Settings, settings
+from resources.mongodb.connection import MongoDatabase, MongoDocument
 from resources.mongodb.document_store import DocumentStore
+
+CONFIRMED = "generia/worlds"
+"""Tag of a backfill over many worlds: how many, as a person has confirmed it."""
+UNCONFIRMED_WORLDS = 5
+"""A backfill over so many worlds at most begins at once."""
+QUOTED_WORLDS = 50
+"""The price of more worlds is that of so many, multiplied."""
 
 
 def form_of(run: dg.DagsterRun) -> ContentConfig:
@@ -80,7 +89,7 @@ def assignment_of(
     makes = [ASSETS[name].task_type for name in selected_assets(context)]
 
     def look_up(database: MongoDatabase) -> tuple[tuple[str, ...], WorldParameters | None, OrderError | None]:
-        refuse_unconfirmed(context, database, generator.settings, makes)
+        _refuse_unconfirmed(context, database, generator.settings, makes)
         parameters = given(database)
         run_tags.complete(context, database)
         keys = keys_of(context, database)
@@ -116,10 +125,7 @@ def assignment_of(
 
 
 def keys_of(context: dg.AssetExecutionContext, database: MongoDatabase) -> tuple[str, ...]:
-    """The items this run is restricted to: by its launch form, or by its order, whose keys are in MongoDB.
-
-    Raises ``OrderError`` for a form that its job cannot execute.
-    """
+    """The items to which its launch form or its order restricts this run. Raises ``OrderError`` for a form that lacks its item."""
     form, world_id, job = form_of(context.run), context.partition_key, context.run.job_name
     if job == RERUN_CHARACTER and not form.character:
         raise OrderError("character: empty; name one person of this world, by key (c0007) or @username")
@@ -181,3 +187,37 @@ def assets_of_step(context: dg.AssetExecutionContext) -> list[str]:
     """Those of the run's assets that this step makes, in the order of the work."""
     mine = {key.path[-1] for key in context.selected_asset_keys}
     return [name for name in selected_assets(context) if name in mine]
+
+
+def _refuse_unconfirmed(
+    context: dg.AssetExecutionContext, database: MongoDatabase, chosen: Settings, makes: Collection[TaskType]
+) -> None:
+    """Raise ``OrderError`` with the price and end the backfill, if it covers many worlds and nobody has confirmed it."""
+    tags = context.run.tags
+    if (backfill_id := tags.get(BACKFILL_ID_TAG)) is None:
+        return
+    covered = sorted(partitions_of_backfill(context.instance, backfill_id))
+    if len(covered) <= UNCONFIRMED_WORLDS or tags.get(CONFIRMED) == str(len(covered)):
+        return
+    message = (
+        f"This backfill covers {len(covered)} worlds and would cost {_price_of(database, chosen, covered, makes)}. "
+        f"Nothing was begun. To confirm it, launch it again with the tag {CONFIRMED} = {len(covered)}"
+    )
+    fail_backfill(context.instance, backfill_id, message)
+    raise OrderError(message)
+
+
+def _price_of(database: MongoDatabase, chosen: Settings, covered: Collection[str], makes: Collection[TaskType]) -> str:
+    """What these assets of these worlds cost, in words."""
+    from generia_assets.quotes import knowledge_of, price_sentence, quote_of  # only a refusal needs it
+
+    query: MongoDocument = {"_id": {"$in": list(covered)}}
+    known = knowledge_of(database, chosen)
+    found = list(statuses(database[STATUS].find(query).limit(QUOTED_WORLDS), lambda _: None))
+    if not found:
+        return "an unknown sum: none of them was ever ordered"
+    ordered = [(world.world_id, parse_stored(world.parameters)) for world in found]
+    quotes = [quote_of(chosen, known, world_id, order, makes) for world_id, order in ordered]
+    factor = database[STATUS].count_documents(query) / len(found)
+    low, high = (factor * sum(quote.cost_interval_usd[end] for quote in quotes) for end in (0, 1))
+    return f"about {price_sentence(factor * sum(quote.cost_usd for quote in quotes), (low, high))}"

@@ -1,4 +1,4 @@
-"""The items of a run, and the documents that they replace.
+"""The items of a run, and the documents that they had before.
 
 Not here: the order of the work (orchestrator.py), and how an item is made (tasks/).
 """
@@ -75,7 +75,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class WorldRun:
-    """A run's work on one world: the task runner, the selection, and the arguments of every task.
+    """A run's work on one world: the task runner, the selection, the arguments of every task, and the documents before this run.
 
     Attributes:
         calls_at_once: Of texts and pictures; how much is at work at once follows from it.
@@ -116,26 +116,15 @@ class WorldRun:
         """``TaskRunner.execute`` with the request and the world as first arguments of the task."""
         return await self.runner.execute(after, task, parameters, self.request, self.world, *context, **named)
 
-
-class PreviousState:
-    """The documents that the items of this run had before."""
-
-    def __init__(self, run: WorldRun) -> None:
-        self._run = run
-
-    async def concept_of(self, brief: CharacterBrief, known: Mapping[int, CharacterBrief]) -> PreviousCharacter:
+    async def previous_concept(self, brief: CharacterBrief, known: Mapping[int, CharacterBrief]) -> PreviousCharacter:
         """The person who has the name, and the other people. ``known``: this run's concepts; the others are loaded."""
-        index, count = character_index(brief.key), self._run.request.users_count
-        others: dict[int, CharacterBrief] = {}
+        index, count = character_index(brief.key), self.request.users_count
         near = range(max(0, index - NEIGHBOURS), min(count, index + NEIGHBOURS + 1))
-        met = self._run.acquaintances(index)
-        for other in sorted({*near, *(tie.index for tie in met)}):
-            if other in known:
-                others[other] = known[other]
-            else:
-                others[other] = await self._run.materialized.one(CharacterBrief, character_key(other))
-        del others[index]
-        acquaintances = social.introduce(self._run.request, self._run.world, index, others)
+        others = {
+            other: known.get(other) or await self.materialized.one(CharacterBrief, character_key(other))
+            for other in sorted({*near, *(tie.index for tie in self.acquaintances(index))} - {index})
+        }
+        acquaintances = social.introduce(self.request, self.world, index, others)
         return PreviousCharacter(brief, tuple(others.values()), acquaintances)
 
     async def previous_character(self, brief: CharacterBrief) -> tuple[Character | None, str]:
@@ -143,28 +132,28 @@ class PreviousState:
 
         A batch invents other people under the keys of the previous ones: no call of the platform deletes a character.
         """
-        previous = await self._run.materialized.one_if_there(Character, brief.key)
+        previous = await self.materialized.one_if_there(Character, brief.key)
         if previous is None:
             return None, ""
-        invented = self._run.makes(TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(brief.key)))
+        invented = self.makes(TaskType.GENERATE_CHARACTER_BATCH, batch_key(character_index(brief.key)))
         return None if invented or previous.username != brief.username else previous, previous.character_id
 
     async def acquaintances_to_update(self, previous: Character, acquaintances: Sequence[Acquaintance]) -> list[Character]:
         """The people who stay as they are and have a relationship to this person."""
-        stay = [other.key for other in acquaintances if not self._run.makes(TaskType.GENERATE_CHARACTER, other.key)]
-        found = [await self._run.materialized.one_if_there(Character, key) for key in stay]
+        stay = [other.key for other in acquaintances if not self.makes(TaskType.GENERATE_CHARACTER, other.key)]
+        found = [await self.materialized.one_if_there(Character, key) for key in stay]
         return [one for one in found if one is not None and any(tie.username == previous.username for tie in one.relationships)]
 
     async def text_to_replace(self, idea: PostBrief) -> str:
         """The present text of a post that this run writes again from the same idea; '' for other posts."""
-        if not self._run.selection.keys or self._run.makes(TaskType.GENERATE_POST_BATCH, idea.character):
+        if not self.selection.keys or self.makes(TaskType.GENERATE_POST_BATCH, idea.character):
             return ""
-        previous = await self._run.materialized.one_if_there(Post, idea.key)
+        previous = await self.materialized.one_if_there(Post, idea.key)
         return previous.content if previous is not None and not previous.deleted_reason else ""
 
     async def as_posted(self, brief: PostBrief) -> PostBrief:
         """The brief. The only post of a person had no idea: after an extension its text is the idea that later posts go on from."""
-        if brief.idea != brief.of_plan or brief.moderation or self._run.selection.makes_idea(brief.key):
+        if brief.idea != brief.of_plan or brief.moderation or self.selection.makes_idea(brief.key):
             return brief
-        post = await self._run.materialized.one_if_there(Post, brief.key)
+        post = await self.materialized.one_if_there(Post, brief.key)
         return brief if post is None else brief.model_copy(update={"idea": post.content})

@@ -31,7 +31,6 @@ from resources.gateway.outcomes import BudgetExhaustedError, FatalCallError, Lea
 from resources.mongodb.connection import MongoUnavailableError, is_outage
 
 ResultT = TypeVar("ResultT")
-ArgumentT = TypeVar("ArgumentT")
 
 LONGEST_STOP_SECONDS = 20.0
 """Seconds to wait for cancelled work. Work that takes longer is abandoned: the fencing token rejects its writes."""
@@ -57,30 +56,31 @@ class Worker:
 
         An interruption of Dagster's thread cancels the work and waits until it has stopped.
         """
-        return self._wait(self._work, work)
+        return self._wait(lambda: self._work(work))
 
     def record(self, change: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT | None:
         """Record a change of the world's state, if this run holds its lease.
 
         A second signal does not cancel this: the world would be left without its last state.
         """
-        return None if self.session is None else self._wait(change, self.session, stop=False)
+        session = self.session
+        return None if session is None else self._wait(lambda: change(session), stop=False)
 
     async def _work(self, work: Callable[[WorldSession], Awaitable[ResultT]]) -> ResultT:
         self.session = session = await self._opened()
         with tracing.within(session.span.traceparent):
             return await session.work(work(session))
 
-    def _wait(self, function: Callable[[ArgumentT], Awaitable[ResultT]], argument: ArgumentT, *, stop: bool = True) -> ResultT:
+    def _wait(self, work: Callable[[], Awaitable[ResultT]], *, stop: bool = True) -> ResultT:
         ended = threading.Event()
 
-        async def watched(argument: ArgumentT) -> ResultT:
+        async def watched() -> ResultT:
             try:
-                return await function(argument)
+                return await work()
             finally:
                 ended.set()
 
-        future: Future[ResultT] = self._portal.start_task_soon(watched, argument)
+        future: Future[ResultT] = self._portal.start_task_soon(watched)
         try:
             return future.result()
         except BaseException:
@@ -103,6 +103,7 @@ _EXPLAINS_ITSELF = (
     RefusedRunError,
     NotWholeError,
     ContentError,
+    BudgetExhaustedError,
 )
 """Errors whose message explains what happened and what to do; others are bugs and keep their traceback."""
 
@@ -119,7 +120,7 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         else:
             worker.record(lambda session: session.release("interrupted; it resumes automatically"))
         return
-    message = str(cause) if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)) else f"{type(cause).__name__}: {cause}"
+    message = str(cause) if isinstance(cause, _EXPLAINS_ITSELF) else f"{type(cause).__name__}: {cause}"
     if isinstance(cause, TaskFailedError) and worker.session is not None:
         world_id = worker.session.generation.world_id
         message = f"{message.rstrip('.')}. To try again what failed: generia resume {world_id} --retry-failed"
@@ -134,24 +135,17 @@ def record_failure(worker: Worker, error: BaseException, *, stopped_by_person: b
         # The driver's own message lists sockets and topologies.
         ours = isinstance(cause, (OutageTimeoutError, MongoUnavailableError))
         message = str(cause).rstrip(".") if ours else f"MongoDB does not answer ({type(cause).__name__})"
-        until = end_of_outage(cause)
+        wait = cause.retry_after if isinstance(cause, OutageTimeoutError) else None  # as the provider announced it
+        until = None if wait is None else datetime.now(UTC) + timedelta(seconds=wait)
         again = f". It is tried again at {until:%Y-%m-%d %H:%M} UTC" if until else ""
         worker.record(lambda session: session.suspend(f"{message}{again}", SuspendReason.OUTAGE, until=until))
         raise dg.Failure(
             f"{message}. The world is suspended and can be resumed; nothing is lost{again}.", allow_retries=False
         ) from cause
-    if isinstance(cause, BudgetExhaustedError):
-        worker.record(lambda session: session.fail(message, SuspendReason.BUDGET))
-    else:
-        worker.record(lambda session: session.fail(message))
-    if isinstance(cause, (*_EXPLAINS_ITSELF, BudgetExhaustedError)):
+    reason = SuspendReason.BUDGET if isinstance(cause, BudgetExhaustedError) else None
+    worker.record(lambda session: session.fail(message, reason))
+    if isinstance(cause, _EXPLAINS_ITSELF):
         raise dg.Failure(message, allow_retries=False) from cause
-
-
-def end_of_outage(outage: BaseException) -> datetime | None:
-    """The end of the outage, if the provider announced one."""
-    wait = outage.retry_after if isinstance(outage, OutageTimeoutError) else None
-    return None if wait is None else datetime.now(UTC) + timedelta(seconds=wait)
 
 
 def root_cause(error: BaseException) -> BaseException:

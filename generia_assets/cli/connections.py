@@ -10,11 +10,11 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from generia_assets.settings import Settings
     from resources.kafka.address import KafkaAddress
     from resources.mongodb.connection import MongoDatabase
+
+FoundT = TypeVar("FoundT")
 
 ANSWER_S = 1.0
 """A server that does not answer within this time is unavailable: a person waits about two seconds in all."""
@@ -64,20 +66,16 @@ def set_dagster_home() -> Path | None:
 def addresses(settings: Settings) -> Addresses:
     from resources.kafka.address import KafkaAddress
 
-    dagster_home = set_dagster_home()
-    mongodb_uri = settings.mongodb_uri.get_secret_value()
-    kafka = KafkaAddress(settings, connect_s=ANSWER_S)
-    code_server = settings.code_server
-    running = running_generator(settings.generia_data_dir)
-    if running is not None:
+    mongodb_uri, dagster_home, code_server = settings.mongodb_uri.get_secret_value(), set_dagster_home(), settings.code_server
+    if running := running_generator(settings.generia_data_dir):
         if not is_set(settings, "mongodb_uri"):
             mongodb_uri = running.mongodb_uri
         if not is_set(settings, "kafka_bootstrap_servers"):
             known = {"kafka_bootstrap_servers": running.kafka_bootstrap_servers, "kafka_api_version": running.kafka_api_version}
-            kafka = KafkaAddress(settings.model_copy(update=known), connect_s=ANSWER_S)
+            settings = settings.model_copy(update=known)
         dagster_home = dagster_home or Path(running.dagster_home)
         code_server = code_server or running.code_server
-    return Addresses(mongodb_uri, kafka, dagster_home, code_server)
+    return Addresses(mongodb_uri, KafkaAddress(settings, connect_s=ANSWER_S), dagster_home, code_server)
 
 
 QUICK_S = 0.4
@@ -106,18 +104,24 @@ def open_database() -> Iterator[MongoDatabase]:
         yield database
 
 
-@contextmanager
-def quick_database(mongodb_uri: str, settings: Settings) -> Iterator[MongoDatabase]:
-    """The generator's database for what is not essential: each query has ``QUICK_S``, then pymongo raises."""
+def ask_quickly(settings: Settings, read: Callable[[MongoDatabase], FoundT]) -> FoundT | None:
+    """What is not essential of the generator's database; None where MongoDB does not answer: each query has ``QUICK_S``."""
+    if not listens(mongodb_uri := addresses(settings).mongodb_uri):
+        return None
     from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
 
     from resources.mongodb.connection import MongoDocument
 
-    milliseconds = int(QUICK_S * 1000)
-    with MongoClient[MongoDocument](
-        mongodb_uri, serverSelectionTimeoutMS=milliseconds, connectTimeoutMS=milliseconds, timeoutMS=milliseconds, tz_aware=True
-    ) as client:
-        yield client[settings.mongodb_database]
+    most = int(QUICK_S * 1000)
+    with (
+        suppress(PyMongoError),
+        MongoClient[MongoDocument](
+            mongodb_uri, serverSelectionTimeoutMS=most, connectTimeoutMS=most, timeoutMS=most, tz_aware=True
+        ) as client,
+    ):
+        return read(client[settings.mongodb_database])
+    return None
 
 
 def listens(mongodb_uri: str) -> bool:

@@ -1,4 +1,4 @@
-"""Dagster's instance for the command line: whether a daemon is alive, which run has a world, ending that run.
+"""Dagster's instance for the command line: which runs a world has, and ending them.
 
 Dagster is imported only when one of these is asked (it costs a second). Not here: what stopping means (commands/stopping.py).
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,62 +47,23 @@ def last_found(find: Callable[[], FoundT], seconds: float) -> FoundT:
     return found
 
 
-HEARTBEAT_S = 90.0
-"""A daemon without a heartbeat for longer counts as dead; there are two a minute."""
+def active_runs(instance: DagsterInstance, world_id: str) -> list[DagsterRun]:
+    """The world's runs that are queued or at work, being ended or not."""
+    from dagster import RunsFilter
+
+    from generia_assets.dagster_instance import ACTIVE
+
+    return list(instance.get_runs(RunsFilter(statuses=ACTIVE, tags={WORLD_TAG: world_id})))
 
 
-@dataclass(frozen=True)
-class DaemonPulse:
-    """One of Dagster's daemons: whether it is at work, by its last heartbeat, and its last error."""
+def end_runs(instance: DagsterInstance, world_id: str) -> int:
+    """Ask each of the world's runs to end; queued ones are taken out of the queue. Returns how many there were to be asked."""
+    from dagster import DagsterRunStatus
 
-    name: str
-    alive: bool
-    error: str = ""
-
-
-def daemon_pulses(home: Path) -> list[DaemonPulse]:
-    """The daemons that this instance needs. Raises ``CommandError`` if there is no instance."""
-    with instance_at(home) as instance:
-        heartbeats = instance.get_daemon_heartbeats()
-        pulses = []
-        for name in sorted(instance.get_required_daemon_types()):
-            heartbeat = heartbeats.get(name)
-            alive = heartbeat is not None and time.time() - heartbeat.timestamp <= HEARTBEAT_S
-            error = heartbeat.errors[0].message.strip() if heartbeat is not None and heartbeat.errors else ""
-            pulses.append(DaemonPulse(name, alive, error))
-    return pulses
-
-
-class WorldRuns:
-    """A world's runs that are not over."""
-
-    def __init__(self, instance: DagsterInstance, world_id: str) -> None:
-        self._instance = instance
-        self._world_id = world_id
-
-    def active(self) -> list[DagsterRun]:
-        """Those that are queued or at work, being ended or not."""
-        from dagster import RunsFilter
-
-        from generia_assets.dagster_instance import ACTIVE
-
-        return list(self._instance.get_runs(RunsFilter(statuses=ACTIVE, tags={WORLD_TAG: self._world_id})))
-
-    def end(self) -> int:
-        """Ask each to end; queued ones are taken out of the queue. Returns how many there were to be asked."""
-        from dagster import DagsterRunStatus
-
-        asked = [run for run in self.active() if run.status is not DagsterRunStatus.CANCELING]
-        for run in asked:
-            self._instance.run_coordinator.cancel_run(run.run_id)
-        return len(asked)
-
-    def give_up(self) -> None:
-        mark_cancelled(self._instance, [run.run_id for run in self.active()])
-
-    def knows(self, run_id: str | None) -> bool:
-        """Whether this is the instance that the run belongs to, over or not."""
-        return run_id is not None and self._instance.has_run(run_id)
+    asked = [run for run in active_runs(instance, world_id) if run.status is not DagsterRunStatus.CANCELING]
+    for run in asked:
+        instance.run_coordinator.cancel_run(run.run_id)
+    return len(asked)
 
 
 def cancel_queued(instance: DagsterInstance, orders: Mapping[str, str | None]) -> int:
@@ -126,12 +86,9 @@ def cancel_queued(instance: DagsterInstance, orders: Mapping[str, str | None]) -
     return len(queued)
 
 
-def mark_cancelled(instance: DagsterInstance, run_ids: Sequence[str]) -> None:
+def mark_cancelled(instance: DagsterInstance, run_ids: Iterable[str]) -> None:
     """Mark runs that did not end as cancelled; their leases must have been revoked before."""
     for run_id in run_ids:
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
-            instance.report_run_canceled(run, DID_NOT_END)
-
-
-DID_NOT_END = "The run did not end when it was told to: its process stands still."
+            instance.report_run_canceled(run, "The run did not end when it was told to: its process stands still.")

@@ -68,12 +68,11 @@ TOO_LITTLE_SPACE = 100_000_000
 
 
 def generator_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
-    running = running_generator(settings.generia_data_dir)
     folder = settings.generia_data_dir.absolute()
-    if running is None:
-        yield ok("generator here", f"none runs from {folder}; addresses are those that are set")
-    else:
+    if running := running_generator(folder):
         yield ok("generator here", f"`generia {running.command}`, process {running.pid}, in {folder}")
+    else:
+        yield ok("generator here", f"none runs from {folder}; addresses are those that are set")
 
 
 def gemini_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
@@ -85,13 +84,11 @@ def gemini_found(settings: Settings, _where: Addresses) -> Iterator[HealthFindin
         asked |= {"IMAGE_MODEL": image_models.asked_at(settings.image_model, models.now())}
     key, base = settings.gemini_api_key.get_secret_value(), settings.gemini_base_url
     if not key and not base:
-        embedded = running_generator(settings.generia_data_dir) is not None
-        advice = "export GEMINI_API_KEY=… for the real API; `make dev` and `make demo` start an emulator"
-        yield (
-            ok("Gemini", "the emulator that `generia dev` started")
-            if embedded
-            else note("Gemini", "GEMINI_API_KEY is not set", advice)
-        )
+        if running_generator(settings.generia_data_dir) is not None:
+            yield ok("Gemini", "the emulator that `generia dev` started")
+        else:
+            advice = "export GEMINI_API_KEY=… for the real API; `make dev` and `make demo` start an emulator"
+            yield note("Gemini", "GEMINI_API_KEY is not set", advice)
         return
     address = (base or GOOGLE).rstrip("/")
     for setting, model in asked.items():
@@ -100,11 +97,8 @@ def gemini_found(settings: Settings, _where: Addresses) -> Iterator[HealthFindin
                 f"{address}/v1beta/models/{model.id}", headers={"x-goog-api-key": key or "emulator"}, timeout=TIMEOUT_S
             )
         except requests.RequestException as error:
-            yield wrong(
-                "Gemini",
-                f"{address} cannot be reached ({type(error).__name__})",
-                "check the network, and GEMINI_BASE_URL" if base else "check the network",
-            )
+            advice = "check the network, and GEMINI_BASE_URL" if base else "check the network"
+            yield wrong("Gemini", f"{address} cannot be reached ({type(error).__name__})", advice)
             return
         gone = "NOT_FOUND" in answer.text and names_model(answer.text, model.id)
         yield _answer_means(answer.status_code, address, setting, model.id, model.successor, gone=gone)
@@ -120,11 +114,8 @@ def _answer_means(status: int, address: str, setting: str, model: str, successor
         advice = f"{successor} takes over by itself; set {setting}={successor}" if successor else f"choose another {setting}"
         return (note if successor else wrong)("Gemini", f"{address} does not know {model} (404)", advice)
     if status in (400, 401, 403):
-        return wrong(
-            "Gemini",
-            f"{address} does not take the key ({status})",
-            "check GEMINI_API_KEY, what it may use, and the billing of its account",
-        )
+        advice = "check GEMINI_API_KEY, what it may use, and the billing of its account"
+        return wrong("Gemini", f"{address} does not take the key ({status})", advice)
     if status == 429:
         return note("Gemini", f"{address} says: slow down (429)", "worlds wait by themselves")
     return wrong("Gemini", f"{address} answers {status}", "try again; outages are waited out")
@@ -138,11 +129,8 @@ def media_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        yield wrong(
-            "pictures",
-            f"{folder} cannot be written ({error.strerror})",
-            "give user and rights, or set GENERIA_DATA_DIR to another folder",
-        )
+        advice = "give user and rights, or set GENERIA_DATA_DIR to another folder"
+        yield wrong("pictures", f"{folder} cannot be written ({error.strerror})", advice)
         return
     free = shutil.disk_usage(there).free
     found = f"{folder} can be written, {free / 1e9:.1f} GB free"
@@ -156,17 +144,11 @@ def media_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding
 def environment_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
     """Settings of the environment that cost time or money."""
     if os.environ.get("PYTHONDONTWRITEBYTECODE"):
-        yield note(
-            "environment",
-            "PYTHONDONTWRITEBYTECODE is set: every process starts a second or two later",
-            "unset it where the generator runs",
-        )
+        found = "PYTHONDONTWRITEBYTECODE is set: every process starts a second or two later"
+        yield note("environment", found, "unset it where the generator runs")
     if settings.max_cost_usd is None and settings.gemini_api_key.get_secret_value():
-        yield note(
-            "MAX_COST_USD",
-            "not set: worlds have a limit of calls, and no cap in dollars unless their order sets one",
-            "set MAX_COST_USD, or order with --max-cost-usd",
-        )
+        found = "not set: worlds have a limit of calls, and no cap in dollars unless their order sets one"
+        yield note("MAX_COST_USD", found, "set MAX_COST_USD, or order with --max-cost-usd")
     if not Path(".env").exists():
         yield ok(".env", "none in this folder: settings have their defaults, or the environment's values")
 
@@ -219,11 +201,8 @@ def models_by_date(settings: Settings, _where: Addresses) -> Iterator[HealthFind
         yield ok("service tier", f"{tier}, where an order names none; a call at {wanted} costs {asked.price(moment, tier=wanted)}")
     for change in models.changes(settings.gemini_model, moment):
         if change.day > moment.date():
-            yield note(
-                "model",
-                change.sentence,
-                "it happens by itself; set GEMINI_MODEL to ask another model of resources/gemini/models.yaml",
-            )
+            advice = "it happens by itself; set GEMINI_MODEL to ask another model of resources/gemini/models.yaml"
+            yield note("model", change.sentence, advice)
         else:
             yield ok("model", change.sentence)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import islice
 
 from pymongo.errors import PyMongoError
 
 from generia_assets.cli.connections import ANSWER_S, Addresses, database_at, set_dagster_home
 from generia_assets.cli.console import CommandError, command_name
-from generia_assets.cli.dagster_link import daemon_pulses
+from generia_assets.cli.dagster_link import instance_at
 from generia_assets.cli.health import HealthFinding, models_learned, note, ok, unavailable, wrong
 from generia_assets.cli.rendering.lines import breaker_line
 from generia_assets.cli.selection import PARKED, state_query
@@ -41,6 +41,8 @@ from resources.settings import is_loopback
 RIGHTS_ADVICE = "docs/operating.md (Kafka with a password or TLS) lists the rights, with the commands that give them"
 MOST_NAMED = 5
 """Worlds of one kind that are named."""
+HEARTBEAT_S = 90.0
+"""A daemon of Dagster without a heartbeat for longer counts as dead; there are two a minute."""
 
 
 def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
@@ -65,23 +67,14 @@ def mongodb_found(settings: Settings, where: Addresses) -> Iterator[HealthFindin
                 stopped = f"everything is stopped since {since:%Y-%m-%d %H:%M} UTC; new orders wait"
                 yield note("brake", stopped, f"{command_name()} resume --all")
             if waiting := database[STATUS].count_documents(state_query(PARKED)):
-                yield note(
-                    "suspended worlds",
-                    f"{waiting} wait to be resumed, or for an outage to end",
-                    f"{command_name()} list --state parked, then {command_name()} resume WORLD",
-                )
+                advice = f"{command_name()} list --state parked, then {command_name()} resume WORLD"
+                yield note("suspended worlds", f"{waiting} wait to be resumed, or for an outage to end", advice)
             for shares in database[FLEET].find({"ceiling": {"$ne": None, "$exists": True}}, {"ceiling": 1, "limit": 1}):
-                yield note(
-                    "pace",
-                    f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429",
-                    "it rises by itself with success; a larger quota of the API lets it rise further",
-                )
+                pace = f"{shares['_id']}: {int(shares['ceiling'])} of {shares['limit']} at once, lowered after a 429"
+                yield note("pace", pace, "it rises by itself with success; a larger quota of the API lets it rise further")
             for breaker in breakers_not_closed(database):
-                yield note(
-                    f"breaker {breaker.api}",
-                    breaker_line(breaker).removeprefix(f"{breaker.api} "),
-                    "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers",
-                )
+                advice = "worlds wait, and go on by themselves when it answers; `generia history WORLD --failed` has its answers"
+                yield note(f"breaker {breaker.api}", breaker_line(breaker).removeprefix(f"{breaker.api} "), advice)
             yield from models_learned(database[FLEET].find_one({"_id": "models"}))
             yield from _intake(database)
             if lacks_indexes(database) and any(worlds.values()):
@@ -107,18 +100,14 @@ def worlds_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding
 def _intake(database: MongoDatabase) -> Iterator[HealthFinding]:
     """What of the orders' topic could not be read, and what of the dead letters could not be written."""
     for held in held_partitions(database):
-        yield wrong(
-            f"{held.topic}[{held.partition}]",
-            f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})",
-            f"find out who sent it; to leave it out: {command_name()} dead-letters skip {held.partition}:{held.offset}",
-        )
+        found = f"held up since {held.since:%Y-%m-%d %H:%M} UTC: {held.batch} cannot be read ({held.reason})"
+        advice = f"find out who sent it; to leave it out: {command_name()} dead-letters skip {held.partition}:{held.offset}"
+        yield wrong(f"{held.topic}[{held.partition}]", found, advice)
     for oldest in kept(database, 1):
         count = database[KEPT_LETTERS].estimated_document_count()
-        yield wrong(
-            "dead letters",
-            f"{count} are kept in MongoDB since {oldest.at:%Y-%m-%d %H:%M} UTC: {oldest.why}",
-            "make the topic KAFKA_DEAD_LETTERS_TOPIC, or give the right to write it: they follow by themselves",
-        )
+        found = f"{count} are kept in MongoDB since {oldest.at:%Y-%m-%d %H:%M} UTC: {oldest.why}"
+        advice = "make the topic KAFKA_DEAD_LETTERS_TOPIC, or give the right to write it: they follow by themselves"
+        yield wrong("dead letters", found, advice)
 
 
 def _rights(database: MongoDatabase, settings: Settings) -> Iterator[HealthFinding]:
@@ -140,42 +129,33 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
         (settings.kafka_dead_letters_topic, "broken messages", "KAFKA_DEAD_LETTERS_TOPIC", "WRITE"),
     )
     for number, (topic, holds, setting, needed) in enumerate(topics):
+        part = "Kafka"
         try:
-            reader = TopicReader(where.kafka, topic, settings.kafka_group_id)
-        except KafkaUnavailableError as error:
-            yield unavailable("Kafka", error)
-            return
-        try:
-            if number == 0:
-                yield ok("Kafka", f"{where.kafka.bootstrap_servers} answers{_as_whom(settings)}")
-                yield from _exposed_secrets(settings)
-            log = reader.look()
-            if number == 0 and log is not None and log.rights is not None:
-                rights = reader.group_rights()
+            with closing(TopicReader(where.kafka, topic, settings.kafka_group_id)) as reader:
+                part = f"topic {topic}"
+                if number == 0:
+                    yield ok("Kafka", f"{where.kafka.bootstrap_servers} answers{_as_whom(settings)}")
+                    yield from _exposed_secrets(settings)
+                log = reader.look()
+                rights = reader.group_rights() if number == 0 and log is not None and log.rights is not None else None
                 if rights is not None and "READ" not in rights:
                     yield wrong(f"group {settings.kafka_group_id}", "this user has no right READ on it", RIGHTS_ADVICE)
         except KafkaUnavailableError as error:
-            yield unavailable(f"topic {topic}", error)
+            yield unavailable(part, error)
+            if part == "Kafka":
+                return
             continue
-        finally:
-            reader.close()
         if log is None:
-            yield note(
-                f"topic {topic}",
-                f"does not exist yet (for {holds})",
-                f"make it, or let the broker make it with the first message; another name: {setting}",
-            )
+            advice = f"make it, or let the broker make it with the first message; another name: {setting}"
+            yield note(part, f"does not exist yet (for {holds})", advice)
         elif log.leaderless:
-            yield wrong(
-                f"topic {topic}",
-                f"partitions without a leader: {', '.join(str(one) for one in log.leaderless)}",
-                "look at the brokers: what is in them waits",
-            )
+            found = f"partitions without a leader: {', '.join(map(str, log.leaderless))}"
+            yield wrong(part, found, "look at the brokers: what is in them waits")
         elif log.rights is not None and needed not in log.rights:
-            yield wrong(f"topic {topic}", f"this user has no right {needed} on it (for {holds})", RIGHTS_ADVICE)
+            yield wrong(part, f"this user has no right {needed} on it (for {holds})", RIGHTS_ADVICE)
         else:
             held = sum(bound.end - bound.earliest for bound in log.bounds.values())
-            yield ok(f"topic {topic}", f"{plural(len(log.bounds), 'partition')}, {plural(held, 'message')} ({holds})")
+            yield ok(part, f"{plural(len(log.bounds), 'partition')}, {plural(held, 'message')} ({holds})")
 
 
 def _as_whom(settings: Settings) -> str:
@@ -188,11 +168,8 @@ def _as_whom(settings: Settings) -> str:
 
 def _exposed_secrets(settings: Settings) -> Iterator[HealthFinding]:
     if settings.kafka_security_protocol == "SASL_PLAINTEXT":
-        yield note(
-            "Kafka",
-            "SASL_PLAINTEXT: nothing is encrypted; with PLAIN and OAUTHBEARER anybody on the way can read the password or token",
-            "use a listener with SASL_SSL, except within a network of your own",
-        )
+        found = "SASL_PLAINTEXT: nothing is encrypted; with PLAIN and OAUTHBEARER anybody on the way can read the password or token"
+        yield note("Kafka", found, "use a listener with SASL_SSL, except within a network of your own")
     if settings.kafka_oauth_token_url.startswith("http://") and not is_loopback(settings.kafka_oauth_token_url):
         yield note("Kafka", "KAFKA_OAUTH_TOKEN_URL is http: the client secret is sent unencrypted", "use https")
 
@@ -200,42 +177,34 @@ def _exposed_secrets(settings: Settings) -> Iterator[HealthFinding]:
 def dagster_found(_settings: Settings, where: Addresses) -> Iterator[HealthFinding]:
     home = where.dagster_home
     if home is None:
-        yield note(
-            "Dagster",
-            "DAGSTER_HOME is not set, and no `generia dev` runs from this folder",
-            "set it where the generator runs; without it `stop` and this check cannot reach Dagster",
-        )
+        advice = "set it where the generator runs; without it `stop` and this check cannot reach Dagster"
+        yield note("Dagster", "DAGSTER_HOME is not set, and no `generia dev` runs from this folder", advice)
         return
     if not (home / "dagster.yaml").exists():
-        yield wrong(
-            "Dagster",
-            f"{home} has no dagster.yaml",
-            "copy docker/dagster.yaml there: it holds the run launcher and the limits that survival needs",
-        )
+        advice = "copy docker/dagster.yaml there: it holds the run launcher and the limits that survival needs"
+        yield wrong("Dagster", f"{home} has no dagster.yaml", advice)
         return
     source = "DAGSTER_HOME" if set_dagster_home() else "the running generator's"  # before it is set for Dagster's own use
     try:
-        pulses = daemon_pulses(home)
+        with instance_at(home) as instance:
+            needed, heartbeats = sorted(instance.get_required_daemon_types()), instance.get_daemon_heartbeats()
     except CommandError as error:
         yield wrong("Dagster", str(error), "check DAGSTER_HOME")
         return
     except Exception as error:  # noqa: BLE001  whatever Dagster raises about its own instance is the finding
         first = (str(error).strip().splitlines() or [""])[0][:200]
-        yield wrong(
-            "Dagster",
-            f"{home} cannot be opened: {type(error).__name__}: {first}",
-            "compare its dagster.yaml with docker/dagster.yaml",
-        )
+        found = f"{home} cannot be opened: {type(error).__name__}: {first}"
+        yield wrong("Dagster", found, "compare its dagster.yaml with docker/dagster.yaml")
         return
-    if dead := [pulse.name for pulse in pulses if not pulse.alive]:
+    if dead := [name for name in needed if name not in heartbeats or time.time() - heartbeats[name].timestamp > HEARTBEAT_S]:
         advice = "start `dagster-daemon run` (or `make dev`): without it no order is read"
         yield wrong("Dagster", f"{home} ({source}): no heartbeat of {', '.join(dead)}", advice)
     else:
-        yield ok("Dagster", f"{home} ({source}): {plural(len(pulses), 'daemon')} alive")
-    for pulse in pulses:
-        if pulse.error:
-            first = pulse.error.splitlines()[0][:200]
-            yield note(f"daemon {pulse.name}", first, f"{command_name()} logs daemon")
+        yield ok("Dagster", f"{home} ({source}): {plural(len(needed), 'daemon')} alive")
+    for name in needed:
+        errors = heartbeats[name].errors if name in heartbeats else None
+        if errors and (message := errors[0].message.strip()):
+            yield note(f"daemon {name}", message.splitlines()[0][:200], f"{command_name()} logs daemon")
 
 
 def workers_found(settings: Settings, _where: Addresses) -> Iterator[HealthFinding]:
@@ -272,10 +241,7 @@ def code_server_found(_settings: Settings, where: Addresses) -> Iterator[HealthF
     try:
         ask(where.code_server)
     except ConnectionError as error:
-        yield wrong(
-            "code server",
-            str(error),
-            "no run starts meanwhile; `generia dev` and the containers replace it within a minute or two, else restart it",
-        )
+        advice = "no run starts meanwhile; `generia dev` and the containers replace it within a minute or two, else restart it"
+        yield wrong("code server", str(error), advice)
     else:
         yield ok("code server", f"{where.code_server} answers, and starts runs")

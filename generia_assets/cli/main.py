@@ -11,17 +11,16 @@ import sys
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import getdoc
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from typer._click.core import Command, Context
+from typer._click.exceptions import UsageError
+from typer._click.formatting import HelpFormatter, wrap_text
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from generia_assets.cli.console import escape_unencodable, is_interactive
 from generia_assets.cli.guard import ENDS, EXIT_STATUSES, guarded
-
-if TYPE_CHECKING:
-    from typer._click.core import Command, Context
-    from typer._click.formatting import HelpFormatter
 
 WIDEST, NARROW = 100, 60
 """Columns of help texts at most, and below how many the meaning of an option stands under its name."""
@@ -167,9 +166,6 @@ class Commands(DocumentedGroup):
 
     def invoke(self, ctx: Context) -> Any:  # noqa: ANN401  typer's own signature
         """Run a command. What is wrong with its options is wrapped for the window."""
-        from typer._click.exceptions import UsageError
-        from typer._click.formatting import wrap_text
-
         try:
             return super().invoke(ctx)
         except UsageError as error:
@@ -180,12 +176,10 @@ class Commands(DocumentedGroup):
             raise UsageError(wrapped.removeprefix("Error: "), error.ctx) from None
 
     def list_commands(self, ctx: Context) -> list[str]:
-        del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         """What stands for a command in lists."""
-        del ctx
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name].about) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
@@ -193,7 +187,6 @@ class Commands(DocumentedGroup):
         return name, load(command.name) if command is not None and command.name else None, rest
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        del ctx
         for title, entries in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:12}", entry.about) for name, entry in entries.items()])

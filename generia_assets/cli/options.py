@@ -8,17 +8,20 @@ middle of the command line would help nobody. Not here: options of an order (ord
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
 
+if TYPE_CHECKING:
+    from resources.mongodb.connection import MongoDatabase, MongoDocument
+
 ChoiceT = TypeVar("ChoiceT", bound=str)
-Completer = Callable[[str], list[tuple[str, str]]]
+Completer = Callable[..., Sequence[str | tuple[str, str]]]
 
 WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 LARGEST = 10**9
@@ -36,6 +39,11 @@ def option(
 
 def flag(name: str, about: str, *shorter: str) -> Any:  # noqa: ANN401  as typer.Option
     return typer.Option(name, *shorter, help=about)
+
+
+def argument(metavar: str, about: str, parser: Callable[[str], Any] | None = None, *, complete: Completer | None = None) -> Any:  # noqa: ANN401  as typer.Argument
+    """As ``option``, without a name."""
+    return typer.Argument(metavar=metavar, help=about, show_default=False, parser=parser, autocompletion=complete)
 
 
 def limit_option(shown: int, maximum: int = LARGEST, *, what: str = "At most so many") -> Any:  # noqa: ANN401  as typer.Option
@@ -121,30 +129,25 @@ COMPLETED_WORLDS = 50
 
 def complete_world(incomplete: str) -> list[tuple[str, str]]:
     """The ids of the newest worlds whose ids or names begin like this, each with its name, state and size."""
-    from generia_assets.cli.connections import addresses, listens, quick_database
-    from generia_assets.settings import SettingsError, settings
-
-    try:
-        chosen = settings()
-        uri = addresses(chosen).mongodb_uri
-        if not listens(uri):
-            return []
-    except (SettingsError, OSError):
-        return []
-    from pymongo import DESCENDING
-    from pymongo.errors import PyMongoError
-
+    from generia_assets.cli.connections import ask_quickly
     from generia_assets.content.text import plural
     from generia_assets.durable.collections import STATUS
-    from generia_assets.queries.worlds import LAST
+    from generia_assets.settings import SettingsError, settings
 
     fields = dict.fromkeys(("name", "status", "users_predicted", "posts_predicted"), 1)
+
+    def newest(database: MongoDatabase) -> list[MongoDocument]:
+        return list(database[STATUS].find({}, fields).sort("updated_at", -1).limit(COMPLETED_WORLDS))
+
     try:
-        with quick_database(uri, chosen) as database:
-            worlds = list(database[STATUS].find({}, fields).sort("updated_at", DESCENDING).limit(COMPLETED_WORLDS))
-    except PyMongoError:
+        worlds = ask_quickly(settings(), newest)
+    except (SettingsError, OSError):
         return []
-    found = [(LAST, "the world that was ordered last")] if worlds and LAST.startswith(incomplete) else []
+    if not worlds:
+        return []
+    from generia_assets.queries.worlds import LAST  # with pymongo
+
+    found = [(LAST, "the world that was ordered last")] if LAST.startswith(incomplete) else []
     for world in worlds:
         world_id, name = str(world["_id"]), str(world.get("name") or "")
         if any(word.casefold().startswith(incomplete.casefold()) for word in (world_id, name)):
@@ -181,8 +184,7 @@ def world_word(given: str) -> str:
 
 def world_argument(more: str = "", *, metavar: str = "WORLD", before: str = "", complete: Completer = complete_world) -> Any:  # noqa: ANN401  as typer.Argument
     """An argument that names a world, or something else beside it: ``before`` and ``more`` say what."""
-    text = " ".join(filter(None, (before, WORLD_HELP, more)))
-    return typer.Argument(metavar=metavar, help=text, show_default=False, parser=world_word, autocompletion=complete)
+    return argument(metavar, " ".join(filter(None, (before, WORLD_HELP, more))), world_word, complete=complete)
 
 
 World = Annotated[str, world_argument()]

@@ -6,12 +6,11 @@ Here: the options that make an order, the order that they make, and its sending.
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ValidationError
 
-from generia_assets.cli.connections import addresses, listens, quick_database
+from generia_assets.cli.connections import ask_quickly
 from generia_assets.cli.console import CommandError
 from generia_assets.cli.options import choice, dollars, option, whole
 from generia_assets.content.documents import Quality
@@ -103,13 +102,8 @@ def knowledge(settings: Settings) -> Knowledge:
     from generia_assets.estimates import assumed_latency
     from generia_assets.quotes import Knowledge, knowledge_of
 
-    uri = addresses(settings).mongodb_uri
-    if listens(uri):
-        from pymongo.errors import PyMongoError
-
-        with suppress(PyMongoError), quick_database(uri, settings) as database:
-            return knowledge_of(database, settings)
-    return Knowledge(assumed_latency(settings))
+    known = ask_quickly(settings, lambda database: knowledge_of(database, settings))
+    return Knowledge(assumed_latency(settings)) if known is None else known
 
 
 def new_order(parameters: WorldParameters, world_id: str | None = None) -> Order:

@@ -10,6 +10,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 
@@ -68,15 +69,11 @@ def _text(made: Document, username: Callable[[str], str]) -> Text:
             title = safe_line(f"@{made.username}{answered}, {made.moment}")
             said = "".join(f"\n  @{one.username}: {one.content}" for one in made.comments)
             return Text("post", title, safe_block(f"{made.content}\n{tags}".rstrip() + said))
-    pictures = _pictures(made)
-    return Text("picture", ", ".join(one.name for one in pictures), " ".join(safe_line(one.url) for one in pictures), pictures)
-
-
-def _pictures(made: Document) -> tuple[PictureView, ...]:
-    return tuple(
+    pictures = tuple(
         PictureView(slot.folder if made.key == WORLD_KEY else f"{slot.folder}/{made.key}", media.url)
         for slot, media in pictures_of(made)
     )
+    return Text("picture", ", ".join(one.name for one in pictures), " ".join(safe_line(one.url) for one in pictures), pictures)
 
 
 KINDS = (TaskType.GENERATE_WORLD_DESCRIPTION, TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST)
@@ -152,11 +149,8 @@ class TextStream:
 
     def new(self) -> list[Text]:
         """What was written since the last time; waits up to ``WAIT_MS`` for the first."""
-        texts = [text for task in self._earlier if (text := self._text(task))]
-        while (change := self._changes.try_next()) is not None:
-            if text := self._text(change["fullDocument"]):
-                texts.append(text)
-        return texts
+        changed = (change["fullDocument"] for change in iter(self._changes.try_next, None))
+        return [text for task in chain(self._earlier, changed) if (text := self._text(task))]
 
     def _text(self, task: MongoDocument) -> Text | None:
         if task["_id"] in self._seen or not task.get("result"):

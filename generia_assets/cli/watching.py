@@ -259,8 +259,8 @@ def page_of(settings: Settings, world_id: str) -> str:
 
 
 def _pictures(database: MongoDatabase, status: WorldStatus) -> int:
-    made = (asset for asset in ASSETS.values() if asset.pictures)
     return sum(
         len(asset.pictures) * database[TASKS].count_documents(completed(status.world_id, status.generation, asset.task_type))
-        for asset in made
+        for asset in ASSETS.values()
+        if asset.pictures
     )

@@ -1,6 +1,6 @@
 """What processes record for monitors alone, one small document each in collection ``fleet``.
 
-The pages' server has neither Kafka nor Dagster's storage, and reads these figures from here (queries/fleet_work.py).
+The pages' server has neither Kafka nor Dagster's storage, and reads these figures from here (queries/fleet.py).
 """
 
 from __future__ import annotations

@@ -111,13 +111,6 @@ def unowned(at: datetime) -> list[MongoDocument]:
     return [{"owner.run_id": None}, {"owner.expires_at": {"$lt": at}}]
 
 
-_COUNTERS = (
-    *("tasks_completed", "tasks_failed", "users_created", "posts_created"),
-    *("api_call_limits_LLM", "api_call_limits_images", "api_calls_made_LLM", "api_calls_made_images"),
-    *("takeovers", "calls_excused", "events_seq", "events_sent"),
-)
-
-
 def _plain(parameters: MongoDocument) -> MongoDocument:
     to_jsonable_python(parameters)  # raises a ValueError for what no JSON has: everybody who is shown a world is shown these
     return parameters
@@ -291,9 +284,11 @@ def new_status(world_id: str, parameters: MongoDocument, order_task: str | None 
         "message": "",
         "resumable": False,
         "failures": [],
-        "owner": {"run_id": None, "epoch": 0, "expires_at": None},
+        "owner": Owner().model_dump(),
         "in_flight": {},
-        **dict.fromkeys(_COUNTERS, 0),
+        **dict.fromkeys(("tasks_completed", "tasks_failed", "users_created", "posts_created"), 0),
+        **dict.fromkeys(("api_call_limits_LLM", "api_call_limits_images", "api_calls_made_LLM", "api_calls_made_images"), 0),
+        **dict.fromkeys(("takeovers", "calls_excused", "events_seq", "events_sent"), 0),
         **dict.fromkeys(("llm_cost_total", "image_cost_total", "cost_reserved_usd"), 0.0),
         **dict.fromkeys(("parked", "waiting_for", "generation", "unfinished", "cost_limit_usd", "finished_at"), None),
     }

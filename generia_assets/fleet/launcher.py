@@ -87,7 +87,6 @@ class FleetRunLauncher(TerminatesByStatus, CeleryRunLauncher):
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
-        del config_value
         return cls(inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:

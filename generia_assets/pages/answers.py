@@ -23,7 +23,6 @@ from resources.pictures import EXTENSIONS
 
 logger = logging.getLogger(__name__)
 
-STATIC = Path(__file__).with_name("static")
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PICTURE_TYPES = {f".{extension}": mime for mime, extension in EXTENSIONS.items()}
 

@@ -29,17 +29,16 @@ from starlette.routing import Route
 
 from generia_assets.known_hosts import KnownHosts
 from generia_assets.pages import render
-from generia_assets.pages.answers import ERRORS, HEADERS_OF_ALL, PICTURE_TYPES, STATIC, STATIC_TYPES, file, html
+from generia_assets.pages.answers import ERRORS, HEADERS_OF_ALL, PICTURE_TYPES, STATIC_TYPES, file, html
 from generia_assets.pages.links import ServedLinks
 from generia_assets.pages.live import ANSWER_S, LiveFeed, last_number
 from generia_assets.pages.metrics import CONTENT_TYPE, Metrics
-from generia_assets.pages.render import Search, WorldPages
+from generia_assets.pages.render import STATIC, Search, WorldPages
 from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, feed_page, next_to, post, posts_of, threads
-from generia_assets.queries.names import UnknownItemError
 from generia_assets.queries.people import PeoplePage, people_found, people_page, person
 from generia_assets.queries.search import LONGEST_QUERY, PostQuery, found_keys, popular_hashtags, terms
-from generia_assets.queries.traces import trace
+from generia_assets.queries.traces import trace_if_kept
 from generia_assets.queries.worlds import WorldQuery, WorldState, WorldView, languages_of_worlds, world, worlds_named, worlds_page
 from resources.gateway.waits import milliseconds_since
 from resources.mongodb.connection import connect, connect_async
@@ -81,18 +80,19 @@ def pages_app(source: Source, *, closing: Callable[[], bool] = lambda: False) ->
                 app.state.metrics = Metrics(client[source.database])
                 yield
 
+    no_page = _of_world(lambda _request, _found: None, missing="missing_page")
     routes = [
         Route("/", _bounded(_worlds)),
         Route("/worlds/{world_id}", _of_world(_feed)),
         Route("/worlds/{world_id}/search", _of_world(_search)),
         Route("/worlds/{world_id}/tags/{tag:path}", _of_world(_tag)),
         Route("/worlds/{world_id}/people", _of_world(_people)),
-        Route("/worlds/{world_id}/about", _of_world(_about)),
+        Route("/worlds/{world_id}/about", _of_world(lambda _, found: found.pages.about())),
         Route("/worlds/{world_id}/characters/{key}", _of_world(_person, missing="missing_person")),
         Route("/worlds/{world_id}/posts/{key}", _of_world(_post, missing="missing_post")),
         Route("/worlds/{world_id}/live", _live),
-        Route("/worlds/{world_id}/{page}", _of_world(_nothing, missing="missing_page")),
-        Route("/worlds/{world_id}/{folder}/{page}", _of_world(_nothing, missing="missing_page")),
+        Route("/worlds/{world_id}/{page}", no_page),
+        Route("/worlds/{world_id}/{folder}/{page}", no_page),
         Route("/media/{path:path}", _picture),
         Route("/static/{name}", _static),
         Route("/health", _bounded(_health)),
@@ -216,10 +216,6 @@ def _people(request: Request, found: _World) -> str:
     return found.pages.people(page, onward=f"{found.links.people()}?after={quote(page.after)}" if page.after else None)
 
 
-def _about(request: Request, found: _World) -> str:
-    return found.pages.about()
-
-
 def _person(request: Request, found: _World) -> str | None:
     key = request.path_params["key"]
     shown = person(found.views, key)
@@ -234,16 +230,9 @@ def _post(request: Request, found: _World) -> str | None:
     shown = post(found.views, key)
     if shown is None:
         return None
-    try:
-        origin = trace(found.views.database, found.views.world_id, key)
-    except UnknownItemError:  # the post exists, its tasks are deleted
-        origin = None
+    origin = trace_if_kept(found.views.database, found.views.world_id, key)
     earlier, later = (next_to(found.views, key, order) for order in (FeedOrder.NEWEST, FeedOrder.OLDEST))
     return found.pages.post(shown, threads(found.views, [shown])[key], origin, earlier=earlier, later=later)
-
-
-def _nothing(request: Request, found: _World) -> None:
-    """A page that no world has."""
 
 
 async def _live(request: Request) -> Response:

@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from generia_assets.pages.links import FileLinks, is_elsewhere, media_file
-from generia_assets.pages.render import WorldPages
+from generia_assets.pages.render import STATIC, WorldPages
 from generia_assets.queries.asset_views import AssetViews
 from generia_assets.queries.feed import FeedOrder, FeedPage, FeedPost, feed_page, next_to, posts_of, threads
 from generia_assets.queries.people import PeoplePage, people_page, person
-from generia_assets.queries.traces import Trace, trace
+from generia_assets.queries.traces import trace_if_kept
 from generia_assets.queries.worlds import WorldView, world
 from resources.mongodb.connection import MongoDatabase
 from resources.pictures import link_or_copy
 
 PageT = TypeVar("PageT", FeedPage, PeoplePage)
 
-STATIC = Path(__file__).with_name("static")
 MOST_TRACES = 200
 """Posts up to which each post's page has its trace, some 100 KB a page; the served pages have it in any world."""
 
@@ -111,19 +110,12 @@ def _write_posts(site: _Site, posts: Sequence[FeedPost]) -> None:
     traced = site.view.status.posts_created <= MOST_TRACES
     around = threads(site.views, posts)
     for post in posts:
-        origin = _trace(site, post) if traced else None
+        origin = trace_if_kept(site.views.database, site.views.world_id, post.key) if traced else None
         earlier, later = (next_to(site.views, post.key, order) for order in (FeedOrder.NEWEST, FeedOrder.OLDEST))
         html = site.pages(1).post(post, around[post.key], origin, earlier=earlier, later=later)
         site.write(f"posts/{post.key}.html", html)
         if post.image is not None:
             site.picture(post.image.url)
-
-
-def _trace(site: _Site, post: FeedPost) -> Trace | None:
-    try:
-        return trace(site.views.database, site.views.world_id, post.key)
-    except LookupError:  # the post exists, its tasks are deleted
-        return None
 
 
 def _write_people(site: _Site) -> None:

@@ -3,7 +3,7 @@
 Here: one function for each section, with the names, help texts and labels of its figures, and how often the sections are read. One
 that fails is left out, and ``generia_measured`` is 0 for it: a missing figure is never shown as zero. Names follow Prometheus:
 seconds and US dollars, ``_total`` for what only grows. A label is an API, a state, a type or a model; there are few of them. Series
-with the id of a world are bounded (queries/fleet_work.py). Not here: the queries (queries/fleet.py, fleet_work.py).
+with the id of a world are bounded. Not here: the queries (queries/fleet.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 import platform
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,8 +29,9 @@ from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 from generia_assets import generia_version
 from generia_assets.code_server import starts_runs
 from generia_assets.durable.status import State
-from generia_assets.queries import fleet, fleet_work
-from generia_assets.queries.fleet import HISTORY_STATE, RECENT, UNFINISHED
+from generia_assets.queries import fleet
+from generia_assets.queries.fleet import HISTORY_STATE, RECENT
+from generia_assets.queries.in_flight import breakers_not_closed
 from generia_assets.queries.worlds import unreadable_worlds
 from generia_assets.settings import settings
 from resources.gateway.breaker import BreakerState
@@ -96,7 +96,8 @@ class Metrics(Collector):
             measured[name] = families is not None
             yield from families or ()
         yield _gauge("measured", "1 if this part of the figures could be read, else 0 and the part is missing", measured, "part")
-        yield _build_info()
+        versions = {"version": generia_version(), "dagster": version("dagster"), "python": platform.python_version()}
+        yield _gauge("build_info", "1, with the versions of the pages' server", {tuple(versions.values()): 1}, *versions)
         if address := settings().code_server:
             about = "1 if the code server answers and starts runs, 0 if it is stuck or gone"
             yield _gauge("code_server_starts_runs", about, starts_runs(address, timeout=SECTION_S))
@@ -120,20 +121,20 @@ def _worlds(database: MongoDatabase) -> Iterator[Metric]:
     calls = {"llm": sum(one.llm_calls for one in found), "image_generation": sum(one.image_calls for one in found)}
     yield _gauge("calls_made", "Calls counted against the limits of all worlds", calls, "api")
     now = datetime.now(UTC)
-    oldest = min((one.oldest for one in found if one.oldest and one.state in UNFINISHED), default=now)
+    oldest = min((one.oldest for one in found if one.oldest and one.state in (State.PENDING, State.IN_PROGRESS)), default=now)
     about = "Since the oldest unfinished world was ordered; 0 when there is none"
     yield _gauge("oldest_unfinished_world_seconds", about, (now - oldest).total_seconds())
     about = "Unfinished worlds that no run works on, by reason"
-    yield _gauge("worlds_suspended", about, fleet_work.suspended_worlds(database), "reason")
-    yield _gauge("worlds_owned", "Worlds whose lease a run holds", fleet_work.owned_worlds(database))
-    yield _gauge("worker_runs", "Runs that Celery workers execute, by host", fleet_work.worker_runs(database), "worker")
-    about = f"Since the last change of worlds in progress that have not changed for a minute; the {fleet_work.MOST_IDLE} longest"
-    idle = {world: (now - since).total_seconds() for world, since in fleet_work.idle_worlds(database).items()}
+    yield _gauge("worlds_suspended", about, fleet.suspended_worlds(database), "reason")
+    yield _gauge("worlds_owned", "Worlds whose lease a run holds", fleet.owned_worlds(database))
+    yield _gauge("worker_runs", "Runs that Celery workers execute, by host", fleet.worker_runs(database), "worker")
+    about = f"Since the last change of worlds in progress that have not changed for a minute; the {fleet.MOST_IDLE} longest"
+    idle = {world: (now - since).total_seconds() for world, since in fleet.idle_worlds(database).items()}
     yield _gauge("world_idle_seconds", about, idle, "world")
 
 
 def _orders(database: MongoDatabase) -> Iterator[Metric]:
-    found, now = fleet_work.waiting_orders(database), datetime.now(UTC)
+    found, now = fleet.waiting_orders(database), datetime.now(UTC)
     waiting = {one.task_type.value: one.orders for one in found}
     yield _gauge("orders_waiting", "Orders that are recorded and that no run has started", waiting, "type")
     oldest = min((one.oldest for one in found), default=now)
@@ -143,11 +144,11 @@ def _orders(database: MongoDatabase) -> Iterator[Metric]:
 
 def _first_calls(database: MongoDatabase) -> Iterator[Metric]:
     about = "From the order to the first call, of worlds ordered in the last hour, at most the 20 that changed last"
-    yield _gauge("first_call_seconds", about, fleet_work.first_call_seconds(database), "quantile")
+    yield _gauge("first_call_seconds", about, fleet.first_call_seconds(database), "quantile")
 
 
 def _sensor(database: MongoDatabase) -> Iterator[Metric]:
-    tick = fleet_work.orders_read(database)
+    tick = fleet.orders_read(database)
     if tick is None:
         return
     yield _gauge("orders_read_timestamp_seconds", "When the sensor kafka_orders last looked for orders", tick.at.timestamp())
@@ -160,7 +161,7 @@ def _sensor(database: MongoDatabase) -> Iterator[Metric]:
 
 
 def _dead_letters(database: MongoDatabase) -> Iterator[Metric]:
-    counts = fleet_work.dead_letter_counts(database)
+    counts = fleet.dead_letter_counts(database)
     yield _total("dead_letters", "Messages that were no orders, since the installation", counts.total)
     about = "Those of the last seven days that were not sent again; at most 1000"
     yield _gauge("dead_letters_unresolved", about, counts.unresolved)
@@ -170,7 +171,7 @@ def _dead_letters(database: MongoDatabase) -> Iterator[Metric]:
 
 
 def _checks(database: MongoDatabase) -> Iterator[Metric]:
-    found = fleet_work.check_figures(database)
+    found = fleet.check_figures(database)
     by_severity = {"error": found.error, "warn": found.warn}
     yield _total("failed_checks", "Asset checks that failed, since the installation", by_severity, "severity")
     last = {(one.world_id, one.check): one.at.timestamp() for one in found.errors}
@@ -203,23 +204,23 @@ def _calls(database: MongoDatabase) -> Iterator[Metric]:
 
 
 def _api(database: MongoDatabase) -> Iterator[Metric]:
-    found = fleet.api_status(database)
-    for name, about, field in (
-        ("slots_taken", "Slots that processes hold", "taken"),
-        ("slots_ceiling", "Calls allowed at once now; below the limit after a 429", "ceiling"),
-        ("slots_limit", "Calls at once as configured", "limit"),
-        ("slots_waiting", "Slots asked for and not granted", "waiting"),
-    ):
-        yield _gauge(name, about, {slots.api: getattr(slots, field) for slots in found.slots}, "api")
-    by_world = fleet_work.held_slots(database, {slots.api: Counter(slots.by_run) for slots in found.slots})
-    about = f"Slots by world; the {fleet_work.MOST_HOLDERS} worlds with most, the rest as others"
+    shares, retired = fleet.slot_shares(database), fleet.retired_models(database)
+    taken = {api: sum(holder.share for holder in slots.holders) for api, slots in shares.items()}
+    yield _gauge("slots_taken", "Slots that processes hold", taken, "api")
+    about = "Calls allowed at once now; below the limit after a 429"
+    yield _gauge("slots_ceiling", about, {api: slots.effective for api, slots in shares.items()}, "api")
+    yield _gauge("slots_limit", "Calls at once as configured", {api: slots.limit for api, slots in shares.items()}, "api")
+    lacking = {api: sum(max(0, one.wants - one.share) for one in slots.holders) for api, slots in shares.items()}
+    yield _gauge("slots_waiting", "Slots asked for and not granted", lacking, "api")
+    by_world = fleet.held_slots(database, shares)
+    about = f"Slots by world; the {fleet.MOST_HOLDERS} worlds with most, the rest as others"
     yield _gauge("slots_held", about, by_world, "api", "world")
-    breakers = {(api, one.value): one.value == state for api, state in found.breakers.items() for one in BreakerState}
+    states = {api.value: BreakerState.CLOSED for api in Api} | {one.api: one.state for one in breakers_not_closed(database)}
+    breakers = {(api, one.value): one is state for api, state in states.items() for one in BreakerState}
     yield _gauge("breaker", "1 for the state in which the breaker of the api is", breakers, "api", "state")
-    yield _gauge("models_gone", "Models of which Gemini says that they are gone; successors took over", len(found.retired))
-    retired = {(note.model, note.successor or ""): 1 for note in found.retired}
+    yield _gauge("models_gone", "Models of which Gemini says that they are gone; successors took over", len(retired))
     about = "1 for each of these models, with the model that is asked instead"
-    yield _gauge("model_retired", about, retired, "model", "successor")
+    yield _gauge("model_retired", about, {(note.model, note.successor or ""): 1 for note in retired}, "model", "successor")
 
 
 def _records(database: MongoDatabase) -> Iterator[Metric]:
@@ -248,11 +249,6 @@ SECTIONS = {
     "checks": _Section(_checks),
     "records": _Section(_records, RECORDS_S, RECORDS_KEPT_S),
 }
-
-
-def _build_info() -> Metric:
-    versions = {"version": generia_version(), "dagster": version("dagster"), "python": platform.python_version()}
-    return _gauge("build_info", "1, with the versions of the pages' server", {tuple(versions.values()): 1}, *versions)
 
 
 def _gauge(name: str, about: str, values: float | Mapping[LabelsT, float], *labels: str) -> Metric:

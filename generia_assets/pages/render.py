@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from inspect import getmembers, isfunction
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -23,7 +24,7 @@ from generia_assets.queries.traces import Trace
 from generia_assets.queries.worlds import WorldQuery, WorldsPage, WorldState, WorldView
 from resources.mongodb.stored import UnreadableRecord
 
-_TEMPLATES = Path(__file__).with_name("templates")
+_TEMPLATES, STATIC = (Path(__file__).with_name(name) for name in ("templates", "static"))
 
 
 @cache
@@ -31,24 +32,8 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    for filter_ in (
-        texts.paragraphs,
-        texts.linked,
-        texts.initials,
-        texts.hue,
-        texts.money,
-        texts.number,
-        texts.counted,
-        texts.unbroken,
-        texts.first_name,
-        texts.unaddressed,
-        texts.duration,
-        texts.instant,
-        texts.shortened,
-        texts.direction,
-        texts.language_tag,
-    ):
-        environment.filters[filter_.__name__] = filter_
+    own = (function for _, function in getmembers(texts, isfunction) if function.__module__ == texts.__name__)
+    environment.filters |= {function.__name__: function for function in own}
     environment.globals["sizes"] = pictures
     return environment
 

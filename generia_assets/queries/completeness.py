@@ -48,17 +48,13 @@ def missing(database: MongoDatabase, world: WorldStatus, *, staged: bool = False
 
 
 def _lacking(database: MongoDatabase, world: WorldStatus, found: Mapping[str, int]) -> list[Missing]:
-    ordered = _ordered(world)
+    numbers = {Unit.WORLD: 1, Unit.PERSON: world.users_predicted, Unit.POST: world.posts_predicted}
+    ordered = {name: numbers[asset.unit.document] for name, asset in ASSETS.items()}
     if all(found[name] >= count for name, count in ordered.items()):
         return []
     failed = _failed(database, world)
     needed = {name: count - failed.get(name, 0) for name, count in ordered.items()}
     return [Missing(name, found[name], count) for name, count in needed.items() if found[name] < count]
-
-
-def _ordered(world: WorldStatus) -> dict[str, int]:
-    numbers = {Unit.WORLD: 1, Unit.PERSON: world.users_predicted, Unit.POST: world.posts_predicted}
-    return {name: numbers[asset.unit.document] for name, asset in ASSETS.items()}
 
 
 def _failed(database: MongoDatabase, world: WorldStatus) -> dict[str, int]:
@@ -132,9 +128,8 @@ def broken(database: MongoDatabase) -> Iterator[BrokenDocuments]:
         for world in statuses([document], unreadable=lambda _: None):  # doctor reports unreadable records separately
             found = {name: counts.get(f"{world.world_id}:{kind.collection}", 0) for name, kind in ASSETS.items()}
             if lacking := _lacking(database, world, found):
-                yield BrokenDocuments(
-                    world.world_id, f"is called completed with {', '.join(map(str, lacking))}", mend(world, lacking)
-                )
+                wrong = f"is called completed with {', '.join(map(str, lacking))}"
+                yield BrokenDocuments(world.world_id, wrong, mend(world, lacking))
     unknown: list[MongoDocument] = [
         {"$group": {"_id": "$world_id"}},
         {"$lookup": {"from": STATUS, "localField": "_id", "foreignField": "_id", "as": "status"}},

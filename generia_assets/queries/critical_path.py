@@ -7,9 +7,9 @@ for: a post's image for its post, a person for the batch that names everyone the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 
 from generia_assets.asset_spec import Unit
 from generia_assets.catalog import ASSETS, TaskType
@@ -68,31 +68,22 @@ class CriticalPath(FrozenModel):
         return {part: sum(getattr(link, part) for link in self.links) for part in PARTS}
 
 
-@dataclass(frozen=True)
-class _World:
-    """The world's figures that determine each task's parent."""
-
-    seed: int
-    people: int
-    former: Size | None = None
-
-    def parents(self, place: Place) -> list[Place]:
-        """The tasks that this task may wait for, the nearest first; the first one of this generation is its parent."""
-        task_type, key = place
-        asset = task_type.asset
-        if asset.unit is Unit.PEOPLE_BATCH and key.startswith("b") and key != batch_key(0):
-            return [(task_type, batch_key((int(key[1:]) - 1) * BATCH))]
-        if not asset.upstream:
-            return []
-        parent = ASSETS[asset.upstream[-1]]
-        if parent.unit is Unit.PEOPLE_BATCH:
-            index = character_index(key)
-            named = ready_after(self.seed, self.people, index, self.former) if index < self.people else index // BATCH
-            return [(parent.task_type, batch_key(named * BATCH)), (parent.task_type, key)]
-        owner, _, batch = key.partition("-b")
-        first = asset.unit is not Unit.POST_BATCH or int(batch) == 0
-        earlier = [] if first else [(task_type, post_batch_key(owner, (int(batch) - 1) * BATCH))]
-        return [*earlier, (parent.task_type, task_keys(parent.unit, key)[0])]
+def _parents(seed: int, people: int, former: Size | None, task_type: TaskType, key: str) -> list[Place]:
+    """The tasks that this task may wait for, the nearest first; the first one of this generation is its parent."""
+    asset = task_type.asset
+    if asset.unit is Unit.PEOPLE_BATCH and key.startswith("b") and key != batch_key(0):
+        return [(task_type, batch_key((int(key[1:]) - 1) * BATCH))]
+    if not asset.upstream:
+        return []
+    parent = ASSETS[asset.upstream[-1]]
+    if parent.unit is Unit.PEOPLE_BATCH:
+        index = character_index(key)
+        named = ready_after(seed, people, index, former) if index < people else index // BATCH
+        return [(parent.task_type, batch_key(named * BATCH)), (parent.task_type, key)]
+    owner, _, batch = key.partition("-b")
+    first = asset.unit is not Unit.POST_BATCH or int(batch) == 0
+    earlier = [] if first else [(task_type, post_batch_key(owner, (int(batch) - 1) * BATCH))]
+    return [*earlier, (parent.task_type, task_keys(parent.unit, key)[0])]
 
 
 def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath | None:
@@ -109,17 +100,16 @@ def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath 
     users = status.parameters.get("users_count")
     former = Size.of(0, 0, status.parameters.get("former_sizes") or ()).former
     seed = world_seed(status.world_id, status.parameters.get("seed"))
-    world = _World(seed, users if isinstance(users, int) else status.users_predicted, former)
-    chain, link = [last], last
-    while (parent := _parent(database, over, world, link)) is not None:
+    parents = partial(_parents, seed, users if isinstance(users, int) else status.users_predicted, former)
+    chain = [last]
+    while (parent := _parent(database, over, parents(TaskType(chain[0].type), chain[0].key))) is not None:
         chain.insert(0, parent)
-        link = parent
     first = database[GENERATIONS].count_documents({"world_id": status.world_id}) == 1
     began_at = status.created_at if first else generation.started_at
     calls = _calls(database, [task.id for task in chain])
     links, since = [], max(began_at, generation.started_at)
     for task in chain:
-        links.append(_link(task, since, calls.get(task.id, {})))
+        links.append(_link(task, since, calls[task.id]))
         since = max(since, task.updated_at)
     end = status.finished_at
     return CriticalPath(
@@ -130,28 +120,28 @@ def critical_path(database: MongoDatabase, status: WorldStatus) -> CriticalPath 
     )
 
 
-def _parent(database: MongoDatabase, over: MongoDocument, world: _World, task: TaskRecord) -> TaskRecord | None:
-    for task_type, key in world.parents((TaskType(task.type), task.key)):
+def _parent(database: MongoDatabase, over: MongoDocument, parents: Iterable[Place]) -> TaskRecord | None:
+    for task_type, key in parents:
         if found := next(read_tasks(database[TASKS].find({**over, "type": task_type.value, "key": key}, {"result": 0})), None):
             return found
     return None
 
 
+_PART_OF = {Api.LLM.value: "model", Api.IMAGE.value: "pictures", Api.PLATFORM.value: "platform"}
+
+
 def _calls(database: MongoDatabase, task_ids: list[str]) -> dict[str, dict[str, float]]:
-    """Seconds in flight by API, and seconds of waiting, of each task."""
-    found: dict[str, dict[str, float]] = {}
+    """What the calls of each task took, seconds."""
+    found = {task_id: dict.fromkeys(("waiting", *_PART_OF.values()), 0.0) for task_id in task_ids}
     for call in read_requests(database[HISTORY].find({"task_id": {"$in": task_ids}}, WITHOUT_TEXTS)):
-        sums = found.setdefault(call.task_id, {})
-        sums[call.api] = sums.get(call.api, 0.0) + call.duration_ms / 1000
-        sums["waiting"] = sums.get("waiting", 0.0) + call.waited_ms / 1000
+        if part := _PART_OF.get(call.api):
+            found[call.task_id][part] += call.duration_ms / 1000
+        found[call.task_id]["waiting"] += call.waited_ms / 1000
     return found
 
 
 def _link(task: TaskRecord, since: datetime, calls: Mapping[str, float]) -> Link:
     started, ended = max(since, task.started_at or since), max(since, task.updated_at)
-    work = _seconds(started, ended)
-    waiting, model = calls.get("waiting", 0.0), calls.get(Api.LLM.value, 0.0)
-    pictures, platform = calls.get(Api.IMAGE.value, 0.0), calls.get(Api.PLATFORM.value, 0.0)
     return Link(
         task_type=TaskType(task.type),
         key=task.key,
@@ -159,11 +149,8 @@ def _link(task: TaskRecord, since: datetime, calls: Mapping[str, float]) -> Link
         attempts=task.attempt_count,
         seconds=_seconds(since, ended),
         before=_seconds(since, started),
-        waiting=round(waiting, 3),
-        model=round(model, 3),
-        pictures=round(pictures, 3),
-        platform=round(platform, 3),
-        rest=round(max(0.0, work - waiting - model - pictures - platform), 3),
+        **{part: round(seconds, 3) for part, seconds in calls.items()},
+        rest=round(max(0.0, _seconds(started, ended) - sum(calls.values())), 3),
     )
 
 

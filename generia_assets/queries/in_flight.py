@@ -75,11 +75,10 @@ class InFlightCalls(FrozenModel):
 def in_flight(database: MongoDatabase, world_id: str, configured: GatewaySettings) -> InFlightCalls:
     """The calls of this world that are in flight now. The configured limits are those of a fleet that has not called yet."""
     calls = Counter(str(note.get("api_type")) for note in _notes(database, world_id))
-    limits = {Api.LLM: configured.llm_concurrency, Api.IMAGE: configured.image_concurrency}
-    slots = {f"slots:{api.value}": limit for api, limit in limits.items()}
+    slots = {f"slots:{Api.LLM.value}": configured.llm_concurrency, f"slots:{Api.IMAGE.value}": configured.image_concurrency}
     for shares in database[FLEET].find({"_id": {"$in": list(slots)}}, {"limit": 1, "ceiling": 1}):
         slots[shares["_id"]] = int(shares["limit"] if shares.get("ceiling") is None else min(shares["limit"], shares["ceiling"]))
-    llm, images = slots[f"slots:{Api.LLM.value}"], slots[f"slots:{Api.IMAGE.value}"]
+    llm, images = slots.values()
     return InFlightCalls(
         llm=min(calls[Api.LLM.value], llm),
         llm_ceiling=llm,

@@ -52,10 +52,8 @@ def item_named(database: MongoDatabase, world_id: str, name: str) -> ItemName:
 
 def published(database: MongoDatabase, platform_id: str, *, world_id: str | None = None) -> ItemName | None:
     """The item that the platform knows by this id; without ``world_id`` a post of any world."""
-    wanted: dict[str, object] = {"answer": platform_id, "kind": "post"}
-    if world_id is not None:
-        wanted = {"world_id": world_id, "answer": platform_id, "kind": {"$in": ["post", "character"]}}
-    publication = database[PUBLICATIONS].find_one(wanted, {"task_id": 1})
+    among = {"kind": "post"} if world_id is None else {"world_id": world_id, "kind": {"$in": ["post", "character"]}}
+    publication = database[PUBLICATIONS].find_one({"answer": platform_id, **among}, {"task_id": 1})
     task = publication and database[TASKS].find_one({"_id": publication["task_id"]}, {"world_id": 1, "key": 1})
     return ItemName(task["world_id"], task["key"]) if task else None
 

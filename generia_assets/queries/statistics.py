@@ -5,7 +5,7 @@ Not here: where the time of the last one went (critical_path.py). Requests are t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -101,7 +101,7 @@ class _Calls:
 
 @dataclass
 class _Tasks:
-    states: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    states: Counter[State] = field(default_factory=Counter)
     attempts: int = 0
     durations: list[int] = field(default_factory=list)
 
@@ -114,7 +114,11 @@ def world_figures(database: MongoDatabase, world_id: str) -> tuple[list[TaskFigu
         by_request[call.api, call.request_type, call.outcome, call.tier].add(call)
         by_type[call.task_type].add(call)
     tasks = [_task_figures(task_type, made, by_type[task_type]) for task_type, made in _tasks(database, world_id)]
-    return tasks, [_request_figures(kind, calls) for kind, calls in sorted(by_request.items())]
+    requests = [
+        RequestFigures(api=api, request_type=kind, outcome=outcome, tier=tier, **calls.figures, **_percentiles(calls.durations))
+        for (api, kind, outcome, tier), calls in sorted(by_request.items())
+    ]
+    return tasks, requests
 
 
 def _tasks(database: MongoDatabase, world_id: str) -> Iterable[tuple[TaskType, _Tasks]]:
@@ -123,7 +127,7 @@ def _tasks(database: MongoDatabase, world_id: str) -> Iterable[tuple[TaskType, _
     wanted = dict.fromkeys(("type", "status", "attempt_count", "started_at", "updated_at"), 1)
     for task in read_tasks(database[TASKS].find({"world_id": world_id, "generation": {"$exists": True}}, wanted, batch_size=1000)):
         one = found[task.type]
-        one.states[task.status.value] += 1
+        one.states[task.status] += 1
         one.attempts += task.attempt_count
         if task.over and task.started_at is not None:
             one.durations.append(round((task.updated_at - task.started_at).total_seconds() * 1000))
@@ -133,9 +137,9 @@ def _tasks(database: MongoDatabase, world_id: str) -> Iterable[tuple[TaskType, _
 def _task_figures(task_type: TaskType, tasks: _Tasks, calls: _Calls) -> TaskFigures:
     return TaskFigures(
         task_type=task_type,
-        tasks=sum(tasks.states.values()),
-        completed=tasks.states[State.COMPLETED.value],
-        failed=tasks.states[State.FAILED.value],
+        tasks=tasks.states.total(),
+        completed=tasks.states[State.COMPLETED],
+        failed=tasks.states[State.FAILED],
         attempts=tasks.attempts,
         calls_failed=calls.failed,
         waiting_ms=calls.waited,
@@ -143,11 +147,6 @@ def _task_figures(task_type: TaskType, tasks: _Tasks, calls: _Calls) -> TaskFigu
         **_percentiles(tasks.durations),
         **calls.figures,
     )
-
-
-def _request_figures(kind: tuple[str, str, str, str], calls: _Calls) -> RequestFigures:
-    named = dict(zip(("api", "request_type", "outcome", "tier"), kind, strict=True))
-    return RequestFigures(**named, **calls.figures, **_percentiles(calls.durations))
 
 
 def _percentiles(durations: Sequence[int]) -> dict[str, int]:

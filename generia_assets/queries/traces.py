@@ -115,6 +115,14 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
     )
 
 
+def trace_if_kept(database: MongoDatabase, world_id: str, name: str) -> Trace | None:
+    """As ``trace``; None for an item whose tasks are deleted."""
+    try:
+        return trace(database, world_id, name)
+    except UnknownItemError:
+        return None
+
+
 def _own(item: ItemName) -> list[TaskType]:
     """The types of the tasks that make the item, alone or in a batch."""
     units = (Unit.POST_BATCH, Unit.POST) if item.is_post else (Unit.PEOPLE_BATCH, Unit.PERSON) if item.character else (Unit.WORLD,)

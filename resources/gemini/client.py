@@ -92,9 +92,10 @@ class GeminiClient:
 def _thinking(profile: ModelProfile) -> types.ThinkingConfig | None:
     from google.genai import types
 
-    thinking = profile.thinking
-    if thinking is None:
-        return None
-    if thinking.style == "budget":
-        return types.ThinkingConfig(thinking_budget=int(thinking.value))
-    return types.ThinkingConfig(thinking_level=types.ThinkingLevel(str(thinking.value).upper()))
+    match profile.thinking:
+        case None:
+            return None
+        case int(budget):
+            return types.ThinkingConfig(thinking_budget=budget)
+        case level:
+            return types.ThinkingConfig(thinking_level=types.ThinkingLevel(level.upper()))

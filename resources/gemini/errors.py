@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -48,6 +48,7 @@ _PARAMETERS = {
     "penalty": re.compile("penalt(?:y|ies)", re.IGNORECASE),
 }
 """The refusal's text by our name of a parameter: the first match counts."""
+_Details = Sequence[Mapping[str, object]]
 
 
 def failed_call(error: Exception) -> CallError:
@@ -89,14 +90,16 @@ def classify_error(
     word = kept_line(_text(error.get("status")), LONGEST_PAGE) if error else ""
     reported = kept_line(_text(error.get("message")), LONGEST_MESSAGE) if error else kept_line(page, LONGEST_PAGE)
     message = f"Gemini answered {status} {word}".strip() + f": {reported}"
-    details = list(_details(error))
-    if status == 402 or (status == 429 and (_NO_CREDIT.search(reported) or _has_no_quota(details))):
+    listed = error.get("details") if error else None
+    details: _Details = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    if status == 402 or (status == 429 and (_NO_CREDIT.search(reported) or _of_quotas(details, "quotaValue") & {"0", "0.0"})):
         return FatalCallError(
             f"{message}. Waiting cures nothing: see to the billing of the account behind GEMINI_API_KEY (credit, spending cap, "
             "plan) at https://aistudio.google.com, then resume the world"
         )
     if status == 429:
-        wait, daily = _retry_after(headers, details), _daily(details)
+        wait = _retry_after(headers, details)
+        daily = any("PerDay" in quota for quota in _of_quotas(details, "quotaId"))
         if sheddable and not daily:
             return ShedError(message, retry_after=wait)
         reset = _until_reset(datetime.now(UTC)) if daily else 0.0
@@ -138,28 +141,13 @@ def _text(value: object) -> str:
     return str(value) if isinstance(value, (str, int, float)) else ""
 
 
-def _details(error: Mapping[str, object] | None) -> Iterator[Mapping[str, object]]:
-    found = error.get("details") if error else None
-    if isinstance(found, list):
-        yield from (detail for detail in found if isinstance(detail, dict))
+def _of_quotas(details: _Details, field: str) -> set[str]:
+    """What this field of the violated quotas holds."""
+    violations = [listed for detail in details if isinstance(listed := detail.get("violations"), list)]
+    return {_text(one.get(field)) for listed in violations for one in listed if isinstance(one, dict)}
 
 
-def _violations(details: list[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
-    for detail in details:
-        violations = detail.get("violations")
-        if isinstance(violations, list):
-            yield from (violation for violation in violations if isinstance(violation, dict))
-
-
-def _daily(details: list[Mapping[str, object]]) -> bool:
-    return any("PerDay" in _text(violation.get("quotaId")) for violation in _violations(details))
-
-
-def _has_no_quota(details: list[Mapping[str, object]]) -> bool:
-    return any(_text(violation.get("quotaValue")) in ("0", "0.0") for violation in _violations(details))
-
-
-def _retry_after(headers: Mapping[str, str], details: list[Mapping[str, object]]) -> float | None:
+def _retry_after(headers: Mapping[str, str], details: _Details) -> float | None:
     """Seconds that RetryInfo names, else the Retry-After header; the outcome bounds them (``RateLimitedError``)."""
     for detail in details:
         if "retryDelay" in detail:

@@ -47,10 +47,6 @@ class ImageModel(TableEntry[ImagePrice]):
 
     picture_tokens: int = Field(ge=1)
 
-    def price(self, first: datetime, last: datetime | None = None) -> ImagePrice:
-        """The price of a call between these moments; the dearer one where it changed meanwhile."""
-        return dearest(self.prices_between(first, last or first))
-
     def usual_usd(self, moment: datetime) -> float:
         """What one picture usually costs, in US dollars: for quotes."""
         price = self.price(moment)

@@ -14,11 +14,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from resources.gateway.outcomes import CallError, FatalCallError, ModelMissingError, ParameterRefusedError
 from resources.gemini import models
-from resources.gemini.models import RESERVED_AHEAD, ModelProfile, Price, dearest, model_profiles, profile_of, with_successors
+from resources.gemini.models import RESERVED_AHEAD, ModelProfile, Price, dearest, line_of, model_profiles, profile_of
 from resources.gemini.tiers import CallTier, tiers_served
 
 if TYPE_CHECKING:
@@ -46,10 +46,8 @@ class ModelReplacedError(CallError):
     outcome = "model_replaced"
 
 
-class Note(BaseModel):
+class Note(BaseModel, frozen=True):
     """One observation about a model."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     model: str
     at: datetime
@@ -83,8 +81,6 @@ NoteT = TypeVar("NoteT", bound=Note)
 
 class FleetNotes(BaseModel):
     """The fleet's notes, in the document ``models`` of the collection ``fleet``."""
-
-    model_config = ConfigDict(extra="ignore")
 
     retired: list[Retired] = []
     refused: list[RefusedParameter] = []
@@ -123,9 +119,6 @@ class ModelResolver:
     """Chooses the model that this process asks, and learns from its answers."""
 
     def __init__(self, configured: str, fleet: AsyncCollection[MongoDocument]) -> None:
-        if configured not in model_profiles():
-            known = ", ".join(model_profiles())
-            raise FatalCallError(f"GEMINI_MODEL={configured!r}: no such profile; resources/gemini/models.yaml has {known}")
         self._configured = model_profiles()[configured]
         self._fleet = fleet
         self._notes: FleetNotes | None = None  # None: the fleet's have not been read
@@ -144,7 +137,7 @@ class ModelResolver:
         """The highest possible price of a call at this tier: a successor may answer it, and standard may be billed."""
         moment = models.now()
         unknown = self._notes is not None and any(note.model == asked.id for note in self._notes.holding().unknown)
-        able = model_profiles().values() if unknown else with_successors(asked)
+        able = model_profiles().values() if unknown else line_of(model_profiles(), asked.id)
         tiers = tiers_served("", tier)
         return dearest(profile.price(moment, moment + RESERVED_AHEAD, served) for profile in able for served in tiers)
 

@@ -7,18 +7,18 @@ fleet's notes about models from the API's answers (model_resolver.py), and sendi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Generic, Literal, NamedTuple, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from resources.explanation import explain
 from resources.gateway.calls import TokenUsage
-from resources.gemini.tiers import CallTier, TierFactors
+from resources.gemini.tiers import CallTier
 
 TABLE = Path(__file__).parent / "models.yaml"
 RESERVED_AHEAD = timedelta(days=1)
@@ -30,6 +30,7 @@ _VERSION = re.compile(r"(-(\d[\w.-]*|preview[\w.-]*|exp[\w.-]*|latest))?")
 """What may follow a model's id in the name of one of its versions: -001, -preview-09-2026, -latest; but not -lite or -image."""
 
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 
 
 def now() -> datetime:
@@ -41,10 +42,8 @@ class ModelTableError(ValueError):
     """The table of models is inconsistent. The message names the model and the entry."""
 
 
-class DatedPrice(BaseModel):
+class DatedPrice(BaseModel, extra="forbid", frozen=True):
     """US dollars, from a day on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     since: date = Field(date.min, alias="from")
 
@@ -61,10 +60,8 @@ def dearest(prices: Iterable[PriceT]) -> PriceT:
     return first.model_copy(update={kind: max(getattr(price, kind) for price in (first, *others)) for kind in kinds})
 
 
-class TableEntry(BaseModel, Generic[PriceT]):
+class TableEntry(BaseModel, Generic[PriceT], extra="forbid", frozen=True):
     """One model of a table."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     prices: tuple[PriceT, ...] = Field(min_length=1)
@@ -84,12 +81,12 @@ class TableEntry(BaseModel, Generic[PriceT]):
         """Whether the model is asked no more. The day counts by UTC: its successor is asked before the provider's day begins."""
         return self.until is not None and moment.astimezone(UTC).date() >= self.until
 
-    def prices_between(self, first: datetime, last: datetime) -> Sequence[PriceT]:
-        """The prices that held between these moments, or may have by the provider's clock."""
-        from_day, to_day = (first.astimezone(UTC) - PROVIDER_BEHIND_UTC).date(), last.astimezone(UTC).date()
+    def price(self, first: datetime, last: datetime | None = None) -> PriceT:
+        """The price of a call between these moments; the dearer one where it changed, or may have by the provider's clock."""
+        from_day, to_day = (first.astimezone(UTC) - PROVIDER_BEHIND_UTC).date(), (last or first).astimezone(UTC).date()
         following = [price.since for price in self.prices[1:]] + [date.max]
         held = zip(self.prices, following, strict=True)
-        return [price for price, replaced in held if price.since <= to_day and replaced > from_day]
+        return dearest(price for price, replaced in held if price.since <= to_day and replaced > from_day)
 
 
 EntryT = TypeVar("EntryT", bound=TableEntry)  # type: ignore[type-arg]  # of prices of any kind
@@ -131,20 +128,11 @@ def entry_of(table: Mapping[str, EntryT], version: str) -> EntryT | None:
     return table[max(ids, key=len)] if ids else None
 
 
-class Thinking(BaseModel):
-    """How thinking is controlled: by a token budget (2.5) or by a level (3.x); the wrong one gives a 400."""
+class TierFactors(BaseModel, extra="forbid", frozen=True):
+    """The price of a service tier as a part of the standard price: of input and output, and of cached input."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    style: Literal["budget", "level"]
-    value: int | str
-
-    @model_validator(mode="after")
-    def _fits_its_style(self) -> Self:
-        budget = isinstance(self.value, int) and self.value >= 0
-        if not (budget if self.style == "budget" else self.value in ("minimal", "low", "medium", "high")):
-            raise ValueError(f"{self.value!r} is none: a budget is a number of tokens, a level minimal, low, medium or high")
-        return self
+    tokens: Factor
+    cached: Factor
 
 
 class Price(DatedPrice):
@@ -176,12 +164,14 @@ class Price(DatedPrice):
 
 
 class ModelProfile(TableEntry[Price]):
-    """The profile of a model. ``thinking`` None: requests have no thinking parameter. ``tiers``: those beside standard."""
+    """The profile of a model. ``tiers``: those beside standard.
 
-    thinking: Thinking | None
+    ``thinking``: a budget of tokens (2.5) or a level (3.x), the wrong one gives a 400; None: requests have no such parameter.
+    """
+
+    thinking: Annotated[int, Field(ge=0, strict=True)] | Literal["minimal", "low", "medium", "high"] | None
     sampling: bool
     max_output_tokens: int = Field(ge=1)
-    cache_minimum: int = Field(ge=0)
     tiers: Mapping[CallTier, TierFactors] = {}
 
     @model_validator(mode="after")
@@ -195,12 +185,8 @@ class ModelProfile(TableEntry[Price]):
         return wanted if wanted in self.tiers else CallTier.STANDARD
 
     def price(self, first: datetime, last: datetime | None = None, tier: CallTier = CallTier.STANDARD) -> Price:
-        """The price of a call at this tier between these moments.
-
-        The dearer one where it changed meanwhile, or may have by the provider's clock; the standard one where the model does not
-        take the tier.
-        """
-        standard = dearest(self.prices_between(first, last or first))
+        """The same at this tier; the standard price where the model does not take the tier."""
+        standard = super().price(first, last)
         return standard.at_tier(self.tiers[tier]) if tier in self.tiers else standard
 
 
@@ -210,14 +196,9 @@ def model_profiles() -> Mapping[str, ModelProfile]:
     return read_table(TABLE, ModelProfile)
 
 
-def with_successors(profile: ModelProfile) -> Iterator[ModelProfile]:
-    """The model, its successor, and so on."""
-    return line_of(model_profiles(), profile.id)
-
-
 def asked_at(model: str, moment: datetime) -> ModelProfile:
     """The model that is asked at this moment where this one is configured: itself, or the first successor that has not ended."""
-    return next(profile for profile in with_successors(model_profiles()[model]) if not profile.ended(moment))
+    return next(profile for profile in line_of(model_profiles(), model) if not profile.ended(moment))
 
 
 def profile_of(version: str) -> ModelProfile | None:
@@ -233,7 +214,7 @@ def price_of(version: str, asked: ModelProfile, first: datetime, last: datetime,
     answered = profile_of(version) if version else None
     if answered is not None:
         return answered.price(first, last, tier)
-    able = model_profiles().values() if version else with_successors(asked)
+    able = model_profiles().values() if version else line_of(model_profiles(), asked.id)
     return dearest(profile.price(first, last, tier) for profile in able)
 
 
@@ -247,7 +228,7 @@ class PriceChange(NamedTuple):
 def changes(model: str, moment: datetime) -> list[PriceChange]:
     """What ends or changes where this model is configured: its end and those of its successors, past or to come, and new prices."""
     found, today = [], moment.astimezone(UTC).date()
-    for profile in with_successors(model_profiles()[model]):
+    for profile in line_of(model_profiles(), model):
         found += [
             PriceChange(price.since, f"{profile.id} costs {price} from {price.since} on; now {profile.price(moment)}")
             for price in profile.prices

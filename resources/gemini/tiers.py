@@ -11,11 +11,6 @@ header ``x-gemini-service-tier``. Which call of a world gets which tier: generia
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
-
-Factor = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 
 
 class CallTier(StrEnum):
@@ -49,12 +44,3 @@ def tiers_served(named: object, asked: CallTier) -> tuple[CallTier, ...]:
         return tuple({asked, CallTier.STANDARD})
     known = {tier.value: (tier,) for tier in CallTier} | {"unspecified": (CallTier.STANDARD,)}
     return known.get(named.strip().lower(), tuple(CallTier))
-
-
-class TierFactors(BaseModel):
-    """The price of a service tier as a part of the standard price: of input and output, and of cached input."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tokens: Factor
-    cached: Factor

@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 from resources.settings import is_host_and_port
 
@@ -47,10 +47,19 @@ def _brokers(servers: str) -> str:
     return servers
 
 
-class KafkaSettings(BaseModel):
-    """The brokers, how they are reached, and the topics. What decides about a setting stands before it."""
+def _readable(path: Path) -> Path:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"must be a file that this process can read ({error.strerror})") from None
+    return path
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, title="Kafka")
+
+_File = Annotated[Path, AfterValidator(_readable)]
+
+
+class KafkaSettings(BaseModel, frozen=True, hide_input_in_errors=True):
+    """Kafka. What decides about a setting stands before it."""
 
     kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
         DEFAULT_KAFKA, description="Kafka brokers: host:port[,host:port]"
@@ -71,7 +80,7 @@ class KafkaSettings(BaseModel):
     )
     kafka_sasl_username: str = Field("", validate_default=True, description="user of PLAIN and SCRAM")
     kafka_sasl_password: SecretStr = Field(SecretStr(""), validate_default=True, description="password of PLAIN and SCRAM")
-    kafka_oauth_token_file: Path | None = Field(
+    kafka_oauth_token_file: _File | None = Field(
         None, description="OAUTHBEARER: file with an access token, read for every connection"
     )
     kafka_oauth_token_url: str = Field(
@@ -88,10 +97,10 @@ class KafkaSettings(BaseModel):
         pattern=r"^([A-Za-z]+=[^\s,]+(,[A-Za-z]+=[^\s,]+)*)?$",
         description="OAUTHBEARER: what the brokers get beside the token, name=value[,name=value]",
     )
-    kafka_ssl_ca_file: Path | None = Field(None, description="TLS: PEM file of trusted authorities. Empty: those of the system")
-    kafka_ssl_cert_file: Path | None = Field(None, description="TLS: PEM file of the client certificate, with its chain")
+    kafka_ssl_ca_file: _File | None = Field(None, description="TLS: PEM file of trusted authorities. Empty: those of the system")
+    kafka_ssl_cert_file: _File | None = Field(None, description="TLS: PEM file of the client certificate, with its chain")
     kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="TLS: password of an encrypted key")
-    kafka_ssl_key_file: Path | None = Field(
+    kafka_ssl_key_file: _File | None = Field(
         None, validate_default=True, description="TLS: PEM file of the key. Empty: the key is in KAFKA_SSL_CERT_FILE"
     )
 
@@ -121,18 +130,10 @@ class KafkaSettings(BaseModel):
                 raise ValueError(f"{what} KAFKA_OAUTH_TOKEN_FILE")
         return url
 
-    @field_validator("kafka_oauth_token_file")
-    @classmethod
-    def _token(cls, path: Path | None) -> Path | None:
-        if path is not None:
-            _read(path)
-        return path
-
     @field_validator("kafka_ssl_ca_file", "kafka_ssl_cert_file")
     @classmethod
     def _certificates(cls, path: Path | None) -> Path | None:
         if path is not None:
-            _read(path)
             try:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
             except ssl.SSLError as error:
@@ -145,8 +146,6 @@ class KafkaSettings(BaseModel):
         certificate, password = info.data.get(_CERTIFICATE), info.data.get("kafka_ssl_key_password")
         if certificate is None or password is None:
             return path
-        if path is not None:
-            _read(path)
         try:
             # A password in any case: without one OpenSSL asks the terminal.
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, path, password.get_secret_value)
@@ -156,10 +155,3 @@ class KafkaSettings(BaseModel):
                 f"must be the key of KAFKA_SSL_CERT_FILE, opened by KAFKA_SSL_KEY_PASSWORD if it is encrypted ({reason})"
             ) from None
         return path
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"must be a file that this process can read ({error.strerror})") from None

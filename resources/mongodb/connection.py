@@ -14,14 +14,7 @@ import pymongo
 from pymongo import AsyncMongoClient, IndexModel, MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
-from pymongo.errors import (
-    AutoReconnect,
-    ConnectionFailure,
-    NetworkTimeout,
-    OperationFailure,
-    PyMongoError,
-    ServerSelectionTimeoutError,
-)
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -106,7 +99,6 @@ def check_mongo(client: MongoClient[MongoDocument], uri: str, *, seconds: float 
 
 
 def silent(uri: str, reason: str) -> MongoSilentError:
-    """The error to raise for an address that does not answer."""
     return MongoSilentError(
         f"MongoDB at {mongo_address(uri)} did not answer ({reason}). "
         "Start one with `make dev`, which sets everything up, or point MONGODB_URI at a running replica set."
@@ -171,7 +163,7 @@ _INTERRUPTED = frozenset({10107, 13435, 11600, 11601, 11602, 189, 91})
 
 def is_outage(error: BaseException) -> bool:
     """True for errors that a server which comes back will not repeat."""
-    if isinstance(error, (MongoSilentError, ConnectionFailure, AutoReconnect, NetworkTimeout, ServerSelectionTimeoutError)):
+    if isinstance(error, (MongoSilentError, ConnectionFailure)):
         return True
     return isinstance(error, PyMongoError) and (error.timeout or getattr(error, "code", None) in _INTERRUPTED)
 
@@ -186,16 +178,14 @@ async def retry_on_outage(operation: Callable[[], Awaitable[ResultT]], *, timeou
     except PyMongoError as error:
         if not is_outage(error):
             raise
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(is_outage), wait=_PAUSES, stop=stop_after_delay(timeout_seconds), before_sleep=_log_outage
+    )
     try:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(is_outage), wait=_PAUSES, stop=stop_after_delay(timeout_seconds), before_sleep=_log_outage
-        ):
-            with attempt:
-                return await operation()
+        return await retrying(operation)
     except RetryError as error:
         last = error.last_attempt.exception()
         raise OutageTimeoutError(f"MongoDB did not come back within {timeout_seconds:.0f} s: {type(last).__name__}") from last
-    raise AssertionError("tenacity ended without a result")  # pragma: no cover
 
 
 def _log_outage(state: RetryCallState) -> None:

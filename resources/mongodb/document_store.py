@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 from pymongo import ASCENDING, IndexModel, ReplaceOne
@@ -25,7 +25,7 @@ from pymongo.errors import DuplicateKeyError
 
 from resources.mongodb.connection import MongoDatabase, MongoDocument, missing_indexes, retried_on_outage
 from resources.mongodb.stored import POINTERS as POINTERS
-from resources.mongodb.stored import UnreadableRecord, readable, refuse, required
+from resources.mongodb.stored import CollectionSpec, UnreadableRecord, readable, refuse, required
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
@@ -60,24 +60,6 @@ class FencedOffError(RuntimeError):
     """A later owner of the world has already materialized this asset; this run's documents are discarded."""
 
 
-class CollectionLike(Protocol):
-    """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
-
-    @property
-    def collection(self) -> str: ...
-
-    @property
-    def one_per_world(self) -> bool: ...
-
-
-@dataclass(frozen=True)
-class CollectionSpec:
-    """A ``CollectionLike`` by itself."""
-
-    collection: str
-    one_per_world: bool = False
-
-
 class DocumentStore:
     """Documents of worlds, by asset."""
 
@@ -86,14 +68,14 @@ class DocumentStore:
         self.database = database
         self._patience = patience_seconds
 
-    def ensure_indexes(self, specs: Iterable[CollectionLike]) -> None:
+    def ensure_indexes(self, specs: Iterable[CollectionSpec]) -> None:
         """The index that every reading uses: a world's documents of one materialization in order of their keys."""
         index = IndexModel([("world_id", ASCENDING), ("materialization", ASCENDING), ("key", ASCENDING)])
         for collection in (self.database[spec.collection] for spec in specs if not spec.one_per_world):
             if missing := missing_indexes(collection.index_information(), [index]):
                 collection.create_indexes(missing)
 
-    def replace(self, spec: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
+    def replace(self, spec: CollectionSpec, world_id: str, materialization: str, stream: DocumentStream[DocumentT]) -> int:
         """Replace the world's documents by these, visible all at once, or later if they are ``staged``.
 
         ``materialization`` names this set of documents: the run's id. Returns their number. Raises ``FencedOffError`` when a later
@@ -166,7 +148,7 @@ class DocumentStore:
         former = {"world_id": world_id, "materialization": {"$ne": materialization}, "fence": {"$lte": fence}}
         self.retry_on_outage(lambda: self.database[collection].delete_many(former))
 
-    def read(self, spec: CollectionLike, world_id: str, model: type[DocumentT], *, staged: bool = False) -> list[DocumentT]:
+    def read(self, spec: CollectionSpec, world_id: str, model: type[DocumentT], *, staged: bool = False) -> list[DocumentT]:
         """All documents of the world, in order of their keys; ``staged``: those that are staged, where there are any.
 
         Raises ``NotMaterializedError``.
@@ -178,7 +160,7 @@ class DocumentStore:
 
     def stream(
         self,
-        spec: CollectionLike,
+        spec: CollectionSpec,
         world_id: str,
         model: type[DocumentT],
         *,
@@ -221,7 +203,7 @@ class DocumentStore:
         if replaced or (not prefix and seen != pointer["count"]):
             raise MaterializationReplacedError(f"{spec.collection} of world {world_id} was replaced while it was read")
 
-    def one(self, spec: CollectionLike, world_id: str, model: type[DocumentT], key: str) -> DocumentT | None:
+    def one(self, spec: CollectionSpec, world_id: str, model: type[DocumentT], key: str) -> DocumentT | None:
         """The document with this key, or None."""
         for _ in range(TRIES):
             pointer = self._pointer(spec, world_id)
@@ -235,27 +217,27 @@ class DocumentStore:
                 return None
         return None
 
-    def count(self, spec: CollectionLike, world_id: str, *, staged: bool = False) -> int | None:
+    def count(self, spec: CollectionSpec, world_id: str, *, staged: bool = False) -> int | None:
         """How many documents the present materialization has, or the staged one where there is any; None without one."""
         pointer = self._pointer(spec, world_id, staged=staged)
         return None if pointer is None else int(pointer["count"])
 
-    def found(self, specs: Iterable[CollectionLike], world_id: str, *, staged: bool = False) -> dict[str, int]:
+    def found(self, specs: Iterable[CollectionSpec], world_id: str, *, staged: bool = False) -> dict[str, int]:
         """How many documents those materializations have in their collections, by collection, whatever their pointers say."""
         specs = list(specs)
         pointers = self._pointers(specs, world_id, staged=staged)
         return {spec.collection: self._number(spec, world_id, pointers.get(spec.collection)) for spec in specs}
 
-    def _number(self, spec: CollectionLike, world_id: str, pointer: MongoDocument | None) -> int:
+    def _number(self, spec: CollectionSpec, world_id: str, pointer: MongoDocument | None) -> int:
         if pointer is None or "document" in pointer:
             return 0 if pointer is None else 1
         wanted = {"_id": world_id} if spec.one_per_world else _documents(world_id, pointer["materialization"])
         return self.retry_on_outage(lambda: self.database[spec.collection].count_documents(wanted))
 
-    def _pointer(self, spec: CollectionLike, world_id: str, *, staged: bool = False) -> MongoDocument | None:
+    def _pointer(self, spec: CollectionSpec, world_id: str, *, staged: bool = False) -> MongoDocument | None:
         return self._pointers([spec], world_id, staged=staged).get(spec.collection)
 
-    def _pointers(self, specs: Sequence[CollectionLike], world_id: str, *, staged: bool) -> dict[str, MongoDocument]:
+    def _pointers(self, specs: Sequence[CollectionSpec], world_id: str, *, staged: bool) -> dict[str, MongoDocument]:
         """By collection; those of ``staged`` documents instead of the others, where there are any."""
         of = {f"{world_id}:{spec.collection}": spec.collection for spec in specs}
         ids = {**of, **({f"{pointer}:staged": collection for pointer, collection in of.items()} if staged else {})}
@@ -270,7 +252,7 @@ class DocumentStore:
         """The result of a repeatable operation, which is retried through an outage."""
         return retried_on_outage(self._patience)(operation)
 
-    def _switch(self, spec: CollectionLike, world_id: str, fence: int, shown: MongoDocument, *, staged: bool) -> bool:
+    def _switch(self, spec: CollectionSpec, world_id: str, fence: int, shown: MongoDocument, *, staged: bool) -> bool:
         """Point to what is shown from now on, or is staged. False if a later owner has done so."""
         pointer_id = f"{world_id}:{spec.collection}"
         values = {"world_id": world_id, **shown, "fence": fence, "at": datetime.now(UTC)}
@@ -288,7 +270,7 @@ class DocumentStore:
         return True
 
     def _replace_one(
-        self, spec: CollectionLike, world_id: str, materialization: str, stream: DocumentStream[DocumentT], *, staged: bool
+        self, spec: CollectionSpec, world_id: str, materialization: str, stream: DocumentStream[DocumentT], *, staged: bool
     ) -> int:
         documents = list(stream.documents)
         if len(documents) != 1:

@@ -10,7 +10,8 @@ import dagster as dg
 from pydantic import BaseModel
 
 from resources.mongodb.connection import MongoResource, check_mongo, connect
-from resources.mongodb.document_store import CollectionSpec, DocumentStore, DocumentStream
+from resources.mongodb.document_store import DocumentStore, DocumentStream
+from resources.mongodb.stored import CollectionSpec
 
 
 class MongoIOManager(dg.IOManager):

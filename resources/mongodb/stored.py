@@ -7,10 +7,11 @@ have defaults for fields that former versions did not write.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ValidationError
 
 from resources.explanation import explain
 
@@ -43,10 +44,16 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_bson), AfterValidator(_in_utc
 """A moment with its time zone, in UTC: a moment that UTC cannot represent is refused here, not where it is shown."""
 
 
-class UnreadableRecord(BaseModel):
-    """A record that cannot be read: its collection, its id as text, and why."""
+@dataclass(frozen=True)
+class CollectionSpec:
+    """Where an asset's documents are: the collection, and whether a world has exactly one, under its own id."""
 
-    model_config = ConfigDict(frozen=True)
+    collection: str
+    one_per_world: bool = False
+
+
+class UnreadableRecord(BaseModel, frozen=True):
+    """A record that cannot be read: its collection, its id as text, and why."""
 
     collection: str
     id: str

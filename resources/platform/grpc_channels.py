@@ -66,13 +66,7 @@ _NEVER_SENT = ("failed to connect to all addresses", "errors resolving", "DNS re
 
 @dataclass(frozen=True)
 class Method(Generic[ResponseT]):
-    """A method of a service.
-
-    Attributes:
-        service: The service by Consul's name.
-        path: ``/package.Service/Method``.
-        response: The class of its answer.
-    """
+    """A method of a service, which has Consul's name. ``path``: ``/package.Service/Method``."""
 
     service: str
     path: str

@@ -174,19 +174,19 @@ class GrpcPlatform:
 
     async def _put(self, request: media_pb2.GetPresignedUploadURLRequest, path: Path) -> str:
         """Store the file; a URL that has expired is asked for again. Returns the media id as the service gave it."""
-        for number in range(1, MOST_URLS + 1):
+        left = MOST_URLS
+        while True:
             given = await self._call(PRESIGN, request)
-            last = number == MOST_URLS
-            if given.expires_at - time.time() < EXPIRES_SOON_SECONDS and not last:  # the last one is tried: a clock may be wrong
+            left -= 1
+            if left and given.expires_at - time.time() < EXPIRES_SOON_SECONDS:  # the last one is tried: a clock may be wrong
                 continue
             try:
                 await object_store.put(self._http, given.upload_url, path, request.content_type)
             except UrlExpiredError as error:
-                if last:
+                if not left:
                     raise RequestRejectedError(f"{error} ({MOST_URLS} presigned URLs were refused or expired at once)") from error
-                continue
-            return given.media_id
-        raise AssertionError("the last URL was neither used nor refused")  # pragma: no cover
+            else:
+                return given.media_id
 
     async def _url(self, media_id: str, seconds: int) -> str:
         request = media_pb2.GetMediaURLRequest(media_id=media_id, variant="original", expires_in=seconds)

@@ -126,7 +126,7 @@ class LocalPlatform:
         }
         given = {name: value for name, value in values.items() if value is not None}
         with _database_errors():
-            await self._characters.update_one({"_id": character_id}, {"$set": {**given, "updated_at": _now()}})
+            await self._characters.update_one({"_id": character_id}, {"$set": {**given, "updated_at": datetime.now(UTC)}})
 
     async def upload_media(
         self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
@@ -177,7 +177,7 @@ class LocalPlatform:
         with _database_errors():
             await self._worlds.update_one(
                 {"_id": safe_id(world_id, "The world id")},
-                {"$set": {**values, "updated_at": _now()}, "$setOnInsert": {"created_at": _now()}},
+                {"$set": {**values, "updated_at": datetime.now(UTC)}, "$setOnInsert": {"created_at": datetime.now(UTC)}},
                 upsert=True,
             )
 
@@ -197,7 +197,7 @@ class LocalPlatform:
 
     def _next_moment(self) -> datetime:
         """Now, or a millisecond after the last one: feeds sort by it, and MongoDB keeps no less than milliseconds."""
-        self._last_moment = max(_now(), self._last_moment + timedelta(milliseconds=1))
+        self._last_moment = max(datetime.now(UTC), self._last_moment + timedelta(milliseconds=1))
         return self._last_moment
 
     async def _check_character(self, character_id: str, world_id: str) -> None:
@@ -236,10 +236,6 @@ def _remember(owners: dict[str, OwnerT], record_id: str, owner: OwnerT) -> None:
 def _keep(source: Path, target: Path) -> None:
     bytes_of_file(source)
     place_whole(target, source)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _media_path(*, world_id: str, media_type: int, media_id: str, content_type: str) -> PurePosixPath:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from generia_assets.assets.backfills import CONFIRMED, UNCONFIRMED_WORLDS
+from generia_assets.assets.runs import CONFIRMED, UNCONFIRMED_WORLDS
 from generia_assets.dagster_internals import BACKFILL_ID_TAG, BulkActionStatus
 from tests.support.dagster_internals import PartitionBackfill
 from tests.support.worlds_in_process import Worlds

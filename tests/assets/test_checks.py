@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from generia_assets.catalog import ASSETS
-from generia_assets.queries.fleet_work import check_figures
+from generia_assets.queries.fleet import check_figures
 from tests.support.checked_world import WORLD, asked, asked_in_a_run, change, comment_on, first
 from tests.support.content_faults import FAULTS as CONTENT_FAULTS
 from tests.support.worlds_in_process import Worlds

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from generia_assets.assets.checks.measures import (
-    Openings,
+    openings,
     phrases,
     repeated_phrases,
     searchable,
@@ -75,26 +75,18 @@ def test_a_wish_is_recognized_by_the_beginning_of_a_word(wish: str, text: str, s
 def test_an_opening_is_reported_only_if_it_repeats_more_than_by_chance() -> None:
     """Of twelve texts three may begin with the same word, six with the same very frequent word, and two with the same four
     words."""
-    openings = Openings(ENGLISH)
-    for number in range(3):
-        openings.add(f"t{number}", f"Tired, and number{number} knows it")
-    for number in range(6):
-        openings.add(f"f{number}", f"The number{number} of all")
-    for number in range(3):
-        openings.add(f"o{number}", f"number{number} of all")
-    assert openings.texts == 12
-    assert list(openings.repeated()) == []
-    openings.add("t3", "Tired of it")
-    assert [(opening, count) for opening, count, _ in openings.repeated()] == [("tired", 4)]
+    texts = [(f"t{number}", f"Tired, and number{number} knows it") for number in range(3)]
+    texts += [(f"f{number}", f"The number{number} of all") for number in range(6)]
+    texts += [(f"o{number}", f"number{number} of all") for number in range(3)]
+    assert openings(texts, ENGLISH) == (12, [])
+    assert openings([*texts, ("t3", "Tired of it")], ENGLISH) == (13, [("tired", 4, "t1")])
 
 
 def test_the_same_four_words_may_open_more_texts_in_a_larger_world() -> None:
     """Three of 150 are named, ten of 1,000 are not."""
-    for texts, alike, named in ((150, 3, 1), (1_000, 10, 0), (1_000, 11, 1)):
-        openings = Openings(NONE)
-        for number in range(texts):
-            openings.add(str(number), "Lost on the stairs again" if number < alike else f"w{number} on")
-        assert len(list(openings.repeated())) == named
+    for count, alike, named in ((150, 3, 1), (1_000, 10, 0), (1_000, 11, 1)):
+        texts = [(str(number), "Lost on the stairs again" if number < alike else f"w{number} on") for number in range(count)]
+        assert len(openings(texts, NONE)[1]) == named
 
 
 def test_a_phrase_of_many_texts_is_named_once_and_the_worlds_own_is_not() -> None:
@@ -109,10 +101,8 @@ def test_a_phrase_of_many_texts_is_named_once_and_the_worlds_own_is_not() -> Non
 
 def test_words_without_spaces_are_named_as_they_are_written() -> None:
     """Words are counted in pieces, and quoted as they are in the text."""
-    openings = Openings(NONE)
-    for number in range(3):
-        openings.add(str(number), f"自慢ではないが、{number}")
-    assert [opening for opening, _, _ in openings.repeated()] == ["自慢ではないが"]
+    _, found = openings([(str(number), f"自慢ではないが、{number}") for number in range(3)], NONE)
+    assert [opening for opening, _, _ in found] == ["自慢ではないが"]
     texts = {str(number): f"{number}。二人に聞けば話は三つになる" for number in range(4)}
     assert next(repeated_phrases(texts, NONE, NONE))[0] in texts["0"]
 

@@ -27,7 +27,7 @@ from generia_assets.content.documents import (
 )
 from generia_assets.content.keys import character_index, post_key
 from generia_assets.content.timeline import Timeline, heard_before, timeline
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
+from generia_assets.durable.tasks.runner import TaskFailedError, task_slot
 from generia_assets.tasks.generate_character_batch import CharacterBriefs
 from generia_assets.tasks.generate_post_batch import PostBriefs
 from tests.support.waiting import PATIENCE_S
@@ -82,7 +82,7 @@ class RandomRunner:
     async def execute(self, brings: Any, task: Any, parameters: Any, *context: Any, **named: Any) -> Any:
         name = f"{task.task_type}:{parameters.key}"
         assert self.priority_of(task.task_type, parameters.key) >= 0
-        async with TaskSlot(self.concurrency):
+        async with task_slot(self.concurrency):
             self.performed.append(name)
             await self.work()
             if name in self.failing:

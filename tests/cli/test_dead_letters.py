@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from generia_assets.durable.figures import count_dead_letters
-from generia_assets.queries.fleet_work import dead_letter_counts
+from generia_assets.queries.fleet import dead_letter_counts
 from resources.kafka.dead_letters import last_letters, letter_at
 from resources.kafka.producer import Event
 from resources.kafka.resource import KafkaResource

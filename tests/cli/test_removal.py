@@ -11,6 +11,7 @@ from typing import Any
 import bson
 import dagster as dg
 import pytest
+from pymongo.collection import Collection
 
 from emulators.gemini.client import EmulatorControl
 from generia_assets.catalog import TaskType
@@ -169,15 +170,15 @@ def test_an_interrupted_deletion_is_completed_by_the_same_command(
     worlds: Worlds, cli: Command, made_up: MadeUp, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
     """Whenever a deletion is interrupted, no run and no order can work on the world, and the same command deletes the rest."""
-    world_id, steps, removed = made_up.world_id, iter(range(100)), removal._removed
+    world_id, steps, delete_many = made_up.world_id, iter(range(100)), Collection.delete_many
 
-    def dying(database: Any, collection: str, of: str) -> int:
+    def dying(collection: Any, *given: Any) -> Any:
         if next(steps) == dies_at:
             raise KeyboardInterrupt
-        return removed(database, collection, of)
+        return delete_many(collection, *given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(removal, "_removed", dying)
+        patch.setattr(Collection, "delete_many", dying)
         assert cli.call("delete", world_id, "--yes")[0] == 130
     assert "being deleted" in cli.call("list")[1]
     order = order_of(task_id="again", task_type=TaskType.GENERATE_POST, world_id=world_id, parameters={})

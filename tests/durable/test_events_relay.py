@@ -20,7 +20,7 @@ from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.collections import STATUS, WORLD_EVENTS
 from generia_assets.durable.events import relay as relay_module
 from generia_assets.durable.events.events import Completed, Failed, StageStarted, WorldCreated
-from generia_assets.durable.events.relay import Relay, Sender, catch_up
+from generia_assets.durable.events.relay import Relay, catch_up
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.commits import Batch, Commits
 from generia_assets.durable.status import Stage
@@ -28,6 +28,7 @@ from generia_assets.durable.tasks.control import mark_start_failed, mark_stopped
 from generia_assets.processes import start
 from resources.gateway.calls import Api
 from resources.gateway.outcomes import LeaseLostError
+from resources.kafka.producer import InOrder
 from resources.kafka.resource import KafkaResource
 from tests.conftest import python_module
 from tests.support.durable_world import DurableWorld, an_order, durable_world, record
@@ -62,23 +63,20 @@ class Line:
         self.left = left
         self.tries = 0
 
-    def connect(self) -> Sender:
+    def connect(self) -> InOrder:
         self.tries += 1
         if self.left == 0:
             raise ConnectionError("the line is cut")
-        line, sender = self, self._kafka.progress()
+        line = self
 
-        class Through:
+        class Through(InOrder):
             def __call__(self, key: str, value: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
                 if line.left == 0:
                     raise ConnectionError("the line is cut")
                 line.left -= 1
-                sender(key, value, headers)
+                super().__call__(key, value, headers)
 
-            def close(self) -> None:
-                sender.close()
-
-        return Through()
+        return Through(self._kafka.producer(), self._kafka.settings.kafka_progress_topic)
 
 
 def outbox(world: DurableWorld) -> list[dict[str, Any]]:
@@ -100,7 +98,7 @@ def progress_reached(tasks: int) -> Callable[[list[ReceivedEvent]], bool]:
     return lambda events: any(one.says == "progress" and one.body["tasks_completed"] == tasks for one in events)
 
 
-async def relayed(world: DurableWorld, connect: Callable[[], Sender], run_id: str = "run-1") -> tuple[Commits, Relay]:
+async def relayed(world: DurableWorld, connect: Callable[[], InOrder], run_id: str = "run-1") -> tuple[Commits, Relay]:
     """A run with a relay."""
     session = world.client.start_session()
     fence = await world.take(run_id, session=session)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker, counted
-from generia_assets.durable.status import Stage, State
+from generia_assets.durable.status import Stage, StageState, State
 
 WORLD = {Stage.INITIALIZING: 1, Stage.WORLD_DESCRIPTION: 1, Stage.WORLD_IMAGE: 1, Stage.CHARACTERS: 3, Stage.POSTS: 2}
 
@@ -68,7 +68,8 @@ def test_a_task_that_begins_in_a_started_stage_changes_nothing() -> None:
 def test_a_resumed_generation_keeps_completed_stages_and_repeats_failed_ones() -> None:
     """The completed stages of an earlier run do not change, whatever is executed again; its failed stage is pending."""
     tracker = StageTracker(WORLD)
-    left = dict(zip(Stage, map(State, ["completed", "completed", "failed", "in_progress", "pending", "pending"]), strict=True))
+    states_left = map(State, ["completed", "completed", "failed", "in_progress", "pending", "pending"])
+    left = [StageState(name=stage, status=state) for stage, state in zip(Stage, states_left, strict=True)]
     assert tracker.resume(left)["current_stage"] == "world_image"
     assert states(tracker) == ["completed", "completed", "pending", "in_progress", "pending", "pending"]
     tracker.started(TaskType.INIT_WORLD_CREATION)
@@ -100,7 +101,7 @@ def test_a_stage_that_another_run_started_has_no_second_start_event() -> None:
     """After a recovery it has an event for its end; a failed stage starts again, and does not finish."""
     left = {Stage.CHARACTERS: State.IN_PROGRESS, Stage.POSTS: State.FAILED}
     tracker = StageTracker(WORLD)
-    tracker.resume({stage: left.get(stage, State.COMPLETED) for stage in Stage})
+    tracker.resume(StageState(name=stage, status=left.get(stage, State.COMPLETED)) for stage in Stage)
     for task_type in (TaskType.GENERATE_CHARACTER, TaskType.GENERATE_POST):
         tracker.started(task_type)
     assert changes(tracker) == ["stage_started posts"]

@@ -18,6 +18,7 @@ from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.session import WorldSession
 from resources import tracing
 from resources.gateway.outcomes import LeaseLostError
+from resources.kafka.producer import InOrder
 from tests.support.durable_world import PARAMETERS, DurableWorld, ScriptedApi, durable_world
 from tests.support.waiting import PATIENCE_S
 
@@ -28,7 +29,7 @@ async def world(mongodb_uri: str, mongo_database_name: str) -> AsyncIterator[Dur
         yield world
 
 
-def no_broker() -> relay.Sender:
+def no_broker() -> InOrder:
     raise ConnectionError("no broker")
 
 

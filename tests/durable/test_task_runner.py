@@ -13,7 +13,7 @@ from generia_assets.durable.calls.ledger import BudgetLedger
 from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.tasks.claims import TaskSpec
-from generia_assets.durable.tasks.runner import TaskFailedError, TaskSlot
+from generia_assets.durable.tasks.runner import TaskFailedError, wait_without_slot
 from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError
 from resources.cancellation import cancel_and_wait
 from resources.gateway.calls import Answer, Api, Call, CallOutcome
@@ -306,7 +306,7 @@ async def test_a_task_that_waits_for_its_turn_gives_its_place_to_another(world: 
     async def patient(parameters: TaskParameters, tools: Asker) -> Note:
         text = await tools.ask("first")
         await tools.ask("second")  # from now on the first result is durable
-        await TaskSlot.wait_without(wait)
+        await wait_without_slot(wait)
         return Note(text=text)
 
     task = a_task(patient)

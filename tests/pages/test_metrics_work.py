@@ -19,7 +19,7 @@ from generia_assets.durable.figures import (
 from generia_assets.durable.indexes import ensure_indexes
 from generia_assets.durable.status import State
 from generia_assets.pages.metrics import SECTIONS, Metrics
-from generia_assets.queries import fleet_work
+from generia_assets.queries import fleet
 from generia_assets.queries.fleet import WORLDS_LOOKED_AT
 from resources.gemini.model_resolver import Retired
 from resources.mongodb.connection import connect
@@ -115,7 +115,7 @@ def test_metrics_have_the_figures_of_waiting_and_running_work(database):
 
 def test_series_of_worlds_are_bounded(database):
     """For any number of worlds few have their own series, and one series has the slots of the others."""
-    many = fleet_work.MOST_HOLDERS + 5
+    many = fleet.MOST_HOLDERS + 5
     for number in range(many):
         world(database, f"w{number}", State.IN_PROGRESS, updated_at=ago(100 + number), owner=owner(f"run-{number}"))
         record_failed_check(database, FailedCheck(world_id=f"w{number}", check="exact_posts", severity="error", at=ago(0)))
@@ -125,9 +125,9 @@ def test_series_of_worlds_are_bounded(database):
     found = samples(database)
     slots = {name[1:]: value for name, value in found.items() if name[0] == "generia_slots_held"}
     assert slots[("llm", "others")] == sum(range(1, 6))
-    assert len(slots) == fleet_work.MOST_HOLDERS + 1
+    assert len(slots) == fleet.MOST_HOLDERS + 1
     assert sum(slots.values()) == found[("generia_slots_taken", "llm")]
-    assert sum(name[0] == "generia_world_idle_seconds" for name in found) == fleet_work.MOST_IDLE
+    assert sum(name[0] == "generia_world_idle_seconds" for name in found) == fleet.MOST_IDLE
     assert sum(name[0] == "generia_failed_check_timestamp_seconds" for name in found) == 10
     assert found[("generia_dead_letters_total",)] == MOST_OPEN_LETTERS + 1
     assert found[("generia_dead_letters_unresolved",)] == MOST_OPEN_LETTERS
@@ -166,13 +166,13 @@ def test_waiting_work_is_found_without_reading_finished_work(database):
     database.command("profile", 2)
     try:
         for query in (
-            fleet_work.waiting_orders,
-            fleet_work.suspended_worlds,
-            fleet_work.owned_worlds,
-            fleet_work.first_call_seconds,
+            fleet.waiting_orders,
+            fleet.suspended_worlds,
+            fleet.owned_worlds,
+            fleet.first_call_seconds,
         ):
             query(database)
-        list(fleet_work.idle_worlds(database))
+        list(fleet.idle_worlds(database))
     finally:
         database.command("profile", 0)
     examined = {}

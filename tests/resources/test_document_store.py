@@ -7,13 +7,13 @@ from pydantic import BaseModel
 
 from resources.mongodb.document_store import (
     BATCH,
-    CollectionSpec,
     DocumentStore,
     DocumentStream,
     FencedOffError,
     MaterializationReplacedError,
     NotMaterializedError,
 )
+from resources.mongodb.stored import CollectionSpec
 
 PEOPLE = CollectionSpec("characters")
 WORLD = CollectionSpec("world_parameters", one_per_world=True)

@@ -132,8 +132,8 @@ def test_changes_are_listed_with_their_day(model: str, moment: datetime, said: l
 
 def table(tmp_path: Path, **wrong: str) -> Mapping[str, ModelProfile]:
     """The profiles of a table of one model, by default a good one."""
-    entries = {"thinking": "{style: level, value: low}", "prices": "[{input: 1, output: 2, cached: 0.1}]", **wrong}
-    entries = {"sampling": "false", "max_output_tokens": "100", "cache_minimum": "4096", **entries}
+    entries = {"thinking": "low", "prices": "[{input: 1, output: 2, cached: 0.1}]", **wrong}
+    entries = {"sampling": "false", "max_output_tokens": "100", **entries}
     path = tmp_path / "models.yaml"
     path.write_text("m:\n" + "".join(f"  {name}: {value}\n" for name, value in entries.items()))
     return read_table(path, ModelProfile)
@@ -148,8 +148,8 @@ def table(tmp_path: Path, **wrong: str) -> Mapping[str, ModelProfile]:
         ("prices", "[{from: 2027-01-01, input: 1, output: 2, cached: 0}]", "m: .*the first has no 'from'"),
         ("prices", "[{input: 1, output: 2, cached: 0}, {input: 2, output: 2, cached: 0}]", "m: .*the others have one each"),
         ("prices", "[{from: soon, input: 1, output: 2, cached: 0}]", r"m\.prices\.0\.from: .*date"),
-        ("thinking", "{style: level, value: 0}", "m.thinking: .*0 is none"),
-        ("thinking", "{style: budget, value: low}", "m.thinking: .*'low' is none"),
+        ("thinking", "-1", "m.thinking.*greater than or equal to 0"),
+        ("thinking", "lowest", "m.thinking.*'minimal', 'low', 'medium' or 'high'"),
         ("until", "2027-01-01", "m: .*needs a successor"),
         ("successor", "n", r"m\.successor: n has no profile"),
         ("successor", "m", r"m\.successor: m is its own successor in the end"),

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from pymongo import MongoClient
 
-from generia_assets.queries.fleet_work import dead_letter_counts, orders_read
+from generia_assets.queries.fleet import dead_letter_counts, orders_read
 from resources.mongodb.connection import MongoResource
 from tests.support.kafka_ticks import Ticks, kafka_resource, order, queued_run, send, sensor_settings
 

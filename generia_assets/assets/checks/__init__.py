@@ -8,6 +8,7 @@ asked for again at once (content/drafts.py, tasks/).
 """
 
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 
 import dagster as dg
 
@@ -16,7 +17,12 @@ from generia_assets.assets.checks.finding import Check, World
 from generia_assets.assets.generator import GeneratorResource
 from generia_assets.dagster_internals import newest_materializations
 
-ALL = tuple(check for subject in (counts, plan, people, texts, words) for check in subject.CHECKS)
+
+def checks_in(*subjects: ModuleType) -> list[Check]:
+    return [one for subject in subjects for one in vars(subject).values() if isinstance(one, Check)]
+
+
+ALL = (*counts.EXACT, *counts.PICTURES, *checks_in(counts, plan, people, texts, words))
 
 
 @dg.multi_asset_check(

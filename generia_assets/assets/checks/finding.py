@@ -142,10 +142,7 @@ def _again(asset: str, keys: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Check:
-    """A check of an asset, asked for each world by itself.
-
-    ``good`` describes what was looked at when nothing is wrong.
-    """
+    """A check of an asset, asked for each world by itself. ``good`` describes what was looked at when nothing is wrong."""
 
     asset: str
     name: str
@@ -162,10 +159,7 @@ class Check:
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description, partitions_def=worlds)
 
     def evaluate(self, world: World, of: CheckTarget | None = None) -> dg.AssetCheckEvaluation:
-        """The check's result for this world, as Dagster records it. A failure is counted for monitors.
-
-        ``of``: the materialization that is checked.
-        """
+        """The result for this world and this materialization of it, as Dagster records it. A failure is counted for monitors."""
         found = self._consistent(world)
         if found.wrong:
             severity = found.severity.value.lower()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 
@@ -85,34 +85,26 @@ def _as_written(words_: str) -> str:
     return _GAP.sub("", words_)
 
 
-class Openings:
-    """First words of many texts: which come too often.
+def openings(texts: Iterable[tuple[str, str]], frequent: frozenset[str]) -> tuple[int, list[tuple[str, int, str]]]:
+    """How many texts (keys and texts) have words; openings that come too often: the words, how often, the key of a text to change.
 
     One first word may open a fifth of the texts (half of them if it is one of the language's most frequent words) and three in any
     case; the same four first words one text of a hundred, and two in any case.
     """
-
-    def __init__(self, frequent: frozenset[str]) -> None:
-        self.texts = 0
-        self._frequent = frequent
-        self._counts = Counter[str]()
-        self._keys = defaultdict[str, list[str]](list)
-
-    def add(self, key: str, text: str) -> None:
-        """One more text; texts without words are not counted."""
+    begun, counts, keys = 0, Counter[str](), defaultdict[str, list[str]](list)
+    for key, text in texts:
         if begin := list(islice(each_word(text), OPENING_WORDS)):
-            self.texts += 1
+            begun += 1
             for opening in dict.fromkeys((begin[0], " ".join(begin))):
-                self._counts[opening] += 1
-                if len(self._keys[opening]) < 2:
-                    self._keys[opening].append(key)
+                counts[opening] += 1
+                if len(keys[opening]) < 2:
+                    keys[opening].append(key)
 
-    def repeated(self) -> Iterator[tuple[str, int, str]]:
-        """Openings that come too often: the words, how often, and the key of a text to be written again."""
-        for opening, count in self._counts.most_common():
-            share, least = (100, 2) if " " in opening else (2 if opening in self._frequent else 5, 3)
-            if count > max(least, self.texts // share):
-                yield _as_written(opening), count, self._keys[opening][-1]
+    def most(opening: str) -> int:
+        share, least = (100, 2) if " " in opening else (2 if opening in frequent else 5, 3)
+        return max(least, begun // share)
+
+    return begun, [(_as_written(one), count, keys[one][-1]) for one, count in counts.most_common() if count > most(one)]
 
 
 def repeated_phrases(texts: Mapping[str, str], own: frozenset[str], frequent: frozenset[str]) -> Iterator[tuple[str, int, str]]:

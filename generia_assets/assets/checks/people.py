@@ -135,6 +135,3 @@ def mentions_returned(world: World, found: CheckFinding) -> None:
     found.remark = f"{returned:.0%} of {len(pairs)} mentions are returned" if found.looked_at else BEFORE_TIMELINE
     if len(pairs) >= _PAIRS_FROM and not _RETURNED[0] <= returned <= _RETURNED[1]:
         found.warn(f"{returned:.0%} of {len(pairs)} pairs of people who name each other do so both ways")
-
-
-CHECKS = [relations_exist, mentions_exist, ties_agree, ages_fit, mentions_returned]

@@ -5,7 +5,7 @@ Documents of versions without a timeline have no place in it (``dated``) and are
 
 import re
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime
 from statistics import median
 from typing import NamedTuple
@@ -40,26 +40,23 @@ def dated(post: PostBrief | Post) -> bool:
     return post.t > 0 or post.after > 0
 
 
-class LaterEvents:
-    """The events of a world's calendar that a text must not name yet."""
-
-    def __init__(self, world: WorldDescription) -> None:
-        frequent = frequent_words(world.user_preferences.language)
-        texts = [searchable(prose(world.model_copy(update={"calendar": ()})))]
-        texts += [searchable(f"{event.what_happens} {event.who_cares}") for event in world.calendar]
-        self._names = list[tuple[str, str, int]]()
-        for place, event in enumerate(world.calendar):
-            name = searchable_name(event.name, frequent)
+def later_events(world: WorldDescription) -> Callable[[str, int], list[str]]:
+    """Finds the names of the calendar's events that a text must not name yet, by the text and how many events had happened then."""
+    frequent, names = frequent_words(world.user_preferences.language), list[tuple[str, str, int]]()
+    texts = [searchable(prose(world.model_copy(update={"calendar": ()})))]
+    texts += [searchable(f"{event.what_happens} {event.who_cares}") for event in world.calendar]
+    for place, event in enumerate(world.calendar):
+        if name := searchable_name(event.name, frequent):
             # An event that the description or an earlier event mentions may be known before it happens: a yearly feast.
             known = next((after for after, text in enumerate(texts) if after <= place and name in text), place + 1)
-            if name:
-                self._names.append((event.name, name, known))
+            names.append((event.name, name, known))
 
-    def named_in(self, text: str, after: int) -> list[str]:
-        """Their names in a text of the time when ``after`` events had happened."""
-        later = [(name, wanted) for name, wanted, known in self._names if after < known]
+    def named_in(text: str, after: int) -> list[str]:
+        later = [(name, wanted) for name, wanted, known in names if after < known]
         searched = searchable(text) if later else ""
         return [name for name, wanted in later if wanted in searched]
+
+    return named_in
 
 
 @check("post_briefs", "posts with a wish, evenly distributed")
@@ -110,7 +107,7 @@ def posts_shared_out(world: World, found: CheckFinding) -> None:
     f"The latest {_REQUESTS} requests are looked at, while they are kept.",
 )
 def requests_keep_the_plan(world: World, found: CheckFinding) -> None:
-    later = LaterEvents(world.description)
+    later = later_events(world.description)
     asked = _latest_requests(world)
     for brief in found.each(brief for brief in world.all(PostBrief) if dated(brief) and brief.key in asked):
         item = asked[brief.key]
@@ -118,7 +115,7 @@ def requests_keep_the_plan(world: World, found: CheckFinding) -> None:
         if brief.wish and (wish is None or searchable(brief.wish) not in searchable(wish[1])):
             found.add(f"the request of {brief.key} does not say its wish “{brief.wish}”", brief.key)
         text = "\n".join((_BY_THE_MODEL.sub(" ", item), *_CHANGED_AT.findall(item)))
-        for name in later.named_in(text, brief.after):
+        for name in later(text, brief.after):
             found.add(f"the request of {brief.key} tells of “{name}”, which has not happened then", brief.key)
     if not found.looked_at:
         found.remark = "none is kept any more, or the world was made before there was a timeline"
@@ -249,16 +246,13 @@ def no_later_event(world: World, found: CheckFinding) -> None:
     """No post, comment or idea names an event of the calendar that has not happened by then, unless the world's description tells
     of it, too. Names of one word are not looked for: a text may hold them by chance.
     """
-    later = LaterEvents(world.description)
+    later = later_events(world.description)
     briefs = ((brief, "the idea of ", brief.idea) for brief in world.all(PostBrief))
     posts = ((post, "", "\n".join(post.texts)) for post in world.all(Post))
     for what in (briefs, posts):
         for document, of, text in what:
             if dated(document):
                 found.looked_at += 1
-                for name in later.named_in(text, document.after):
+                for name in later(text, document.after):
                     found.warn(f"{of}{document.key} names “{name}”, which has not happened then", document.key)
     found.remark = "" if found.looked_at else BEFORE_TIMELINE
-
-
-CHECKS = [wishes_dealt, requests_keep_the_plan, posts_shared_out, timeline_kept, replies_fit, no_later_event]

@@ -105,9 +105,3 @@ def no_placeholder(world: World, found: CheckFinding) -> None:
     for post in found.each(world.all(Post)):
         if post.deleted_reason:
             found.warn(f"{post.key} is a placeholder: {post.deleted_reason}", post.key)
-
-
-CHECKS = [
-    *(distinct_concepts, distinct_posts, description_in_language, people_in_language, posts_in_language),
-    *(people_in_full, no_placeholder),
-]

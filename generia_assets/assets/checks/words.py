@@ -1,11 +1,11 @@
 """Checks of wording: the user's wishes show, lengths differ, and no opening or phrase gives a template away. All are warnings."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from generia_assets.assets.checks.finding import CheckFinding, World, check
-from generia_assets.assets.checks.measures import Openings, frequent_words, phrases, prose, repeated_phrases, shows, stems, words
+from generia_assets.assets.checks.measures import frequent_words, openings, phrases, prose, repeated_phrases, shows, stems, words
 from generia_assets.assets.checks.plan import BEFORE_TIMELINE
 from generia_assets.content.documents import Character, Post
 
@@ -86,16 +86,16 @@ def post_openings(world: World, found: CheckFinding) -> None:
     """Not more than a fifth of the posts begin with the same word (half of them with a very frequent one), not more than one in a
     hundred with the same four words; three and two of them may in any world.
     """
-    openings = Openings(_language(world))
-    for post in _written(world):
-        openings.add(post.key, post.content)
-    found.looked_at = openings.texts
-    _add_openings(found, openings, "posts")
+    texts = ((post.key, post.content) for post in _written(world))
+    found.looked_at = _add_openings(found, texts, _language(world), "posts")
 
 
-def _add_openings(found: CheckFinding, openings: Openings, what: str) -> None:
-    for opening, count, key in openings.repeated():
-        found.warn(f"{count} of {openings.texts} {what} begin with “{opening}”", key)
+def _add_openings(found: CheckFinding, texts: Iterable[tuple[str, str]], frequent: frozenset[str], what: str) -> int:
+    """Warn of the openings of these texts. Returns how many have words."""
+    begun, repeated = openings(texts, frequent)
+    for opening, count, key in repeated:
+        found.warn(f"{count} of {begun} {what} begin with “{opening}”", key)
+    return begun
 
 
 @check(
@@ -118,12 +118,6 @@ def profiles_differ(world: World, found: CheckFinding) -> None:
         return
     own = frozenset(phrases(prose(world.description))).union(phrases(world.request.user_prompt))
     for field, of in texts.items():
-        openings = Openings(frequent)
-        for key, text in of.items():
-            openings.add(key, text)
-        _add_openings(found, openings, f"texts in {field}")
+        _add_openings(found, of.items(), frequent, f"texts in {field}")
         for phrase, count, key in repeated_phrases(of, own, frequent):
             found.warn(f"“{phrase}” stands in {count} of {found.looked_at} texts in {field}", key)
-
-
-CHECKS = [wishes_show, post_lengths, post_openings, profiles_differ]

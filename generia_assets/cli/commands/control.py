@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import CommandError
-from generia_assets.cli.options import CountOnly, Json, World, Yes, dollars, flag, option, whole
+from generia_assets.cli.options import CountOnly, Json, World, Yes, argument, dollars, flag, option, whole
 from generia_assets.cli.selection import After, All, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.durable.status import HIGHEST_PRIORITY
 
@@ -32,11 +30,10 @@ GiveUp = Annotated[
 ]
 Priority = Annotated[
     int,
-    typer.Argument(
-        metavar="PRIORITY",
-        help=f"-{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}; a world is ordered with 0 unless its order says otherwise.",
-        show_default=False,
-        parser=whole(-HIGHEST_PRIORITY, HIGHEST_PRIORITY),
+    argument(
+        "PRIORITY",
+        f"-{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}; a world is ordered with 0 unless its order says otherwise.",
+        whole(-HIGHEST_PRIORITY, HIGHEST_PRIORITY),
     ),
 ]
 

@@ -17,7 +17,7 @@ from generia_assets.cli.connections import addresses, open_database, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results, safe_line
 from generia_assets.cli.guard import EXIT_STATUSES, guarded
 from generia_assets.cli.main import PLAIN, Documented, DocumentedGroup
-from generia_assets.cli.options import Json, flag, limit_option, option
+from generia_assets.cli.options import Json, argument, flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, print_limit, print_result
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ LETTERS = 20
 
 Limit = Annotated[int | None, limit_option(LETTERS, 10_000, what="The last so many")]
 AsJson = Annotated[bool, flag("--json", "One JSON object a line, with the whole message.")]
-Place = Annotated[str, typer.Argument(metavar="OFFSET", help="Its offset, or its place, as the list shows it.")]
-Held = Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Where the partition is held up, as the list shows it.")]
+Place = Annotated[str, argument("OFFSET", "Its offset, or its place, as the list shows it.")]
+Held = Annotated[str, argument("PARTITION:OFFSET", "Where the partition is held up, as the list shows it.")]
 Corrected = Annotated[Path | None, option("--file", "FILE", "The corrected message: a file that holds one JSON object.")]
 Edit = Annotated[
     list[str] | None, option("--edit", "FIELD=VALUE", "Change a field: parameters.users_count=3. No value takes it out.")
@@ -74,10 +74,9 @@ def list_letters(context: typer.Context, limit: Limit = None, in_json: AsJson = 
     except MongoUnavailableError as error:
         if not in_json:
             remarks().print(f"Letters that MongoDB keeps are not listed: {error}")
-    more = most is not None and len(letters) > most
-    letters = letters[-most:] if more and most else letters
     console = results()
-    if more and most is not None:
+    if most is not None and len(letters) > most:
+        letters = letters[-most:]
         print_limit(most, json=in_json)
     if in_json:
         for one in (*letters, *held):
@@ -137,7 +136,8 @@ def resend(offset: Place, file: Corrected = None, edit: Edit = None, in_json: Js
     with EventProducer(kafka) as producer:
         topic = chosen.kafka_dead_letters_topic
         origin = letter.place if isinstance(letter, StoredDeadLetter) else place_of(topic, letter.partition, letter.offset)
-        key = _key(message, letter)
+        world_id = message.get("world_id")  # orders of one world stay in order
+        key = world_id.encode("utf-8", "replace") if isinstance(world_id, str) else letter.key
         event = Event(chosen.kafka_tasks_topic, key, json.dumps(message).encode(), (("resent_from", origin),))
         producer.send(event).wait(REQUEST_TIMEOUT_S)
     try:
@@ -180,9 +180,8 @@ def edited(letter: DeadLetter | StoredDeadLetter, changes: list[str]) -> dict[st
         raise CommandError(
             f"only a part of this message is here ({letter.headers['cut']}): correct the whole message, and give it by --file"
         )
-    message = _object(
-        letter.value, f"the letter at {letter.place}", "write the corrected message into a file and give it by --file"
-    )
+    advice = "write the corrected message into a file and give it by --file"
+    message = _object(letter.value, f"the letter at {letter.place}", advice)
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not all(path.split(".")):
@@ -199,19 +198,13 @@ def _set(message: dict[str, JsonValue], path: list[str], text: str) -> None:
         if not isinstance(inner, dict):
             raise CommandError(f"--edit {'.'.join(path)}: {name} is no object in this message", 2)
         place = inner
-    if text:
-        place[field] = _value(text)
-    else:
+    if not text:
         place.pop(field, None)
-
-
-def _value(text: str) -> JsonValue:
-    """JSON where it is JSON (3, true, "3"), else the text itself."""
-    try:
-        value: JsonValue = json.loads(text)
+        return
+    try:  # JSON where it is JSON (3, true, "3"), else the text itself
+        place[field] = json.loads(text)
     except ValueError:
-        return text
-    return value
+        place[field] = text
 
 
 def _read(file: Path) -> dict[str, JsonValue]:
@@ -229,12 +222,6 @@ def _object(data: bytes, what: str, advice: str) -> dict[str, JsonValue]:
     if not isinstance(content, dict):
         raise CommandError(f"{what} is no JSON object: {advice}")
     return content
-
-
-def _key(message: dict[str, JsonValue], letter: DeadLetter | StoredDeadLetter) -> bytes | None:
-    """Orders of one world stay in order: they are keyed by it."""
-    world_id = message.get("world_id")
-    return world_id.encode("utf-8", "replace") if isinstance(world_id, str) else letter.key
 
 
 def _place(text: str) -> tuple[int, int]:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text as Line
 
-from generia_assets.cli.connections import addresses
+from generia_assets.cli.connections import Addresses, addresses
 from generia_assets.cli.console import indented, labelled, results, safe_block, safe_line
 from generia_assets.cli.options import JsonLines
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.settings import Settings, SettingsError, settings
 
 if TYPE_CHECKING:
-    from generia_assets.cli.connections import Addresses
     from generia_assets.cli.health import HealthFinding
 
     Check = Callable[[Settings, Addresses], Iterator[HealthFinding]]

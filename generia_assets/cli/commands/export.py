@@ -8,7 +8,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from generia_assets.cli.console import CommandError, remarks, short_path
 from generia_assets.cli.options import Json, World, choice, flag, option
 from generia_assets.cli.rendering.formats import as_json, json_default
 from generia_assets.content.text import plural
-
-if TYPE_CHECKING:
-    from resources.mongodb.connection import MongoDocument
 
 BOOK = "world.md"
 PICTURES = "pictures"
@@ -60,7 +57,8 @@ def export(
             if to in ("jsonl", BOTH):
                 for section in SECTIONS:
                     found = documents(database, status.world_id, section)
-                    written[f"{section}.jsonl"] = _write(target / f"{section}.jsonl", map(_line, found))
+                    lines = (f"{json_module.dumps(one, ensure_ascii=False, default=json_default)}\n" for one in found)
+                    written[f"{section}.jsonl"] = _write(target / f"{section}.jsonl", lines)
             if to in ("markdown", BOTH):
                 book = Book(database, status, target, chosen.generia_data_dir, copied)
                 written[BOOK] = _write(target / BOOK, book.pages())
@@ -87,10 +85,6 @@ def _target(folder: Path, *, force: bool) -> Path:
     if full and not force:
         raise CommandError(f"--folder {folder}: has something in it already; give another one, or --force to write over it", 2)
     return target
-
-
-def _line(document: MongoDocument) -> str:
-    return json_module.dumps(document, ensure_ascii=False, default=json_default) + "\n"
 
 
 def _write(path: Path, texts: Iterable[str]) -> int:

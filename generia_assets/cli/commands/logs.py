@@ -16,6 +16,8 @@ from generia_assets.cli.console import CommandError, command_name, labelled, res
 from generia_assets.cli.data_dir import service_logs
 from generia_assets.cli.options import JsonLines, complete_part, complete_world_or_part, flag, option, whole, world_argument
 from generia_assets.cli.rendering.formats import as_json
+from generia_assets.interrupts import interruptible
+from generia_assets.processes import last_lines
 
 if TYPE_CHECKING:
     from generia_assets.queries.log import LogLine
@@ -61,8 +63,6 @@ def logs(
     generia logs WORLD --json | jq 'select(.level != "info")'
     generia logs daemon --lines 100
     """
-    from generia_assets.interrupts import interruptible
-
     console = results()
     logs = service_logs(settings().generia_data_dir)
     lines = lines or (MOST if json else SHOWN)
@@ -130,8 +130,6 @@ def _unknown_service(name: str, logs: dict[str, Path]) -> str:
 
 
 def _print_service_log(console: Console, logs: dict[str, Path], name: str, lines: int, *, follow: bool, json: bool) -> None:
-    from generia_assets.processes import last_lines
-
     def show(line: str) -> None:
         line = _COLOURS.sub("", line)
         if json:

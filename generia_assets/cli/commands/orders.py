@@ -5,7 +5,7 @@ Not here: the price (quotes.py), the message (order.py), how progress looks (dis
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,10 +15,9 @@ from generia_assets.cli.console import CommandError, command_name, remarks, resu
 from generia_assets.cli.options import Images, Json, Log, Texts, World, option, task_id, whole
 from generia_assets.cli.rendering.formats import as_json
 from generia_assets.content.documents import Quality
-
-if TYPE_CHECKING:
-    from resources.mongodb.connection import MongoDatabase
-
+from generia_assets.durable.collections import TASKS
+from generia_assets.durable.status import State
+from generia_assets.interrupts import interruptible
 
 WorldId = Annotated[str | None, option("--world-id", "UUID", "UUID for the world; without it a new one.")]
 Task = Annotated[
@@ -96,8 +95,6 @@ def watch(
     from generia_assets.cli.rendering.displays import LINES, display_on
     from generia_assets.cli.rendering.lines import progress_line
     from generia_assets.cli.watching import WatchOptions, page_of, watch_world, world_result
-    from generia_assets.durable.status import State
-    from generia_assets.interrupts import interruptible
 
     chosen = settings()
     console = remarks() if json else results()
@@ -113,17 +110,8 @@ def watch(
             typer.echo(as_json(world_result(database, status, status.created_at, gallery=page_of(chosen, status.world_id))))
         elif console.is_terminal:
             console.print(progress_line(status))
-        refused = None if task is None else _refused(database, task)
+        failed = task and database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
     if status.status is not State.COMPLETED:
         raise typer.Exit(1)
-    if refused is not None:
-        raise CommandError(f"task {task} failed: {safe_line(refused, 300)}")
-
-
-def _refused(database: MongoDatabase, task: str) -> str | None:
-    """Why this order was not carried out, or None if it was."""
-    from generia_assets.durable.collections import TASKS
-    from generia_assets.durable.status import State
-
-    found = database[TASKS].find_one({"_id": task, "status": State.FAILED.value}, {"error": 1})
-    return None if found is None else str(found.get("error") or "no reason was recorded")
+    if failed:
+        raise CommandError(f"task {task} failed: {safe_line(str(failed.get('error') or 'no reason was recorded'), 300)}")

@@ -116,7 +116,6 @@ class _Recorded:
         self._read: set[str] = set()
 
     def to(self, name: str, prompt: Request, draft: type[DraftT]) -> DraftT | None:
-        del prompt
         self._read.add(name)
         path = self._files.get(name)
         return None if path is None else draft.model_validate_json(path.read_bytes())

@@ -104,10 +104,8 @@ def _lines(quoted: Quote) -> Iterator[tuple[str, str]]:
     if quoted.learned_worlds:
         yield "learned", f"from {plural(quoted.learned_worlds, 'world')} that were finished here {quoted.learned}"
     else:
-        yield (
-            "assumed",
-            f"of texts in English, until {FEWEST_WORLDS} worlds were finished here; other scripts take up to twice as much",
-        )
+        until = f"until {FEWEST_WORLDS} worlds were finished here"
+        yield "assumed", f"of texts in English, {until}; other scripts take up to twice as much"
     yield "time", f"about {about(60 * quoted.minutes)}, {pace}"
     limits = f"{plural(quoted.llm_call_limit, 'call')}, {plural(quoted.image_call_limit, 'picture')}"
     yield "never more", f"than {limits} (BUDGET_SPARE)"

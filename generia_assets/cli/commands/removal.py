@@ -14,14 +14,14 @@ from generia_assets.cli.options import CountOnly, JsonLines, Yes, flag, option, 
 from generia_assets.cli.rendering.formats import as_json, print_result
 from generia_assets.cli.selection import After, Before, CostOver, Filters, PromptText, StateOption, Worlds, require_one_way
 from generia_assets.content.text import plural
+from generia_assets.durable.status import WorldStatus
+from resources.mongodb.stored import UnreadableRecord, UnreadableRecordError
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-    from generia_assets.durable.status import WorldStatus
     from generia_assets.settings import Settings
     from resources.mongodb.connection import MongoDatabase
-    from resources.mongodb.stored import UnreadableRecord
 
 KeepPlatform = Annotated[
     bool, flag("--keep-platform", "Leave what was published on the platform, pictures too; its ids are listed.")
@@ -209,8 +209,6 @@ def _refuse_busy(instance: DagsterInstance, world_ids: list[str]) -> None:
 
 def _to_be_deleted(database: MongoDatabase, world: str) -> tuple[str, str]:
     """The world's id, and the world in words. Raises ``CommandError`` for one that was never ordered, or that is being made."""
-    from resources.mongodb.stored import UnreadableRecordError
-
     try:
         status = get_world(database, world)
     except UnreadableRecordError as error:

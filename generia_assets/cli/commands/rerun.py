@@ -18,12 +18,13 @@ from generia_assets.cli.connections import addresses, open_world, settings
 from generia_assets.cli.console import CommandError, command_name, remarks, results
 from generia_assets.cli.options import Json, World, choice, dollars, flag, option, whole
 from generia_assets.cli.rendering.formats import about, as_json
+from generia_assets.content.keys import EXTENSION
 from generia_assets.content.text import dollars as in_dollars
 from generia_assets.content.text import plural
+from generia_assets.durable.orders.order import ExtensionParameters, Order, PartParameters, StoredParameters, parse_stored
+from generia_assets.durable.status import State, WorldStatus
 
 if TYPE_CHECKING:
-    from generia_assets.durable.orders.order import Order, StoredParameters
-    from generia_assets.durable.status import WorldStatus
     from generia_assets.quotes import Quote
     from resources.mongodb.connection import MongoDatabase
 
@@ -112,8 +113,6 @@ def rerun(
     generia rerun WORLD --part avatars --dry-run
     generia rerun WORLD --part description --alone
     """
-    from generia_assets.durable.orders.order import Order, PartParameters, parse_stored
-
     given = [name for name, value in (("--part", part), ("--character", character), ("--post", post)) if value is not None]
     if len(given) > 1:
         raise CommandError(f"{' and '.join(given)}: one thing is made again at a time; give one of them", 2)
@@ -141,9 +140,6 @@ def extend(
     generia extend WORLD --posts +20 --max-cost-usd 1.50
     generia extend WORLD --users +3 --posts +12 --dry-run
     """
-    from generia_assets.content.keys import EXTENSION
-    from generia_assets.durable.orders.order import ExtensionParameters, Order, parse_stored
-
     if not users and not posts:
         raise CommandError("say what is added: --users +NUMBER, --posts +NUMBER, or both", 2)
     chosen, by = settings(), ExtensionParameters(add_users=users, add_posts=posts, max_cost_usd=max_cost_usd)
@@ -161,7 +157,6 @@ def extend(
 def _require_completed(status: WorldStatus) -> None:
     """Raise ``CommandError`` for a world that is not finished: nothing else is made of it before."""
     from generia_assets.durable.orders.decisions import unfinished
-    from generia_assets.durable.status import State
 
     if status.status is State.PENDING:
         raise CommandError(f"world {status.world_id} has not been begun yet; wait for it: {command_name()} watch {status.world_id}")
@@ -187,8 +182,13 @@ def _carry_out(order: Order, quote: Quote, plan: Iterable[str], fields: Mapping[
 
     chosen, console = settings(), results() if dry_run else remarks()
     if not json:
-        for line in (*plan, _takes(quote)):
+        for line in plan:
             console.print(line)
+        console.print(
+            f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "
+            f"about {quote.price} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "
+            f"{plural(quote.image_call_limit, 'picture')}."
+        )
     if not dry_run:
         send(order, addresses(chosen).kafka, chosen.kafka_tasks_topic)
     if json:
@@ -241,14 +241,6 @@ def _cap_warning(cap: float | None, spent: float, quote: Quote) -> Iterable[str]
     if cap is not None and spent + quote.cost_interval_usd[1] > cap:
         how = "will probably" if spent + quote.cost_usd > cap else "may"
         yield f"It has cost {in_dollars(spent)} so far: its cap of {in_dollars(cap)} {how} stop this on the way."
-
-
-def _takes(quote: Quote) -> str:
-    return (
-        f"Takes {plural(quote.llm_calls, 'call')} of {quote.model} and {plural(quote.image_calls, 'picture')}, "
-        f"about {quote.price} and {about(60 * quote.minutes)}; never more than {plural(quote.llm_call_limit, 'call')} and "
-        f"{plural(quote.image_call_limit, 'picture')}."
-    )
 
 
 def _names(task_types: Iterable[TaskType]) -> str:

@@ -13,7 +13,7 @@ from rich.text import Text as Line
 
 from generia_assets.cli.connections import open_world
 from generia_assets.cli.console import CommandError, command_name, labelled, results, safe_block, safe_line
-from generia_assets.cli.options import World, choice, flag, limit_option, option
+from generia_assets.cli.options import World, argument, choice, flag, limit_option, option
 from generia_assets.cli.rendering.formats import as_json, json_default, print_limit
 from generia_assets.queries.sections import RECORDS, SECTIONS, counts, documents, types_of
 
@@ -25,11 +25,10 @@ TYPED = [section for section, record in RECORDS.items() if record.type_field]
 
 AnySection = Annotated[
     str | None,
-    typer.Argument(
-        metavar="SECTION",
-        help=f"What to show: {', '.join(SECTIONS)}. Without it, how many objects each has.",
-        show_default=False,
-        autocompletion=lambda: list(SECTIONS),
+    argument(
+        "SECTION",
+        f"What to show: {', '.join(SECTIONS)}. Without it, how many objects each has.",
+        complete=lambda: list(SECTIONS),
     ),
 ]
 Type = Annotated[str | None, option("--type", "NAME", f"Only objects of this type ({', '.join(TYPED)}).")]

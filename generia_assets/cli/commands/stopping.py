@@ -8,13 +8,15 @@ they begin. Not here: the options (control.py).
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from generia_assets.cli.connections import addresses, database_at, get_world, open_database, open_world
 from generia_assets.cli.console import CommandError, ask, command_name, remarks, safe_line
 from generia_assets.cli.dagster_link import (
     POLL_S,
-    WorldRuns,
+    active_runs,
     cancel_queued,
+    end_runs,
     instance_at,
     instance_if_known,
     last_found,
@@ -28,6 +30,9 @@ from generia_assets.durable.tasks.control import ResumeError, ResumeOptions, giv
 from generia_assets.queries.worlds import ids_of, over, world_status
 from generia_assets.settings import settings
 from resources.mongodb.connection import MongoDatabase
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 STOP_S = 10.0
 """How long a run may take to end. Then its world is taken from it, and it is left to itself."""
@@ -54,16 +59,15 @@ def stop_one(world: str, *, for_good: bool, json: bool) -> None:
             raise CommandError(f"DAGSTER_HOME is not set, and no `generia dev` runs from this folder: {advice}")
         hold_calls(database, world)  # first: Dagster takes its time, and the run its own to end
         with instance_at(where.dagster_home) as instance:
-            runs = WorldRuns(instance, world)
-            ended = runs.end()
-            if not ended and found.owned and not runs.knows(found.owner.run_id):
+            ended = end_runs(instance, world)
+            if not ended and found.owned and not (found.owner.run_id and instance.has_run(found.owner.run_id)):
                 hold_calls(database, world, seconds=0)
                 raise CommandError(
                     f"DAGSTER_HOME={where.dagster_home} knows no run of world {world}; run {found.owner.run_id} has it"
                 )
-            holder = _await_end(database, world, runs)
+            holder = _await_end(database, instance, world)
             mark_stopped(database, world, taken_from=holder)
-            runs.give_up()
+            mark_cancelled(instance, [run.run_id for run in active_runs(instance, world)])
         now = world_status(database, world)
         if now is None or not over(now):
             raise CommandError(f"world {world}: another run resumed it meanwhile; stop it again")
@@ -83,14 +87,14 @@ def _give_up(database: MongoDatabase, world: str, *, json: bool) -> None:
     print_result({"world_id": world, "given_up": True, "completed": completed}, text, json=json)
 
 
-def _await_end(database: MongoDatabase, world: str, runs: WorldRuns) -> str | None:
+def _await_end(database: MongoDatabase, instance: DagsterInstance, world: str) -> str | None:
     """Return when the world's runs are over, those too that Dagster began meanwhile; after ``STOP_S`` the run that still has it."""
     deadline = time.monotonic() + STOP_S
-    while (holder := _holder(database, world)) is not None or runs.active():
+    while (holder := _holder(database, world)) is not None or active_runs(instance, world):
         if time.monotonic() > deadline:
             return holder
         time.sleep(POLL_S)
-        runs.end()
+        end_runs(instance, world)
     return None
 
 

@@ -11,9 +11,10 @@ from rich.text import Text as Line
 from generia_assets.catalog import TaskType
 from generia_assets.cli.connections import get_world, open_database
 from generia_assets.cli.console import CommandError, command_name, indented, results, safe_line
-from generia_assets.cli.options import Json, choice, flag, option, world_argument
+from generia_assets.cli.options import Json, argument, choice, flag, option, world_argument
 from generia_assets.cli.rendering.formats import as_json, duration
 from generia_assets.content.text import dollars
+from generia_assets.durable.status import State
 
 if TYPE_CHECKING:
     from generia_assets.cli.rendering.lines import Depth
@@ -26,11 +27,7 @@ WorldOrPost = Annotated[
 ]
 AnItem = Annotated[
     str | None,
-    typer.Argument(
-        metavar="ITEM",
-        help="In that world: a post's key (c0007-p0003), a person's key (c0007) or @username, a platform's id, or world.",
-        show_default=False,
-    ),
+    argument("ITEM", "In that world: a post's key (c0007-p0003), a person's key (c0007) or @username, a platform's id, or world."),
 ]
 
 
@@ -107,7 +104,6 @@ def _print(console: Console, found: Trace, depth: Depth, *, whole: bool) -> None
 
 def _print_step(console: Console, number: int, step: Step, depth: Depth) -> None:
     from generia_assets.cli.rendering.lines import print_request
-    from generia_assets.durable.status import State
 
     line = Line(f"{number}. {step.name}", "bold cyan")
     line.append(f"  {safe_line(step.key)}  ", "cyan")

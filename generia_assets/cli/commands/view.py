@@ -22,6 +22,8 @@ from generia_assets.cli.console import CommandError, remarks, results
 from generia_assets.cli.data_dir import RunningGenerator, lock_data_dir, running_generator
 from generia_assets.cli.options import flag, option, whole, world_argument
 from generia_assets.cli.rendering.formats import as_json
+from generia_assets.interrupts import interruptible, uninterrupted
+from generia_assets.processes import start
 
 if TYPE_CHECKING:
     import uvicorn
@@ -49,7 +51,6 @@ def view(world: AnyWorld = None, port: PortOption = PORT, host: Host = LOOPBACK,
     generia view
     generia view WORLD --port 3002
     """
-    from generia_assets.interrupts import interruptible
     from generia_assets.pages.app import Source
     from generia_assets.pages.links import ServedLinks
     from generia_assets.settings import Settings, settings
@@ -79,9 +80,8 @@ def _serve(source: Source, listener: socket.socket) -> None:
 
     server: uvicorn.Server
     app = pages_app(source, closing=lambda: server.should_exit)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", lifespan="on", ws="none", timeout_graceful_shutdown=LAST_WORDS_S)
-    )
+    config = uvicorn.Config(app, log_level="warning", lifespan="on", ws="none", timeout_graceful_shutdown=LAST_WORDS_S)
+    server = uvicorn.Server(config)
     server.run(sockets=[listener])
 
 
@@ -112,9 +112,6 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 @contextmanager
 def _mongodb(chosen: Settings) -> Iterator[str]:
     """The URI of the MongoDB that is set or that runs from this folder; else of one that is started for as long as this lasts."""
-    from generia_assets.interrupts import uninterrupted
-    from generia_assets.processes import start
-
     if is_set(chosen, "mongodb_uri") or running_generator(chosen.generia_data_dir) is not None:
         uri = addresses(chosen).mongodb_uri
         with database_at(uri, chosen):  # it answers, or the command ends with a line

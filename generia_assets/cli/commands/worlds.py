@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +14,12 @@ from generia_assets.cli.options import Json, JsonLines, limit_option, world_argu
 from generia_assets.cli.rendering.formats import FittedTable, ago, as_json, moment, of_total, print_limit
 from generia_assets.cli.selection import StateOption, state_query
 from generia_assets.content.text import dollars, plural
+from generia_assets.durable.collections import STATUS
 from generia_assets.durable.status import State, WorldStatus, statuses
+from resources.mongodb.stored import UnreadableRecord
 
 if TYPE_CHECKING:
-    from generia_assets.queries.in_flight import InFlightCalls
-    from resources.mongodb.stored import UnreadableRecord
+    from generia_assets.queries.in_flight import BreakerView, InFlightCalls
 
 AnyWorld = Annotated[str | None, world_argument("Without it the newest worlds are listed.")]
 SHORT_ID = 8
@@ -50,14 +51,10 @@ def list_worlds(state: StateOption = None, limit: Limit = None, json: JsonLines 
     generia list --state in_progress
     generia list --state parked --json | jq -r .world_id | xargs -n1 generia resume
     """
-    from pymongo import DESCENDING
-
-    from generia_assets.durable.collections import STATUS
-
     most = limit if json else limit or SHOWN
     with open_database() as database:
         # Read whole before anything is printed: a world that changes while a slow reader blocks us would move, and be missed.
-        newest = database[STATUS].find(state_query(state)).sort("updated_at", DESCENDING)
+        newest = database[STATUS].find(state_query(state)).sort("updated_at", -1)
         records = list(newest if most is None else newest.limit(most + 1))
     unreadable: list[UnreadableRecord] = []
     found = list(statuses(records[:most], unreadable.append))
@@ -119,46 +116,50 @@ def _state(world: WorldStatus) -> str:
 
 
 def _show(world: WorldStatus, calls: InFlightCalls, *, json: bool) -> None:
-    from generia_assets.cli.rendering.lines import STAGE_WORDS, breaker_line, progress_line
-
     breakers = () if world.done else calls.breakers
     if json:
         typer.echo(as_json({**_as_fields(world), "breakers": breakers}))
         return
     console = results()
     console.print(Line(f"{safe_line(world.name) or '(no name)'}  {world.world_id}", "bold"))
-    rows = [
-        ("prompt", safe_line(str(world.parameters.get("user_prompt", "")), 300)),
-        ("state", progress_line(world)),
-        ("stages", ", ".join(f"{STAGE_WORDS[stage.name]} {stage.status.value.replace('_', ' ')}" for stage in world.stages)),
-        ("tasks", f"{world.tasks_completed} completed, {world.tasks_failed} failed, {world.task_predicted} planned"),
-        ("calls", f"{world.api_calls_made_LLM} of at most {world.api_call_limits_LLM} of the model in this generation"),
-        ("pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images} in this generation"),
-        ("cost", _cost(world)),
-        ("tier", world.service_tier.value),
-        ("priority", str(world.priority)),
-        ("ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"),
-        ("owner", _owner(world)),
-        ("generation", f"{world.generation or 'none yet'}, resumed {plural(world.takeovers, 'time')} after a death"),
-    ]
-    rows[6:6] = [("breaker", breaker_line(one)) for one in breakers]
-    if world.owner.run_id:
-        flying = f"{calls.llm} of {calls.llm_ceiling} calls of the model, {calls.images} of {calls.image_ceiling} pictures"
-        rows.insert(6, ("in flight", flying))
-    if world.waiting_for is not None:
-        since = ago(world.waiting_for.since)
-        rows.insert(2, ("waiting", safe_line(f"for {world.waiting_for.api}, begun {since}: {world.waiting_for.reason}", 300)))
-    if world.parked is not None:
-        rows.append(("parked", f"{world.parked.kind}, {ago(world.parked.since)}"))
-    if world.superseded:
-        counts = ", ".join(f"{kind}: {count}" for kind, count in world.superseded.items())
-        rows.append(("superseded", f"{counts}, on the platform only: {command_name()} show {world.world_id} superseded"))
-    rows += [("failed", safe_line(f"{one.type} {one.key}: {one.error}", 200)) for one in world.failures]
-    labels(console, rows)
+    labels(console, _rows(world, calls, breakers))
     if world.failures:
         console.print(f"  To try again what failed: {command_name()} resume {world.world_id} --retry-failed")
     elif world.parked is not None and not world.done:
         console.print(f"  To let it go on: {command_name()} resume {world.world_id}")
+
+
+def _rows(world: WorldStatus, calls: InFlightCalls, breakers: Iterable[BreakerView]) -> Iterator[tuple[str, str]]:
+    from generia_assets.cli.rendering.lines import STAGE_WORDS, breaker_line, progress_line
+
+    yield "prompt", safe_line(str(world.parameters.get("user_prompt", "")), 300)
+    yield "state", progress_line(world)
+    if world.waiting_for is not None:
+        since = ago(world.waiting_for.since)
+        yield "waiting", safe_line(f"for {world.waiting_for.api}, begun {since}: {world.waiting_for.reason}", 300)
+    yield "stages", ", ".join(f"{STAGE_WORDS[stage.name]} {stage.status.value.replace('_', ' ')}" for stage in world.stages)
+    yield "tasks", f"{world.tasks_completed} completed, {world.tasks_failed} failed, {world.task_predicted} planned"
+    yield "calls", f"{world.api_calls_made_LLM} of at most {world.api_call_limits_LLM} of the model in this generation"
+    yield "pictures", f"{world.api_calls_made_images} of at most {world.api_call_limits_images} in this generation"
+    if world.owner.run_id:
+        flying = f"{calls.llm} of {calls.llm_ceiling} calls of the model, {calls.images} of {calls.image_ceiling} pictures"
+        yield "in flight", flying
+    for one in breakers:
+        yield "breaker", breaker_line(one)
+    cap = "no cap" if world.cost_limit_usd is None else f"cap {dollars(world.cost_limit_usd)}"
+    yield "cost", f"{dollars(world.llm_cost_total)} model + {dollars(world.image_cost_total)} pictures in all ({cap})"
+    yield "tier", world.service_tier.value
+    yield "priority", str(world.priority)
+    yield "ordered", f"{moment(world.created_at)} UTC, changed {ago(world.updated_at)}"
+    yield "owner", _owner(world)
+    yield "generation", f"{world.generation or 'none yet'}, resumed {plural(world.takeovers, 'time')} after a death"
+    if world.parked is not None:
+        yield "parked", f"{world.parked.kind}, {ago(world.parked.since)}"
+    if world.superseded:
+        counts = ", ".join(f"{kind}: {count}" for kind, count in world.superseded.items())
+        yield "superseded", f"{counts}, on the platform only: {command_name()} show {world.world_id} superseded"
+    for failure in world.failures:
+        yield "failed", safe_line(f"{failure.type} {failure.key}: {failure.error}", 200)
 
 
 def _owner(world: WorldStatus) -> str:
@@ -172,8 +173,3 @@ def _owner(world: WorldStatus) -> str:
 def _as_fields(world: WorldStatus) -> dict[str, object]:
     """The status record as JSON has it: the contract's fields, and what one would otherwise have to add up."""
     return {"world_id": world.world_id, **world.model_dump(mode="json", by_alias=True), "cost_usd": round(world.cost_usd, 6)}
-
-
-def _cost(world: WorldStatus) -> str:
-    cap = "no cap" if world.cost_limit_usd is None else f"cap {dollars(world.cost_limit_usd)}"
-    return f"{dollars(world.llm_cost_total)} model + {dollars(world.image_cost_total)} pictures in all ({cap})"

@@ -10,6 +10,7 @@ import html
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -45,20 +46,20 @@ def paragraphs(text: object) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
+@dataclass
 class Book:
-    """The book of one world."""
+    """The book of one world, to be written into ``folder``.
 
-    def __init__(
-        self, database: MongoDatabase, status: WorldStatus, folder: Path, data_dir: Path, pictures: PictureFolder | None
-    ) -> None:
-        """``folder``: where the book is written; ``pictures`` None: the book links to where this machine's platform has them."""
-        self._database = database
-        self._status = status
-        self._folder = folder
-        self._data_dir = data_dir.absolute()
-        self._pictures = pictures
-        self._names: dict[str, str] = {}
-        """Everybody by key, as the book names them."""
+    ``pictures`` None: the book links to where this machine's platform has them, in ``data_dir``.
+    """
+
+    database: MongoDatabase
+    status: WorldStatus
+    folder: Path
+    data_dir: Path
+    pictures: PictureFolder | None
+    _names: dict[str, str] = field(default_factory=dict)
+    """Everybody by key, as the book names them."""
 
     def pages(self) -> Iterator[str]:
         """Its paragraphs, each with the empty line after it."""
@@ -66,39 +67,36 @@ class Book:
             yield from (f"{paragraph}\n\n" for paragraph in part)
 
     def _end(self) -> Iterator[str]:
-        status = self._status
+        status = self.status
         yield "---"
-        yield (
-            f"World `{status.world_id}`, ordered {moment(status.created_at)} UTC; "
-            f"{plural(status.users_created, 'person')}, {plural(status.posts_created, 'post')}, "
-            f"{dollars(status.cost_usd)}."
-        )
+        size = f"{plural(status.users_created, 'person')}, {plural(status.posts_created, 'post')}"
+        yield f"World `{status.world_id}`, ordered {moment(status.created_at)} UTC; {size}, {dollars(status.cost_usd)}."
 
     def _world(self) -> Iterator[str]:
         world = next(self._read("description"), None)
         images = next(self._read("images"), None)
-        prompt = escaped(self._status.parameters.get("user_prompt", ""))
+        prompt = escaped(self.status.parameters.get("user_prompt", ""))
         if world is None:
-            yield f"# {escaped(self._status.name) or 'A world without a name'}"
+            yield f"# {escaped(self.status.name) or 'A world without a name'}"
             yield f"*{prompt}*"
             return
         yield f"# {escaped(world['name'])}"
         if images is not None:
             yield self._image("the world", "header", images["header"])
-            if self._pictures is not None:
-                self._pictures.path(PictureView("icon", images["icon"]["url"]))
+            if self.pictures is not None:
+                self.pictures.path(PictureView("icon", images["icon"]["url"]))
         yield f"*{prompt}*"
         yield f"**{escaped(world['description_short'])}**"
         yield paragraphs(world["description"])
-        for title, field in (
+        for title, part in (
             ("How people live", "social_structure"),
             ("Culture", "culture"),
             ("Places", "geography"),
             ("Technology", "technology_level"),
             ("History", "history"),
         ):
-            if world.get(field):
-                yield f"## {title}\n\n{paragraphs(world[field])}"
+            if world.get(part):
+                yield f"## {title}\n\n{paragraphs(world[part])}"
         if world.get("calendar"):
             yield "## What everybody has lived through"
             yield "\n".join(
@@ -117,9 +115,9 @@ class Book:
                 yield self._image(person["display_name"], f"avatars/{person['key']}", avatars[person["key"]])
             yield f"*{escaped(person['bio'])}*"
             yield paragraphs(person["background_story"])
-            for title, field in (("Looks", "appearance"), ("Character", "personality"), ("Secret", "secret")):
-                if person.get(field):
-                    yield f"**{title}:** {escaped(person[field])}"
+            for title, part in (("Looks", "appearance"), ("Character", "personality"), ("Secret", "secret")):
+                if person.get(part):
+                    yield f"**{title}:** {escaped(person[part])}"
             if person.get("relationships"):
                 yield "\n".join(
                     f"* {escaped('@' + one['username'])}, {escaped(one['relationship_type'])}: {escaped(one['description'])}"
@@ -162,13 +160,13 @@ class Book:
     def _image(self, shows: str, name: str, media: MongoDocument) -> str:
         """A picture, by a path from the book to it, or by its address where it is not on this machine."""
         url = str(media["url"])
-        if self._pictures is not None:
-            place = self._pictures.path(PictureView(name, url))
-            address = url if place is None else os.path.relpath(place, self._folder)
+        if self.pictures is not None:
+            place = self.pictures.path(PictureView(name, url))
+            address = url if place is None else os.path.relpath(place, self.folder)
         else:
-            local = self._data_dir / url
-            address = os.path.relpath(local, self._folder) if local.is_file() else url
+            local = self.data_dir.absolute() / url
+            address = os.path.relpath(local, self.folder) if local.is_file() else url
         return f"![{escaped(safe_line(shows, 120))}](<{quote(address, safe='/:.-_~?&=%')}>)"
 
     def _read(self, section: str) -> Iterator[MongoDocument]:
-        return documents(self._database, self._status.world_id, section)
+        return documents(self.database, self.status.world_id, section)

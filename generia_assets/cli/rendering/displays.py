@@ -225,11 +225,9 @@ class _Bar:
     share: float
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        del console
         return Measurement(4, min(BAR_WIDTH, options.max_width))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        del console
         width = min(BAR_WIDTH, options.max_width)
         filled = min(width, int(self.share * width))
         bar = Line("━" * filled, "green" if filled == width else "cyan")
@@ -243,22 +241,14 @@ def _figures(status: WorldStatus, snapshot: Snapshot) -> list[Line]:
     failed = f", {status.tasks_failed} failed for good" if status.tasks_failed else ""
     first = Line(f"{snapshot.seconds:.1f} s{left}", "bold")
     first.append(f"    {dollars(status.cost_usd)} in all{cap}    {done} of {status.task_predicted} tasks{failed}", "not bold")
-    lines = [first]
     if status.generation is None:
-        return lines
-    calls = snapshot.in_flight
-    for word, now, made, limit in (
-        ("model", calls and f"{calls.llm} of {calls.llm_ceiling}", status.api_calls_made_LLM, status.api_call_limits_LLM),
-        (
-            "pictures",
-            calls and f"{calls.images} of {calls.image_ceiling}",
-            status.api_calls_made_images,
-            status.api_call_limits_images,
-        ),
-    ):
-        flying = f", {now} calls in flight" if now else ""
-        lines.append(Line(f"{word:10}{made} made of at most {limit}{flying}", "dim"))
-    return lines
+        return [first]
+    model = f"{status.api_calls_made_LLM} made of at most {status.api_call_limits_LLM}"
+    pictures = f"{status.api_calls_made_images} made of at most {status.api_call_limits_images}"
+    if calls := snapshot.in_flight:
+        model += f", {calls.llm} of {calls.llm_ceiling} calls in flight"
+        pictures += f", {calls.images} of {calls.image_ceiling} calls in flight"
+    return [first, Line(f"model     {model}", "dim"), Line(f"pictures  {pictures}", "dim")]
 
 
 def _one_line(text: Text) -> Line:

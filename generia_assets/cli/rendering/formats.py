@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import typer
 from pydantic import BaseModel
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text as Line
@@ -143,11 +144,7 @@ class FittedTable:
             cells = [row[place] for row in self.rows] if title not in titles else self.short[title]
             table.add_column(title, justify="left" if place < self.texts else "right", no_wrap=True)
             columns.append(cells)
-            width += GAP + max(Line(title).cell_len, *(_line(cell).cell_len for cell in cells))
+            width += GAP + max(cell_len(str(one)) for one in (title, *cells))
         for row in zip(*columns, strict=True):
             table.add_row(*row)
         return table, width
-
-
-def _line(cell: str | Line) -> Line:
-    return Line(cell) if isinstance(cell, str) else cell

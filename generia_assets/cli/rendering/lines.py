@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from math import ceil
 from typing import Literal
@@ -103,29 +104,20 @@ def print_request(console: Console, request: RequestRecord, depth: Depth, *, tas
 
 
 def _whole(console: Console, request: RequestRecord) -> None:
-    sections: list[tuple[str, str]] = []
     system, parts = request.request.get("system"), request.request.get("parts")
     if system:
-        sections.append(("system instruction", str(system)))
-    if isinstance(parts, list):
-        sections += [(f"part {number} of {len(parts)}", str(part)) for number, part in enumerate(parts, 1)]
-    others = {name: value for name, value in request.request.items() if name not in ("system", "parts")}
-    if others:
-        sections.append(("request", json.dumps(others, ensure_ascii=False, default=str, indent=2)))
-    if request.answer:
-        sections.append(("answer", _pretty(request.answer)))
-    others = {name: value for name, value in request.response.items() if name not in ("text", "answer")}
-    if others:
-        sections.append(("response", json.dumps(others, ensure_ascii=False, default=str)))
-    for title, text in sections:
-        _titled(console, title, text)
-
-
-def _pretty(text: str) -> str:
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
-    except ValueError:
-        return text
+        _titled(console, "system instruction", str(system))
+    parts = parts if isinstance(parts, list) else []
+    for number, part in enumerate(parts, 1):
+        _titled(console, f"part {number} of {len(parts)}", str(part))
+    if others := {name: value for name, value in request.request.items() if name not in ("system", "parts")}:
+        _titled(console, "request", json.dumps(others, ensure_ascii=False, default=str, indent=2))
+    if answer := request.answer:
+        with suppress(ValueError):  # most answers are JSON, which is easier to read with indents
+            answer = json.dumps(json.loads(answer), ensure_ascii=False, indent=2)
+        _titled(console, "answer", answer)
+    if others := {name: value for name, value in request.response.items() if name not in ("text", "answer")}:
+        _titled(console, "response", json.dumps(others, ensure_ascii=False, default=str))
 
 
 def _titled(console: Console, title: str, text: str) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from generia_assets.catalog import TaskType
 from generia_assets.durable.events.events import LiveEvent, StageFinished, StageStarted
-from generia_assets.durable.status import Stage, State
+from generia_assets.durable.status import Stage, StageState, State
 
 logger = logging.getLogger(__name__)
 
 STAGE_OF: Mapping[TaskType, Stage] = {task_type: Stage(task_type.asset.stage) for task_type in TaskType}
-STAGES = tuple(Stage)
 
 
 @dataclass
@@ -23,7 +23,7 @@ class StageTracker:
 
     expected: Mapping[Stage, int]
     states: dict[Stage, State] = field(default_factory=lambda: dict.fromkeys(Stage, State.PENDING))
-    ended: dict[Stage, int] = field(default_factory=lambda: dict.fromkeys(Stage, 0))
+    ended: Counter[Stage] = field(default_factory=Counter)
     _under_way: set[Stage] = field(default_factory=set)
     """Reported as started and not as finished, in this run or an earlier one."""
     _news: list[LiveEvent] = field(default_factory=list)
@@ -35,69 +35,60 @@ class StageTracker:
 
     def begin(self) -> dict[str, object]:
         """The stages as they stand when a run begins: what it will not touch is completed already."""
-        for stage in STAGES:
-            if stage is not Stage.FINISHING:
-                self.states[stage] = State.PENDING if self.expected.get(stage, 0) else State.COMPLETED
+        untouched = [stage for stage in Stage if stage is not Stage.FINISHING and not self.expected.get(stage)]
+        self.states |= dict.fromkeys(untouched, State.COMPLETED)
         return self._all()
 
-    def resume(self, states: Mapping[Stage, State]) -> dict[str, object]:
+    def resume(self, left: Iterable[StageState]) -> dict[str, object]:
         """The stages as an earlier run of the generation left them; what failed is tried again."""
-        self._under_way = {stage for stage in STAGES if states.get(stage) is State.IN_PROGRESS}
-        for stage in STAGES:
-            left = states.get(stage, State.PENDING)
-            self.states[stage] = State.PENDING if left is State.FAILED else left
+        self.states |= {one.name: State.PENDING if one.status is State.FAILED else one.status for one in left}
+        self._under_way = {stage for stage, state in self.states.items() if state is State.IN_PROGRESS}
         return self._all()
 
     def started(self, task_type: TaskType) -> dict[str, object]:
         stage = STAGE_OF[task_type]
-        return self._moved(stage, State.IN_PROGRESS) if self.states[stage] is State.PENDING else {}
+        return self._moved(State.IN_PROGRESS, stage) if self.states[stage] is State.PENDING else {}
 
     def task_ended(self, task_type: TaskType) -> dict[str, object]:
         stage = STAGE_OF[task_type]
         self.ended[stage] += 1
         if self.ended[stage] >= self.expected.get(stage, 0):
-            return self._moved(stage, State.COMPLETED)
-        return self._moved(stage, State.IN_PROGRESS) if self.states[stage] is State.PENDING else {}
+            return self._moved(State.COMPLETED, stage)
+        return self.started(task_type)
 
     def finishing(self) -> dict[str, object]:
-        for stage in STAGES[:-1]:
-            self._move(stage, State.COMPLETED)
-        return self._moved(Stage.FINISHING, State.IN_PROGRESS)
+        self._moved(State.COMPLETED, *(stage for stage in Stage if stage is not Stage.FINISHING))
+        return self._moved(State.IN_PROGRESS, Stage.FINISHING)
 
     def finished(self) -> dict[str, object]:
-        for stage in STAGES:
-            self._move(stage, State.COMPLETED)
-        return self._all() | {"current_stage": Stage.FINISHING.value}
+        return self._moved(State.COMPLETED, *Stage)
 
     def failed(self) -> dict[str, object]:
         stage = self._current()
-        self._move(stage, State.FAILED)
-        return self._all() | {"current_stage": stage.value}
+        return self._moved(State.FAILED, stage) | {"current_stage": stage.value}
 
-    def _moved(self, stage: Stage, state: State) -> dict[str, object]:
-        self._move(stage, state)
+    def _moved(self, state: State, *stages: Stage) -> dict[str, object]:
+        for stage in stages:
+            self.states[stage] = state
+            if state is State.IN_PROGRESS and stage not in self._under_way:
+                self._under_way.add(stage)
+                logger.info("stage %s: started", stage.value)
+                self._news.append(StageStarted(stage=stage))
+            elif state in (State.COMPLETED, State.FAILED) and stage in self._under_way:
+                self._under_way.remove(stage)
+                logger.info("stage %s: %s", stage.value, state.value)
+                if state is State.COMPLETED:
+                    self._news.append(StageFinished(stage=stage))
         return self._all()
-
-    def _move(self, stage: Stage, state: State) -> None:
-        self.states[stage] = state
-        if state is State.IN_PROGRESS and stage not in self._under_way:
-            self._under_way.add(stage)
-            logger.info("stage %s: started", stage.value)
-            self._news.append(StageStarted(stage=stage))
-        elif state in (State.COMPLETED, State.FAILED) and stage in self._under_way:
-            self._under_way.remove(stage)
-            logger.info("stage %s: %s", stage.value, state.value)
-            if state is State.COMPLETED:
-                self._news.append(StageFinished(stage=stage))
 
     def _all(self) -> dict[str, object]:
         """All stages, even where one moved: a change of one path and one of all would not go into the same update."""
-        stages = [{"name": stage.value, "status": self.states[stage].value} for stage in STAGES]
+        stages = [{"name": stage.value, "status": self.states[stage].value} for stage in Stage]
         return {"stages": stages, "current_stage": self._current().value}
 
     def _current(self) -> Stage:
         """The first stage that is not over: what a progress bar should show while several are in progress."""
-        return next((stage for stage in STAGES if self.states[stage] in (State.PENDING, State.IN_PROGRESS)), Stage.FINISHING)
+        return next((stage for stage in Stage if self.states[stage] in (State.PENDING, State.IN_PROGRESS)), Stage.FINISHING)
 
 
 def counted(task_type: TaskType) -> tuple[dict[str, float], dict[str, datetime]]:

@@ -16,9 +16,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from pymongo import ASCENDING
 from pymongo.errors import PyMongoError
@@ -31,7 +30,7 @@ from generia_assets.durable.events.outbox import RECORD, in_its_place
 from generia_assets.durable.status import State, unowned
 from resources import tracing
 from resources.cancellation import cancel_and_wait
-from resources.kafka.producer import EventTooLargeError
+from resources.kafka.producer import EventTooLargeError, InOrder
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDatabase, MongoDocument
 
 logger = logging.getLogger(__name__)
@@ -56,24 +55,12 @@ _MAJORITY = ReadConcern("majority")
 _PROGRESS = set(Progress.model_fields) - set(Standing.model_fields) - set(LiveEvent.model_fields)
 
 
-class Sender(Protocol):
-    """Sends one event and returns when it has arrived; may block. Raises ``ConnectionError``, or ``EventTooLargeError``."""
-
-    def __call__(self, key: str, value: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Send ``value`` under ``key``, with these headers."""
-        ...
-
-    def close(self) -> None:
-        """End the connection."""
-        ...
-
-
 class Wire:
     """The connection to the topic, for one thread: made when there is something to send, dropped when it fails."""
 
-    def __init__(self, connect: Callable[[], Sender]) -> None:
+    def __init__(self, connect: Callable[[], InOrder]) -> None:
         self._connect = connect
-        self._sender: Sender | None = None
+        self._sender: InOrder | None = None
         self.arrived = 0
         """Number of the last event that arrived."""
 
@@ -106,7 +93,7 @@ class Relay:
     An outage of Kafka is waited out; a defect ends the sending for this run, never the run.
     """
 
-    def __init__(self, database: AsyncMongoDatabase, world_id: str, connect: Callable[[], Sender]) -> None:
+    def __init__(self, database: AsyncMongoDatabase, world_id: str, connect: Callable[[], InOrder]) -> None:
         self._status = database.get_collection(STATUS, read_concern=_MAJORITY)
         self._events = database.get_collection(WORLD_EVENTS, read_concern=_MAJORITY)
         self._world_id = world_id
@@ -204,8 +191,11 @@ class Relay:
             await self._send_progress(record)
 
     async def _send_progress(self, record: MongoDocument) -> None:
-        progress = progress_of(record)
-        if progress is None or (self._progress is not None and progress == self._progress.model_copy(update={"at": progress.at})):
+        if record["status"] != State.IN_PROGRESS.value or record.get("parked") is not None:  # nobody works on the world
+            return
+        figures = Progress.model_validate({name: record[name] for name in _PROGRESS})
+        progress = in_its_place(figures, record, record.get("events_seq", 0))
+        if self._progress is not None and progress == self._progress.model_copy(update={"at": progress.at}):
             return
         if time.monotonic() - self._progress_at < PROGRESS_SECONDS:
             self._changed.set()  # sent next time
@@ -219,59 +209,40 @@ class Relay:
     async def _mark(self, *, last: bool) -> None:
         """Note what was sent. By the truth of it, not by who owns the world: a number that arrived has arrived."""
         if self._sent > self._marked:
-            await self._status.update_one({"_id": self._world_id}, _sent_up_to(self._sent))
+            await self._status.update_one({"_id": self._world_id}, {"$max": {"events_sent": self._sent}})
             self._marked, self._marked_at = self._sent, time.monotonic()
         if last:
             await self._status.update_one(*_all_sent(self._world_id, self._sent))
 
 
-def progress_of(record: MongoDocument) -> Progress | None:
-    """Where a world stands; None for one that is not being worked on."""
-    if record["status"] != State.IN_PROGRESS.value or record.get("parked") is not None:
-        return None
-    progress = Progress.model_validate({name: record[name] for name in _PROGRESS})
-    return in_its_place(progress, record, record.get("events_seq", 0))
-
-
-def catch_up(database: MongoDatabase, connect: Callable[[], Sender], *, silence_seconds: float, seconds: float) -> int:
+def catch_up(database: MongoDatabase, connect: Callable[[], InOrder], *, silence_seconds: float, seconds: float) -> int:
     """Send the events of worlds that no run works on, for so long at most; how many were sent.
 
     ``silence_seconds``: how long an owner's lease must be over. Raises ``ConnectionError`` while Kafka is away.
     """
     deadline, silent = time.monotonic() + seconds, datetime.now(UTC) - timedelta(seconds=silence_seconds)
     unsent = {"events_pending": True, "$or": unowned(silent)}
-    status = database.get_collection(STATUS, read_concern=_MAJORITY)
+    status, events = (database.get_collection(name, read_concern=_MAJORITY) for name in (STATUS, WORLD_EVENTS))
     worlds = status.find(unsent, {"events_sent": 1, "events_seq": 1}).sort("updated_at", ASCENDING).limit(MOST_WORLDS).to_list()
-    wire, count = Wire(connect), 0
-    try:
+    count = 0
+    with closing(Wire(connect)) as wire:
         for world in worlds:
-            count += _catch_up(database, wire, world, deadline)
+            world_id, sent = world["_id"], world.get("events_sent", 0)
+            while page := events.find(*_page(world_id, sent)).sort("seq", ASCENDING).limit(PAGE).to_list():
+                wire.send(world_id, page)
+                sent, count = page[-1]["seq"], count + len(page)
+                status.update_one({"_id": world_id}, {"$max": {"events_sent": sent}})
+                if time.monotonic() > deadline:
+                    return count
+            # what is there no more is older than events are kept
+            status.update_one(*_all_sent(world_id, max(sent, world["events_seq"])))
             if time.monotonic() > deadline:
                 break
-    finally:
-        wire.close()
-    return count
-
-
-def _catch_up(database: MongoDatabase, wire: Wire, world: MongoDocument, deadline: float) -> int:
-    status, events = database[STATUS], database.get_collection(WORLD_EVENTS, read_concern=_MAJORITY)
-    world_id, sent, count = world["_id"], world.get("events_sent", 0), 0
-    while page := events.find(*_page(world_id, sent)).sort("seq", ASCENDING).limit(PAGE).to_list():
-        wire.send(world_id, page)
-        sent, count = page[-1]["seq"], count + len(page)
-        status.update_one({"_id": world_id}, _sent_up_to(sent))
-        if time.monotonic() > deadline:
-            return count
-    status.update_one(*_all_sent(world_id, max(sent, world["events_seq"])))  # what is there no more is older than events are kept
     return count
 
 
 def _page(world_id: str, sent: int) -> tuple[MongoDocument, MongoDocument]:
     return {"world_id": world_id, "seq": {"$gt": sent}}, {"event": 1, "seq": 1, "traceparent": 1}
-
-
-def _sent_up_to(sent: int) -> MongoDocument:
-    return {"$max": {"events_sent": sent}}
 
 
 def _all_sent(world_id: str, sent: int) -> tuple[MongoDocument, MongoDocument]:

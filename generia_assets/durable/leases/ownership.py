@@ -5,10 +5,8 @@ whose code server died lives on), so the epoch fences every write (commits.py), 
 
 A call cannot be fenced: what receives it knows no epoch. So a run sends only while it has owned the world within the last second: a
 fenced write that began then has succeeded (``Commits.owned_recently``), or it has just read its name in the status record. The next
-owner may have taken the world meanwhile, while Dagster was wrong or the lease had ended. Unless the former owner released the
-world, it therefore sends nothing for ``TAKEOVER_SECONDS`` after its own epoch is written: no write of the former owner can begin
-and succeed after that, and what it began before is too old by then. A process that stood still in between finds an old moment and
-reads.
+owner may have taken the world meanwhile. Unless the former one released the world, it therefore sends nothing for
+``TAKEOVER_SECONDS`` after its own epoch is written: what the former owner began before is too old by then.
 """
 
 from __future__ import annotations
@@ -74,6 +72,23 @@ async def acquire_lease(
         HistoryWorldError, UnreadableRecordError: No run may work on this record.
         OutageTimeoutError: MongoDB does not answer.
     """
+
+    async def acquire(former: MongoDocument) -> MongoDocument | None:
+        """Become the owner after this one, if it still is; None if somebody else became it."""
+        if former.get("session") is not None:
+            await _end_session(database, former["session"])
+        highest = await _highest_epoch(database, world_id) if former["epoch"] == 0 else 0
+        owner = {
+            "run_id": run_id,
+            "epoch": {"$add": [{"$max": ["$owner.epoch", highest]}, 1]},
+            "expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]},
+            "session": session.session_id["id"],
+        }
+        former_is_owner = {"_id": world_id, "owner.epoch": former["epoch"]}
+        return await database[STATUS].find_one_and_update(
+            former_is_owner, [{"$set": {"owner": owner}}], return_document=ReturnDocument.AFTER
+        )
+
     deadline = asyncio.get_running_loop().time() + lease_seconds + 2.0
     while True:
         found = await retry_on_outage(partial(_owner, database, world_id), timeout_seconds=outage_timeout)
@@ -83,9 +98,7 @@ async def acquire_lease(
         owner = found["owner"]
         free = owner["run_id"] in (None, run_id) or found["silent"] or await asyncio.to_thread(run_is_over, owner["run_id"])
         if free:
-            taken = await retry_on_outage(
-                partial(_acquire, database, world_id, run_id, owner, session, lease_seconds), timeout_seconds=outage_timeout
-            )
+            taken = await retry_on_outage(partial(acquire, owner), timeout_seconds=outage_timeout)
             if taken is not None:
                 released = owner["run_id"] is None and owner.get("session") is None
                 sends_from = 0.0 if released else time.monotonic() + TAKEOVER_SECONDS
@@ -103,29 +116,6 @@ async def _owner(database: AsyncMongoDatabase, world_id: str) -> MongoDocument |
     silent = {"$lte": ["$owner.expires_at", "$$NOW"]}
     found = await database[STATUS].aggregate([{"$match": {"_id": world_id}}, {"$set": {"silent": silent}}])
     return await found.try_next()
-
-
-async def _acquire(
-    database: AsyncMongoDatabase,
-    world_id: str,
-    run_id: str,
-    former: MongoDocument,
-    session: AsyncClientSession,
-    lease_seconds: float,
-) -> MongoDocument | None:
-    """Become the owner after this one, if it still is; None if somebody else became it."""
-    if former.get("session") is not None:
-        await _end_session(database, former["session"])
-    highest = await _highest_epoch(database, world_id) if former["epoch"] == 0 else 0
-    owner = {
-        "run_id": run_id,
-        "epoch": {"$add": [{"$max": ["$owner.epoch", highest]}, 1]},
-        "expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]},
-        "session": session.session_id["id"],
-    }
-    return await database[STATUS].find_one_and_update(
-        {"_id": world_id, "owner.epoch": former["epoch"]}, [{"$set": {"owner": owner}}], return_document=ReturnDocument.AFTER
-    )
 
 
 async def _highest_epoch(database: AsyncMongoDatabase, world_id: str) -> int:

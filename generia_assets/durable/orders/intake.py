@@ -8,7 +8,7 @@ They touch nothing that exists: no world, and no task that was accepted before. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument, UpdateOne
@@ -75,15 +75,9 @@ def installed_at(database: MongoDatabase) -> datetime:
 
 def keep(database: MongoDatabase, letters: Sequence[StoredDeadLetter]) -> None:
     """Keep dead letters until their topic takes them. A repetition changes nothing."""
+    documents = [asdict(one) for one in letters]
     database[KEPT_LETTERS].bulk_write(
-        [
-            UpdateOne(
-                {"_id": one.place},
-                {"$setOnInsert": {"at": one.at, "key": one.key, "value": one.value, "headers": dict(one.headers), "why": one.why}},
-                upsert=True,
-            )
-            for one in letters
-        ]
+        [UpdateOne({"_id": one.pop("place")}, {"$setOnInsert": one}, upsert=True) for one in documents]
     )
 
 
@@ -95,7 +89,6 @@ def kept(database: MongoDatabase, limit: int = 0, *, newest: bool = False) -> li
 
 
 def kept_at(database: MongoDatabase, place: str) -> StoredDeadLetter | None:
-    """The one of this place, or None."""
     found = database[KEPT_LETTERS].find_one({"_id": place})
     return None if found is None else _letter(found)
 
@@ -163,23 +156,13 @@ def record_refusal(database: MongoDatabase, refusal: RefusedOrder) -> None:
     if world_id is None:
         return
     if refusal.task_id is not None:
-        _fail_task(database, reason, world_id, refusal.task_id, task_type)
+        failed = {"status": State.FAILED.value, "error": reason, "updated_at": datetime.now(UTC)}
+        task = {**new_task(task_type, world_id, {}), **failed, "refused": True}
+        if database[TASKS].update_one({"_id": refusal.task_id}, {"$setOnInsert": task}, upsert=True).matched_count:
+            inserted_by_the_platform = {"status": State.PENDING.value, "accepted_at": {"$exists": False}}
+            mine = {"_id": refusal.task_id, "world_id": world_id, "$or": [{"refused": True}, inserted_by_the_platform]}
+            database[TASKS].update_one(mine, {"$set": failed})
     if task_type is TaskType.INIT_WORLD_CREATION and database[STATUS].find_one({"_id": world_id}, {"_id": 1}) is None:
-        failed = {
-            "status": State.FAILED.value,
-            "message": reason,
-            "tasks_failed": 1,
-            "refused": True,
-            "finished_at": datetime.now(UTC),
-        }
-        record = new_status(world_id, {"user_prompt": ""}, refusal.task_id, users=0, posts=0) | failed
-        begin_with_event(database, record, Failed(message=reason))
-
-
-def _fail_task(database: MongoDatabase, reason: str, world_id: str, task_id: str, task_type: TaskType) -> None:
-    failed = {"status": State.FAILED.value, "error": reason, "updated_at": datetime.now(UTC)}
-    task = {**new_task(task_type, world_id, {}), **failed, "refused": True}
-    if database[TASKS].update_one({"_id": task_id}, {"$setOnInsert": task}, upsert=True).matched_count:
-        inserted_by_the_platform = {"status": State.PENDING.value, "accepted_at": {"$exists": False}}
-        mine = {"_id": task_id, "world_id": world_id, "$or": [{"refused": True}, inserted_by_the_platform]}
-        database[TASKS].update_one(mine, {"$set": failed})
+        over = {"status": State.FAILED.value, "message": reason, "finished_at": datetime.now(UTC)}
+        record = new_status(world_id, {"user_prompt": ""}, refusal.task_id, users=0, posts=0) | over
+        begin_with_event(database, record | {"tasks_failed": 1, "refused": True}, Failed(message=reason))

@@ -173,10 +173,7 @@ def _ordered_by(database: MongoDatabase, order: Order, parameters: WorldParamete
 
 
 def _status(database: MongoDatabase, order: Order) -> WorldStatus | None:
-    """The world's status record, if it stands for a world and not for a refused message.
-
-    Raises ``OrderError`` for one that no order may work on.
-    """
+    """The world's status record, unless it stands for a refused message. Raises ``OrderError`` where no order may work on it."""
     found = database[STATUS].find_one({"_id": order.world_id})
     if found is None or found.get("refused"):
         return None

@@ -7,7 +7,7 @@ works on the world any more, and goes last, so that the same command finds what 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,25 +58,18 @@ def remove_documents(database: MongoDatabase, world_id: str) -> dict[str, int]:
     letters = [one for one in kept(database) if one.key == world_id.encode() or f'"{world_id}"'.encode() in (one.value or b"")]
     if letters:
         forget(database, letters)
-    counts = {name: count for name in _collections(database) if (count := _removed(database, name, world_id))}
-    return ({KEPT_LETTERS: len(letters)} if letters else {}) | counts
+    counts = Counter({KEPT_LETTERS: len(letters)})
+    of_world: MongoDocument = {"$or": [{"_id": world_id}, {"world_id": world_id}]}
+    last, names = (PUBLICATIONS, STATUS), database.list_collection_names(filter={"type": "collection"})
+    for name in (*sorted(one for one in names if not one.startswith("system.") and one not in last), *last):
+        with pymongo.timeout(REMOVAL_S):
+            counts[name] += database[name].delete_many(of_world).deleted_count
+    return +counts
 
 
 def remove_folder(folder: Path) -> int:
-    files = sum(1 for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
-    if folder.is_dir():
-        shutil.rmtree(folder)
+    if not folder.is_dir():
+        return 0
+    files = sum(path.is_file() for path in folder.rglob("*"))
+    shutil.rmtree(folder)
     return files
-
-
-def _collections(database: MongoDatabase) -> Iterator[str]:
-    names = sorted(database.list_collection_names(filter={"type": "collection"}))
-    last = (PUBLICATIONS, STATUS)
-    yield from (name for name in names if not name.startswith("system.") and name not in last)
-    yield from (name for name in last if name in names)
-
-
-def _removed(database: MongoDatabase, collection: str, world_id: str) -> int:
-    of_world: MongoDocument = {"$or": [{"_id": world_id}, {"world_id": world_id}]}
-    with pymongo.timeout(REMOVAL_S):
-        return database[collection].delete_many(of_world).deleted_count

@@ -109,13 +109,13 @@ def task_keys(unit: Unit, item: str) -> list[str]:
 
 def character_named(people: Iterable[CharacterBrief], wanted: str) -> str:
     """The key of the person whom somebody names by key or by @username, whatever its case. Raises ``OrderError``."""
-    name, keys = fold(wanted), ["none", "none"]
-    for number, person in enumerate(people):
+    name, first, last = fold(wanted), "", "none"
+    for person in people:
         if wanted == person.key or name == fold(person.username):
             return person.key
-        keys = [person.key, person.key] if number == 0 else [keys[0], person.key]
+        first, last = first or person.key, person.key
     raise OrderError(
-        f"character={shortened(wanted)}: nobody in this world. Name one person by key ({keys[0]} to {keys[1]}) or by @username"
+        f"character={shortened(wanted)}: nobody in this world. Name one person by key ({first or last} to {last}) or by @username"
     )
 
 

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pymongo.client_session import ClientSession
 
 from generia_assets.catalog import TaskType
+from generia_assets.durable.calls.ledger import CALL_LIMIT
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Failed
 from generia_assets.durable.events.outbox import change_with_event
 from generia_assets.durable.events.progress import STAGE_OF
-from generia_assets.durable.leases.brake import engaged_since
+from generia_assets.durable.leases.brake import engaged_since, running
 from generia_assets.durable.orders.decisions import GIVEN_UP, Made, how_far
 from generia_assets.durable.orders.records import give_up as give_up_order
 from generia_assets.durable.orders.records import mark_given_up
@@ -115,17 +116,10 @@ def mark_stopped(database: MongoDatabase, world_id: str, *, taken_from: str | No
     ``taken_from``: a run that cannot be reached and still owns the world loses it: whatever it writes afterwards changes nothing,
     and it stops itself. False where nothing changed: the world is over, stopped already, or owned by another run.
     """
-    now = datetime.now(UTC)
-    running = {
-        "_id": world_id,
-        **OURS,
-        "status": UNFINISHED,
-        "parked.kind": {"$ne": SuspendReason.STOPPED.value},
-        "stopped_with": None,  # else it is held, and brake.py records that
-        "$or": [*unowned(now), {"owner.run_id": taken_from}],
-    }
+    mine = {"_id": world_id, "$or": [*unowned(datetime.now(UTC)), {"owner.run_id": taken_from}]}
+    not_held = {**mine, "stopped_with": None}  # else brake.py records that
     values = stopped_values() | RELEASED
-    return change_with_event(database, running, values, Cancelled(reason="stopped", message=STOPPED_MESSAGE)) > 0
+    return change_with_event(database, running(not_held), values, Cancelled(reason="stopped", message=STOPPED_MESSAGE)) > 0
 
 
 def resume_world(database: MongoDatabase, world_id: str, options: ResumeOptions) -> int:
@@ -177,14 +171,13 @@ def _resume(database: MongoDatabase, world_id: str, options: ResumeOptions, sess
         values["tasks_failed"] = left.tasks_failed - len(retried)
         moved = [entry.model_copy(update={"status": State.PENDING}) if entry.name in stages else entry for entry in left.stages]
         values["stages"] = [entry.model_dump(mode="json") for entry in moved]
-    for limit in ("api_call_limits_LLM", "api_call_limits_images"):
-        values[limit] = getattr(left, limit) + options.more_calls
+    values |= {limit: getattr(left, limit) + options.more_calls for limit in CALL_LIMIT.values()}
     database[STATUS].update_one({"_id": world_id}, {"$set": values}, session=session)
     if record:
-        running: MongoDocument = {"$set": {"status": State.IN_PROGRESS.value, "updated_at": now}, "$unset": {"left": ""}}
+        goes_on: MongoDocument = {"$set": {"status": State.IN_PROGRESS.value, "updated_at": now}, "$unset": {"left": ""}}
         if world.status is State.COMPLETED and world.unfinished is None:
-            running["$set"]["before"] = fields_of_generation(found)  # what it goes back to if what failed fails again
-        database[GENERATIONS].update_one({"_id": record["_id"]}, running, session=session)
+            goes_on["$set"]["before"] = fields_of_generation(found)  # what it goes back to if what failed fails again
+        database[GENERATIONS].update_one({"_id": record["_id"]}, goes_on, session=session)
     return len(retried)
 
 
@@ -226,7 +219,11 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
     over = {"status": GIVEN_UP, "updated_at": now, "message": message}
     if before is not None and before["generation"] == record["_id"]:  # what had failed in it was tried again: it is completed
         over = {"status": State.COMPLETED.value, "updated_at": now, "message": ""}
-        _fail_again(database, world_id, before, message, session)
+        # The documents of the tasks that were tried again are not shown: they are counted as failed.
+        had_failed = {"_id": {"$in": [failure["task_id"] for failure in before["failures"]]}}
+        again = {"world_id": world_id, "generation": before["generation"], "$or": [{"status": UNFINISHED}, had_failed]}
+        failed = {"status": State.FAILED.value, "error": message, "worker_id": None, "updated_at": now}
+        database[TASKS].update_many(again, {"$set": failed}, session=session)
     if record:
         ended = {"$set": over, "$unset": {"before": "", "left": ""}}
         database[GENERATIONS].update_one({"_id": record["_id"]}, ended, session=session)
@@ -234,11 +231,3 @@ def _give_up(database: MongoDatabase, world_id: str, session: ClientSession) -> 
     if orders := [mark_given_up(order, message) for order in orders_of(record)]:
         database[TASKS].bulk_write(orders, session=session)
     return before is not None
-
-
-def _fail_again(database: MongoDatabase, world_id: str, before: MongoDocument, message: str, session: ClientSession) -> None:
-    """Mark the tasks that were tried again as failed: their documents are not shown, and are counted as failed."""
-    had_failed = {"_id": {"$in": [failure["task_id"] for failure in before["failures"]]}}
-    failed = {"status": State.FAILED.value, "error": message, "worker_id": None, "updated_at": datetime.now(UTC)}
-    mine = {"world_id": world_id, "generation": before["generation"], "$or": [{"status": UNFINISHED}, had_failed]}
-    database[TASKS].update_many(mine, {"$set": failed}, session=session)

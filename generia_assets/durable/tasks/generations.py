@@ -14,6 +14,7 @@ from pymongo import UpdateOne
 
 from generia_assets.catalog import ASSETS, TaskType
 from generia_assets.content.keys import EXTENSION
+from generia_assets.durable.calls.ledger import CALL_LIMIT, CALLS_MADE
 from generia_assets.durable.collections import GENERATIONS, STATUS, TASKS
 from generia_assets.durable.events.events import Cancelled, Completed, Failed, GoingOn, LiveEvent, ParkedByOutage, StoodStill
 from generia_assets.durable.events.progress import STAGE_OF, StageTracker
@@ -24,14 +25,13 @@ from generia_assets.durable.orders.records import mark_completed, mark_given_up,
 from generia_assets.durable.orders.workload import Workload
 from generia_assets.durable.status import RELEASED, Failure, Stage, State, SuspendReason, Suspension, WorldStatus
 from resources import tracing
-from resources.gateway.calls import Api
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 OF_GENERATION = (
     *("generation", "name", "parameters", "stages", "current_stage", "failures", "first_post_at", "finished_at", "takeovers"),
     *("tasks_total", "tasks_completed", "tasks_failed", "task_predicted", "calls_excused"),
     *("users_created", "posts_created", "users_predicted", "posts_predicted"),
-    *("api_call_limits_LLM", "api_call_limits_images", "api_calls_made_LLM", "api_calls_made_images"),
+    *(*CALL_LIMIT.values(), *CALLS_MADE.values()),
 )
 """Fields of the status record that belong to one generation. Costs, the cap and the numbers of events are the world's own."""
 
@@ -104,7 +104,7 @@ async def begin(
 ) -> None:
     """Make the generation the world's present one, in one commit: record, counters, limits, stages."""
     if generation.finished:
-        stages.resume({entry.name: entry.status for entry in status.stages})
+        stages.resume(status.stages)
         return
     now = datetime.now(UTC)
     record: MongoDocument = {
@@ -127,7 +127,7 @@ async def begin(
     orders: list[WriteOperation] = [mark_started(order, run.run_id) for order in generation.orders]
     if generation.continued or workload is None:
         record["$unset"] = {"left": ""}
-        values = (generation.left or {}) | values | stages.resume({entry.name: entry.status for entry in status.stages})
+        values = (generation.left or {}) | values | stages.resume(status.stages)
     else:
         values |= stages.begin() | _fresh(workload, generation, status)
         record["$setOnInsert"] = {
@@ -181,10 +181,8 @@ def _fresh(workload: Workload, generation: Generation, status: WorldStatus) -> d
         "users_predicted": workload.users,
         "posts_predicted": workload.posts,
         **{asset.counter: kept(getattr(status, asset.counter), asset.task_type) for asset in ASSETS.values() if asset.counter},
-        "api_call_limits_LLM": workload.call_limits[Api.LLM],
-        "api_call_limits_images": workload.call_limits[Api.IMAGE],
-        "api_calls_made_LLM": 0,
-        "api_calls_made_images": 0,
+        **{CALL_LIMIT[api]: limit for api, limit in workload.call_limits.items()},
+        **dict.fromkeys(CALLS_MADE.values(), 0),
         "cost_limit_usd": workload.cost_limit_usd,
         "failures": [failure.model_dump() for failure in status.failures if not made_again(failure)],
         "takeovers": 0,

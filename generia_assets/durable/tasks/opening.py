@@ -19,7 +19,7 @@ from generia_assets.durable.calls.publications import Publications
 from generia_assets.durable.calls.task_calls import Checkpoints, Providers, TaskCalls, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.events.progress import StageTracker
-from generia_assets.durable.events.relay import Relay, Sender
+from generia_assets.durable.events.relay import Relay
 from generia_assets.durable.leases.brake import hold_if_braked
 from generia_assets.durable.leases.changes import Change
 from generia_assets.durable.leases.commits import Commits
@@ -37,6 +37,7 @@ from generia_assets.tasks.clients import TaskClients
 from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.images import takes_references
+from resources.kafka.producer import InOrder
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument, retry_on_outage
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ async def open_session(
     settings: Settings,
     *,
     run_is_over: Callable[[str], bool],
-    connect_events: Callable[[], Sender],
+    connect_events: Callable[[], InOrder],
     forget_staged: Callable[[], Awaitable[None]],
     end_run: Callable[[], Awaitable[None]],
 ) -> WorldSession:
@@ -122,7 +123,17 @@ async def open_session(
         commits.traceparent = relay.traceparent = span.traceparent
         logger.debug("world %s: the trace context of this run is %s", world_id, span.traceparent or "none")
         parameters = parse_stored(status.parameters)
-        ledger = _ledger(database, commits, generation, status, workload, settings, held)
+        limits = workload.call_limits if workload else {api: getattr(status, name) for api, name in CALL_LIMIT.items()}
+        lost = status.calls_excused if generation.continued else 0
+        ledger = BudgetLedger(
+            database,
+            commits,
+            generation.id,
+            lost_call_allowance=lost_call_allowance(sum(limits.values()) - lost),
+            lost_calls=lost,
+            item_limits=item_limits(limits, settings.budget_spare),
+            held=held,
+        )
         await ledger.close_cut_off()
         stages = StageTracker(generation.stages)
         await _count_recovery(database, commits, generation, stages, status, settings.max_takeovers)
@@ -210,28 +221,6 @@ async def _workload(commits: Commits, run: Assignment, status: WorldStatus) -> W
     return work if named or status.cost_limit_usd is None else replace(work, cost_limit_usd=status.cost_limit_usd)
 
 
-def _ledger(
-    database: AsyncMongoDatabase,
-    commits: Commits,
-    generation: Generation,
-    status: WorldStatus,
-    workload: Workload | None,
-    settings: Settings,
-    held: asyncio.Event,
-) -> BudgetLedger:
-    lost = status.calls_excused if generation.continued else 0
-    limits = workload.call_limits if workload else {api: getattr(status, name) for api, name in CALL_LIMIT.items()}
-    return BudgetLedger(
-        database,
-        commits,
-        generation.id,
-        lost_call_allowance=lost_call_allowance(sum(limits.values()) - (0 if workload else lost)),
-        lost_calls=lost,
-        item_limits=item_limits(limits, settings.budget_spare),
-        held=held,
-    )
-
-
 async def _count_recovery(
     database: AsyncMongoDatabase,
     commits: Commits,
@@ -249,7 +238,7 @@ async def _count_recovery(
             f"the run of this world died {status.takeovers} times (MAX_TAKEOVERS): something about it kills its process. Look at "
             f"the logs of its runs, mend it, then: generia resume {status.world_id}"
         )
-        stages.resume({entry.name: entry.status for entry in status.stages})
+        stages.resume(status.stages)
         await commits.commit(Change(values={"takeovers": 0}))
         await end(database, commits, generation, stages, State.FAILED, message=message)
         raise TooManyRecoveriesError(message)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -56,38 +57,24 @@ class TaskFailedError(RuntimeError):
         super().__init__(f"{task_type} {key} failed after {plural(attempts, 'attempt')}: {cause}")
 
 
-class TaskSlot:
+_SLOT: ContextVar[tuple[AsyncExitStack, asyncio.Semaphore]] = ContextVar("slot of the present task")
+
+
+@asynccontextmanager
+async def task_slot(slots: asyncio.Semaphore) -> AsyncIterator[None]:
     """One task's slot among those that one process works on at once (R17), held while the task is done inside."""
+    async with AsyncExitStack() as held:
+        await held.enter_async_context(slots)
+        _SLOT.set((held, slots))
+        yield
 
-    _present: ContextVar[TaskSlot] = ContextVar("slot of the present task")
 
-    def __init__(self, slots: asyncio.Semaphore) -> None:
-        self._slots = slots
-        self._held = False
-
-    async def __aenter__(self) -> None:
-        self._present.set(self)
-        await self._acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        self._release()
-
-    async def _acquire(self) -> None:
-        await self._slots.acquire()
-        self._held = True
-
-    def _release(self) -> None:
-        if self._held:
-            self._held = False
-            self._slots.release()
-
-    @classmethod
-    async def wait_without(cls, wait: Callable[[], Awaitable[None]]) -> None:
-        """Called by a task: wait for this without its slot. Raises what ``wait`` raises; then the task must end."""
-        slot = cls._present.get()
-        slot._release()
-        await wait()
-        await slot._acquire()
+async def wait_without_slot(wait: Callable[[], Awaitable[None]]) -> None:
+    """Called by a task: wait for this without its slot. Raises what ``wait`` raises; then the task must end."""
+    held, slots = _SLOT.get()
+    await held.aclose()
+    await wait()
+    await held.enter_async_context(slots)
 
 
 class TaskRunner:
@@ -145,7 +132,7 @@ class TaskRunner:
             UnfitTaskError: What the task was given can never become a result; raised after the first attempt.
             BudgetExhaustedError, OutageTimeoutError, FatalCallError, LeaseLostError: What stops the whole world, as it is.
         """
-        async with TaskSlot(self._slots):
+        async with task_slot(self._slots):
             with log_context(task=f"{task.task_type.value}:{parameters.key}"):
                 claim = await self._claim(task, parameters)
                 if not isinstance(claim, Claim):
@@ -190,27 +177,25 @@ class TaskRunner:
     async def _claim(self, task: DurableTask[ParametersT, Context, ResultT], parameters: ParametersT) -> Claim | ResultT:
         """Take the task; or its result, if it is completed. A former owner's claim (lower epoch) is replaced."""
         spec = TaskSpec(task.task_type, parameters)
-        task_id, found = self._tasks.id_of(spec), await self._tasks.find(spec)
-        used, resumed = 0, False
-        if found is not None:
-            used, resumed = found["attempt_count"], found["status"] == State.IN_PROGRESS.value
-            if found["status"] == State.COMPLETED.value:
-                self._enqueue(self._stages.task_ended(task.task_type))
-                return task.result.model_validate(found["result"])
-            if found["status"] == State.FAILED.value:
-                self._enqueue(self._given_up(task))
-                error = found["error"] or ""
-                if used < task.level.attempts:  # given up before its last attempt: another one could not help
-                    raise UnfitTaskError(error)
-                raise TaskFailedError(task.task_type, parameters.key, used, error)
-            if self._tasks.is_claimed(task_id):
-                await self._commits.flush()  # its checkpoints are read
-                return Claim(task_id, used, resumed=True)
-        listing, claiming = self._tasks.claiming(spec, exists=found is not None)
+        task_id, found = self._tasks.id_of(spec), await self._tasks.find(spec) or {}
+        used, status = found.get("attempt_count", 0), found.get("status")
+        if status == State.COMPLETED.value:
+            self._enqueue(self._stages.task_ended(task.task_type))
+            return task.result.model_validate(found["result"])
+        if status == State.FAILED.value:
+            self._enqueue(self._given_up(task))
+            error = found["error"] or ""
+            if used < task.level.attempts:  # given up before its last attempt: another one could not help
+                raise UnfitTaskError(error)
+            raise TaskFailedError(task.task_type, parameters.key, used, error)
+        if found and self._tasks.is_claimed(task_id):
+            await self._commits.flush()  # its checkpoints are read
+            return Claim(task_id, used, resumed=True)
+        listing, claiming = self._tasks.claiming(spec, exists=bool(found))
         stages = self._stages.started(task.task_type)
-        change = Change(enlist=listing, transitions=[claiming], values=stages, events=self._stages.news() if stages else ())
+        change = Change(enlist=listing, transitions=[claiming], values=stages, events=self._stages.news())
         self._tasks.enqueue(task_id, change)
-        return Claim(task_id, used, resumed)
+        return Claim(task_id, used, resumed=status == State.IN_PROGRESS.value)
 
     def _enqueue(self, stages: dict[str, object]) -> None:
         """Write where the stages stand now, with their events, with the next transaction."""
