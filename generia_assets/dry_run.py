@@ -1,7 +1,7 @@
 """A dry run: every request of a small world in the order of work, made by the real tasks, without a call and without a server.
 
-Here: the order of work as a plain loop, and the tools that the tasks are handed. Not here: where answers come from and what becomes
-of the requests (prompts.py), and the order of work of real worlds (assets/orchestrator.py).
+Here: the order of work as a plain loop, the tools that the tasks are handed, and sample answers. Not here: other answers and what
+becomes of the requests (prompts.py), and the order of work of real worlds (assets/orchestrator.py).
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
 from generia_assets.asset_spec import AssetSpec, Unit
 from generia_assets.catalog import ASSETS, TaskType
-from generia_assets.content import social
+from generia_assets.content import languages, social
 from generia_assets.content.documents import (
     Acquaintance,
     Character,
@@ -29,9 +29,11 @@ from generia_assets.content.documents import (
     WorldDescription,
     WorldRequest,
 )
+from generia_assets.content.drafts import Draft
 from generia_assets.content.keys import WORLD_KEY, batch_key, character_key, post_batch_key, post_key
 from generia_assets.content.names import CharacterIndex
 from generia_assets.content.prompt import Prompt
+from generia_assets.content.samples import sample_answer
 from generia_assets.content.shares import BATCH
 from generia_assets.content.similarity import Ideas
 from generia_assets.content.storyline import ALONE
@@ -71,6 +73,17 @@ class Answers(Protocol):
 
     def to(self, name: str, prompt: Prompt, draft: type[DraftT]) -> DraftT | None:
         """The answer to this request, or None. Raises ``ValidationError`` for one that does not fit the draft."""
+
+
+class SampleAnswers:
+    """An answer to everything, which is the same whatever the templates say."""
+
+    def __init__(self, sentence: str) -> None:
+        guess = languages.guess(sentence)
+        self._language = guess.name if guess else "English"
+
+    def to(self, name: str, prompt: Prompt, draft: type[DraftT]) -> DraftT | None:
+        return cast("DraftT", sample_answer(cast("type[Draft]", draft), prompt.schema, name, self._language))
 
 
 async def _at_once() -> None:

@@ -8,14 +8,21 @@ Frozen objects: a run shares what was imported until it writes there, and Python
 Without this the first collection of a run copies 80 MB, which takes 0.2 s.
 
 Certificate authorities, which each run would load again: 20 ms.
+
+What the first request of a kind makes, such as the class of its answer: 20 ms. The requests of a small world are made without a
+call.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 from contextlib import suppress
+from datetime import UTC, datetime
 
+from generia_assets.content.documents import WorldRequest
+from generia_assets.dry_run import DryRun, SampleAnswers
 from resources.gemini.transport import authorities
 
 _PARAMETERS = {"M_ARENA_MAX": (-8, 1), "M_MMAP_THRESHOLD": (-3, 1 << 20), "M_TRIM_THRESHOLD": (-1, 8 << 20)}
@@ -25,7 +32,10 @@ if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:  # only
     for parameter, value in _PARAMETERS.values():
         mallopt(parameter, value)
 with suppress(OSError):  # a file that the environment names is not there or damaged: a run that needs it says so
-    authorities(trust_env=True)
-    authorities(trust_env=False)
+    for trust_env in (True, False):
+        authorities(trust_env)
+_A_WORLD = WorldRequest(user_prompt="a city", users_count=2, posts_count=3, seed=1, created_at=datetime.now(UTC))
+with suppress(Exception):  # a file that was edited a moment ago: a run that needs it says so
+    asyncio.run(DryRun(_A_WORLD, SampleAnswers(_A_WORLD.user_prompt)).run())
 gc.collect()
 gc.freeze()

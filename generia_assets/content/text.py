@@ -74,6 +74,11 @@ def is_mark(character: str) -> bool:
     return bool(_MARK.match(character))
 
 
+def has_mark(text: str) -> bool:
+    """Whether a character of the text only stands on another."""
+    return _MARK.search(text) is not None
+
+
 def joined(text: str, also: str = "") -> str:
     """The text as one word: spaces and hyphens become ``_``, and only letters, digits, ``_`` and the signs in ``also`` stay."""
     in_one = _STRAY_JOINER.sub("", _SPACE.sub("_", one_line(text)))

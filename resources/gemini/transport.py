@@ -39,7 +39,7 @@ class AnswerArrived(Exception):  # noqa: N818  no error: it carries an answer pa
 
 
 @cache
-def authorities(trust_env: bool) -> ssl.SSLContext:
+def authorities(trust_env: bool, /) -> ssl.SSLContext:  # to the cache a name would be another argument
     """The certificate authorities that are trusted. Loading them takes 20 ms, and the SDK would do it twice more."""
     return httpx2.create_ssl_context(trust_env=trust_env)
 

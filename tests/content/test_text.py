@@ -303,8 +303,24 @@ def test_a_longer_text_in_another_language_of_the_same_script_is_noticed(languag
     ],
 )
 def test_the_ban_list_finds_banned_terms(text, language, found):
-    """Whole words, endings, gaps and openings are found as the lists' syntax says, in languages with and without a list."""
+    """Whole words, endings, gaps and openings are found as the lists' syntax says, in languages with and without a list; the same
+    beside a letter with a mark, when the marks of all scripts are compiled."""
     assert banlist.find_banned(text, language) == found
+    assert banlist.find_banned(f"{text} e\u0301", language) == found
+
+
+def test_only_a_text_with_marks_needs_their_pattern(monkeypatch):
+    """The marks of all scripts, 900 characters of a pattern, are compiled for a text that has one, and for no other."""
+    find, lengths = banlist._any_of, []
+
+    def noted(*wanted):
+        lengths.append(len(find(*wanted).pattern))
+        return find(*wanted)
+
+    monkeypatch.setattr(banlist, "_any_of", noted)
+    for text in ("Elara", "Elara e\u0301"):
+        assert banlist.find_banned(text, "English") == ["Elara"]
+    assert lengths[0] < 100 < 900 < lengths[1]
 
 
 def test_what_the_user_asks_for_is_never_banned():

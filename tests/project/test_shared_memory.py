@@ -75,3 +75,44 @@ def test_certificate_authorities_are_loaded_before_a_run_is_forked(environment: 
     script = [sys.executable, "-c", AUTHORITIES]
     done = subprocess.run(script, env=os.environ | environment, capture_output=True, text=True, check=True, timeout=60)
     assert int(done.stdout) == loaded
+
+
+TRANSPORTS = """
+import asyncio
+import generia_assets.shared_memory
+from resources.gemini.transport import GeminiTransport, authorities
+
+async def make():
+    for address in ("", "http://127.0.0.1:9"):
+        await GeminiTransport(api_key="a key", base_url=address, timeout_seconds=1, longest_body=1).aclose()
+
+before = authorities.cache_info().misses
+asyncio.run(make())
+print(authorities.cache_info().misses - before)
+"""
+
+
+def test_a_run_loads_no_certificate_authorities_again() -> None:
+    """The clients of Google's address and of this machine use what was loaded before the run was forked."""
+    script = [sys.executable, "-c", TRANSPORTS]
+    assert subprocess.run(script, capture_output=True, text=True, check=True, timeout=60).stdout == "0\n"
+
+
+REQUESTS = """
+import asyncio
+import generia_assets.shared_memory
+from generia_assets.content.documents import WorldRequest
+from generia_assets.content.drafts import in_language
+from generia_assets.dry_run import DryRun, SampleAnswers
+
+before = in_language.cache_info()
+another = {"user_prompt": "a harbour", "users_count": 3, "posts_count": 5, "seed": 2, "created_at": "2026-01-01T00:00:00Z"}
+asyncio.run(DryRun(WorldRequest.model_validate(another), SampleAnswers("a harbour")).run())
+print(in_language.cache_info().hits > before.hits, in_language.cache_info().misses - before.misses)
+"""
+
+
+def test_a_run_makes_no_class_of_an_answer_again() -> None:
+    """The requests of another world in the same language find the classes of their answers."""
+    script = [sys.executable, "-c", REQUESTS]
+    assert subprocess.run(script, capture_output=True, text=True, check=True, timeout=60).stdout == "True 0\n"

@@ -1,7 +1,7 @@
 """``generia prompts``: every request of a small world, without a call and without a server.
 
 Here: the command, its files, answers read from files, and the page in Markdown, on which what repeats stands once. Not here: the
-order of work (dry_run.py), and sample answers (content/samples.py).
+order of work, and sample answers (dry_run.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,12 +22,10 @@ from generia_assets.cli.connections import settings
 from generia_assets.cli.console import CommandError, remarks, results, safe_line
 from generia_assets.cli.options import Json, flag, option
 from generia_assets.cli.rendering.formats import as_json
-from generia_assets.content import languages
 from generia_assets.content.documents import Quality, WorldRequest
 from generia_assets.content.text import plural
 
 if TYPE_CHECKING:
-    from generia_assets.content.drafts import Draft
     from generia_assets.content.prompt import Prompt as Request
     from generia_assets.dry_run import DryRequest
     from generia_assets.tasks.clients import DraftT
@@ -77,7 +75,7 @@ def prompts(
     """
     from generia_assets.content.check import require_good_content
     from generia_assets.content.rendering import PromptDelimiter
-    from generia_assets.dry_run import DryRun
+    from generia_assets.dry_run import DryRun, SampleAnswers
 
     if out is None and as_page is None:
         raise CommandError("Say where to write: --out FOLDER for a file for each request, or --as-page FILE", 2)
@@ -93,7 +91,7 @@ def prompts(
         seed=ordering.DEFAULT_SEED if seed is None else seed,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),  # the same in every run; no request contains it
     )
-    source = _Samples(prompt) if answers is None else _Recorded(answers)
+    source = SampleAnswers(prompt) if answers is None else _Recorded(answers)
     asked = asyncio.run(DryRun(request, source).run())
     open_ = [one for one in asked if one.answer is None]
     try:
@@ -106,19 +104,6 @@ def prompts(
     _print(asked, source.unread if isinstance(source, _Recorded) else [], PromptDelimiter.of(request.seed).code, json=json)
     if open_:
         raise typer.Exit(1)
-
-
-class _Samples:
-    """An answer to everything, which is the same whatever the templates say."""
-
-    def __init__(self, sentence: str) -> None:
-        guess = languages.guess(sentence)
-        self._language = guess.name if guess else "English"
-
-    def to(self, name: str, prompt: Request, draft: type[DraftT]) -> DraftT | None:
-        from generia_assets.content.samples import sample_answer
-
-        return cast("DraftT", sample_answer(cast("type[Draft]", draft), prompt.schema, name, self._language))
 
 
 class _Recorded:
