@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
@@ -50,7 +51,11 @@ async def test_an_operation_is_repeated_through_an_outage_however_it_is_given() 
     async def function() -> str:
         return await operation("function")
 
-    given = {"function": function, "lambda": lambda: operation("lambda"), "partial": partial(operation, "partial")}
+    given: dict[str, Callable[[], Awaitable[str]]] = {
+        "function": function,
+        "lambda": lambda: operation("lambda"),
+        "partial": partial(operation, "partial"),
+    }
     for name, one in given.items():
         assert await retry_on_outage(one, timeout_seconds=60) == name
         assert calls.count(name) == 3
