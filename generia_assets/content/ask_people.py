@@ -111,6 +111,7 @@ def character_batch(
     known = by_index((*characters.latest, *made))
     ties, whom = () if mild else ties_to_describe(request, numbers, first, known), _called(numbers, first, known)
     steps = () if mild else steps_to_invent(request, world, first)
+    opener = next(iter(timeline(request.seed, *request.size).people), -1)
     return ask(
         request,
         world,
@@ -133,6 +134,7 @@ def character_batch(
                 "posts": given[index],
                 "secret": axes.profile(request.seed, index).secret,
                 "wish": "" if mild else _wish(request, world, index),
+                "opens": index == opener,
             }
             for index in (first + number - 1 for number in numbers)
         ],

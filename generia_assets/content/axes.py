@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import TypeVar
 
 from generia_assets.content import data_files, seeding
 from generia_assets.content.data_files import Age, Talker
 
 ValueT = TypeVar("ValueT")
+
+OR = "; or "
+"""Between the values of an axis of which the model takes one."""
 
 
 @lru_cache(maxsize=4096)
@@ -59,9 +63,16 @@ def years(seed: int, index: int) -> int:
 
 def character_axes(seed: int, index: int, selves: int = 0) -> dict[str, str]:
     """The values of the character with this index, counted from 0: axis name to value, in the file's order, age first."""
-    drawn_from = self_seed(seed, index, selves)
+    drawn_from, all_axes = self_seed(seed, index, selves), data_files.axes().axes
+    two = balanced_sample(drawn_from, "some axes", tuple(combinations([axis for axis in all_axes if axis.some], 2)), index)
     age = f"{_age(seed, index).words} (as grown up as a human of {years(seed, index)})"
-    return {"age": age} | {axis.name: balanced_sample(drawn_from, axis.name, axis.values, index) for axis in data_files.axes().axes}
+    return {"age": age} | {
+        axis.name: OR.join(
+            balanced_sample(drawn_from, axis.name, axis.values, axis.choices * index + place) for place in range(axis.choices)
+        )
+        for axis in all_axes
+        if not axis.some or axis in two
+    }
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,8 @@ class Profile:
 
     situations: tuple[str, ...]
     entrance: str
+    format: str
+    typing: str
     profile_line: str
     portrait: str
     secret: str
@@ -94,6 +107,8 @@ def profile(seed: int, index: int, selves: int = 0) -> Profile:
     return Profile(
         situations=tuple(one("situations", deals.situations, SITUATIONS * index + place) for place in range(SITUATIONS)),
         entrance=one("entrances", deals.entrances),
+        format=one("formats", deals.formats),
+        typing=one("typing", deals.typing),
         profile_line=one("profile lines", deals.profile_lines),
         portrait=one("portraits", deals.portraits),
         secret=one("secrets", deals.secrets),

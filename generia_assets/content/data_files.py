@@ -34,10 +34,13 @@ class _File(BaseModel):
 
 
 class Axis(_File):
-    """One direction in which the people of a world differ."""
+    """One direction in which the people of a world differ. ``some``: a person has two of the axes that say so. ``choices``: values
+    that a person has, of which the model takes the one that fits the world best."""
 
     name: Words
     values: tuple[Words, ...] = Field(min_length=2)
+    some: bool = False
+    choices: int = Field(default=1, ge=1)
 
 
 def _in_order(years: tuple[int, int]) -> tuple[int, int]:
@@ -203,6 +206,8 @@ class ProfileOptions(_File):
 
     situations: tuple[Words, ...] = Field(min_length=3)
     entrances: tuple[Words, ...] = Field(min_length=2)
+    formats: tuple[Words, ...] = Field(min_length=2)
+    typing: tuple[Words, ...] = Field(min_length=2)
     profile_lines: tuple[Words, ...] = Field(min_length=2)
     portraits: tuple[Words, ...] = Field(min_length=2)
     secrets: tuple[Words, ...] = Field(min_length=2)

@@ -102,7 +102,7 @@ def _circles(seed: int, count: int, batch: int, former: Size | None) -> tuple[tu
     rng.shuffle(people)
     if len(people) >= _LONER_FROM and (batch == 0 or rng.random() < _LONER_CHANCE):
         people.pop()
-    if len(people) <= 4:
+    if len(people) <= 5:
         return (tuple(people),)
     parts = 2 if len(people) <= 7 else rng.choice((2, 3))
     return tuple(tuple(people[part::parts]) for part in range(parts))

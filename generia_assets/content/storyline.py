@@ -31,8 +31,10 @@ _PARTNER_SHARE = 0.25
 """Share of the posts that name a person, beside the replies."""
 ARC_FROM = 6
 """Posts from which on a person has an arc."""
-_LONGEST_OPENING = 65
+_LONGEST_OPENING = 35
 """Words of a world's first post, at most: a reader stays who understands it at once."""
+_MANY_COMMENTS = 3
+"""Comments, at least, on a post that tells a step of the plot."""
 _FEW_WORDS = 12
 """Words up to which a vignette is a remark in passing."""
 _ACCOUNT_SHARE = 0.6
@@ -61,8 +63,7 @@ class Slot:
     ``t``, ``after``: as in PostBrief. ``reply_to``: key of the post it replies to, or ''. ``later`` counts, from 1, the posts of
     extensions, which come after the calendar and its last label of time, ``moment``; 0: ``moment`` is the post's own label.
     ``comments``: who comments on it, in order, as places among the acquaintances; 0 is the author.
-    ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none. ``tells_plot``: it tells a
-    step of the plot.
+    ``answered``: place among the acquaintances, from 1, of the person who replies first; 0 for none.
     """
 
     order: int
@@ -78,7 +79,6 @@ class Slot:
     picture: PictureKind
     answered: int = 0
     later: int = 0
-    tells_plot: bool = False
     comments: tuple[int, ...] = ()
 
     @property
@@ -252,8 +252,7 @@ def _continued(
                 picture=picture,
                 answered=answered,
                 later=max(0, t - posts + 1),
-                tells_plot=t in plot,
-                comments=() if reply_to else _comments(seed, line, ties, t, replying),
+                comments=() if reply_to else _comments(seed, line, ties, t, replying, lively=t in plot or t == line.ending),
             )
         )
     arc = before.arc or (axes.balanced_sample(own, "arc", kinds.arcs, index) if total >= ARC_FROM else "")
@@ -286,14 +285,20 @@ def _company(
     return (rng.choice(named) if named and rng.random() < _PARTNER_SHARE else 0), ""
 
 
-def _comments(seed: int, line: Timeline, ties: Sequence[social.SeededRelation], t: int, replying: Sequence[int]) -> tuple[int, ...]:
-    """The comments on the post at ``t``: by acquaintances who are there, then by those who join later. Who replies writes none."""
+def _comments(
+    seed: int, line: Timeline, ties: Sequence[social.SeededRelation], t: int, replying: Sequence[int], *, lively: bool
+) -> tuple[int, ...]:
+    """The comments on the post at ``t``: by acquaintances who are there, then by those who join later. Who replies writes none.
+
+    ``lively``: there are three or more.
+    """
     kinds, rng = data_files.post_kinds(), seeding.seeded_rng(seed, "comments", t)
     places = [place for place, tie in enumerate(ties, start=1) if tie.index not in replying]
     if not places:
         return ()
     friends = cycle(sorted(rng.sample(places, len(places)), key=lambda place: line.joined(ties[place - 1].index) > t))
-    writers = [0 if one == "author" else next(friends) for one in axes.balanced_sample(seed, "comments", kinds.comments, t)]
+    patterns = [one for one in kinds.comments if len(one) >= _MANY_COMMENTS] if lively else kinds.comments
+    writers = [0 if one == "author" else next(friends) for one in axes.balanced_sample(seed, "comments", patterns, t)]
     return tuple(writer for writer, _ in groupby(writers))
 
 

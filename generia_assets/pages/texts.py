@@ -96,12 +96,6 @@ def unaddressed(reply: str) -> str:
     return _ADDRESS.sub("", reply)
 
 
-def first_name(name: str) -> str:
-    """The first word of a name; the whole name if that word is short, as titles and particles are."""
-    first = name.partition(" ")[0]
-    return first if len(first) > 3 else name
-
-
 def duration(milliseconds: float) -> str:
     """A time, in milliseconds below a second, else in seconds or minutes."""
     if milliseconds < 1000:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from generia_assets.content import ask_people, banlist, languages, seeding
-from generia_assets.content.axes import character_axes, years
+from generia_assets.content.axes import OR, character_axes, years
 from generia_assets.content.documents import Acquaintance, CharacterBrief, FrozenModel, PlotStep, WorldDescription, WorldRequest
 from generia_assets.content.drafts import ConceptDraft, ConceptsDraft, RegeneratedConceptDraft, in_language
 from generia_assets.content.fields import by_number
@@ -81,7 +81,8 @@ def fallback_character(
 
 def fallback_life(brief: CharacterBrief, drawn: Mapping[str, str], reason: str) -> CharacterBrief:
     """The same person with these values as the concept, marked with the ``reason`` of the refusal."""
-    values = [value for _, value in sorted(drawn.items(), key=lambda axis: axis[0] != "work")]  # what the account is about first
+    # What the account is about comes first; of values to choose from the first one is taken.
+    values = [value.partition(OR)[0] for _, value in sorted(drawn.items(), key=lambda axis: axis[0] != "work")]
     return brief.model_copy(
         update={
             "concept": " ".join(sentence(value[:1].upper() + value[1:]) for value in values[:_CONCEPT_AXES]),

@@ -69,8 +69,11 @@ def post_of(
     folded = content.casefold()
     by_name = [other.username for other in acquaintances if other.display_name.casefold() in folded]
     note = f" [asked for again in softer words: moderation had refused it ({softened})]" if softened else ""
-    friends = [other for other in acquaintances if slot.picture.shows == "both" and other.username in brief.mentions]
-    shown = {character.key: Shown(who=AUTHOR, look=character.look)} if slot.picture.shows != "nobody" else {}
+    scene = draft.image_prompt.casefold()
+    with_author = slot.picture.shows != "nobody" or AUTHOR.casefold() in scene
+    with_friend = slot.picture.shows == "both" or FRIEND.casefold() in scene
+    friends = [other for other in acquaintances if with_friend and other.username in brief.mentions]
+    shown = {character.key: Shown(who=AUTHOR, look=character.look)} if with_author else {}
     shown |= {friend.key: Shown(who=FRIEND, look=friend.look) for friend in friends}
     pictured = {key: one for key, one in shown.items() if one.look}
     return _written(

@@ -37,8 +37,7 @@ def brief_of(
     moderation: str = "",
 ) -> PostBrief:
     """The brief of a slot with this idea; without one the idea is the plan's: a form, an event and a wish."""
-    tells_step = any(step.t == slot.t for step in character.plot)
-    event = world.calendar[slot.event - 1].name if slot.event and not tells_step else ""
+    event = world.calendar[slot.event - 1].name if slot.event else ""
     made = PostBrief(
         key=post_key(character.key, slot.order),
         character=character.key,

@@ -8,6 +8,7 @@ import pytest
 
 from generia_assets.content import ask_posts, axes, data_files
 from generia_assets.content.data_files import MOST_COMMENTS
+from generia_assets.content.plot import plot_posts
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
 from generia_assets.content.storyline import ACCOUNT, ARC_FROM, ENDING, REPLY, STEP, VIGNETTE, storyline, wishes_of
@@ -70,7 +71,8 @@ def test_a_post_that_is_answered_names_who_answers_or_nobody(people, posts):
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_acquaintances_and_the_author_comment_on_posts(people, posts):
     """A post that is not a reply has comments, unless its author knows only the person who replies. An acquaintance begins; nobody
-    writes two comments in a row, or both comments and replies."""
+    writes two comments in a row, or both comments and replies. A step of the plot has three comments, if two
+    can write them."""
     for request, lines in worlds_of(people, posts):
         line = timeline(request.seed, people, posts)
         for index, story in enumerate(lines):
@@ -81,6 +83,7 @@ def test_acquaintances_and_the_author_comment_on_posts(people, posts):
                 assert bool(writers) == (not slot.reply_to and not replying.issuperset(known))
                 assert replying.isdisjoint(known[writer - 1] for writer in writers if writer)
                 assert not writers or writers[0] > 0
+                assert slot.form.name not in (STEP, ENDING) or len(set(known) - replying) < 2 or len(writers) >= 3
                 assert all(one != other for one, other in pairwise(writers))
                 assert len(writers) <= MOST_COMMENTS
 
@@ -91,7 +94,7 @@ def test_a_post_has_only_past_events(people, posts):
     for _, lines in worlds_of(people, posts):
         for slot in in_order(lines):
             assert 0 <= slot.event <= slot.after <= len(WORLD.calendar)
-            assert not (slot.event and (slot.reply_to or (slot.tells_plot and slot.form.name != ENDING)))
+            assert not (slot.event and slot.form.name in (REPLY, STEP))
 
 
 def test_nearly_everybody_posts_about_a_hot_event():
@@ -179,6 +182,7 @@ def test_a_regenerated_character_keeps_time_events_wishes_and_replies(people, po
     """The places in the timeline stay; form, length and arc are new."""
     for request, lines in worlds_of(people, posts):
         regenerated = [storyline(request, WORLD, index, 1) for index in range(people)]
+        plot = {t for index in range(people) for t in plot_posts(request.seed, request.size, index)}
         for before, after in zip(lines, regenerated, strict=True):
             for one, other in zip(before.slots, after.slots, strict=True):
                 kept = [
@@ -190,7 +194,7 @@ def test_a_regenerated_character_keeps_time_events_wishes_and_replies(people, po
                         slot.event,
                         slot.wish,
                         slot.reply_to,
-                        slot.tells_plot and slot.partner,
+                        slot.t in plot and slot.partner,
                     )
                     for slot in (one, other)
                 ]

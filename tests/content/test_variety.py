@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from generia_assets.content import data_files
-from generia_assets.content.axes import SITUATIONS, character_axes, profile, years
+from generia_assets.content.axes import OR, SITUATIONS, character_axes, profile, years
 from generia_assets.content.keys import character_index
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
@@ -25,17 +25,28 @@ def test_a_seed_depends_only_on_the_world_id():
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_axes_spread_like_a_latin_square(seed):
-    """For every axis with n values, each value occurs exactly once in every block of n people."""
+    """Of the values of an axis each occurs once before any occurs twice; of an axis that only some people have, none twice."""
     for axis in data_files.axes().axes:
-        size = len(axis.values)
+        size, people = len(axis.values), len(axis.values) // axis.choices
         for block in range(4):
-            drawn = [character_axes(seed, index)[axis.name] for index in range(block * size, (block + 1) * size)]
-            assert sorted(drawn) == sorted(axis.values)
+            drawn = [character_axes(seed, index).get(axis.name, "") for index in range(block * people, (block + 1) * people)]
+            values = [value for value in axis.values for said in drawn if value in said.split(OR)]
+            assert len(set(values)) == len(values)
+            assert len(values) == size or (axis.some and size // 4 < len(values) < size)
+
+
+def test_each_person_has_two_of_the_axes_that_some_have():
+    """Each person has every axis that all have, and two of the others; ten people have all pairs of these."""
+    always = {"age"} | {axis.name for axis in data_files.axes().axes if not axis.some}
+    pairs = [frozenset(character_axes(SEEDS[0], index).keys() - always) for index in range(10)]
+    assert all(len(pair) == 2 for pair in pairs)
+    assert len(set(pairs)) == 10
+    assert all(always <= character_axes(SEEDS[0], index).keys() for index in range(10))
 
 
 def test_two_worlds_begin_with_different_people():
     """The first ten people of two worlds share at most a quarter of their values, and have different arcs and relations."""
-    world, size = a_world(), 10 * (1 + len(data_files.axes().axes))
+    world, size = a_world(), 10 * (3 + sum(not axis.some for axis in data_files.axes().axes))
     for one, other in combinations(SEEDS, 2):
         drawn = [{pair for index in range(10) for pair in character_axes(seed, index).items()} for seed in (one, other)]
         assert all(len(pairs) == size for pairs in drawn)

@@ -78,11 +78,6 @@ def test_a_date_does_not_break_at_its_numbers() -> None:
     assert texts.unbroken("day 12 of rain").split(" ") == ["day\u00a012\u00a0of", "rain"]
 
 
-def test_a_strip_of_people_has_first_names() -> None:
-    """If the first word may be a title, the whole name is shown."""
-    assert [texts.first_name(one) for one in ("Tibby Marrow", "Mrs Pavla", "太郎", "")] == ["Tibby", "Mrs Pavla", "太郎", ""]
-
-
 def test_a_reply_is_quoted_without_its_address() -> None:
     """The address at the beginning of a reply is removed from its quote; a mention inside a sentence stays."""
     said = ("@ann.b, thank you", "@ann.b: yes", "@ann is right", "Yes, @ann, yes")

@@ -270,6 +270,21 @@ async def test_a_person_has_the_same_looks_in_every_picture():
         assert [look for look in looks if look in prompt] == seen
 
 
+async def test_who_stands_in_the_scene_has_their_looks_in_the_prompt():
+    """If the model puts the author into a picture that was planned without them, or the friend whom the post names, the
+    prompt has their looks, too."""
+    slot, author, known, brief = planned(lambda slot, _: slot.picture.shows == "nobody" and slot.partner and not slot.reply_to)
+    friend = known[slot.partner - 1]
+    for scene, seen in (
+        ("A bear on the stairs.", []),
+        ("The author feeds a bear.", [author.look]),
+        ("A bear between the author and the friend.", [author.look, friend.look]),
+    ):
+        post = await a_post(a_bench(post_answer(image_prompt=scene)), brief, character=author, known=known)
+        assert [look for look in (author.look, friend.look) if look in post.image_prompt] == seen
+        assert post.pictured == tuple(one.key for one in (author, friend) if one.look in seen)
+
+
 async def test_a_refused_post_is_requested_in_softer_words():
     """First refusal (R10): the same idea with a modified prompt, and the document's context says so."""
     bench = a_bench(refused("SAFETY"), post_answer())
