@@ -129,10 +129,14 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
         (settings.kafka_dead_letters_topic, "broken messages", "KAFKA_DEAD_LETTERS_TOPIC", "WRITE"),
     )
     for number, (topic, holds, setting, needed) in enumerate(topics):
-        part = "Kafka"
+        part = f"topic {topic}"
         try:
-            with closing(TopicReader(where.kafka, topic, settings.kafka_group_id)) as reader:
-                part = f"topic {topic}"
+            reader = TopicReader(where.kafka, topic, settings.kafka_group_id)
+        except KafkaUnavailableError as error:
+            yield unavailable("Kafka", error)
+            return
+        try:
+            with closing(reader):
                 if number == 0:
                     yield ok("Kafka", f"{where.kafka.bootstrap_servers} answers{_as_whom(settings)}")
                     yield from _exposed_secrets(settings)
@@ -142,8 +146,6 @@ def kafka_found(settings: Settings, where: Addresses) -> Iterator[HealthFinding]
                     yield wrong(f"group {settings.kafka_group_id}", "this user has no right READ on it", RIGHTS_ADVICE)
         except KafkaUnavailableError as error:
             yield unavailable(part, error)
-            if part == "Kafka":
-                return
             continue
         if log is None:
             advice = f"make it, or let the broker make it with the first message; another name: {setting}"

@@ -78,7 +78,7 @@ def in_flight(database: MongoDatabase, world_id: str, configured: GatewaySetting
     slots = {f"slots:{Api.LLM.value}": configured.llm_concurrency, f"slots:{Api.IMAGE.value}": configured.image_concurrency}
     for shares in database[FLEET].find({"_id": {"$in": list(slots)}}, {"limit": 1, "ceiling": 1}):
         slots[shares["_id"]] = int(shares["limit"] if shares.get("ceiling") is None else min(shares["limit"], shares["ceiling"]))
-    llm, images = slots.values()
+    llm, images = (slots[f"slots:{api.value}"] for api in (Api.LLM, Api.IMAGE))
     return InFlightCalls(
         llm=min(calls[Api.LLM.value], llm),
         llm_ceiling=llm,

@@ -116,10 +116,10 @@ def trace(database: MongoDatabase, world_id: str, name: str) -> Trace:
 
 
 def trace_if_kept(database: MongoDatabase, world_id: str, name: str) -> Trace | None:
-    """As ``trace``; None for an item whose tasks are deleted."""
+    """As ``trace``; None for an item whose tasks are deleted, or of which a record is damaged."""
     try:
         return trace(database, world_id, name)
-    except UnknownItemError:
+    except LookupError:
         return None
 
 

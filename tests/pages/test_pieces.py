@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from inspect import getmembers, isfunction
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from jinja2.filters import FILTERS
 
 from generia_assets.content.social import acquaintances
 from generia_assets.pages import texts
 from generia_assets.pages.graph import graph_of, spacing
 from generia_assets.pages.links import FileLinks, ServedLinks
+from generia_assets.pages.render import _environment
 from generia_assets.pages.texts import all_messages, locale_of
 from generia_assets.queries.people import PersonCard, RelationView
 
@@ -140,3 +143,10 @@ def test_a_relation_is_shown_in_the_right_direction() -> None:
 
 def relation(one: int, other: int, *, other_is: str = "", one_is: str = "") -> RelationView:
     return RelationView(one=f"c{one:04d}", other=f"c{other:04d}", other_is=other_is, one_is=one_is)
+
+
+def test_no_filter_of_ours_replaces_one_of_jinja() -> None:
+    """The functions of texts.py are filters of the templates, and none has the name of a built-in filter."""
+    own = {name for name, function in getmembers(texts, isfunction) if function.__module__ == texts.__name__}
+    assert own & FILTERS.keys() == set()
+    assert own <= _environment().filters.keys()
