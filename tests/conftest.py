@@ -112,7 +112,7 @@ def pytest_collection() -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)  # by default it takes a twelfth of a worker's time, and frees almost nothing
+    gc.set_threshold(200_000, 20, 20)  # by default it takes a twelfth of a worker's time, and frees almost nothing
     gc.enable()
 
 
@@ -144,6 +144,10 @@ def mongodb_uri(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     home = tmp_path_factory.mktemp("mongod")
     command = python_module("local_services.mongod", "--dbpath", memory / "mongod", "--set-parameter", "enableTestCommands=1")
     with start("mongod", command, log_path=home / "server.log", timeout=90) as server:
+        with MongoClient(server.ready_value) as client:
+            config = client.admin.command("replSetGetConfig")["config"]
+            changed = {"version": config["version"] + 1, "writeConcernMajorityJournalDefault": False}
+            client.admin.command("replSetReconfig", config | changed)
         yield server.ready_value
 
 
