@@ -12,7 +12,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,7 @@ def pytest_collection() -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)  # by default it takes a twelfth of a worker's time, and frees almost nothing
+    gc.set_threshold(200_000, 20, 20)  # by default it takes a twelfth of a worker's time, and frees almost nothing
     gc.enable()
 
 
@@ -144,6 +144,10 @@ def mongodb_uri(memory: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     home = tmp_path_factory.mktemp("mongod")
     command = python_module("local_services.mongod", "--dbpath", memory / "mongod", "--set-parameter", "enableTestCommands=1")
     with start("mongod", command, log_path=home / "server.log", timeout=90) as server:
+        with MongoClient(server.ready_value) as client:
+            config = client.admin.command("replSetGetConfig")["config"]
+            changed = {"version": config["version"] + 1, "writeConcernMajorityJournalDefault": False}
+            client.admin.command("replSetReconfig", config | changed)
         yield server.ready_value
 
 
@@ -178,11 +182,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.ready_value
 
 
-@pytest.fixture(scope="session")
-def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
-    """Apache Kafka itself, with listeners of every kind. If it is not available the test is skipped with the reason. On a CI
-    machine with Java and Maven a failure is an error.
-    """
+@contextmanager
+def _apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
     reason = apache.available()
     if reason:
         pytest.skip(reason)
@@ -202,7 +203,34 @@ def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedK
             yield guarded(server.ready_value, home, ports, issuer)
 
 
-@pytest.fixture(scope="session")
+_KAFKA: list[tuple[GuardedKafka, ExitStack]] = []
+"""Apache Kafka, if it runs. It ends with the last test of its files: it takes a fiftieth of a core even if nobody uses it."""
+
+
+@pytest.hookimpl(trylast=True)  # after the fixtures that use it
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    if _KAFKA and (nextitem is None or nextitem.path.name not in ON_APACHE_KAFKA):
+        _KAFKA.pop()[1].close()
+
+
+def pytest_sessionfinish() -> None:
+    """End it also if the tests were broken off."""
+    if _KAFKA:
+        _KAFKA.pop()[1].close()
+
+
+@pytest.fixture(scope="module")
+def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> GuardedKafka:
+    """Apache Kafka itself, with listeners of every kind. If it is not available the test is skipped with the reason. On a CI
+    machine with Java and Maven a failure is an error.
+    """
+    if not _KAFKA:
+        stack = ExitStack()
+        _KAFKA.append((stack.enter_context(_apache_kafka(tmp_path_factory)), stack))
+    return _KAFKA[0][0]
+
+
+@pytest.fixture(scope="module")
 def apache_kafka(guarded_kafka: GuardedKafka) -> str:
     """``host:port`` of Apache Kafka's plain listener, where a client has all rights."""
     return guarded_kafka.plain

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from generia_assets.content import check, prompt, rendering, yaml_files
+from generia_assets.content import check, prompt, rendering
 from generia_assets.content.yaml_files import ContentError
 from tests.support.command import Command
 from tests.support.worlds_in_process import PROMPT, worlds_in_process
 
-CONTENT = yaml_files.FOLDER.parent
 AXIS = "  - {name: mood, values: [calm, cross]}\n"
 IN_TAGS = re.compile(r"{[{%].*?[%}]}", re.DOTALL)
 
@@ -97,30 +96,34 @@ def test_a_mistake_is_reported_with_file_and_line(content: Path, file: str, old:
     assert [one for one in found if re.fullmatch(rf"{file}, line ({line}|{line + 1}): .*({said}).*", one)], found
 
 
-@pytest.mark.parametrize("template", sorted(path.name for path in (CONTENT / "prompts").glob("*.j2")))
 @pytest.mark.case("P3")
 @pytest.mark.slow
-def test_every_name_and_attribute_of_every_template_is_checked(content: Path, template: str) -> None:
+def test_every_name_and_attribute_of_every_template_is_checked(content: Path) -> None:
     """The samples reach every line of every branch: a misspelt attribute is found, with its line."""
-    file = content / "prompts" / template
-    text = file.read_text()
-    dots = [(tag.start() + dot.start(), dot[0]) for tag in IN_TAGS.finditer(text) for dot in re.finditer(r"\.[a-z_]+", tag[0])]
-    places = {(text.count("\n", 0, place), name if template.startswith("_") else ""): place for place, name in dots}.values()
     missed = []
     assert check.mistakes() == []
     compiled = rendering.environment().cache
     assert compiled is not None
     beginnings = [value for value in vars(prompt).values() if hasattr(value, "cache_clear")]
-    for place in places:
-        file.write_text(f"{text[: place + 1]}nope_{text[place + 1 :]}")
-        line = text[:place].count("\n") + 1
-        for key in [key for key in compiled if key[1] == template]:  # the others need not be compiled again
+
+    def write(file: Path, text: str) -> None:
+        file.write_text(text)
+        for key in [key for key in compiled if key[1] == file.name]:  # the others need not be compiled again
             del compiled[key]
         for beginning in beginnings:
             beginning.cache_clear()
-        found = check._in_templates()  # only up to the mistake
-        if not any(one.file == f"content/prompts/{template}" and one.line and abs(one.line - line) <= 1 for one in found):
-            missed.append((line, text[place - 10 : place + 15]))
+
+    for file in sorted((content / "prompts").glob("*.j2")):
+        text, template = file.read_text(), file.name
+        dots = [(tag.start() + dot.start(), dot[0]) for tag in IN_TAGS.finditer(text) for dot in re.finditer(r"\.[a-z_]+", tag[0])]
+        places = {(text.count("\n", 0, place), name if template.startswith("_") else ""): place for place, name in dots}.values()
+        for place in places:
+            write(file, f"{text[: place + 1]}nope_{text[place + 1 :]}")
+            line = text[:place].count("\n") + 1
+            found = check._in_templates()  # only up to the mistake
+            if not any(one.file == f"content/prompts/{template}" and one.line and abs(one.line - line) <= 1 for one in found):
+                missed.append((template, line, text[place - 10 : place + 15]))
+        write(file, text)
     assert missed == []
 
 

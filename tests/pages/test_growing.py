@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from generia_assets.content.documents import Comment
 from generia_assets.durable.collections import STATUS, TASKS, WORLD_EVENTS
@@ -21,6 +21,8 @@ from tests.support.waiting import PATIENCE_S
 expect.set_options(timeout=PATIENCE_S * 1000)
 MOST_POSTS = 300
 """In a page that only grows (static/pages.js)."""
+FEWER_POSTS = 100
+"""The bound of a page in tests that need not draw so many."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,18 @@ def shown(page: Page) -> list[str]:
     """The keys of the page's posts, from the top."""
     keys: list[str] = page.locator("[data-post-id]").evaluate_all("all => all.map(one => one.dataset.key)")
     return keys
+
+
+def keep_fewer_posts(page: Page) -> None:
+    """From the next page on, its bound is ``FEWER_POSTS``."""
+
+    def answer(route: Route) -> None:
+        served = route.fetch()
+        script = served.text().replace(f"MOST_POSTS = {MOST_POSTS};", f"MOST_POSTS = {FEWER_POSTS};")
+        assert script != served.text()
+        route.fulfill(response=served, body=script)
+
+    page.route("**/pages.js*", answer)
 
 
 def test_the_page_of_a_growing_world_shows_new_items_without_a_reload(browser: Browser, site: Site) -> None:
@@ -141,11 +155,12 @@ def test_old_comments_are_not_sent_again(site: Site, state: State, expected: int
 
 def test_a_page_with_the_oldest_first_grows_at_its_end(browser: Browser, site: Site) -> None:
     """New posts come after the shown ones; a full page keeps its first posts and links to the others, each once."""
-    world = site.world(users=3, posts=MOST_POSTS + 60)
+    world = site.world(users=3, posts=FEWER_POSTS + 60)
     with a_page(browser) as page:
+        keep_fewer_posts(page)
         grown(page, site, world, order="oldest")
-        expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
-        assert shown(page) == [world.post_key(index) for index in range(MOST_POSTS)]
+        expect(page.locator("[data-post-id]")).to_have_count(FEWER_POSTS)
+        assert shown(page) == [world.post_key(index) for index in range(FEWER_POSTS)]
         go_to_the_end(page, world.posts)
         assert shown(page) == [world.post_key(index) for index in range(world.posts)]
 
@@ -180,15 +195,16 @@ def test_a_browser_without_connection_continues_where_it_was(browser: Browser, s
 
 
 def test_a_reader_of_older_posts_keeps_them(browser: Browser, site: Site) -> None:
-    """A page opened at a world's start keeps its newest 300 posts; scrolling to their end loads the others, each once. While
+    """A page opened at a world's start keeps its newest posts; scrolling to their end loads the others, each once. While
     somebody reads loaded posts none is removed, and each new post is announced once, however often its event arrives. Back at the
     top the page is bounded again, and the next pages still have every post.
     """
-    world = site.world(users=3, posts=MOST_POSTS + 60)
+    world = site.world(users=3, posts=FEWER_POSTS + 60)
     with a_page(browser) as page:
+        keep_fewer_posts(page)
         last = world.posts - 1
         grown(page, site, world, held_back=2)
-        expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
+        expect(page.locator("[data-post-id]")).to_have_count(FEWER_POSTS)
         go_to_the_end(page, last - 1)
         assert len(set(shown(page))) == last - 1
         for _ in range(2):
@@ -203,7 +219,7 @@ def test_a_reader_of_older_posts_keeps_them(browser: Browser, site: Site) -> Non
         expect(page.locator(".news a")).to_be_hidden()
         publish(world, last)
         expect(page.locator(f"[data-key={world.post_key(last)}]")).to_be_visible()
-        expect(page.locator("[data-post-id]")).to_have_count(MOST_POSTS)
+        expect(page.locator("[data-post-id]")).to_have_count(FEWER_POSTS)
         go_to_the_end(page, world.posts)
         assert len(set(shown(page))) == world.posts
 

@@ -21,13 +21,13 @@ CUT_OFF = """width => [...document.querySelectorAll('main :is(h1, h2, h3, p, li,
     .filter(one => { const box = one.getBoundingClientRect(); return box.left < 0 || box.right > width })
     .map(one => one.outerHTML.slice(0, 200))"""
 """What has text and reaches past the sides of the screen, where nothing scrolls."""
-CONTRAST = """() => axe.run(unlike(), { runOnly: ['color-contrast'], selectors: false }).then(found => [
+CONTRAST = """() => axe.run(unlike(window.tried ??= new Set()), { runOnly: ['color-contrast'], selectors: false }).then(found => [
     found.violations.map(one => one.nodes[0].html),
     found.incomplete.map(one => one.nodes[0].html),
     found.passes[0].nodes.length,
 ])"""
 """Elements whose contrast is too low, those of which axe cannot say it, and how many have enough: of those that look the same,
-one is tried."""
+one is tried, once on a page."""
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_every_hue_has_enough_contrast(
             violations, incomplete, passes = page.evaluate(CONTRAST)
             assert violations == [], (address, hue)
             assert incomplete == [], (address, hue)  # axe checked all colours
-            assert passes >= 10
+            assert passes >= (10 if hue == 0 else 1)  # the next hues: what they change
         assert len(accents) == HUES
     context.close()
 

@@ -39,7 +39,6 @@ from dagster_shared.cli import WorkspaceOpts as WorkspaceOpts
 from dagster_shared.record import replace
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection
-from sqlalchemy.event import listen
 from sqlalchemy.pool import QueuePool
 
 
@@ -59,9 +58,9 @@ def in_memory_instance() -> dg.DagsterInstance:
 
     Its runs are in a SQLite database in memory with a shared cache. There a write fails at once ("table is locked"), whatever the
     busy timeout, while another thread reads. Dagster locks the event log against that, but not the runs. And it opens a connection
-    for every row that is read or written, a tenth of what a small world costs: here connections stay open. For the event log it
-    says two PRAGMAs with every row, more statements than the rows: here they are said when a connection is opened. And it looks
-    with every row whether the database has the newest tables and columns: here they are known to be there.
+    for every row that is read or written, a tenth of what a small world costs: here connections stay open, and the event log has
+    one, which says its PRAGMA once. And it looks with every row whether the database has the newest tables and columns: here they
+    are known to be there.
     """
     instance = dg.DagsterInstance.ephemeral()
     runs, events, lock = instance.run_storage, instance.event_log_storage, threading.RLock()
@@ -69,8 +68,9 @@ def in_memory_instance() -> dg.DagsterInstance:
     assert isinstance(events, InMemoryEventLogStorage)
     for storage in (runs, events):
         storage._engine = create_engine(storage._engine.url, poolclass=QueuePool, connect_args={"check_same_thread": False})
-    listen(events._engine, "connect", lambda opened, _: opened.execute("PRAGMA foreign_keys=ON"))
-    connect = runs.connect
+    connect, to_events = runs.connect, events._engine.connect()
+    to_events.exec_driver_sql("PRAGMA foreign_keys=ON")
+    to_events.commit()
 
     @contextmanager
     def connect_alone() -> Iterator[Connection]:
@@ -79,8 +79,8 @@ def in_memory_instance() -> dg.DagsterInstance:
 
     @contextmanager
     def connect_to_events() -> Iterator[Connection]:
-        with events._db_lock, events._engine.begin() as connection:
-            yield connection
+        with events._db_lock, to_events.begin():
+            yield to_events
 
     runs.connect = connect_alone  # type: ignore[method-assign]
     events._connect = connect_to_events  # type: ignore[method-assign]

@@ -27,7 +27,7 @@ from tests.support.waiting import PATIENCE_S
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-_UNLIKE = """() => { window.unlike = () => {
+_UNLIKE = """() => { window.unlike = (tried = new Set()) => {
     const looks = new Map([[null, '']]), found = new Map();
     const look = one => {
         if (!looks.has(one)) {
@@ -41,10 +41,13 @@ _UNLIKE = """() => { window.unlike = () => {
     for (const one of document.querySelectorAll('body *')) {
         if (hasText(one) || one.matches('input, select, textarea')) found.set(look(one), one);
     }
+    for (const known of tried) found.delete(known);
+    for (const now of found.keys()) tried.add(now);
     return [...found.values()];
 } }"""
 """Gives the elements with text, but one of those that look the same, by their colours and font and those of all around them: axe
-takes 2 ms of CPU for the contrast of a text, and a page has the same texts at each post."""
+takes 2 ms of CPU for the contrast of a text, and a page has the same texts at each post. Those that look as one of ``tried`` are
+left out, and the others are added to it."""
 SERIOUS_ONES = """async onlyColours => {
     const options = { selectors: false, resultTypes: ['violations'] };
     const runs = [await axe.run(unlike(), { ...options, runOnly: ['color-contrast', 'link-in-text-block'] })];
