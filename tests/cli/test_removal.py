@@ -172,7 +172,7 @@ def test_an_interrupted_deletion_is_completed_by_the_same_command(
 ) -> None:
     """Whenever a deletion is interrupted, no run and no order can work on the world, and the same command deletes the rest.
 
-    The points: first of all, before the pointers, between them and the posts, and the last two. Only collections that exist are asked.
+    The points: the first, before the pointers, between them and the posts, and the last two. Only collections that exist are asked.
     """
     world_id, delete_many = made_up.world_id, Collection.delete_many
     existing = {f"{there.name}.{name}" for there in (worlds.platform, worlds.database) for name in there.list_collection_names()}
