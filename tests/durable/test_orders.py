@@ -12,10 +12,9 @@ import pytest
 from bson import Int64
 from pymongo import MongoClient
 
-from generia_assets.asset_spec import Unit
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.orders.order import _KEYS_OF, ExtensionParameters, Order, OrderError
+from generia_assets.durable.orders.order import ExtensionParameters, Order, OrderError
 from generia_assets.durable.orders.records import RecordedOrder
 from tests.support.durable_world import PARAMETERS, an_order, order_of, record
 
@@ -189,11 +188,6 @@ def test_keys_of_another_kind_are_refused_from_any_source(database: Any, keys: l
     database[TASKS].insert_one(platform_task(part, parameters={"keys": keys}))
     with pytest.raises(OrderError, match=said):
         record(database, part)
-
-
-def test_every_part_of_a_world_says_which_keys_it_takes() -> None:
-    """A unit that a task type gets later cannot be forgotten: an order would take keys that make nothing."""
-    assert set(_KEYS_OF) == set(Unit)
 
 
 @pytest.mark.parametrize(
