@@ -60,6 +60,7 @@ def definition_of(name: str) -> Definition:
 
 @cache
 def code_version(name: str, content_folder: Path = CONTENT_FOLDER) -> str:
+    """Fingerprint of the asset's task, and of the prompts and data it is made with."""
     digest = hashlib.sha256()
     task = inspect.getfile(import_module(f"generia_assets.tasks.{ASSETS[name].task_name}"))
     content_files = sorted({path for pattern in ASSETS[name].content_files for path in content_folder.glob(pattern)})

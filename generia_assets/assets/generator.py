@@ -14,7 +14,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from typing import TypeVar
@@ -105,9 +105,9 @@ class GeneratorResource:
     kafka: KafkaResource
     apis: ApiResources
     portal: BlockingPortal
-    _session: WorldSession | None = None
-    _closing: AsyncExitStack | None = None
-    _worker: Worker | None = None
+    _session: WorldSession | None = field(default=None, init=False, repr=False)
+    _closing: AsyncExitStack | None = field(default=None, init=False, repr=False)
+    _worker: Worker | None = field(default=None, init=False, repr=False)
 
     def close(self, error: BaseException | None, context: dg.InitResourceContext) -> None:
         """Close the session and every client. ``error``: what ends the run outside of our steps, such as Dagster's storage."""

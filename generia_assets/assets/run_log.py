@@ -36,7 +36,8 @@ def people_lines(database: MongoDatabase, world_id: str, generation: str) -> Ite
     for person in shown:
         yield _line(person, spent.get(person["_id"], {}))
     counted = database[TASKS].aggregate([tasks, {"$group": {"_id": _PERSON}}, {"$count": "people"}])
-    if (more := counted.next()["people"] - len(shown)) > 0:
+    found = next(counted, None)  # none where the world's tasks were deleted meanwhile
+    if found is not None and (more := found["people"] - len(shown)) > 0:
         well = "" if shown[-1]["failed"] else " without failures"
         yield f"{more} more people{well}: generia stats {world_id}; each task is in stderr"
 

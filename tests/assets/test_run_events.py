@@ -111,6 +111,23 @@ def test_a_failed_run_has_a_line_for_each_person_it_began(worlds: Worlds, large:
     assert any("unfinished" in line or "failed" in line for line in output_lines)
 
 
+def test_the_lines_of_a_world_that_is_deleted_meanwhile_end(worlds: Worlds) -> None:
+    """The people who were found have their lines; the count of the others finds none and adds nothing."""
+    task = {
+        "world_id": "leaving",
+        "generation": "g",
+        "type": OF_PEOPLE[0],
+        "key": "c0000",
+        "status": "completed",
+        "attempt_count": 1,
+    }
+    worlds.database[TASKS].insert_one(task)
+    found = people_lines(worlds.database, "leaving", "g")
+    assert next(found).startswith("c0000: generate_character 1 done;")
+    worlds.database[TASKS].delete_many({"world_id": "leaving"})
+    assert list(found) == []
+
+
 @pytest.mark.slow
 def test_without_mongodb_a_failing_run_has_a_warning_in_place_of_its_lines(caplog: pytest.LogCaptureFixture) -> None:
     """Missing lines raise no error: the run's own failure stays visible."""

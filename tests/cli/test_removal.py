@@ -23,6 +23,7 @@ from generia_assets.durable.orders.records import record_order
 from generia_assets.durable.status import HistoryWorldError, new_status, world_to_work_on
 from generia_assets.partitions import worlds as partitions_definition
 from generia_assets.retirement import PARTITIONS
+from resources.mongodb.document_store import POINTERS
 from tests.support.command import Command
 from tests.support.durable_world import order_of
 from tests.support.pages_world import MadeUp
@@ -165,21 +166,32 @@ def test_records_of_the_platforms_services_stay_and_are_listed(worlds: Worlds, c
 
 
 @pytest.mark.case("E6")
-@pytest.mark.parametrize("dies_at", [0, 3, 8, 12])
+@pytest.mark.parametrize("dies_at", ["platform_posts", POINTERS, "posts", PUBLICATIONS, STATUS])
 def test_an_interrupted_deletion_is_completed_by_the_same_command(
-    worlds: Worlds, cli: Command, made_up: MadeUp, monkeypatch: pytest.MonkeyPatch, dies_at: int
+    worlds: Worlds, cli: Command, made_up: MadeUp, monkeypatch: pytest.MonkeyPatch, dies_at: str
 ) -> None:
-    """Whenever a deletion is interrupted, no run and no order can work on the world, and the same command deletes the rest."""
-    world_id, steps, delete_many = made_up.world_id, iter(range(100)), Collection.delete_many
+    """Whenever a deletion is interrupted, no run and no order can work on the world, and the same command deletes the rest.
+
+    The points: the first, before the pointers, between them and the posts, and the last two. Only collections that exist are asked.
+    """
+    world_id, delete_many = made_up.world_id, Collection.delete_many
+    existing = {f"{there.name}.{name}" for there in (worlds.platform, worlds.database) for name in there.list_collection_names()}
+    deleted: list[str] = []
 
     def dying(collection: Any, *given: Any) -> Any:
-        if next(steps) == dies_at:
+        if collection.name == dies_at:
             raise KeyboardInterrupt
+        deleted.append(collection.full_name)
         return delete_many(collection, *given)
 
     with monkeypatch.context() as patch:
         patch.setattr(Collection, "delete_many", dying)
         assert cli.call("delete", world_id, "--yes")[0] == 130
+    left = everything(worlds, world_id)
+    assert dies_at in {name.rpartition(".")[2] for name in left}
+    assert set(deleted) <= existing - set(left)
+    assert (f"{worlds.database.name}.{POINTERS}" in deleted) == (dies_at in ("posts", PUBLICATIONS, STATUS))
+    assert (f"{worlds.database.name}.posts" in deleted) == (dies_at in (PUBLICATIONS, STATUS))
     assert "being deleted" in cli.call("list")[1]
     order = order_of(task_id="again", task_type=TaskType.GENERATE_POST, world_id=world_id, parameters={})
     with pytest.raises(OrderError, match="is being deleted"):

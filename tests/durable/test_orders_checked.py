@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from generia_assets.asset_spec import Unit
 from generia_assets.catalog import TaskType
 from generia_assets.durable.collections import STATUS, TASKS
-from generia_assets.durable.orders.order import OrderError, parse_stored, parse_world
+from generia_assets.durable.orders.order import _KEYS_OF, OrderError, parse_stored, parse_world
 from tests.support.durable_world import PARAMETERS, order_of, record
 
 
@@ -78,3 +79,8 @@ def test_a_moment_without_a_zone_is_utc() -> None:
     ]
     assert kept == [datetime(2026, 11, 23, 14, 30, tzinfo=UTC)] * 2
     assert [moment.utcoffset() for moment in kept if moment] == [timedelta(0)] * 2
+
+
+def test_every_part_of_a_world_says_which_keys_it_takes() -> None:
+    """A unit that a task type gets later cannot be forgotten: an order would take keys that make nothing."""
+    assert set(_KEYS_OF) == set(Unit)

@@ -19,6 +19,7 @@ from generia_assets.dagster_internals import newest_materializations
 
 
 def checks_in(*subjects: ModuleType) -> list[Check]:
+    """Every check that is a name in these modules, imported or defined. One that a subject imports from another is asked twice."""
     return [one for subject in subjects for one in vars(subject).values() if isinstance(one, Check)]
 
 

@@ -232,9 +232,11 @@ def character_created(character: Character) -> CharacterCreated:
 
 
 def post_published(character: Character, post: Post, published: PostImage, avatar_url: str | None) -> PostPublished:
-    """The event of a post that now exists, with the documents' fields. ``avatar_url`` None: the picture is not there yet."""
+    """The event of a post that now exists, with the document's fields. ``avatar_url`` None: the picture is not there yet."""
     about = {
+        "post_id": published.post_id,
         "image_url": published.image.url,
+        "published_at": published.published_at,
         "character_id": character.character_id,
         "character_key": character.key,
         "username": character.username,
@@ -242,4 +244,4 @@ def post_published(character: Character, post: Post, published: PostImage, avata
         "avatar_url": avatar_url,
         "deleted": bool(post.deleted_reason),
     }
-    return PostPublished.model_validate(dict(published) | dict(post) | about)
+    return PostPublished.model_validate(dict(post) | about)

@@ -5,8 +5,10 @@ whose code server died lives on), so the epoch fences every write (commits.py), 
 
 A call cannot be fenced: what receives it knows no epoch. So a run sends only while it has owned the world within the last second: a
 fenced write that began then has succeeded (``Commits.owned_recently``), or it has just read its name in the status record. The next
-owner may have taken the world meanwhile. Unless the former one released the world, it therefore sends nothing for
-``TAKEOVER_SECONDS`` after its own epoch is written: what the former owner began before is too old by then.
+owner may have taken the world meanwhile: Dagster was wrong, or the lease had ended. Unless the former owner released the world, the
+next one therefore sends nothing for ``TAKEOVER_SECONDS`` after its own epoch is written. From that write on, no write of the former
+owner begins and succeeds; those that began before are too old when this time is over. A process that stood still in between finds
+that its last write is too old, and reads the status record before it sends.
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ async def acquire_lease(
         if former.get("session") is not None:
             await _end_session(database, former["session"])
         highest = await _highest_epoch(database, world_id) if former["epoch"] == 0 else 0
-        owner = {
+        new_owner = {
             "run_id": run_id,
             "epoch": {"$add": [{"$max": ["$owner.epoch", highest]}, 1]},
             "expires_at": {"$add": ["$$NOW", int(lease_seconds * 1000)]},
@@ -86,7 +88,7 @@ async def acquire_lease(
         }
         former_is_owner = {"_id": world_id, "owner.epoch": former["epoch"]}
         return await database[STATUS].find_one_and_update(
-            former_is_owner, [{"$set": {"owner": owner}}], return_document=ReturnDocument.AFTER
+            former_is_owner, [{"$set": {"owner": new_owner}}], return_document=ReturnDocument.AFTER
         )
 
     deadline = asyncio.get_running_loop().time() + lease_seconds + 2.0

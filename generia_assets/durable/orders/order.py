@@ -57,9 +57,14 @@ _MOST_UNKNOWN = 20
 _WORLD = (WORLD_KEY, re.compile(WORLD_KEY))
 _PERSON = ("a person, such as c0007", re.compile("c[0-9]{4,9}"))
 _POST = ("a post, such as c0007-p0003", re.compile("c[0-9]{4,9}-p[0-9]{4,9}"))
-_KEYS_OF = {Unit.WORLD: (_WORLD,), Unit.POST: (_PERSON, _POST)}
-"""The keys that a part of a world takes, where they are not a person's alone. A key of something else would make an order that does
-nothing and is completed."""
+_KEYS_OF = {
+    Unit.WORLD: (_WORLD,),
+    Unit.PEOPLE_BATCH: (_PERSON,),
+    Unit.PERSON: (_PERSON,),
+    Unit.POST_BATCH: (_PERSON,),
+    Unit.POST: (_PERSON, _POST),
+}
+"""The keys that each part of a world takes. A key of something else would make an order that does nothing and is completed."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 logger = logging.getLogger(__name__)
@@ -97,7 +102,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def _item_key(key: str, info: ValidationInfo) -> str:
-    allowed = _KEYS_OF.get(info.context.asset.unit, (_PERSON,)) if info.context else (_WORLD, _PERSON, _POST)
+    allowed = _KEYS_OF[info.context.asset.unit] if info.context else (_WORLD, _PERSON, _POST)
     if any(pattern.fullmatch(key) for _, pattern in allowed):
         return key
     of = f" of {info.context}" if info.context else ""

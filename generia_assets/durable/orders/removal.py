@@ -61,7 +61,8 @@ def remove_documents(database: MongoDatabase, world_id: str) -> dict[str, int]:
     counts = Counter({KEPT_LETTERS: len(letters)})
     of_world: MongoDocument = {"$or": [{"_id": world_id}, {"world_id": world_id}]}
     last, names = (PUBLICATIONS, STATUS), database.list_collection_names(filter={"type": "collection"})
-    for name in (*sorted(one for one in names if not one.startswith("system.") and one not in last), *last):
+    first = sorted(one for one in names if not one.startswith("system.") and one not in last)
+    for name in (*first, *(one for one in last if one in names)):
         with pymongo.timeout(REMOVAL_S):
             counts[name] += database[name].delete_many(of_world).deleted_count
     return +counts

@@ -178,7 +178,7 @@ class TaskRunner:
         """Take the task; or its result, if it is completed. A former owner's claim (lower epoch) is replaced."""
         spec = TaskSpec(task.task_type, parameters)
         task_id, found = self._tasks.id_of(spec), await self._tasks.find(spec) or {}
-        used, status = found.get("attempt_count", 0), found.get("status")
+        used, status = (found["attempt_count"], found["status"]) if found else (0, None)
         if status == State.COMPLETED.value:
             self._enqueue(self._stages.task_ended(task.task_type))
             return task.result.model_validate(found["result"])
