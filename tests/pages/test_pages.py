@@ -181,10 +181,11 @@ def test_a_reply_is_shown_with_the_post_that_it_answers(site: str, database: Any
 def test_a_feed_shows_each_profile_line_once(site: str, database: Any, media: Path) -> None:
     """It stands at the first post of its author on the page; the page of a person has it above the posts only."""
     world = MadeUp(database, media, users=3, posts=9).make()
-    feed = get(f"{site}/worlds/{world.world_id}").text
-    headers = [part.partition("</header>")[0] for part in feed.split('<article class="post')[1:]]
-    assert ['<div class="quiet clamped"' in header for header in headers] == [True] * 3 + [False] * 6
-    assert '<div class="quiet clamped"' not in get(f"{site}/worlds/{world.world_id}/characters/c0001").text
+    feed, person = (get(f"{site}/worlds/{world.world_id}{page}").text for page in ("", "/characters/c0001"))
+    headers = [[part.partition("</header>")[0] for part in html.split('<article class="post')[1:]] for html in (feed, person)]
+    assert [" bio " in header for header in headers[0]] == [True] * 3 + [False] * 6
+    assert [" bio " in header for header in headers[1]] == [False] * 3
+    assert " bio " in person
 
 
 def test_a_card_of_a_person_names_acquaintances(site: str, database: Any, media: Path) -> None:
