@@ -180,22 +180,6 @@ def test_the_request_for_concepts_has_axes_names_and_graph():
     assert "25 in all: 10 exist already, 10 are asked for now, 5 come later" in item
 
 
-def test_the_request_for_the_first_concepts_says_whose_post_is_the_first():
-    """Exactly one person of a world is asked for as the one who opens the feed: the author of its first post."""
-    request, world = a_request(), a_world()
-    opens = [
-        first + place
-        for first, count in ((0, 10), (10, 10), (20, 5))
-        for place, notes in enumerate(
-            ask_people.character_batch(request, world, first=first, numbers=range(1, count + 1), characters=CharacterIndex())
-            .item.partition("The people asked for now.")[2]
-            .split("\nNumber ")[1:]
-        )
-        if "opens the feed" in notes
-    ]
-    assert opens == [timeline(request.seed, 25, 150).people[0]]
-
-
 def test_a_second_request_of_a_batch_has_the_first_answer():
     """It has the people of the first answer by name, and requests only the missing numbers."""
     request, world = a_request(), a_world()

@@ -5,13 +5,15 @@ from itertools import combinations
 
 import pytest
 
-from generia_assets.content import data_files
+from generia_assets.content import ask_people, data_files
 from generia_assets.content.axes import OR, SITUATIONS, character_axes, profile, years
 from generia_assets.content.keys import character_index
+from generia_assets.content.names import CharacterIndex
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import shares
 from generia_assets.content.social import acquaintances, batch_of, introduce, ready_after
 from generia_assets.content.storyline import storyline
+from generia_assets.content.timeline import timeline
 from tests.support.worlds import a_brief, a_request, a_world
 
 SEEDS = [world_seed(name) for name in ("a", "b", "c")]
@@ -56,6 +58,22 @@ def test_two_worlds_begin_with_different_people():
         assert len((arcs[0] & arcs[1]) - {""}) < 5
         kinds = [{tie.relation for index in range(10) for tie in acquaintances(seed, 10, index)} for seed in (one, other)]
         assert len(kinds[0] & kinds[1]) < 0.35 * len(kinds[0] | kinds[1])
+
+
+def test_the_request_for_the_first_concepts_says_whose_post_is_the_first():
+    """Exactly one person of a world is asked for as the one who opens the feed: the author of its first post."""
+    request, world = a_request(), a_world()
+    opens = [
+        first + place
+        for first, count in ((0, 10), (10, 10), (20, 5))
+        for place, notes in enumerate(
+            ask_people.character_batch(request, world, first=first, numbers=range(1, count + 1), characters=CharacterIndex())
+            .item.partition("The people asked for now.")[2]
+            .split("\nNumber ")[1:]
+        )
+        if "opens the feed" in notes
+    ]
+    assert opens == [timeline(request.seed, 25, 150).people[0]]
 
 
 def test_axes_are_independent():
