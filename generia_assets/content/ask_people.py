@@ -111,7 +111,6 @@ def character_batch(
     known = by_index((*characters.latest, *made))
     ties, whom = () if mild else ties_to_describe(request, numbers, first, known), _called(numbers, first, known)
     steps = () if mild else steps_to_invent(request, world, first)
-    opener = next(iter(timeline(request.seed, *request.size).people), -1)
     return ask(
         request,
         world,
@@ -134,7 +133,7 @@ def character_batch(
                 "posts": given[index],
                 "secret": axes.profile(request.seed, index).secret,
                 "wish": "" if mild else _wish(request, world, index),
-                "opens": index == opener,
+                "opens": _opens(request, index),
             }
             for index in (first + number - 1 for number in numbers)
         ],
@@ -148,6 +147,11 @@ def character_batch(
         latest=(*characters.latest, *made),
         unnamed=characters.unnamed,
     )
+
+
+def _opens(request: WorldRequest, index: int) -> bool:
+    """Whether the first post of the world is by this person."""
+    return index in timeline(request.seed, *request.size).people[:1]
 
 
 def _wish(request: WorldRequest, world: WorldDescription, index: int) -> str:
@@ -198,6 +202,7 @@ def regenerated_concept(
         axes=axes.character_axes(request.seed, index, former.selves + 1),
         secret=axes.profile(request.seed, index, former.selves + 1).secret,
         wish="" if mild else _wish(request, world, index),
+        opens=_opens(request, index),
         acquaintances=acquaintances,
         wishes=wishes_of(request, world),
     )

@@ -42,6 +42,14 @@ class Axis(_File):
     some: bool = False
     choices: int = Field(default=1, ge=1)
 
+    @model_validator(mode="after")
+    def _whole_choices(self) -> Self:
+        if len(self.values) % self.choices:
+            raise ValueError(
+                f"{self.name}: {len(self.values)} values are no multiple of choices, {self.choices}: add or remove some"
+            )
+        return self
+
 
 def _in_order(years: tuple[int, int]) -> tuple[int, int]:
     if years[0] > years[1]:
@@ -80,11 +88,17 @@ def _each_name_once(entries: tuple[NamedT, ...]) -> tuple[NamedT, ...]:
     return entries
 
 
+def _two_that_some_have(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    if sum(axis.some for axis in axes) < 2:
+        raise ValueError("two axes at least must say some: true, since each person has two of them")
+    return axes
+
+
 class Axes(_File):
     """axes.yaml"""
 
     ages: tuple[Age, ...] = Field(min_length=2)
-    axes: Annotated[tuple[Axis, ...], Field(min_length=1), AfterValidator(_each_name_once)]
+    axes: Annotated[tuple[Axis, ...], Field(min_length=1), AfterValidator(_each_name_once), AfterValidator(_two_that_some_have)]
 
 
 class Languages(_File):
@@ -163,6 +177,10 @@ def _one_for_loners(forms: tuple[PostForm, ...]) -> tuple[PostForm, ...]:
 
 MOST_COMMENTS = 4
 """Comments on one post."""
+MANY_COMMENTS = 3
+"""Comments, at least, on a post that tells a step of the plot, and on the last one, where two acquaintances can write."""
+LONGEST_OPENING = 35
+"""Words of a world's first post, at most: a reader stays who understands it at once."""
 
 
 class PostKinds(_File):
@@ -187,6 +205,12 @@ class PostKinds(_File):
 
     @model_validator(mode="after")
     def _people_write_lengths_that_exist(self) -> Self:
+        if all(length.most > LONGEST_OPENING for length in self.lengths):
+            raise ValueError(
+                f"lengths: one at least must have a most of {LONGEST_OPENING} words or less, for the first post of a world"
+            )
+        if all(len(pattern) < MANY_COMMENTS for pattern in self.comments):
+            raise ValueError(f"comments: one entry at least must have {MANY_COMMENTS} comments, for the steps of the plot")
         known = {length.words for length in self.lengths}
         given = {
             "reply_lengths": self.reply_lengths,

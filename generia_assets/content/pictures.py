@@ -6,6 +6,7 @@ every image of a world, and a person's looks have the same words in every image 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -69,6 +70,11 @@ class Shown(FrozenModel):
 
 AUTHOR, FRIEND = "The author", "The friend"
 """What image prompts call the people in a post's picture."""
+
+
+def is_in(image_prompt: str, who: str) -> bool:
+    """Whether the author or the friend stands in the scene; something of theirs does not count ("the author's empty chair")."""
+    return re.search(rf"\b{who}\b(?!['’])", image_prompt, re.IGNORECASE) is not None
 
 
 def scene_with_people(image_prompt: str, people: Sequence[Shown]) -> str:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import cycle, groupby
 
 from generia_assets.content import axes, data_files, seeding, social
-from generia_assets.content.data_files import Length, PictureKind, PostForm
+from generia_assets.content.data_files import LONGEST_OPENING, MANY_COMMENTS, Length, PictureKind, PostForm
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.keys import character_key, post_key
 from generia_assets.content.plot import plot_posts
@@ -31,10 +31,6 @@ _PARTNER_SHARE = 0.25
 """Share of the posts that name a person, beside the replies."""
 ARC_FROM = 6
 """Posts from which on a person has an arc."""
-_LONGEST_OPENING = 35
-"""Words of a world's first post, at most: a reader stays who understands it at once."""
-_MANY_COMMENTS = 3
-"""Comments, at least, on a post that tells a step of the plot."""
 _FEW_WORDS = 12
 """Words up to which a vignette is a remark in passing."""
 _ACCOUNT_SHARE = 0.6
@@ -221,8 +217,8 @@ def _continued(
         else:
             words = drawn_lengths.pop()
         length = lengths[words]
-        if not t and length.most > _LONGEST_OPENING:
-            length = max((other for other in kinds.lengths if other.most <= _LONGEST_OPENING), key=lambda other: other.most)
+        if not t and length.most > LONGEST_OPENING:
+            length = max((other for other in kinds.lengths if other.most <= LONGEST_OPENING), key=lambda other: other.most)
         drawn = "wonders" if vignettes[place] else "glimpses" if reply_to else "pictures"
         picture = axes.balanced_sample(seed, drawn, getattr(kinds, drawn), t)
         if picture.shows == "both" and not partner:
@@ -290,14 +286,14 @@ def _comments(
 ) -> tuple[int, ...]:
     """The comments on the post at ``t``: by acquaintances who are there, then by those who join later. Who replies writes none.
 
-    ``lively``: there are three or more.
+    ``lively``: there are three or more, where two acquaintances can write.
     """
     kinds, rng = data_files.post_kinds(), seeding.seeded_rng(seed, "comments", t)
     places = [place for place, tie in enumerate(ties, start=1) if tie.index not in replying]
     if not places:
         return ()
     friends = cycle(sorted(rng.sample(places, len(places)), key=lambda place: line.joined(ties[place - 1].index) > t))
-    patterns = [one for one in kinds.comments if len(one) >= _MANY_COMMENTS] if lively else kinds.comments
+    patterns = [one for one in kinds.comments if len(one) >= MANY_COMMENTS] if lively else kinds.comments
     writers = [0 if one == "author" else next(friends) for one in axes.balanced_sample(seed, "comments", patterns, t)]
     return tuple(writer for writer, _ in groupby(writers))
 

@@ -6,12 +6,13 @@ import logging
 import re
 from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
 
 from generia_assets.content import ask_posts, banlist, languages
 from generia_assets.content.documents import Acquaintance, Character, Comment, Post, PostBrief, WorldDescription, WorldRequest
 from generia_assets.content.drafts import PostDraft, in_language
 from generia_assets.content.names import resolve_mentions
-from generia_assets.content.pictures import AUTHOR, FRIEND, Shown, neutral_prompt, scene_with_people
+from generia_assets.content.pictures import AUTHOR, FRIEND, Shown, is_in, neutral_prompt, scene_with_people
 from generia_assets.content.storyline import Slot
 from generia_assets.content.text import hashtags
 from generia_assets.tasks.clients import TaskClients
@@ -37,6 +38,10 @@ def _written(brief: PostBrief, character: Character, *, content: str, image_prom
     )
 
 
+_NO_WORDS = " …—–-.,;:()[]\"'“”«»"
+"""What a comment of nothing else is made of, where its writer says nothing."""
+
+
 def _without_speaker(text: str, writer: Acquaintance | Character) -> str:
     """The comment without a name in front (``@mira: ``): some answers begin with the writer's, or with a wrong one."""
     names = "|".join(map(re.escape, (writer.username, writer.display_name)))
@@ -59,19 +64,20 @@ def post_of(
     usernames = [other.username for other in acquaintances]
     content, found = resolve_mentions(draft.content, usernames)
     writers = [acquaintances[place - 1] if place else character for place in slot.comments]
-    comments = tuple(
+    said_below = (
         Comment(character=writer.key, username=writer.username, content=resolve_mentions(said, (*usernames, character.username))[0])
         for writer, text in zip(writers, draft.comments, strict=False)
-        if (said := _without_speaker(text, writer))
+        if (said := _without_speaker(text, writer)).strip(_NO_WORDS)
     )
+    # Who says nothing between two comments of one person leaves one of them.
+    comments = tuple(next(of_one) for _, of_one in groupby(said_below, key=lambda comment: comment.character))
     # The request asks to name people of the idea with @; some texts use the display name. People that the text leaves out are not
     # mentioned.
     folded = content.casefold()
     by_name = [other.username for other in acquaintances if other.display_name.casefold() in folded]
     note = f" [asked for again in softer words: moderation had refused it ({softened})]" if softened else ""
-    scene = draft.image_prompt.casefold()
-    with_author = slot.picture.shows != "nobody" or AUTHOR.casefold() in scene
-    with_friend = slot.picture.shows == "both" or FRIEND.casefold() in scene
+    with_author = slot.picture.shows != "nobody" or is_in(draft.image_prompt, AUTHOR)
+    with_friend = slot.picture.shows == "both" or is_in(draft.image_prompt, FRIEND)
     friends = [other for other in acquaintances if with_friend and other.username in brief.mentions]
     shown = {character.key: Shown(who=AUTHOR, look=character.look)} if with_author else {}
     shown |= {friend.key: Shown(who=FRIEND, look=friend.look) for friend in friends}

@@ -8,9 +8,11 @@ from statistics import mean
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from generia_assets.content import banlist, data_files
-from generia_assets.content.axes import character_axes
+from generia_assets.content.axes import OR, character_axes
+from generia_assets.content.data_files import LONGEST_OPENING, Axes, Axis, PostKinds
 from generia_assets.content.documents import WorldDescription, WorldRequest
 from generia_assets.content.samples import sample
 from generia_assets.content.seeding import world_seed
@@ -64,13 +66,17 @@ def test_every_list_is_long_enough():
 
 
 def test_two_worlds_of_ten_share_few_values():
-    """On average two worlds of ten people share at most one of their twenty values on an axis of concrete values. An axis that some
-    people have has fewer."""
+    """Two worlds of ten people share about as many values of an axis of concrete values as chance gives."""
     concrete = [name for name, axis in AXES.items() if len(axis.values) >= CONCRETE]
     assert {"work", "heart", "appetite", "plain happiness"} <= set(concrete)
     worlds = [[character_axes(world_seed(f"world {number}"), index) for index in range(10)] for number in range(30)]
-    drawn = [{name: {person[name] for person in world if name in person} for name in concrete} for world in worlds]
-    assert mean(len(one[name] & other[name]) for one, other in combinations(drawn, 2) for name in concrete) <= 1
+    drawn = [
+        {name: {value for person in world for value in person.get(name, "").split(OR) if value} for name in concrete}
+        for world in worlds
+    ]
+    for name in concrete:
+        shared = mean(len(one[name] & other[name]) for one, other in combinations(drawn, 2))
+        assert shared <= 1.5 * (10 * AXES[name].choices) ** 2 / len(AXES[name].values)
 
 
 @pytest.mark.parametrize("kind", [*TIES.near, *TIES.far], ids=lambda kind: kind.one)
@@ -123,3 +129,23 @@ def test_posts_are_short_with_some_long_ones():
     assert 0.15 <= sum(words < 20 for words in most) / len(most) <= 0.45
     assert sum(20 <= words <= 65 for words in most) / len(most) >= 0.45
     assert 0.01 <= sum(words > 100 for words in most) / len(most) <= 0.1
+
+
+def _axis(values: int, **more: Any) -> dict[str, Any]:
+    return {"name": f"axis {values} {more}", "values": [f"value {number}" for number in range(values)], **more}
+
+
+def test_values_that_no_person_could_have_are_mistakes():
+    """The number of values is a multiple of the choices; two axes are for some people; some length is short enough for the first
+    post, and some pattern of comments long enough for a step of the plot."""
+    ages = [{"words": words, "years": [20, 30]} for words in ("young", "old")]
+    with pytest.raises(ValidationError, match="no multiple of choices"):
+        Axis.model_validate(_axis(7, choices=3))
+    with pytest.raises(ValidationError, match="two axes at least"):
+        Axes.model_validate({"ages": ages, "axes": [_axis(2), _axis(3, some=True)]})
+    kinds = POSTS.model_dump()
+    long = [length for length in kinds["lengths"] if length["most"] > LONGEST_OPENING]
+    with pytest.raises(ValidationError, match="for the first post of a world"):
+        PostKinds.model_validate({**kinds, "lengths": long})
+    with pytest.raises(ValidationError, match="for the steps of the plot"):
+        PostKinds.model_validate({**kinds, "comments": [("friend",)]})

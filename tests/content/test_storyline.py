@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from generia_assets.content import ask_posts, axes, data_files
-from generia_assets.content.data_files import MOST_COMMENTS
+from generia_assets.content.data_files import LONGEST_OPENING, MOST_COMMENTS
 from generia_assets.content.plot import plot_posts
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.social import acquaintances
@@ -86,6 +86,12 @@ def test_acquaintances_and_the_author_comment_on_posts(people, posts):
                 assert slot.form.name not in (STEP, ENDING) or len(set(known) - replying) < 2 or len(writers) >= 3
                 assert all(one != other for one, other in pairwise(writers))
                 assert len(writers) <= MOST_COMMENTS
+
+
+@pytest.mark.parametrize(("people", "posts"), SIZES)
+def test_the_first_post_of_a_world_is_short(people, posts):
+    """It has at most 35 words, whoever writes it."""
+    assert all(slot.length.most <= LONGEST_OPENING == 35 for _, lines in worlds_of(people, posts) for slot in in_order(lines)[:1])
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)

@@ -270,6 +270,19 @@ async def test_a_person_has_the_same_looks_in_every_picture():
         assert [look for look in looks if look in prompt] == seen
 
 
+async def test_who_says_nothing_has_no_comment():
+    """Texts without a word are left out, the others stay with their writers, and nobody has two comments in a row."""
+    slot, author, known, brief = planned(lambda slot, _: len(slot.comments) == 3 and slot.comments[0] == slot.comments[2])
+    first, second = known[slot.comments[0] - 1].username, author.username
+    for answered, kept in (
+        (["One?", "…", "Two!"], [(first, "One?")]),
+        (["", "Yes.", "Two!"], [(second, "Yes."), (first, "Two!")]),
+        (["One?", "Yes.", "— "], [(first, "One?"), (second, "Yes.")]),
+    ):
+        post = await a_post(a_bench(post_answer(comments=answered)), brief, character=author, known=known)
+        assert [(comment.username, comment.content) for comment in post.comments] == kept
+
+
 async def test_who_stands_in_the_scene_has_their_looks_in_the_prompt():
     """If the model puts the author into a picture that was planned without them, or the friend whom the post names, the
     prompt has their looks, too."""
@@ -277,6 +290,7 @@ async def test_who_stands_in_the_scene_has_their_looks_in_the_prompt():
     friend = known[slot.partner - 1]
     for scene, seen in (
         ("A bear on the stairs.", []),
+        ("The friendly bear beside the author's empty chair, and the authorities.", []),
         ("The author feeds a bear.", [author.look]),
         ("A bear between the author and the friend.", [author.look, friend.look]),
     ):
