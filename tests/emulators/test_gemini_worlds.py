@@ -16,6 +16,7 @@ from functools import cache
 from itertools import chain
 from statistics import mean
 from typing import TypeVar
+from unicodedata import normalize
 
 import pytest
 from pydantic import JsonValue
@@ -214,7 +215,8 @@ def test_people_have_their_properties_in_the_worlds_language(language):
     names = {brief.key: brief.display_name for brief in made.briefs}
     for brief in made.briefs:
         for other, fact in brief.facts.items():
-            assert any(part in fact for part in re.split(r"[\sの「」]", names[other]))
+            parts = re.split(r"[\sの「」]", normalize("NFC", names[other]))
+            assert any(part in normalize("NFC", fact) for part in parts)
     assert len({day for event in made.world.calendar for day in event.days}) == 6 * len(made.world.calendar)
     assert made.world.wishes
     assert all(wish.idea in made.request.user_prompt and wish.daily for wish in made.world.wishes)
