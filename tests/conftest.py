@@ -12,7 +12,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,8 +182,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.ready_value
 
 
-@contextmanager
-def _apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
+@pytest.fixture(scope="session")
+def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedKafka]:
+    """Apache Kafka itself, with listeners of every kind. If it is not available the test is skipped with the reason. On a CI
+    machine with Java and Maven a failure is an error.
+    """
     reason = apache.available()
     if reason:
         pytest.skip(reason)
@@ -203,34 +206,7 @@ def _apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedK
             yield guarded(server.ready_value, home, ports, issuer)
 
 
-_KAFKA: list[tuple[GuardedKafka, ExitStack]] = []
-"""Apache Kafka, if it runs. It ends with the last test of its files: it takes a fiftieth of a core even if nobody uses it."""
-
-
-@pytest.hookimpl(trylast=True)  # after the fixtures that use it
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
-    if _KAFKA and (nextitem is None or nextitem.path.name not in ON_APACHE_KAFKA):
-        _KAFKA.pop()[1].close()
-
-
-def pytest_sessionfinish() -> None:
-    """End it also if the tests were broken off."""
-    if _KAFKA:
-        _KAFKA.pop()[1].close()
-
-
-@pytest.fixture(scope="module")
-def guarded_kafka(tmp_path_factory: pytest.TempPathFactory) -> GuardedKafka:
-    """Apache Kafka itself, with listeners of every kind. If it is not available the test is skipped with the reason. On a CI
-    machine with Java and Maven a failure is an error.
-    """
-    if not _KAFKA:
-        stack = ExitStack()
-        _KAFKA.append((stack.enter_context(_apache_kafka(tmp_path_factory)), stack))
-    return _KAFKA[0][0]
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def apache_kafka(guarded_kafka: GuardedKafka) -> str:
     """``host:port`` of Apache Kafka's plain listener, where a client has all rights."""
     return guarded_kafka.plain
