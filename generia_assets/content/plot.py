@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from generia_assets.content.shares import BATCH, Size
+from generia_assets.content.social import acquaintances
 from generia_assets.content.timeline import timeline
 
 MOST_STEPS = 5
@@ -30,7 +31,11 @@ def plot_posts(seed: int, size: Size, index: int) -> Sequence[int]:
 
 @lru_cache(maxsize=8)
 def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
-    """The posts of each batch's plot: of those that can tell a step, the first, the last, and some evenly between."""
+    """The posts of each batch's plot: of those that can tell a step, the first, the last, and some evenly between.
+
+    It is told by the author of the last one and by people who know that author, so that they comment on each other's steps; where
+    these have too few posts, by anybody of the batch.
+    """
     line = timeline(seed, *size)
     able: defaultdict[int, list[int]] = defaultdict(list)
     for t, (person, order, replied) in enumerate(zip(line.people, line.orders, line.replies, strict=True)):
@@ -38,8 +43,15 @@ def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
         if order and replied < 0 and not line.vignettes[t]:
             others.append(t)
     posts = Counter(person // BATCH for person in line.people)
-    return {
-        batch: [those[place * (len(those) - 1) // (steps - 1)] for place in range(steps)]
-        for batch, those in able.items()
-        if (steps := min(len(those), MOST_STEPS, (posts[batch] + 2) // _POSTS_A_STEP)) >= _LEAST_STEPS
-    }
+    plots: dict[int, Sequence[int]] = {}
+    for batch, those in able.items():
+        steps = min(len(those), MOST_STEPS, (posts[batch] + 2) // _POSTS_A_STEP)
+        if steps < _LEAST_STEPS:
+            continue
+        last = line.people[those[-1]]
+        tellers = {last, *(tie.index for tie in acquaintances(seed, size.people, last))}
+        told = [t for t in those if line.people[t] in tellers]
+        if len(told) >= steps and len({line.people[t] for t in told}) > 1:
+            those = told
+        plots[batch] = [those[place * (len(those) - 1) // (steps - 1)] for place in range(steps)]
+    return plots

@@ -11,6 +11,7 @@ from generia_assets.content.plot import MOST_STEPS, plot_posts
 from generia_assets.content.samples import sample
 from generia_assets.content.seeding import world_seed
 from generia_assets.content.shares import BATCH, Size
+from generia_assets.content.social import acquaintances
 from generia_assets.content.storyline import VIGNETTE, storyline, wishes_of
 from generia_assets.content.timeline import timeline
 from generia_assets.tasks.generate_post_batch import brief_of
@@ -22,8 +23,8 @@ WORLD = a_world()
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_the_posts_of_a_plot_are_posts_of_its_people_in_order_at_different_times(people, posts):
-    """None is a reply, a vignette or a person's first post; the first and the last of the others are among them; one post in four
-    has a step, and 2 to 5 in all or none have."""
+    """None is a reply, a vignette or a person's first post; the last of the others is among them; one post in four has a step, and 2
+    to 5 in all or none have. Where it can be so, all who tell a step know the person who tells the last one."""
     for number in range(20 if posts < 100 else 3):
         seed = world_seed(f"plot {number}")
         line = timeline(seed, people, posts)
@@ -40,9 +41,16 @@ def test_the_posts_of_a_plot_are_posts_of_its_people_in_order_at_different_times
             assert len(posts_of_plot) <= MOST_STEPS
             assert set(posts_of_plot) <= set(able)
             assert all(line.times[one] < line.times[other] for one, other in pairwise(posts_of_plot))
-            assert not posts_of_plot or (posts_of_plot[0] == able[0] and posts_of_plot[-1] == able[-1])
             wanted = min(len(able), MOST_STEPS, (sum(first <= person < first + BATCH for person in line.people) + 2) // 4)
             assert len(posts_of_plot) == (wanted if wanted > 1 else 0)
+            if posts_of_plot:
+                last = line.people[able[-1]]
+                circle = {last, *(tie.index for tie in acquaintances(seed, people, last))}
+                told = [t for t in able if line.people[t] in circle]
+                in_circle = len(told) >= wanted and len({line.people[t] for t in told}) > 1
+                assert posts_of_plot[-1] == able[-1]
+                assert posts_of_plot[0] == (told if in_circle else able)[0]
+                assert not in_circle or set(posts_of_plot) <= set(told)
 
 
 def test_an_extension_has_no_plot_and_changes_none():
