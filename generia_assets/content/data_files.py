@@ -179,7 +179,7 @@ MOST_COMMENTS = 4
 """Comments on one post."""
 MANY_COMMENTS = 3
 """Comments, at least, on a post that tells a step of the plot, and on the last one, where two acquaintances can write."""
-LONGEST_OPENING = 55
+LONGEST_OPENING = 35
 """Words of a world's first post, at most: a reader stays who understands it at once."""
 
 

@@ -23,8 +23,8 @@ WORLD = a_world()
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_the_posts_of_a_plot_are_posts_of_its_people_in_order_at_different_times(people, posts):
-    """None is a reply, a vignette or a person's first post; the last of the others is among them; one post in four has a step, and 2
-    to 5 in all or none have. Where it can be so, all who tell a step know the person who tells the last one."""
+    """None is a reply, a vignette or a person's first post; the last of the others is among them; one post in four has a step, and
+    2 to 5 in all or none have. Where it can be so, all who tell a step know the person who tells the last one."""
     for number in range(20 if posts < 100 else 3):
         seed = world_seed(f"plot {number}")
         line = timeline(seed, people, posts)

@@ -90,8 +90,8 @@ def test_acquaintances_and_the_author_comment_on_posts(people, posts):
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
 def test_the_first_post_of_a_world_is_short(people, posts):
-    """It has at most 55 words, whoever writes it."""
-    assert all(slot.length.most <= LONGEST_OPENING == 55 for _, lines in worlds_of(people, posts) for slot in in_order(lines)[:1])
+    """It has at most 35 words, whoever writes it."""
+    assert all(slot.length.most <= LONGEST_OPENING == 35 for _, lines in worlds_of(people, posts) for slot in in_order(lines)[:1])
 
 
 @pytest.mark.parametrize(("people", "posts"), SIZES)
