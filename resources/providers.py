@@ -4,8 +4,6 @@ Plain objects without a config schema: a run's form would hide its one field beh
 no form, event or document.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Callable
 from dataclasses import replace

@@ -6,8 +6,6 @@ imported, and a trace context that came with a message is passed on unchanged.
 Attributes hold ids, names of models and counts; never a text of a user or a model, an error's message, or a secret.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Task type ``generate_post_batch``: the ideas of up to ten posts of one character, in the order of their life (R4). One call."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

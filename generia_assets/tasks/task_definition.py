@@ -3,8 +3,6 @@
 Here: ``@durable_task``. Not here: the catalogue of types (catalog.py) and durable execution (durable/).
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum

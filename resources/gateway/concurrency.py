@@ -8,8 +8,6 @@ limit falls, or when a process was silent for longer than its lease. A dead proc
 server's clock.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

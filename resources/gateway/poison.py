@@ -25,8 +25,6 @@ is asked whether it was made (durable/calls/platform_client.py), and these calls
 attempts, then the world goes on without) and for a world's own tasks (4, then the world fails).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 LEAST = 3

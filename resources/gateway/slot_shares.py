@@ -12,8 +12,6 @@ in use (calls in flight are never revoked), ``may_use`` what the process may fil
 flight than is fair or than a lowered ceiling allows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from pydantic import BaseModel

@@ -3,8 +3,6 @@
 Here: their rules; a contradiction is refused with the name of the setting. Not here: what kafka-python is given (address.py).
 """
 
-from __future__ import annotations
-
 import ssl
 from pathlib import Path
 from typing import Annotated, Literal

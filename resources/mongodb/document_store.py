@@ -8,8 +8,6 @@ that it notices a switch in the middle of reading and starts again. Memory does 
 documents stay invisible until ``publish`` makes all staged documents of a world visible in one transaction.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The io manager: stores an asset's output in MongoDB (document_store.py), and loads it by the input's annotation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args, get_origin

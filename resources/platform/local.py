@@ -4,8 +4,6 @@ The real platform's rules hold. Unlike the real platform it has idempotency keys
 twice is the same thing, even when two calls race or one was interrupted.
 """
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import Iterator, Mapping, Sequence

@@ -19,8 +19,6 @@ without them there is no world. When many items together have used up the spare,
 cancelled.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 import uuid

@@ -5,8 +5,6 @@ again: a post is looked for, a character is created again and the possible orpha
 (docs/decisions/in-doubt.md). Not here: the platform itself (resources/platform/protocol.py).
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext

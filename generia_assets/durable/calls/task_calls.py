@@ -3,8 +3,6 @@
 A task that is resumed repeats only the call that was in flight, and after a death also one whose outcome was not written yet.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext

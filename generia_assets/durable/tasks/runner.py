@@ -6,8 +6,6 @@ transaction. After a death only the calls in flight are repeated (calls/task_cal
 before it is durable.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """A session: one run's work on one world, from acquiring its lease to releasing it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack, suppress
