@@ -130,7 +130,10 @@ class LocalPlatform:
         self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
     ) -> StoredMedia:
         """``filename`` is remembered and never part of a path. The file is there before its record is."""
-        kept = _media_path(world_id=world_id, media_type=media_type, media_id=id_of(key), content_type=content_type)
+        if media_type not in FOLDERS:
+            raise FatalCallError(f"Media type {media_type} is not known; there are {sorted(FOLDERS)}.")
+        name = f"{id_of(key)}.{extension_of(content_type)}"
+        kept = PurePosixPath(safe_id(world_id, "The world id"), FOLDERS[media_type], name)
         if character_id is not None:
             await self._check_character(character_id, world_id)
         media: MongoDocument = {
@@ -140,7 +143,8 @@ class LocalPlatform:
             "filename": filename,
             "path": str(kept),
         }
-        await asyncio.to_thread(_keep, path, self._media_root / kept)
+        bytes_of_file(path)  # raises where there is no file, or nothing in it
+        await asyncio.to_thread(place_whole, self._media_root / kept, path)
         stored = await self._create(self._media, key, world_id, media)
         _remember(self._owners, stored["_id"], (world_id, stored["character_id"]))
         return StoredMedia(media_id=stored["_id"], url=f"media/{stored['path']}")
@@ -229,19 +233,3 @@ def _remember(owners: dict[str, OwnerT], record_id: str, owner: OwnerT) -> None:
     owners[record_id] = owner
     if len(owners) > MOST_REMEMBERED:
         del owners[next(iter(owners))]
-
-
-def _keep(source: Path, target: Path) -> None:
-    bytes_of_file(source)
-    place_whole(target, source)
-
-
-def _media_path(*, world_id: str, media_type: int, media_id: str, content_type: str) -> PurePosixPath:
-    """The place of a picture below the media root: ``<world>/<folder>/<media id>.<extension>``.
-
-    Made of checked ids only, never of a name that someone chose. Raises ``FatalCallError`` for what is no picture's.
-    """
-    if media_type not in FOLDERS:
-        raise FatalCallError(f"Media type {media_type} is not known; there are {sorted(FOLDERS)}.")
-    name = f"{safe_id(media_id, 'The media id')}.{extension_of(content_type)}"
-    return PurePosixPath(safe_id(world_id, "The world id"), FOLDERS[media_type], name)
