@@ -21,12 +21,11 @@ from pymongo import ASCENDING, IndexModel, ReplaceOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from resources.mongodb.connection import MongoDatabase, MongoDocument, missing_indexes, retried_on_outage
+from resources.mongodb.connection import MongoDatabase, MongoDocument, ResultT, missing_indexes, retried_on_outage
 from resources.mongodb.stored import POINTERS as POINTERS
 from resources.mongodb.stored import CollectionSpec, UnreadableRecord, readable, refuse, required
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
-ResultT = TypeVar("ResultT")
 
 BATCH = 500
 """Documents written at once."""

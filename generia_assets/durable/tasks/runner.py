@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
@@ -29,17 +28,13 @@ from generia_assets.durable.tasks.claims import Claim, GenerationTasks, TaskSpec
 from generia_assets.durable.tasks.generations import Generation
 from generia_assets.logging_setup import log_context
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
+from generia_assets.tasks.task_definition import Context, DurableTask, Level, ParametersT, ResultT, UnfitTaskError
 from resources.gateway.calls import ItemCalls
 from resources.gateway.outcomes import CallError, FatalCallError, RequestFailedError, RequestRejectedError
 from resources.gemini.tiers import CallTier
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 logger = logging.getLogger(__name__)
-
-ParametersT = TypeVar("ParametersT", bound=TaskParameters)
-ResultT = TypeVar("ResultT", bound=BaseModel)
-Context = ParamSpec("Context")
 
 MOST_REJECTED = 3
 """Tasks of a type whose requests the provider calls wrong before it is clear that no other of this type can do better."""

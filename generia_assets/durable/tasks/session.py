@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from pymongo import UpdateOne
 
@@ -26,10 +25,7 @@ from generia_assets.durable.tasks.runner import TaskRunner
 from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import LeaseLostError
-from resources.mongodb.connection import AsyncMongoDatabase
-
-ResultT = TypeVar("ResultT")
-
+from resources.mongodb.connection import AsyncMongoDatabase, ResultT
 
 MOST_RETRIES = 10
 """Times in a row that a world is resumed for what may heal. ``OUTAGE_RETRY_SECONDS`` lie between two of them, and the outage
