@@ -57,7 +57,6 @@ class Tally:
 
     @property
     def has_answered(self) -> bool:
-        """Whether this API has answered before, so that its configuration was right."""
         return self.trusted or self.answered > 0
 
 

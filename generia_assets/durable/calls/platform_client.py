@@ -55,7 +55,6 @@ class TaskPlatformClient:
         self._publications = publications
 
     async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
-        """Describe the world to the platform; repeating it changes nothing."""
         send = partial(
             self._platform.update_world_params,
             world_id=self._world_id,
@@ -67,7 +66,6 @@ class TaskPlatformClient:
         await self._call("update_world_params", {"name": name}, send)
 
     async def world_images(self, header_media_id: str, icon_media_id: str) -> None:
-        """Give the world its pictures; repeating it changes nothing."""
         send = partial(
             self._platform.update_world_image, world_id=self._world_id, image_uuid=header_media_id, icon_uuid=icon_media_id
         )
@@ -94,13 +92,11 @@ class TaskPlatformClient:
         return await self._publications.once(self._calls.task, self._calls.checkpoints, "character", send)
 
     async def character_changed(self, character_id: str, character: NewCharacter) -> None:
-        """Update the character; repeating it changes nothing."""
         name = cut(character.display_name, LONGEST_NAME)
         send = partial(self._platform.update_character, character_id=character_id, display_name=name, meta=character.meta)
         await self._call("update_character", {"character_id": character_id, "display_name": name}, send)
 
     async def avatar(self, character_id: str, media: Media) -> None:
-        """Give the character its avatar; repeating it changes nothing."""
         send = partial(self._platform.update_character, character_id=character_id, avatar_media_id=media.media_id)
         await self._call("update_character", {"character_id": character_id, "avatar_media_id": media.media_id}, send)
 

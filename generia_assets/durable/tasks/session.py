@@ -39,8 +39,6 @@ class WorldSession:
 
     Attributes:
         parameters: The world's order as it stands for this generation.
-        runner: Executes the generation's tasks.
-        span: The run's.
         ended: Whether this run has recorded the world's last state. It records one, with one event: a second signal, or the
             session's end, may ask for another while the first is being written.
         takes_references: Whether pictures are made from the avatars of those they show.
