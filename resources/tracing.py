@@ -54,13 +54,10 @@ def traceparent() -> str:
     return _present.get()
 
 
-def headers() -> tuple[tuple[str, str], ...]:
-    """The present trace context as headers of a message, or metadata of a call; none outside of every trace."""
-    return headers_of(_present.get())
-
-
-def headers_of(traceparent: str) -> tuple[tuple[str, str], ...]:
-    return ((TRACEPARENT, traceparent),) if traceparent else ()
+def headers(traceparent: str | None = None) -> tuple[tuple[str, str], ...]:
+    """The trace context (None: the present one) as headers of a message, or metadata of a call; none outside of every trace."""
+    context = _present.get() if traceparent is None else traceparent
+    return ((TRACEPARENT, context),) if context else ()
 
 
 def received(headers: Iterable[tuple[str, bytes | None]]) -> str:
