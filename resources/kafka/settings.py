@@ -105,8 +105,7 @@ class KafkaSettings(BaseModel, frozen=True, hide_input_in_errors=True):
     @field_validator(*_USED_WITH)
     @classmethod
     def _is_used(cls, value: str | SecretStr | Path | None, info: ValidationInfo) -> str | SecretStr | Path | None:
-        name = str(info.field_name)
-        decider, values, needed = _USED_WITH[name]
+        decider, values, needed = _USED_WITH[str(info.field_name)]
         if decider not in info.data:  # wrong itself
             return value
         chosen = str(info.data[decider] or "")

@@ -136,8 +136,7 @@ class DocumentStore:
         """Delete the staged documents of the world, which were never visible."""
         for pointer in self._staged(world_id, session):
             if "document" not in pointer:
-                mine = _documents(world_id, pointer["materialization"])
-                self.database[pointer["collection"]].delete_many(mine, session=session)
+                self.database[pointer["collection"]].delete_many(_documents(world_id, pointer["materialization"]), session=session)
             self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
 
     def _delete_former(self, collection: str, world_id: str, materialization: str, fence: int) -> None:

@@ -57,8 +57,7 @@ def _database_errors() -> Iterator[None]:
         gone = isinstance(error, ConnectionFailure) or (isinstance(error, PyMongoError) and error.timeout)
         if gone:
             raise TransientError(f"The local platform's MongoDB did not answer ({type(error).__name__}).") from error
-        reason = as_forbidden(error) or error
-        raise FatalCallError(f"The local platform's MongoDB refused the call: {reason}") from error
+        raise FatalCallError(f"The local platform's MongoDB refused the call: {as_forbidden(error) or error}") from error
 
 
 class LocalPlatform:

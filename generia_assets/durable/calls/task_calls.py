@@ -186,8 +186,7 @@ def _outcome(step: MongoDocument, load: Callable[[str], ValueT]) -> ValueT:
         raise RefusedError(step["refused"], reason=step["reason"])
     if "invalid" in step:
         raise InvalidAnswerError(step["invalid"], cut=step["cut"], chance=step.get("chance", False))
-    value: str = step["value"]
-    return load(value)
+    return load(step["value"])
 
 
 @dataclass(frozen=True)
