@@ -95,10 +95,6 @@ class SlotShares(BaseModel):
     def of(self, holder: str) -> Holder:
         return next((entry for entry in self.holders if entry.id == holder), Holder(id=holder, share=0, may_use=0, wants=0))
 
-    def short_of_slots(self) -> dict[str, float]:
-        """The processes that want more than they have, with their weights."""
-        return {entry.id: entry.weight for entry in self.holders if entry.wants > entry.share}
-
 
 def share_update(request: SlotRequest) -> list[MongoDocument]:
     """The update, to be made with upsert on the document of the kind."""

@@ -186,7 +186,9 @@ class LocalPlatform:
         self, collection: AsyncCollection[MongoDocument], key: str, world_id: str, values: MongoDocument
     ) -> MongoDocument:
         """Insert a record, or return the existing one of its key."""
-        created = {"_id": id_of(key), "key": key, "world_id": world_id, **values, "created_at": self._next_moment()}
+        # Never the moment before: feeds sort by it, and MongoDB keeps no less than milliseconds.
+        self._last_moment = max(datetime.now(UTC), self._last_moment + timedelta(milliseconds=1))
+        created = {"_id": id_of(key), "key": key, "world_id": world_id, **values, "created_at": self._last_moment}
         with _database_errors():
             try:
                 await collection.insert_one(created)
@@ -195,11 +197,6 @@ class LocalPlatform:
         if created["world_id"] != world_id:  # two publications share a key, which is a bug
             raise FatalCallError(f"Key {key!r} was used in world {created['world_id']!r}: keys must differ between worlds.")
         return created
-
-    def _next_moment(self) -> datetime:
-        """Now, or a millisecond after the last one: feeds sort by it, and MongoDB keeps no less than milliseconds."""
-        self._last_moment = max(datetime.now(UTC), self._last_moment + timedelta(milliseconds=1))
-        return self._last_moment
 
     async def _check_character(self, character_id: str, world_id: str) -> None:
         if self._worlds_of.get(character_id) != world_id:
