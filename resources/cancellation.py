@@ -4,8 +4,6 @@ On Python 3.11 ``asyncio.wait_for``, which pymongo uses for each write, swallows
 done (fixed in 3.12): a caller that cancels once and then awaits the task may wait for ever.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress

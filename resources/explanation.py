@@ -1,7 +1,5 @@
 """Formats a pydantic ``ValidationError`` as sentences for a person or a model."""
 
-from __future__ import annotations
-
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 

@@ -4,8 +4,6 @@ Plain objects without a config schema: a run's form would hide its one field beh
 no form, event or document.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,12 +33,10 @@ class ApiResource:
         api: Which one.
         limit: Calls at once over all runs and machines (R17).
         timeout_seconds: Of one call.
-        abandons: Whether calls that others have overtaken are abandoned before that.
         identity: What the API knows this installation by: address, key, class. Holds secrets.
     """
 
     api: ClassVar[Api]
-    abandons: ClassVar[bool] = True
 
     def __init__(self, limit: int, timeout_seconds: float, gateway: GatewaySettings, *identity: str) -> None:
         self.limit = limit
@@ -59,7 +55,7 @@ class ApiResource:
         return ApiPolicy(
             self._limiter(fleet, self.api.value, self.limit, run_id),
             Breaker(self.api.value, self._gateway, on_breaker),
-            deadlines=Deadlines() if self.abandons else None,
+            deadlines=None if self.api is Api.PLATFORM else Deadlines(),
         )
 
 
@@ -121,7 +117,6 @@ class PlatformResource(ApiResource):
     """The platform: its services over gRPC, or their local fake."""
 
     api = Api.PLATFORM
-    abandons = False
 
     def __init__(self, settings: PlatformSettings, gateway: GatewaySettings) -> None:
         self._settings = settings

@@ -5,8 +5,6 @@ MongoDB or a terminal cannot take is replaced, secrets are hidden, and what is t
 message, the world's ledger to the record of a request. Not here: the text of an answer that is used (content/text.py).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from datetime import datetime

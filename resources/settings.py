@@ -4,8 +4,6 @@ Field names in capitals are the names of the environment's variables. ``generia_
 that the one object can be passed to each resource. The first sentence of a model's docstring is its title in docs/settings.md.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re

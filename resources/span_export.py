@@ -4,8 +4,6 @@ The SDK reads its own variables: endpoint, headers, certificates, time-out, samp
 holds nobody up: spans wait in a queue of bounded length, which drops the oldest, and one warning says so.
 """
 
-from __future__ import annotations
-
 import atexit
 import logging
 import os

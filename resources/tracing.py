@@ -6,8 +6,6 @@ imported, and a trace context that came with a message is passed on unchanged.
 Attributes hold ids, names of models and counts; never a text of a user or a model, an error's message, or a secret.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re
@@ -56,13 +54,10 @@ def traceparent() -> str:
     return _present.get()
 
 
-def headers() -> tuple[tuple[str, str], ...]:
-    """The present trace context as headers of a message, or metadata of a call; none outside of every trace."""
-    return headers_of(_present.get())
-
-
-def headers_of(traceparent: str) -> tuple[tuple[str, str], ...]:
-    return ((TRACEPARENT, traceparent),) if traceparent else ()
+def headers(traceparent: str | None = None) -> tuple[tuple[str, str], ...]:
+    """The trace context (None: the present one) as headers of a message, or metadata of a call; none outside of every trace."""
+    context = _present.get() if traceparent is None else traceparent
+    return ((TRACEPARENT, context),) if context else ()
 
 
 def received(headers: Iterable[tuple[str, bytes | None]]) -> str:

@@ -6,8 +6,6 @@ answers without being made again, in the same order. So the order of a task's ca
 earlier answers (one after the other, never in parallel).
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum

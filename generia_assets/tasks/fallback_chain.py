@@ -3,8 +3,6 @@
 Not here: the steps (each task), the wording of softer requests (content/prompts).
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType

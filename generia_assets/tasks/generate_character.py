@@ -1,7 +1,5 @@
 """Task type ``generate_character``: a concept becomes a person, known to the platform (R4). One call."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from functools import partial

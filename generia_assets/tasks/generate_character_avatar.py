@@ -1,7 +1,5 @@
 """Task type ``generate_character_avatar``: a character's portrait (R4). No call of the model, one at quality ``high``."""
 
-from __future__ import annotations
-
 from generia_assets.content.documents import Character, CharacterAvatar, WorldDescription, WorldRequest
 from generia_assets.content.pictures import picture_prompt
 from generia_assets.tasks.clients import TaskClients

@@ -4,8 +4,6 @@ Or the new concept of one person under the same name: the name stays because pub
 cannot change them. The program's random choices for the person are new ones, too.
 """
 
-from __future__ import annotations
-
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence

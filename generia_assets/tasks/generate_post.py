@@ -1,7 +1,5 @@
 """Task type ``generate_post``: an idea becomes a post and a picture's prompt (R4). One call."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Sequence

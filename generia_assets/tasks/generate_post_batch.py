@@ -1,7 +1,5 @@
 """Task type ``generate_post_batch``: the ideas of up to ten posts of one character, in the order of their life (R4). One call."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 
@@ -37,7 +35,6 @@ def brief_of(
     moderation: str = "",
 ) -> PostBrief:
     """The brief of a slot with this idea; without one the idea is the plan's: a form, an event and a wish."""
-    event = world.calendar[slot.event - 1].name if slot.event else ""
     made = PostBrief(
         key=post_key(character.key, slot.order),
         character=character.key,
@@ -48,7 +45,7 @@ def brief_of(
         moment="" if slot.later else slot.moment,
         idea=idea,
         form=slot.form.name,
-        event=event,
+        event=world.calendar[slot.event - 1].name if slot.event else "",
         wish=wishes[slot.wish - 1],
         in_reply_to=slot.reply_to,
         mentions=(acquaintances[slot.partner - 1].username,) if slot.partner else (),

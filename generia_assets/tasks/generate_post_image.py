@@ -3,8 +3,6 @@
 No call of the language model; one at quality ``high``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """Task type ``generate_world_description``: a user's sentence becomes a world (R4). One call."""
 
-from __future__ import annotations
-
 from generia_assets.content import ask_world, banlist, languages
 from generia_assets.content.documents import NamingCustoms, UserPreferences, WorldDescription, WorldRequest
 from generia_assets.content.drafts import WorldDraft, in_language

@@ -1,7 +1,5 @@
 """Task type ``generate_world_image``: the world's wide header and its icon (R4). One call for both prompts, two pictures."""
 
-from __future__ import annotations
-
 import logging
 
 from generia_assets.content import ask_world

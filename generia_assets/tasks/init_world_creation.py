@@ -1,7 +1,5 @@
 """Task type ``init_world_creation``: an order becomes a world's request (R4). It calls no model."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from pydantic import Field

@@ -1,13 +1,10 @@
-"""The declaration of a durable task: its type, its level, its typed function. Each task type has a file of its name here.
+"""The declaration of a durable task: its type, its attempts, its typed function. Each task type has a file of its name here.
 
 Here: ``@durable_task``. Not here: the catalogue of types (catalog.py) and durable execution (durable/).
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum
 from importlib import import_module
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
@@ -21,17 +18,6 @@ from generia_assets.tasks.clients import TaskClients
 
 class UnfitTaskError(ValueError):
     """A task's arguments can never become its result. The message says what to change; another attempt cannot help."""
-
-
-class Level(Enum):
-    """Whether the whole world depends on a task, or one item. It decides the number of attempts (R10)."""
-
-    WORLD = 4
-    ITEM = 2
-
-    @property
-    def attempts(self) -> int:
-        return self.value
 
 
 class TaskParameters(FrozenModel):
@@ -60,14 +46,19 @@ class DurableTask(Generic[ParametersT, Context, ResultT]):
     """A task type: ``function(parameters, clients, *context)`` gives the typed result that the task runner stores.
 
     ``parameters`` are stored with the task; ``context`` (the world, the character, …) comes from the caller and is not
-    stored; ``clients`` make the task's calls.
+    stored; ``clients`` make the task's calls. ``of_item``: one item depends on it, not the whole world: it has fewer attempts
+    (R10).
     """
 
     task_type: TaskType
-    level: Level
+    of_item: bool
     parameters: type[ParametersT]
     result: type[ResultT]
     function: Callable[Concatenate[ParametersT, TaskClients, Context], Awaitable[ResultT]]
+
+    @property
+    def attempts(self) -> int:
+        return 2 if self.of_item else 4
 
     def __call__(
         self, parameters: ParametersT, clients: TaskClients, *context: Context.args, **named: Context.kwargs
@@ -83,7 +74,7 @@ def durable_task(
     hints, task_type = get_type_hints(function), TaskType(function.__name__)
     return DurableTask(
         task_type=task_type,
-        level=Level.ITEM if task_type.asset.unit.of_item else Level.WORLD,
+        of_item=task_type.asset.unit.of_item,
         parameters=hints["parameters"],
         result=hints["return"],
         function=function,

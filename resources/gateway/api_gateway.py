@@ -97,6 +97,7 @@ class ApiGateway:
     def __init__(self, policies: Mapping[Api, ApiPolicy], *, patience_seconds: float) -> None:
         """``patience_seconds``: how long a call is retried through an outage (PATIENCE_SECONDS)."""
         self._policies = policies
+        self._limiters = [policy.limiter for api in policies.values() for policy in api.every]
         self._outage_timeout = patience_seconds
 
     async def call(self, call: Call[ValueT], ledger: CallLedger) -> ValueT:
@@ -260,14 +261,12 @@ class ApiGateway:
 
     def weigh(self, priority: int) -> None:
         """From now on let this process have the part of the slots that belongs to a world of this priority."""
-        for api in self._policies.values():
-            for policy in api.every:
-                policy.limiter.weight = weight_of(priority)
+        for limiter in self._limiters:
+            limiter.weight = weight_of(priority)
 
     async def aclose(self) -> None:
-        for api in self._policies.values():
-            for policy in api.every:
-                await policy.limiter.aclose()
+        for limiter in self._limiters:
+            await limiter.aclose()
 
 
 def _late(api: Api, started: float, watch: CallWatch | None) -> CallTimeoutError:

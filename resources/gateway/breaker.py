@@ -4,8 +4,6 @@ Only ``TransientError`` counts as a failure: a refusal or a 429 is an answer, no
 lease, a bug) are no evidence and leave the state as it is. So does a call that ends in another state than it began in.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import deque

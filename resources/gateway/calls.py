@@ -60,7 +60,6 @@ class Answer(Generic[ValueT_co]):
         value: None where there is an error.
         data: What the record keeps of the answer.
         cost_usd: US dollars; None: the provider named no price, so the call's worst case counts.
-        tokens: As the provider billed them.
         error: What is wrong with the answer.
     """
 
@@ -138,7 +137,6 @@ class CallOutcome:
     Attributes:
         outcome: ``ok``, ``cut_off``, or the ``outcome`` of a ``CallError``.
         cost_usd: US dollars; the worst case where it is unknown.
-        tokens: As the provider billed them.
         data: What the record keeps of the answer.
         error: Why it failed, redacted.
         duration_ms: From sending to the answer.
@@ -197,7 +195,6 @@ class CallLedger(Protocol):
             LeaseLostError: Another run owns the world; neither.
             LostCallAllowanceError: This item has used its share of the spare calls; neither.
         """
-        ...
 
     async def confirm(self, attempt_id: str) -> None:
         """Make sure, immediately before the attempt is sent, that it may be: this run owns the world, and nobody holds its calls.
@@ -205,19 +202,15 @@ class CallLedger(Protocol):
         Raises:
             LeaseLostError: Another run owns the world. This attempt must not be made.
         """
-        ...
 
     def finalize(self, attempt_id: str, call: Call[object], outcome: CallOutcome) -> None:
         """Record how the attempt ended and replace its worst case by its cost. Called once for each attempt, whatever happened."""
-        ...
 
     def waiting(self, api: Api, reason: str, since: datetime) -> None:
         """An outage holds up a call of this world; called after each of its failed attempts, with the moment of the first."""
-        ...
 
     def answered(self, api: Api) -> None:
         """The API answers, possibly with a refusal: there is no outage, or it has ended."""
-        ...
 
 
 class Reservation:
@@ -241,11 +234,7 @@ class Reservation:
         return self._attempt_id
 
     async def to_send(self) -> str:
-        """The same of an attempt that is sent now: whoever sends it finalizes it.
-
-        Raises:
-            CallError: What ``CallLedger.reserve`` and ``confirm`` raise.
-        """
+        """The same of an attempt that is sent now: whoever sends it finalizes it. Raises what ``confirm`` raises, too."""
         attempt_id = await self.make()
         await self._ledger.confirm(attempt_id)
         self._attempt_id = None

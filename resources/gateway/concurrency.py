@@ -8,8 +8,6 @@ limit falls, or when a process was silent for longer than its lease. A dead proc
 server's clock.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time
@@ -216,7 +214,7 @@ class ConcurrencyLimiter:
         self._learn(SlotShares.model_validate(found), asked_at)
 
     def _learn(self, shares: SlotShares, asked_at: float) -> None:
-        short = shares.short_of_slots()
+        short = {entry.id: entry.weight for entry in shares.holders if entry.wants > entry.share}
         mine = shares.of(self._holder)
         refused_meanwhile = self._refused_call is not None
         self.queue.may_use = min(mine.may_use, self._fits) if refused_meanwhile else mine.may_use

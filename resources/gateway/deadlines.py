@@ -15,13 +15,12 @@ Not here: calls at flex, whose duration says nothing, and calls of the platform,
 made again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from math import ceil
+from typing import Self
 
 FACTOR = 3.0
 QUANTILE = 0.95
@@ -86,7 +85,7 @@ class CallWatch:
         self._timer: asyncio.TimerHandle | None = None
         self.abandoned = False
 
-    def __enter__(self) -> CallWatch:
+    def __enter__(self) -> Self:
         self._sent = self._deadlines.sent()
         self._time_out = (self._limit.when() or 0.0) - asyncio.get_running_loop().time()
         self._look_in(SHORTEST_SECONDS * self._factor)

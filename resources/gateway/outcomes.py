@@ -3,8 +3,6 @@
 A task may catch a refusal without knowing the provider: each provider's module classifies its errors, api_gateway.py handles them.
 """
 
-from __future__ import annotations
-
 import math
 
 from resources.redaction import kept

@@ -25,8 +25,6 @@ is asked whether it was made (durable/calls/platform_client.py), and these calls
 attempts, then the world goes on without) and for a world's own tasks (4, then the world fails).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 LEAST = 3
@@ -59,7 +57,6 @@ class Tally:
 
     @property
     def has_answered(self) -> bool:
-        """Whether this API has answered before, so that its configuration was right."""
         return self.trusted or self.answered > 0
 
 

@@ -12,8 +12,6 @@ in use (calls in flight are never revoked), ``may_use`` what the process may fil
 flight than is fair or than a lowered ceiling allows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -96,10 +94,6 @@ class SlotShares(BaseModel):
 
     def of(self, holder: str) -> Holder:
         return next((entry for entry in self.holders if entry.id == holder), Holder(id=holder, share=0, may_use=0, wants=0))
-
-    def short_of_slots(self) -> dict[str, float]:
-        """The processes that want more than they have, with their weights."""
-        return {entry.id: entry.weight for entry in self.holders if entry.wants > entry.share}
 
 
 def share_update(request: SlotRequest) -> list[MongoDocument]:

@@ -1,7 +1,5 @@
 """The waiting times of one call, between its attempts and in an outage."""
 
-from __future__ import annotations
-
 import random
 import time
 from datetime import UTC, datetime

@@ -160,10 +160,14 @@ def read_answer(
 def body_of(http: HttpAnswer, *, model: str, base_url: str = "", sheddable: bool = False) -> tuple[str, object]:
     """A response's body as text and as JSON. Raises the ``CallError`` of a response that is no answer."""
     page = http.body.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
-    body = _json(page)
+    try:
+        body: object = json.loads(page, parse_int=float)  # a whole number may have any length
+    except (ValueError, RecursionError):  # no JSON, or too deep
+        body = None
     has_candidates = isinstance(body, dict) and body.get("candidates")
     error = error_of(body) if http.status != 200 or not has_candidates else None
-    status = _status(http.status, error)
+    code = count_of(error.get("code")) if error and http.status == 200 else 0
+    status = int(code) if 400 <= code < 600 else http.status  # of a 200 that carries an error the error's
     if status != 200:
         outcome = classify_error(status, error, page, http.headers, model=model, base_url=base_url, sheddable=sheddable)
         if http.status == 200 and isinstance(outcome, TransientError):
@@ -212,20 +216,6 @@ def explain_invalid(error: ValidationError) -> str:
     """The reason why an answer is invalid, as a sentence for the model and for people."""
     reasons = explain(error, root="the answer", most=MOST_PROBLEMS, longest=LONGEST_NAME)
     return kept_line(reasons, (MOST_PROBLEMS + 1) * LONGEST_NAME)
-
-
-def _json(page: str) -> object:
-    """The page as JSON, or None. Whole numbers of any length become floats; too deep nesting gives None."""
-    try:
-        return json.loads(page, parse_int=float)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _status(status: int, error: Mapping[str, object] | None) -> int:
-    """The status code that counts: of a 200 that carries an error the error's."""
-    code = count_of(error.get("code")) if error and status == 200 else 0
-    return int(code) if 400 <= code < 600 else status
 
 
 def unreadable(error: ValidationError, http: HttpAnswer, longest_body: int) -> InvalidAnswerError:

@@ -1,7 +1,5 @@
 """Classifies errors of the Gemini API, and calls without an answer. Messages quote Google's and add advice."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta

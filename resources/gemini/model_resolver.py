@@ -52,10 +52,6 @@ class Note(BaseModel, frozen=True):
     model: str
     at: datetime
 
-    @property
-    def until(self) -> datetime:
-        return self.at + RETIRED_FOR
-
 
 class Retired(Note):
     """The model is not asked; its ``successor`` (None: that of its profile) is asked instead. ``reason``: a short text."""
@@ -221,8 +217,8 @@ class ModelResolver:
 
 
 def _holding(notes: Sequence[NoteT]) -> list[NoteT]:
-    now = datetime.now(UTC)
-    return [note for note in notes if note.until > now]
+    oldest = datetime.now(UTC) - RETIRED_FOR
+    return [note for note in notes if note.at > oldest]
 
 
 def _key(note: Note) -> dict[str, str]:

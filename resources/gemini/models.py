@@ -4,8 +4,6 @@ Here: how a table of models is read, also that of pictures (image_models.py), an
 fleet's notes about models from the API's answers (model_resolver.py), and sending requests (client.py).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -150,7 +148,7 @@ class Price(DatedPrice):
         """An upper bound of a call's cost: a token is at least one byte, nothing is cached, the whole output limit is used."""
         return (prompt_bytes * max(self.input, self.cached) + max_output_tokens * self.output) / 1e6
 
-    def at_tier(self, factors: TierFactors) -> Price:
+    def at_tier(self, factors: TierFactors) -> Self:
         """The price of a call at another tier, where this is the standard price."""
         prices = {
             "input": factors.tokens * self.input,

@@ -5,8 +5,6 @@ name is ever among its pairs of name and value, so the answer is known. And it c
 whole schema, which it does not change. Imports the SDK (0.5 s), so it is imported where a request is made.
 """
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 from google.genai import types

@@ -8,8 +8,6 @@ A request names its tier in ``serviceTier``. An answer names the tier that serve
 header ``x-gemini-service-tier``. Which call of a world gets which tier: generia_assets/content/plan.py.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

@@ -1,7 +1,5 @@
 """Reading the dead-letter topic: its present messages, without a group and without committing offsets."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

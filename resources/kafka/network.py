@@ -5,8 +5,6 @@ together with the end of the connection. It waits without end for a broker that 
 mended, and one sentence for each way in which a broker refuses, or a connection to it fails.
 """
 
-from __future__ import annotations
-
 import ssl
 import time
 

@@ -1,7 +1,5 @@
 """Sending events to Kafka, so that the sender knows whether they arrived."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from typing import Self

@@ -1,7 +1,5 @@
 """Reading a Kafka topic from offsets that the caller keeps: no group membership, no rebalance, no commit that decides anything."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence

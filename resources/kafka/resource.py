@@ -1,7 +1,5 @@
 """Kafka as a Dagster resource: a reader that stays connected between two ticks, and a producer for events."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 Here: their rules; a contradiction is refused with the name of the setting. Not here: what kafka-python is given (address.py).
 """
 
-from __future__ import annotations
-
 import ssl
 from pathlib import Path
 from typing import Annotated, Literal
@@ -107,8 +105,7 @@ class KafkaSettings(BaseModel, frozen=True, hide_input_in_errors=True):
     @field_validator(*_USED_WITH)
     @classmethod
     def _is_used(cls, value: str | SecretStr | Path | None, info: ValidationInfo) -> str | SecretStr | Path | None:
-        name = str(info.field_name)
-        decider, values, needed = _USED_WITH[name]
+        decider, values, needed = _USED_WITH[str(info.field_name)]
         if decider not in info.data:  # wrong itself
             return value
         chosen = str(info.data[decider] or "")

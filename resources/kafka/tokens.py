@@ -1,7 +1,5 @@
 """Access tokens for Kafka (SASL OAUTHBEARER): fetched with client id and secret (RFC 6749, section 4.4), or read from a file."""
 
-from __future__ import annotations
-
 import re
 import threading
 import time
@@ -25,16 +23,6 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 class TokenError(KafkaError):  # type: ignore[misc]  # kafka-python is not typed
     """No access token for Kafka. The message says what to do, and holds no secret."""
-
-
-def token_provider(settings: KafkaSettings) -> AccessToken:
-    """The one that all clients of this process share, which use these settings."""
-    return _provider(KafkaSettings.model_construct(**{name: getattr(settings, name) for name in KafkaSettings.model_fields}))
-
-
-@cache
-def _provider(settings: KafkaSettings) -> AccessToken:
-    return AccessToken(settings)
 
 
 class AccessToken(AbstractTokenProvider):  # type: ignore[misc]
@@ -98,6 +86,14 @@ class AccessToken(AbstractTokenProvider):  # type: ignore[misc]
             raise TokenError(f"{place} answered {answer.status_code} and gave no token")
         lifetime = said.get("expires_in")
         return _good(said.get("access_token"), place), float(lifetime) if isinstance(lifetime, int | float) else 0.0
+
+
+_provider = cache(AccessToken)
+
+
+def token_provider(settings: KafkaSettings) -> AccessToken:
+    """The one that all clients of this process share, which use these settings."""
+    return _provider(KafkaSettings.model_construct(**{name: getattr(settings, name) for name in KafkaSettings.model_fields}))
 
 
 def _good(token: object, place: str) -> str:

@@ -1,7 +1,5 @@
 """MongoDB: clients with time-outs, ``MongoResource``, and the messages for a server that does not answer or refuses a right."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping

@@ -8,8 +8,6 @@ that it notices a switch in the middle of reading and starts again. Memory does 
 documents stay invisible until ``publish`` makes all staged documents of a world visible in one transaction.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,12 +21,11 @@ from pymongo import ASCENDING, IndexModel, ReplaceOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from resources.mongodb.connection import MongoDatabase, MongoDocument, missing_indexes, retried_on_outage
+from resources.mongodb.connection import MongoDatabase, MongoDocument, ResultT, missing_indexes, retried_on_outage
 from resources.mongodb.stored import POINTERS as POINTERS
 from resources.mongodb.stored import CollectionSpec, UnreadableRecord, readable, refuse, required
 
 DocumentT = TypeVar("DocumentT", bound=BaseModel)
-ResultT = TypeVar("ResultT")
 
 BATCH = 500
 """Documents written at once."""
@@ -139,8 +136,7 @@ class DocumentStore:
         """Delete the staged documents of the world, which were never visible."""
         for pointer in self._staged(world_id, session):
             if "document" not in pointer:
-                mine = _documents(world_id, pointer["materialization"])
-                self.database[pointer["collection"]].delete_many(mine, session=session)
+                self.database[pointer["collection"]].delete_many(_documents(world_id, pointer["materialization"]), session=session)
             self.database[POINTERS].delete_one({"_id": pointer["_id"]}, session=session)
 
     def _delete_former(self, collection: str, world_id: str, materialization: str, fence: int) -> None:

@@ -1,7 +1,5 @@
 """The io manager: stores an asset's output in MongoDB (document_store.py), and loads it by the input's annotation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args, get_origin
@@ -35,8 +33,7 @@ class MongoIOManager(dg.IOManager):
         """``Model`` loads the world's one document, ``list[Model]`` all of them."""
         annotation = context.dagster_type.typing_type
         upstream = context.upstream_output
-        metadata = upstream.definition_metadata if upstream is not None else {}
-        spec = spec_of(context.asset_key, metadata)
+        spec = spec_of(context.asset_key, None if upstream is None else upstream.definition_metadata)
         many = get_origin(annotation) is list
         model: Any = get_args(annotation)[0] if many else annotation
         if not (isinstance(model, type) and issubclass(model, BaseModel)):

@@ -4,8 +4,6 @@ A record that lacks a field, or has one of another type, is reported with its id
 have defaults for fields that former versions did not write.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

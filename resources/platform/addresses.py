@@ -1,7 +1,5 @@
 """Where the platform's services are: at a fixed address, or where Consul says."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

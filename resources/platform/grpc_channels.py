@@ -5,8 +5,6 @@ gateway; and the one table of gRPC's codes (docs/requirements.md). Not here: wha
 object store (object_store.py).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 

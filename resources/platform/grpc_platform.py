@@ -3,8 +3,6 @@
 This platform has no idempotency keys; what happens in doubt is decided in generia_assets/durable/calls/platform_client.py.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import math

@@ -4,8 +4,6 @@ The real platform's rules hold. Unlike the real platform it has idempotency keys
 twice is the same thing, even when two calls race or one was interrupted.
 """
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,8 +57,7 @@ def _database_errors() -> Iterator[None]:
         gone = isinstance(error, ConnectionFailure) or (isinstance(error, PyMongoError) and error.timeout)
         if gone:
             raise TransientError(f"The local platform's MongoDB did not answer ({type(error).__name__}).") from error
-        reason = as_forbidden(error) or error
-        raise FatalCallError(f"The local platform's MongoDB refused the call: {reason}") from error
+        raise FatalCallError(f"The local platform's MongoDB refused the call: {as_forbidden(error) or error}") from error
 
 
 class LocalPlatform:
@@ -132,7 +129,10 @@ class LocalPlatform:
         self, *, key: str, world_id: str, character_id: str | None, filename: str, content_type: str, media_type: int, path: Path
     ) -> StoredMedia:
         """``filename`` is remembered and never part of a path. The file is there before its record is."""
-        kept = _media_path(world_id=world_id, media_type=media_type, media_id=id_of(key), content_type=content_type)
+        if media_type not in FOLDERS:
+            raise FatalCallError(f"Media type {media_type} is not known; there are {sorted(FOLDERS)}.")
+        name = f"{id_of(key)}.{extension_of(content_type)}"
+        kept = PurePosixPath(safe_id(world_id, "The world id"), FOLDERS[media_type], name)
         if character_id is not None:
             await self._check_character(character_id, world_id)
         media: MongoDocument = {
@@ -142,7 +142,8 @@ class LocalPlatform:
             "filename": filename,
             "path": str(kept),
         }
-        await asyncio.to_thread(_keep, path, self._media_root / kept)
+        bytes_of_file(path)  # raises where there is no file, or nothing in it
+        await asyncio.to_thread(place_whole, self._media_root / kept, path)
         stored = await self._create(self._media, key, world_id, media)
         _remember(self._owners, stored["_id"], (world_id, stored["character_id"]))
         return StoredMedia(media_id=stored["_id"], url=f"media/{stored['path']}")
@@ -185,7 +186,9 @@ class LocalPlatform:
         self, collection: AsyncCollection[MongoDocument], key: str, world_id: str, values: MongoDocument
     ) -> MongoDocument:
         """Insert a record, or return the existing one of its key."""
-        created = {"_id": id_of(key), "key": key, "world_id": world_id, **values, "created_at": self._next_moment()}
+        # Never the moment before: feeds sort by it, and MongoDB keeps no less than milliseconds.
+        self._last_moment = max(datetime.now(UTC), self._last_moment + timedelta(milliseconds=1))
+        created = {"_id": id_of(key), "key": key, "world_id": world_id, **values, "created_at": self._last_moment}
         with _database_errors():
             try:
                 await collection.insert_one(created)
@@ -194,11 +197,6 @@ class LocalPlatform:
         if created["world_id"] != world_id:  # two publications share a key, which is a bug
             raise FatalCallError(f"Key {key!r} was used in world {created['world_id']!r}: keys must differ between worlds.")
         return created
-
-    def _next_moment(self) -> datetime:
-        """Now, or a millisecond after the last one: feeds sort by it, and MongoDB keeps no less than milliseconds."""
-        self._last_moment = max(datetime.now(UTC), self._last_moment + timedelta(milliseconds=1))
-        return self._last_moment
 
     async def _check_character(self, character_id: str, world_id: str) -> None:
         if self._worlds_of.get(character_id) != world_id:
@@ -231,19 +229,3 @@ def _remember(owners: dict[str, OwnerT], record_id: str, owner: OwnerT) -> None:
     owners[record_id] = owner
     if len(owners) > MOST_REMEMBERED:
         del owners[next(iter(owners))]
-
-
-def _keep(source: Path, target: Path) -> None:
-    bytes_of_file(source)
-    place_whole(target, source)
-
-
-def _media_path(*, world_id: str, media_type: int, media_id: str, content_type: str) -> PurePosixPath:
-    """The place of a picture below the media root: ``<world>/<folder>/<media id>.<extension>``.
-
-    Made of checked ids only, never of a name that someone chose. Raises ``FatalCallError`` for what is no picture's.
-    """
-    if media_type not in FOLDERS:
-        raise FatalCallError(f"Media type {media_type} is not known; there are {sorted(FOLDERS)}.")
-    name = f"{safe_id(media_id, 'The media id')}.{extension_of(content_type)}"
-    return PurePosixPath(safe_id(world_id, "The world id"), FOLDERS[media_type], name)

@@ -3,8 +3,6 @@
 A URL holds a signature: none is logged or put into an error.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager

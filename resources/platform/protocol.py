@@ -4,8 +4,6 @@ The order of a world's calls: world params as soon as the description exists, a 
 it, a post last and never without its image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -13,7 +13,7 @@ from generia_assets.content.keys import character_index
 from generia_assets.content.storyline import storyline
 from generia_assets.durable.calls.clients import MOST_OUTPUT
 from generia_assets.durable.collections import HISTORY
-from generia_assets.tasks.task_definition import Level
+from generia_assets.tasks.generate_world_description import generate_world_description
 from tests.support.worlds_in_process import Worlds
 
 
@@ -62,7 +62,7 @@ def test_a_cut_answer_is_requested_again_with_more_tokens_up_to_a_limit(worlds: 
     _, made = worlds.make()
     assert not made.success
     attempt = [_OUTPUT_WORLD, 2 * _OUTPUT_WORLD, MOST_OUTPUT * _OUTPUT_WORLD]
-    assert [max_output_tokens(request) for request in asked(worlds)] == attempt * Level.WORLD.attempts
+    assert [max_output_tokens(request) for request in asked(worlds)] == attempt * generate_world_description.attempts
 
 
 @pytest.mark.case("A8")

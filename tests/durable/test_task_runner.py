@@ -14,7 +14,7 @@ from generia_assets.durable.calls.task_calls import Checkpoints, TaskContext
 from generia_assets.durable.collections import STATUS, TASKS
 from generia_assets.durable.tasks.claims import TaskSpec
 from generia_assets.durable.tasks.runner import TaskFailedError, wait_without_slot
-from generia_assets.tasks.task_definition import Level, TaskParameters, UnfitTaskError
+from generia_assets.tasks.task_definition import TaskParameters, UnfitTaskError
 from resources.cancellation import cancel_and_wait
 from resources.gateway.calls import Answer, Api, Call, CallOutcome
 from resources.gateway.outcomes import FatalCallError, InvalidAnswerError, LeaseLostError, RefusedError, RequestFailedError
@@ -98,22 +98,21 @@ async def test_a_task_is_stored_with_the_contracts_fields_and_types(world: Durab
     assert task["created_at"] <= task["updated_at"]
 
 
-@pytest.mark.parametrize("level", list(Level))
+@pytest.mark.parametrize(("of_item", "attempts"), [(False, 4), (True, 2)])
 @pytest.mark.parametrize("problem", [InvalidAnswerError("not JSON"), RefusedError("no", reason="SAFETY")], ids=type)
 async def test_attempts_are_counted_and_end_with_the_failure_in_the_status_record(
-    world: DurableWorld, level: Level, problem: Exception
+    world: DurableWorld, of_item: bool, attempts: int, problem: Exception
 ) -> None:
-    """A task of level world has four attempts, one of level item two; then it is failed for good, named with its cause, and counted
-    once."""
+    """A world's own task has four attempts, an item's two; then it is failed for good, named with its cause, and counted once."""
     api = ScriptedApi({"first": [problem] * 9})
     run = await world.run()
-    runner, task = run.runner(api), asking("first", level=level)
+    runner, task = run.runner(api), asking("first", of_item=of_item)
     for _ in range(2):  # executed again, it is still failed, without another call
         with pytest.raises(TaskFailedError, match=str(problem)):
             await runner.execute(None, task, ITEM)
-    assert len(api.calls) == level.attempts
+    assert len(api.calls) == attempts
     stored, status = world.task(type="generate_post"), world.status
-    assert (stored["status"], stored["attempt_count"], stored["error"]) == ("failed", level.attempts, str(problem))
+    assert (stored["status"], stored["attempt_count"], stored["error"]) == ("failed", attempts, str(problem))
     assert (status["tasks_failed"], status["tasks_completed"]) == (1, 0)
     (failure,) = status["failures"]
     assert failure == {"task_id": stored["_id"], "type": "generate_post", "key": ITEM.key, "error": str(problem)}
@@ -121,7 +120,7 @@ async def test_attempts_are_counted_and_end_with_the_failure_in_the_status_recor
 
 async def test_a_task_that_can_never_succeed_is_tried_once_and_keeps_its_message(world: DurableWorld) -> None:
     """After one attempt and one call the task is failed for good with a message that says what to change, also in a later run."""
-    api, task = ScriptedApi({"first": [UnfitTaskError("word it differently")] * 9}), asking("first", level=Level.WORLD)
+    api, task = ScriptedApi({"first": [UnfitTaskError("word it differently")] * 9}), asking("first", of_item=False)
     for run_id in ("run-1", "later"):
         run = await world.run(run_id)
         with pytest.raises(UnfitTaskError, match=r"^word it differently$"):

@@ -25,7 +25,7 @@ from generia_assets.durable.orders.records import RecordedOrder, record_order
 from generia_assets.durable.tasks.generations import Generation
 from generia_assets.durable.tasks.runner import TaskRunner
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters
+from generia_assets.tasks.task_definition import DurableTask, TaskParameters
 from resources.mongodb.connection import connect_async
 
 USERS, POSTS = 3, 6
@@ -89,19 +89,19 @@ class Asker:
 
 
 def a_task(
-    function: Callable[[Any, Any], Awaitable[Note]], task_type: TaskType = TaskType.GENERATE_POST, level: Level = Level.ITEM
+    function: Callable[[Any, Any], Awaitable[Note]], task_type: TaskType = TaskType.GENERATE_POST, of_item: bool = True
 ) -> DurableTask[TaskParameters, [], Note]:
     """A durable task of this function of parameters and tools."""
-    return DurableTask(task_type, level, TaskParameters, Note, function)
+    return DurableTask(task_type, of_item, TaskParameters, Note, function)
 
 
-def asking(*names: str, task_type: TaskType = TaskType.GENERATE_POST, level: Level = Level.ITEM) -> Any:
+def asking(*names: str, task_type: TaskType = TaskType.GENERATE_POST, of_item: bool = True) -> Any:
     """A task that asks these questions one after the other and notes the answers."""
 
     async def ask(parameters: TaskParameters, tools: Asker) -> Note:
         return Note(text=" / ".join([await tools.ask(name) for name in names]))
 
-    return a_task(ask, task_type, level)
+    return a_task(ask, task_type, of_item)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from generia_assets.tasks.clients import MediaType
 from generia_assets.tasks.generate_world_description import RefusedSentenceError, generate_world_description
 from generia_assets.tasks.generate_world_image import generate_world_image
 from generia_assets.tasks.init_world_creation import InitWorldParameters, init_world_creation
-from generia_assets.tasks.task_definition import Level, TaskParameters
+from generia_assets.tasks.task_definition import TaskParameters
 from resources.gateway.outcomes import InvalidAnswerError
 from tests.support.fake_clients import a_bench, refused
 from tests.support.worlds import RUSSIAN, a_request, a_world, world_answer
@@ -33,7 +33,7 @@ async def test_an_order_becomes_a_request():
     assert (request.users_count, request.posts_count, request.seed) == (3, 5, world_seed("w-1"))
     assert not bench.text.prompts
     assert not bench.platform.published
-    assert (init_world_creation.task_type, init_world_creation.level) == (TaskType.INIT_WORLD_CREATION, Level.WORLD)
+    assert (init_world_creation.task_type, init_world_creation.attempts) == (TaskType.INIT_WORLD_CREATION, 4)
 
 
 async def test_an_ordered_seed_is_the_world_s_seed():

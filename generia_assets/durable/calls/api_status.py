@@ -11,8 +11,6 @@ what never has is set up wrong, and fails at once. It is written at the end of e
 With it are the durations of the latest answers, so that a run knows how long the first calls of a world may take (deadlines.py).
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import logging

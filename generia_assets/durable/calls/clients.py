@@ -4,8 +4,6 @@ Here: asking again after an answer that cannot be used, and asking another way w
 here: what is wrong with an answer (resources/gemini/answers.py).
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import uuid

@@ -1,7 +1,5 @@
 """The record of one attempt at a call (R5): its note while it is in flight, its document afterwards, and its line in the log."""
 
-from __future__ import annotations
-
 import logging
 from datetime import UTC, datetime, timedelta
 

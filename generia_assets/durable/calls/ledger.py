@@ -19,8 +19,6 @@ without them there is no world. When many items together have used up the spare,
 cancelled.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 import uuid
@@ -169,8 +167,7 @@ class BudgetLedger:
         if self._waiting_for is None:
             self._waiting_for = api
             waiting_for = {"api": api.value, "reason": reason[:500], "since": since}
-            event = Waiting(api=api.value, reason=reason)
-            self._commits.enqueue(Change(values={"waiting_for": waiting_for}, events=[event]))
+            self._commits.enqueue(Change(values={"waiting_for": waiting_for}, events=[Waiting(api=api.value, reason=reason)]))
 
     def answered(self, api: Api) -> None:
         if self._waiting_for is api:

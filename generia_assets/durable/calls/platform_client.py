@@ -5,8 +5,6 @@ again: a post is looked for, a character is created again and the possible orpha
 (docs/decisions/in-doubt.md). Not here: the platform itself (resources/platform/protocol.py).
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -57,7 +55,6 @@ class TaskPlatformClient:
         self._publications = publications
 
     async def world_params(self, name: str, params: dict[str, object], users_count: int, posts_count: int) -> None:
-        """Describe the world to the platform; repeating it changes nothing."""
         send = partial(
             self._platform.update_world_params,
             world_id=self._world_id,
@@ -69,7 +66,6 @@ class TaskPlatformClient:
         await self._call("update_world_params", {"name": name}, send)
 
     async def world_images(self, header_media_id: str, icon_media_id: str) -> None:
-        """Give the world its pictures; repeating it changes nothing."""
         send = partial(
             self._platform.update_world_image, world_id=self._world_id, image_uuid=header_media_id, icon_uuid=icon_media_id
         )
@@ -96,13 +92,11 @@ class TaskPlatformClient:
         return await self._publications.once(self._calls.task, self._calls.checkpoints, "character", send)
 
     async def character_changed(self, character_id: str, character: NewCharacter) -> None:
-        """Update the character; repeating it changes nothing."""
         name = cut(character.display_name, LONGEST_NAME)
         send = partial(self._platform.update_character, character_id=character_id, display_name=name, meta=character.meta)
         await self._call("update_character", {"character_id": character_id, "display_name": name}, send)
 
     async def avatar(self, character_id: str, media: Media) -> None:
-        """Give the character its avatar; repeating it changes nothing."""
         send = partial(self._platform.update_character, character_id=character_id, avatar_media_id=media.media_id)
         await self._call("update_character", {"character_id": character_id, "avatar_media_id": media.media_id}, send)
 

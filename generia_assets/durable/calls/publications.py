@@ -4,8 +4,6 @@ Here: the record (fenced, durable): the intent before the call, the answer with 
 is in doubt. Not here: the calls, and how a doubt is resolved (platform_client.py, docs/decisions/in-doubt.md).
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

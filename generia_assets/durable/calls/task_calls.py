@@ -3,14 +3,11 @@
 A task that is resumed repeats only the call that was in flight, and after a death also one whose outcome was not written yet.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from pymongo import DeleteMany, ReplaceOne
 
@@ -20,7 +17,7 @@ from generia_assets.durable.collections import STEPS
 from generia_assets.durable.leases.changes import Change, WriteOperation
 from generia_assets.durable.leases.commits import Commits
 from resources.cancellation import raise_if_cancelled
-from resources.gateway.api_gateway import ApiGateway
+from resources.gateway.api_gateway import ApiGateway, ValueT
 from resources.gateway.calls import Answer, Api, Call, ItemCalls
 from resources.gateway.outcomes import InvalidAnswerError, RefusedError
 from resources.gemini.client import GeminiClient
@@ -31,8 +28,6 @@ from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 from resources.platform.protocol import Platform
 
 logger = logging.getLogger(__name__)
-
-ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
@@ -191,8 +186,7 @@ def _outcome(step: MongoDocument, load: Callable[[str], ValueT]) -> ValueT:
         raise RefusedError(step["refused"], reason=step["reason"])
     if "invalid" in step:
         raise InvalidAnswerError(step["invalid"], cut=step["cut"], chance=step.get("chance", False))
-    value: str = step["value"]
-    return load(value)
+    return load(step["value"])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """The tasks of one generation in the collection ``tasks``: which exist, and the operations that list, claim and move them."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from dataclasses import dataclass

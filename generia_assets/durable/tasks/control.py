@@ -3,8 +3,6 @@
 Each is one transaction on the status record, with the generation, its tasks and its orders.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime
 

@@ -4,8 +4,6 @@ Of a world that was completed before, the generation's record keeps two sets of 
 it was completed, and ``left``, the generation where it stopped, while the status record shows ``before`` again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Opening a session: a run acquires its world, continues its generation or starts one, and is ready to work."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable

@@ -6,8 +6,6 @@ transaction. After a death only the calls in flight are repeated (calls/task_cal
 before it is durable.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections import defaultdict
@@ -15,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
@@ -31,17 +28,13 @@ from generia_assets.durable.tasks.claims import Claim, GenerationTasks, TaskSpec
 from generia_assets.durable.tasks.generations import Generation
 from generia_assets.logging_setup import log_context
 from generia_assets.tasks.clients import TaskClients
-from generia_assets.tasks.task_definition import DurableTask, Level, TaskParameters, UnfitTaskError
+from generia_assets.tasks.task_definition import Context, DurableTask, ParametersT, ResultT, UnfitTaskError
 from resources.gateway.calls import ItemCalls
 from resources.gateway.outcomes import CallError, FatalCallError, RequestFailedError, RequestRejectedError
 from resources.gemini.tiers import CallTier
 from resources.mongodb.connection import AsyncMongoDatabase, MongoDocument
 
 logger = logging.getLogger(__name__)
-
-ParametersT = TypeVar("ParametersT", bound=TaskParameters)
-ResultT = TypeVar("ResultT", bound=BaseModel)
-Context = ParamSpec("Context")
 
 MOST_REJECTED = 3
 """Tasks of a type whose requests the provider calls wrong before it is clear that no other of this type can do better."""
@@ -139,9 +132,9 @@ class TaskRunner:
                     logger.debug("%s %s: was done before", task.task_type, parameters.key)
                     return claim
                 logger.debug("%s %s: claimed%s", task.task_type, parameters.key, ", an earlier run began it" * claim.resumed)
-                most = task.level.attempts
+                most = task.attempts
                 with claim.span(self._commits.token.world_id, task.task_type, parameters.key) as span:
-                    item_calls = ItemCalls() if task.level is Level.ITEM else None
+                    item_calls = ItemCalls() if task.of_item else None
                     recorded = claim.resumed
                     for attempt in range(claim.attempts_used + 1, most + 1):
                         # Publications belong to the task, whichever of its attempts made them; checkpoints to their attempt,
@@ -185,7 +178,7 @@ class TaskRunner:
         if status == State.FAILED.value:
             self._enqueue(self._given_up(task))
             error = found["error"] or ""
-            if used < task.level.attempts:  # given up before its last attempt: another one could not help
+            if used < task.attempts:  # given up before its last attempt: another one could not help
                 raise UnfitTaskError(error)
             raise TaskFailedError(task.task_type, parameters.key, used, error)
         if found and self._tasks.is_claimed(task_id):
@@ -243,10 +236,10 @@ class TaskRunner:
         error: CallError | UnfitTaskError,
     ) -> None:
         """Count the attempt. After the last one, or where another cannot help, fail the task for good and raise."""
-        logger.warning("%s %s: attempt %d of %d failed: %s", task.task_type, parameters.key, attempt, task.level.attempts, error)
+        logger.warning("%s %s: attempt %d of %d failed: %s", task.task_type, parameters.key, attempt, task.attempts, error)
         reason = str(error)[:2000]
         values: MongoDocument = {"attempt_count": attempt, "error": reason}
-        if attempt < task.level.attempts and not isinstance(error, UnfitTaskError):
+        if attempt < task.attempts and not isinstance(error, UnfitTaskError):
             moved = [self._tasks.moving(claim.task_id, values)]
             records = checkpoints.unwritten() if checkpoints.outlive_attempt else checkpoints.forget()
             await self._commits.commit(Change(transitions=moved, records=records, releases=claim.task_id))
@@ -268,4 +261,4 @@ class TaskRunner:
 
     def _given_up(self, task: DurableTask[ParametersT, Context, ResultT]) -> dict[str, object]:
         """How the stages move when a task has failed for good: a world's own task fails the world in its stage."""
-        return self._stages.task_ended(task.task_type) if task.level is Level.ITEM else {}
+        return self._stages.task_ended(task.task_type) if task.of_item else {}

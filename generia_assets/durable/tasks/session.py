@@ -1,13 +1,10 @@
 """A session: one run's work on one world, from acquiring its lease to releasing it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeVar
 
 from pymongo import UpdateOne
 
@@ -28,10 +25,7 @@ from generia_assets.durable.tasks.runner import TaskRunner
 from resources import tracing
 from resources.cancellation import cancel_and_wait
 from resources.gateway.outcomes import LeaseLostError
-from resources.mongodb.connection import AsyncMongoDatabase
-
-ResultT = TypeVar("ResultT")
-
+from resources.mongodb.connection import AsyncMongoDatabase, ResultT
 
 MOST_RETRIES = 10
 """Times in a row that a world is resumed for what may heal. ``OUTAGE_RETRY_SECONDS`` lie between two of them, and the outage
@@ -45,8 +39,6 @@ class WorldSession:
 
     Attributes:
         parameters: The world's order as it stands for this generation.
-        runner: Executes the generation's tasks.
-        span: The run's.
         ended: Whether this run has recorded the world's last state. It records one, with one event: a second signal, or the
             session's end, may ask for another while the first is being written.
         takes_references: Whether pictures are made from the avatars of those they show.
