@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -287,11 +287,14 @@ def definitions_in_use() -> dg.Definitions:
 def worlds_in_process(
     home: Path, *, mongodb_uri: str, broker: str, gemini: str, checks: bool = False, **changes: Any
 ) -> Iterator[Worlds]:
-    """Worlds with these settings; everything they made in MongoDB is deleted at the end.
+    """Worlds with these settings. What they made in MongoDB is deleted at the end, unless the settings name the database.
 
     The asset checks take half of the time of a small world, and are executed only if a test needs them.
     """
-    with pytest.MonkeyPatch.context() as environment, MongoClient(mongodb_uri) as client, database_with_indexes(client) as name:
+    with pytest.MonkeyPatch.context() as environment, ExitStack() as at_the_end:
+        name = changes.get("mongodb_database") or at_the_end.enter_context(
+            database_with_indexes(at_the_end.enter_context(MongoClient(mongodb_uri)))
+        )
         environment.setenv("MONGODB_URI", mongodb_uri)
         environment.setenv("GEMINI_API_KEY", "")
         values: dict[str, Any] = {
