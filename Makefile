@@ -40,7 +40,6 @@ docs: $(VENV)/.installed-dev  ## the site of README and docs/, in build/site; a 
 	$(BIN)/sphinx-build --quiet --jobs auto --fail-on-warning --keep-going -c docs -d build/doctrees . build/site
 	@cp build/site/README.html build/site/index.html && echo "build/site/index.html"
 
-test: BESIDE = $(VENV)/.collected
 test: lint  ## lint, then all tests, WORKERS=6 files at a time (ARGS="-k name" chooses)
 	@exec $(PYTEST) $(ARGS)
 
@@ -57,11 +56,7 @@ bench: $(VENV)/.installed-dev  ## speed and CPU per call against computed bounds
 lint: $(VENV)/.installed-dev  ## style, types, imports between packages, and that the code location loads
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	@$(MAKE) --no-print-directory -j 2 types structure $(BESIDE)
-
-# Pytest's bytecode of the tests, once, on the core that mypy leaves: each worker would make it, three seconds of CPU.
-$(VENV)/.collected: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest --collect-only -qq > $@ || true
+	@$(MAKE) --no-print-directory -j 2 types structure
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy

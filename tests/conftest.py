@@ -11,10 +11,11 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import pytest
 import requests
@@ -61,17 +62,22 @@ LONGEST = (
     "fleet/test_deploy.py",
     "assets/test_runs_unusual.py",
     "bench/test_messages.py",
+    "pages/test_looks.py",
     "resources/test_kafka_security.py",
+    "content/test_mistakes.py",
     "bench/test_money.py",
+    "assets/test_checks_content.py",
     "bench/test_outages.py",
+    "pages/test_languages.py",
     "assets/test_order.py",
     "assets/test_items_outages.py",
+    "pages/test_growing.py",
     "assets/test_runs.py",
     "bench/test_answers.py",
-    "assets/test_checks_content.py",
-    "pages/test_looks.py",
+    "resources/test_models_retired.py",
+    "pages/test_viewing.py",
+    "assets/test_extend.py",
     "pages/test_browser.py",
-    "content/test_mistakes.py",
 )
 """Files of half a minute and more, those that wait between those that compute."""
 
@@ -86,13 +92,23 @@ class FilesByServer(LoadFileScheduling):  # type: ignore[misc]  # xdist has no t
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[object]) -> None:
+    from tests.support.forked_workers import fork_workers
+
+    fork_workers(config, len(specs))
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesByServer | None:
     """Instead of ``--dist loadfile``. (``loadgroup`` adds to the tests' names, which then cannot be given to pytest again.)"""
     return FilesByServer(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need servers; put the longest files first, so that no worker has a long file alone at the end."""
+    """Mark the tests that need servers; put the longest files first, so that no worker has a long file alone at the end.
+
+    Files that need servers are mixed: many of one folder wait, and six of them at once leave the machine idle.
+    """
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("dagster_process"):
             item.add_marker("servers")
@@ -102,7 +118,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     assert all(path.exists() for path in rank), "LONGEST names files that are not there"
     strangers = {item.path.name for item in items if "guarded_kafka" in getattr(item, "fixturenames", ())} - set(ON_APACHE_KAFKA)
     assert not strangers, f"add to ON_APACHE_KAFKA: {strangers}"
-    items.sort(key=lambda item: (rank.get(item.path, len(rank)), item.path not in with_processes, item.path not in with_servers))
+
+    def place(item: pytest.Item) -> tuple[int, bool, bool, int]:
+        needs = item.path in with_servers
+        mixed = crc32(str(item.path.relative_to(TESTS)).encode()) if needs else 0
+        return rank.get(item.path, len(rank)), item.path not in with_processes, not needs, mixed
+
+    items.sort(key=place)
 
 
 def pytest_collection() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from generia_assets.cli.texts import TextStream
 from tests.support.command import Command
+from tests.support.databases import database_with_indexes
 from tests.support.pages_world import MadeUp
 
 USERS, POSTS = 4, 20
@@ -21,9 +21,8 @@ USERS, POSTS = 4, 20
 
 @pytest.fixture(scope="module")
 def database(mongo_client: Any) -> Iterator[Any]:
-    name = f"test_timeline_{time.monotonic_ns()}"
-    yield mongo_client[name]
-    mongo_client.drop_database(name)
+    with database_with_indexes(mongo_client) as name:
+        yield mongo_client[name]
 
 
 @pytest.fixture

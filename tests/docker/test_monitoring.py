@@ -43,6 +43,7 @@ DASHBOARD = json.loads((MONITORING / "grafana/dashboards/generia.json").read_tex
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 TARGETS = [(panel["title"], target) for panel in PANELS for target in panel["targets"]]
 WITH_CHECKS = True
+SETTINGS = {"gemini_model": "gemini-2.5-flash-lite"}  # asked whatever the date is: it has no end
 
 needs_prometheus = pytest.mark.skipif(
     not (shutil.which("promtool") and shutil.which("prometheus")), reason="Debian's package prometheus is not installed"

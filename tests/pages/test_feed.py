@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,14 @@ from generia_assets.durable.collections import TASKS
 from generia_assets.queries.asset_views import AssetViews, consistent_read
 from generia_assets.queries.feed import FeedOrder, FeedPage, commented_by, feed_page, post, posts_by_key, threads
 from resources.mongodb.document_store import DocumentStream
+from tests.support.databases import database_with_indexes
 from tests.support.pages_world import MadeUp
 
 
 @pytest.fixture(scope="module")
 def database(mongo_client: Any) -> Iterator[Any]:
-    name = f"test_feed_{time.monotonic_ns()}"
-    yield mongo_client[name]
-    mongo_client.drop_database(name)
+    with database_with_indexes(mongo_client) as name:
+        yield mongo_client[name]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
@@ -21,6 +20,7 @@ from generia_assets.durable.status import State
 from generia_assets.pages.gallery import write_gallery
 from generia_assets.pages.links import FileLinks
 from generia_assets.queries.feed import FeedOrder
+from tests.support.databases import database_with_indexes
 from tests.support.pages_site import get, serving
 from tests.support.pages_world import MadeUp
 
@@ -29,9 +29,8 @@ POSTS = 120
 
 @pytest.fixture(scope="module")
 def database(mongo_client: Any) -> Iterator[Any]:
-    name = f"test_pages_{time.monotonic_ns()}"
-    yield mongo_client[name]
-    mongo_client.drop_database(name)
+    with database_with_indexes(mongo_client) as name:
+        yield mongo_client[name]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from generia_assets.pages.app import Source, pages_app
+from tests.support.databases import database_with_indexes
 from tests.support.pages_world import MadeUp
 from tests.support.waiting import PATIENCE_S
 
@@ -86,11 +87,9 @@ class Site:
 
 @contextmanager
 def a_site(client: Any, uri: str, folder: Path) -> Iterator[Site]:
-    """A server with its own database, which is dropped at the end."""
-    name = f"test_site_{time.monotonic_ns()}"
-    with serving(uri, name, folder / "media") as address:
+    """A server with its own database, which is emptied at the end."""
+    with database_with_indexes(client) as name, serving(uri, name, folder / "media") as address:
         yield Site(address, client[name], folder / "media")
-    client.drop_database(name)
 
 
 @contextmanager

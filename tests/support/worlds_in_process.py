@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,7 @@ from tests.support.dagster_internals import (
     in_memory_instance,
     without_checks,
 )
+from tests.support.databases import database_with_indexes
 
 USERS, POSTS = 3, 6
 PROMPT = "A town on the back of a tortoise that has just started walking again; trams, bees, no kings"
@@ -267,8 +268,6 @@ class Worlds:
 
     def close(self) -> None:
         _IN_USE.remove(self)
-        for database in (self.database, self.platform):
-            self.client.drop_database(database.name)
         self.client.close()
         self.instance.dispose()
         if self.gemini is not None:
@@ -288,12 +287,14 @@ def definitions_in_use() -> dg.Definitions:
 def worlds_in_process(
     home: Path, *, mongodb_uri: str, broker: str, gemini: str, checks: bool = False, **changes: Any
 ) -> Iterator[Worlds]:
-    """Worlds with these settings; everything they made in MongoDB is dropped at the end.
+    """Worlds with these settings. What they made in MongoDB is deleted at the end, unless the settings name the database.
 
     The asset checks take half of the time of a small world, and are executed only if a test needs them.
     """
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with pytest.MonkeyPatch.context() as environment:
+    with pytest.MonkeyPatch.context() as environment, ExitStack() as at_the_end:
+        name = changes.get("mongodb_database") or at_the_end.enter_context(
+            database_with_indexes(at_the_end.enter_context(MongoClient(mongodb_uri)))
+        )
         environment.setenv("MONGODB_URI", mongodb_uri)
         environment.setenv("GEMINI_API_KEY", "")
         values: dict[str, Any] = {
