@@ -14,17 +14,16 @@ from generia_assets.pages import metrics
 from generia_assets.pages.metrics import SECTIONS, Metrics
 from generia_assets.queries import fleet
 from resources.mongodb.connection import connect
-from tests.support.databases import database_with_indexes
 from tests.support.fleet_figures import ago, call, figures, task, world
 from tests.support.pages_site import serving
 from tests.support.waiting import slowness
 
 
 @pytest.fixture
-def database(mongodb_uri):
-    with connect(mongodb_uri) as client, database_with_indexes(client) as name:
-        ensure_indexes(client[name], history_ttl_days=30)
-        yield client[name]
+def database(mongodb_uri, mongo_database_name):
+    with connect(mongodb_uri) as client:
+        ensure_indexes(client[mongo_database_name], history_ttl_days=30)
+        yield client[mongo_database_name]
 
 
 def test_metrics_have_the_figures_of_the_fleet(database, mongodb_uri, tmp_path):

@@ -23,15 +23,14 @@ from generia_assets.queries import fleet
 from generia_assets.queries.fleet import WORLDS_LOOKED_AT
 from resources.gemini.model_resolver import Retired
 from resources.mongodb.connection import connect
-from tests.support.databases import database_with_indexes
 from tests.support.fleet_figures import ago, call, figures, world
 
 
 @pytest.fixture
-def database(mongodb_uri):
-    with connect(mongodb_uri) as client, database_with_indexes(client) as name:
-        ensure_indexes(client[name], history_ttl_days=30)
-        yield client[name]
+def database(mongodb_uri, mongo_database_name):
+    with connect(mongodb_uri) as client:
+        ensure_indexes(client[mongo_database_name], history_ttl_days=30)
+        yield client[mongo_database_name]
 
 
 def samples(database):

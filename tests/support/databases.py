@@ -37,4 +37,5 @@ def database_with_indexes(client: MongoClient[dict[str, Any]]) -> Iterator[str]:
                 database.drop_collection(collection)  # nobody may write there
             else:
                 database[collection].delete_many({"$nor": [_INDEXES_ARE_MADE]} if collection == FLEET else {})
+                database.command("planCacheClear", collection)  # the next test's documents may want another index
     free.append(name)
