@@ -75,7 +75,7 @@ protos: $(VENV)/.installed-dev  ## the platform's messages: what is generated fr
 	@exec $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. resources/platform/proto/*.proto
 
 world-page: $(VENV)/.installed  ## docs/a-world.md: the demo's world in prompts and answers, as the templates are now
-	@exec $(BIN)/generia prompts --answers emulators/gemini/recorded/tuckwell --as-page docs/a-world.md
+	@exec $(BIN)/generia prompts --answers emulators/gemini/recorded/morrowby --as-page docs/a-world.md
 
 format: $(VENV)/.installed-dev  ## write the code in the project's style
 	$(BIN)/ruff check --fix

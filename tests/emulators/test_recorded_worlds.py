@@ -49,5 +49,5 @@ def test_a_recorded_post_has_the_requested_length(name: str, tmp_path: Path) -> 
 def test_the_page_of_a_world_is_current(tmp_path: Path) -> None:
     """docs/a-world.md is what ``make world-page`` writes."""
     page = tmp_path / "a-world.md"
-    prompts("tuckwell", f"--as-page={page}")
+    prompts("morrowby", f"--as-page={page}")
     assert page.read_text("utf-8") == (ROOT / "docs/a-world.md").read_text("utf-8"), "run `make world-page`"
