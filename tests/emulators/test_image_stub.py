@@ -195,6 +195,15 @@ def test_a_person_in_the_prompt_is_in_the_picture():
     assert min(skin(two, 0.25), skin(two, 0.75)) > 0.2
 
 
+def test_a_person_looks_the_same_in_every_picture():
+    """Whatever the prompt says beside the look, the face and the clothes have the same shapes and colours."""
+    faces = []
+    for scene in ("On the night tram.", "A quiet harbour at sunrise."):
+        picture = Image.open(io.BytesIO(paint(f"Style.\n{scene} The author, face visible: {LOOK}.", 640, 480, 3)))
+        faces.append(picture.crop((145, 80, 175, 178)))
+    assert max(ImageStat.Stat(ImageChops.difference(*faces)).mean) < 2 < min(ImageStat.Stat(faces[0]).stddev)
+
+
 def skin(picture: Image.Image, middle: float) -> float:
     """The share of a face's place (around ``middle`` of the width) that has a colour of skin."""
     width, height = picture.size
