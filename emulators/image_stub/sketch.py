@@ -20,7 +20,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps
 from emulators.image_stub.palette import Color, mix, ramp
 
 REDUCED = 2
-"""A picture is painted with hard edges in the ordered width and height, and made so many times smaller, which smooths them."""
+"""A picture is painted with hard edges, and made so many times smaller, which smooths them."""
 
 Point = tuple[float, float]
 Outline = Sequence[Point]
