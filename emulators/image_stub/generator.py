@@ -47,7 +47,7 @@ def paint(prompt: str, width: int, height: int, seed: int) -> bytes:
     palette = palette_for(prompt, rng)
     size = (width, height)
     if not 0.8 <= width / height <= 1.25:
-        image = paint_scene(size, palette, subject, rng)
+        image = paint_scene((-(-width * 3 // 4), -(-height * 3 // 4)), palette, subject, rng)
         letter(image, subject)
     elif SQUARES.suggest(subject, "portrait") == "emblem":
         image = paint_emblem(size, palette, subject, rng)
@@ -82,7 +82,7 @@ class StubImageGenerator:
     async def generate(
         self, *, prompt: str, width: int, height: int, seed: int, references: Sequence[bytes] = (), idempotency_key: str
     ) -> GeneratedImage:
-        """Draw a picture of half the ordered width and height: a landscape, or for a square order a portrait or an emblem.
+        """Draw a landscape of three eighths of the ordered width and height, or for a square a portrait or an emblem of half of it.
 
         ``references`` and ``idempotency_key`` make no difference: the same order is the same picture anyway. Raises
         ``FatalCallError`` for an impossible size, ``RefusedError`` for a refused word.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from functools import lru_cache
+from itertools import islice
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -30,10 +31,9 @@ _SPELLING = str.maketrans(_LATIN | {glyph.upper(): latin.capitalize() for glyph,
 
 
 def spelled(prompt: str) -> list[str]:
-    """The prompt's words in letters of the font; other characters are left out."""
-    latin = unicodedata.normalize("NFKD", prompt.translate(_SPELLING)).encode("ascii", "ignore").decode()
-    words = (word.strip("*#`\"'()[]{}<>|_~") for word in latin.split())
-    return [word for word in words if word]
+    """The prompt's first words in letters of the font, one more than can be set; other characters are left out."""
+    latin = (unicodedata.normalize("NFKD", word.translate(_SPELLING)).encode("ascii", "ignore").decode() for word in prompt.split())
+    return list(islice(filter(None, (word.strip("*#`\"'()[]{}<>|_~") for word in latin)), WORDS + 1))
 
 
 def letter(image: Image.Image, prompt: str) -> None:
@@ -51,8 +51,10 @@ def letter(image: Image.Image, prompt: str) -> None:
     wide = round(max(_length(line, font) for line in lines))
     left = 2 * margin
     top = height - margin - spacing * len(lines) - size // 3
-    panel = (left - margin, top - size // 2, min(width, left + wide + margin), height - margin + size // 4)
-    ImageDraw.Draw(image, "RGBA").rounded_rectangle(panel, round(size * 0.45), fill=(*_PANEL, 150))
+    corner = (left - margin, top - size // 2)
+    panel = Image.new("L", (min(width, left + wide + margin) - corner[0], height - margin + size // 4 - corner[1]))
+    ImageDraw.Draw(panel).rounded_rectangle((0, 0, panel.width - 1, panel.height - 1), round(size * 0.45), fill=150)
+    image.paste(_PANEL, corner, panel)
     for index, line in enumerate(lines):
         x = float(left)
         for word in line.split():
@@ -65,11 +67,14 @@ def _wrapped(words: list[str], font: Font, width: int) -> list[str]:
     """The first words in at most two lines, with an ellipsis where more would follow."""
     lines: list[list[str]] = [[]]
     fitting = 0
+    taken = -_word(" ", font)[1]
     for word in words[:WORDS]:
-        if lines[-1] and _length(" ".join([*lines[-1], word]), font) > width:
+        taken += (advance := _word(f"{word} ", font)[1])
+        if lines[-1] and taken > width:
             if len(lines) == LINES:
                 break
             lines.append([])
+            taken = advance
         lines[-1].append(word)
         fitting += 1
     if fitting < len(words):

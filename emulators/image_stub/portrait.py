@@ -10,12 +10,13 @@ import math
 import random
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PIL import Image
 
 from emulators.image_stub.outlines import arc, disc, ellipse, leaf, rosette, stroke
-from emulators.image_stub.palette import Color, Palette, mix, ramp, shade
-from emulators.image_stub.sketch import Outline, Point, Sketch
+from emulators.image_stub.palette import Color, Palette, mix, palette_for, ramp, shade
+from emulators.image_stub.sketch import REDUCED, Outline, Packed, Point, Sketch
 from emulators.image_stub.wardrobe import HEADWEAR, wear
 from emulators.image_stub.words import Vocabulary
 
@@ -25,6 +26,8 @@ FACES = Vocabulary(
 )
 _LOOKS = re.compile(r"\bThe (?:person|author|friend)(?:, face visible)?: ([^.]+)")
 """How a prompt tells the looks of somebody who is seen."""
+STRANGERS = 24
+"""People in all the pictures that request faces and describe none."""
 HUMANS = Vocabulary(human="woman man. men. girl boy женщин мужчин девоч мальчик")
 HAIR_STYLES = Vocabulary(
     bald="bald shaved лыс бритоголов", bun="bun. scarf", curls="curls curly кудр", long="braid plait waves косы", short="cropped"
@@ -58,7 +61,7 @@ class Figure:
 def people_in(prompt: str, rng: random.Random) -> list[str]:
     """The looks of the people in the picture: those that the prompt describes, or else a few strangers if it requests faces."""
     described = _LOOKS.findall(prompt)
-    return described or [f"stranger {rng.random()}" for _ in range(3 * ("faces" in prompt.lower()))]
+    return described or [f"stranger {number}" for number in rng.sample(range(STRANGERS), 3 * ("faces" in prompt.lower()))]
 
 
 def paint_portrait(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Image.Image:
@@ -66,23 +69,42 @@ def paint_portrait(size: tuple[int, int], palette: Palette, prompt: str, rng: ra
     sketch = _ground(size, palette, rng)
     sketch.zoom, sketch.focus = 1.24, (0.5, 0.3)
     look = next(iter(_LOOKS.findall(prompt)), "")
-    paint_person(sketch, palette, look or prompt, random.Random(look) if look else rng)
+    if look:
+        paint_person(sketch, look)
+    else:
+        _paint_figure(sketch, palette, prompt)
     return sketch.reduced()
 
 
-def paint_people(sketch: Sketch, palette: Palette, looks: list[str]) -> None:
-    """Paint people side by side into the lower part of a picture, each with the same looks as in every other picture."""
-    width, height = sketch.image.size
-    side = height * (1.0, 0.9, 0.75)[min(len(looks), 3) - 1]
+def paint_people(image: Image.Image, looks: list[str]) -> None:
+    """Paint people side by side into the lower part of a picture, each as in every other picture."""
+    side = round(image.height * (1.0, 0.9, 0.75)[min(len(looks), 3) - 1])
     for place, look in enumerate(looks):
-        middle = width * (2 * place + 1) / (2 * len(looks))
-        sketch.frame = (middle - side / 2, height - side, side, side)
-        paint_person(sketch, palette, look, random.Random(look))
+        left, top = round(image.width * (2 * place + 1) / (2 * len(looks)) - side / 2), image.height - side
+        person, mask, (x, y) = _person(look, side)
+        image.paste(person.image(), (left + x, top + y), mask.image())
 
 
-def paint_person(sketch: Sketch, palette: Palette, look: str, rng: random.Random) -> None:
+@lru_cache(maxsize=128)
+def _person(look: str, side: int) -> tuple[Packed, Packed, tuple[int, int]]:
+    """A person, where they cover the ground, and their corner in a square of this side; cached: painting them costs more than
+    the rest of a picture."""
+    sketch = Sketch(Image.new("RGB", (side * REDUCED, side * REDUCED)), random.Random())
+    paint_person(sketch, look)
+    covered = sketch.image.convert("L").point([0] + [255] * 255).reduce(REDUCED)
+    box = covered.getbbox() or (0, 0, side, side)
+    return Packed.of(sketch.reduced().crop(box)), Packed.of(covered.crop(box)), box[:2]
+
+
+def paint_person(sketch: Sketch, look: str) -> None:
+    """Paint the head and shoulders of somebody who looks like this, in colours that come from the look, too."""
+    sketch.rng = random.Random(look)
+    _paint_figure(sketch, palette_for(look, sketch.rng), look)
+
+
+def _paint_figure(sketch: Sketch, palette: Palette, look: str) -> None:
     """Paint a head and shoulders; the words of the look may choose the headwear."""
-    sketch.rng = rng
+    rng = sketch.rng
     figure = Figure(
         skin=_skin(palette, rng, human=bool(HUMANS.suggested(look))),
         hair=_hair(palette, look, rng),

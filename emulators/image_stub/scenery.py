@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import random
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,7 +18,7 @@ from PIL import Image
 from emulators.image_stub.outlines import disc, ellipse, height_at, leaf, ridge, rosette, stroke, swell
 from emulators.image_stub.palette import Palette, ramp
 from emulators.image_stub.portrait import paint_people, people_in
-from emulators.image_stub.sketch import HAZE, LIGHT, NEAR, SKY_FOOT, Outline, Point, Sketch, ToneMap, colored
+from emulators.image_stub.sketch import HAZE, LIGHT, NEAR, SKY_FOOT, Outline, Packed, Point, ToneMap, colored
 from emulators.image_stub.words import Vocabulary
 
 SCENES = Vocabulary(
@@ -226,40 +225,37 @@ def islands(tones: ToneMap, land: Land) -> None:
             tones.disc((rng.random(), 0.9 + 0.1 * depth + puff * 0.3), puff, round(SKY_FOOT + 28 - 26 * depth))
 
 
-VARIANTS = 6
-"""Landscapes of each kind, without stars and with them. Colours, people and words make each picture its own."""
+VARIANTS = 3
+"""Landscapes of each kind, without stars and with them. Colours, people, words and a mirror make each picture its own."""
 
 LANDS: dict[str, Callable[[ToneMap, Land], None]] = {
     land.__name__: land for land in (mountains, city, sea, forest, crystals, garden, dunes, islands)
 }
 
 
-_WITHOUT_CHECKSUM = -zlib.MAX_WBITS
-
-
 def paint_scene(size: tuple[int, int], palette: Palette, prompt: str, rng: random.Random) -> Image.Image:
     """Paint a landscape that the prompt's words suggest, and the people in it."""
-    reduced, packed, land = _landscape(SCENES.choose(prompt, rng), rng.randrange(VARIANTS), palette.stars, size)
+    landscape = _landscape(SCENES.choose(prompt, rng), rng.randrange(VARIANTS), palette.stars, size)
+    mirrored = rng.random() < 0.5
+    tones, *masks = (packed.image(mirrored=mirrored) for packed in landscape)
     colors = (palette.near, palette.middle, palette.haze, palette.sky_top, palette.sky_middle, palette.sky_foot, palette.light)
-    tones = (Image.frombytes("L", reduced, zlib.decompress(one, _WITHOUT_CHECKSUM)) for one in packed)
-    first, second = (colored(one, ramp(*colors)) for one in tones)
-    sketch = Sketch(first, rng, second)
-    sketch.fill(land.flowers, palette.accent)
-    sketch.fill(land.hearts, palette.light)
-    paint_people(sketch, palette, people_in(prompt, rng))
-    return Image.blend(first, second, 0.5)
+    image = colored(tones, ramp(*colors))
+    for mask, color in zip(masks, (palette.accent, palette.light), strict=False):
+        image.paste(color, mask=mask)
+    paint_people(image, people_in(prompt, rng))
+    return image
 
 
-@lru_cache(maxsize=96)
-def _landscape(kind: str, variant: int, stars: bool, size: tuple[int, int]) -> tuple[tuple[int, int], list[bytes], Land]:
-    """The size and the tones of a landscape, cached: painting them costs more than the rest of a picture. Those of a post have 400
-    KB, compressed 25 KB."""
+@lru_cache(maxsize=48)
+def _landscape(kind: str, variant: int, stars: bool, size: tuple[int, int]) -> list[Packed]:
+    """The tones of a landscape, and if it has flowers, where these and their hearts are. Cached: painting them costs more than the
+    rest of a picture."""
     rng = random.Random(f"{kind} {variant}")
     tones, land = ToneMap(*size, rng), Land(sun=(rng.uniform(0.18, 0.82), rng.uniform(0.2, 0.44)))
     _paint_sky(tones, land, stars=stars)
     LANDS[kind](tones, land)
-    first, second = tones.reduced()
-    return first.size, [zlib.compress(one.tobytes(), level=3, wbits=_WITHOUT_CHECKSUM) for one in (first, second)], land
+    masks = [tones.mask(outlines) for outlines in (land.flowers, land.hearts) if outlines]
+    return [Packed.of(image) for image in (tones.reduced(), *masks)]
 
 
 def _paint_sky(tones: ToneMap, land: Land, *, stars: bool) -> None:

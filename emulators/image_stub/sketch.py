@@ -11,13 +11,16 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
 
-from PIL import Image, ImageChops, ImageDraw
+import lz4.block
+from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from emulators.image_stub.palette import Color, mix, ramp
 
 REDUCED = 2
-"""A picture is painted with hard edges in the ordered width and height, and made so many times smaller, which smooths them."""
+"""A picture is painted with hard edges, and made so many times smaller, which smooths them."""
 
 Point = tuple[float, float]
 Outline = Sequence[Point]
@@ -29,11 +32,30 @@ They lie on the sixths of 0-255, where a ramp of seven colours has its stops (sc
 
 _SKY = [SKY_TOP + (SKY_FOOT - SKY_TOP) * value // 255 for value in range(256)]
 _SHINE = [round(58 * (value / 255) ** 1.4) for value in range(256)]
+_NO_SKY = [min(tone, HAZE) for tone in range(256)]
+_IS_LAND = [255 * (tone < HAZE) for tone in range(256)]
 
 _BLACK = (0, 0, 0)
 _FALL = Image.linear_gradient("L").resize((64, 48), Image.Resampling.BILINEAR)
 _DISC = Image.radial_gradient("L").point([max(0, 255 - value * 255 // 180) for value in range(256)]).resize((128, 128))
 """Bright in the middle, dark where a circle ends that touches the sides (Pillow's own gradient ends at the corners)."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An image as it is kept for other pictures: with few colours it takes a tenth of the memory."""
+
+    mode: str
+    size: tuple[int, int]
+    data: bytes
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Self:
+        return cls(image.mode, image.size, lz4.block.compress(image.tobytes()))
+
+    def image(self, *, mirrored: bool = False) -> Image.Image:
+        image = Image.frombytes(self.mode, self.size, lz4.block.decompress(self.data))
+        return ImageOps.mirror(image) if mirrored else image
 
 
 def colored(tones: Image.Image, colors: bytes) -> Image.Image:
@@ -105,26 +127,30 @@ class ToneMap:
         tone = self._tones.getpixel((x, y))
         return tone if isinstance(tone, int) else SKY_FOOT
 
-    def reduced(self) -> tuple[Image.Image, Image.Image]:
-        """The map at half its width and height, twice, a pixel apart: colours can be blended, tones would become others."""
-        size = ((self.width + 1) // REDUCED, (self.height + 1) // REDUCED)
-        moved = self._tones.crop((-1, -1, self.width - 1, self.height - 1))
-        return self._tones.resize(size, Image.Resampling.NEAREST), moved.resize(size, Image.Resampling.NEAREST)
+    def mask(self, outlines: Iterable[Outline]) -> Image.Image:
+        """Where these outlines are, as a mask of the finished map's size."""
+        covered = ToneMap(self.width, self.height, self.rng)
+        covered.stand(outlines, 255)
+        return covered._tones.reduce(REDUCED)
+
+    def reduced(self) -> Image.Image:
+        """The map, finished. Where land meets sky, the edge gets tones between the land's and the haze: those between haze and sky
+        have the colours of the sky's top."""
+        finished, land = self._tones.reduce(REDUCED), self._tones.point(_NO_SKY).reduce(REDUCED)
+        finished.paste(land, mask=land.point(_IS_LAND, "1"))
+        return finished
 
 
 class Sketch:
     """A coloured picture in the making."""
 
-    def __init__(self, image: Image.Image, rng: random.Random, *moved: Image.Image) -> None:
-        """``moved``: the same picture half a pixel further right and down, into which outlines are painted, too."""
+    def __init__(self, image: Image.Image, rng: random.Random) -> None:
         self.image = image
         self.rng = rng
         self.zoom = 1.0
         """How much nearer things stand: outlines are enlarged from ``focus``."""
         self.focus: Point = (0.5, 0.5)
-        self.frame = (0.0, 0.0, float(image.width), float(image.height))
-        """The part of the picture that outlines are shares of: left, top, width, height in pixels."""
-        self._surfaces = [(n / 2, ImageDraw.Draw(one), ImageDraw.Draw(one, "RGBA")) for n, one in enumerate((image, *moved))]
+        self._opaque, self._glazing = ImageDraw.Draw(image), ImageDraw.Draw(image, "RGBA")
 
     @classmethod
     def aura(cls, size: tuple[int, int], rng: random.Random, center: Point, radius: float, colors: bytes) -> Sketch:
@@ -136,11 +162,6 @@ class Sketch:
         tones.paste(_DISC.resize((wide, wide), Image.Resampling.BILINEAR), corner)
         return cls(enlarged(tones, size, colors), rng)
 
-    @property
-    def stretch(self) -> float:
-        """The frame's height divided by its width: what makes circles round."""
-        return self.frame[3] / self.frame[2]
-
     def reduced(self) -> Image.Image:
         """The picture, finished."""
         return self.image.reduce(REDUCED)
@@ -148,11 +169,9 @@ class Sketch:
     def fill(self, outlines: Iterable[Outline], color: Color, *, opacity: float = 1.0) -> None:
         """Paint outlines."""
         ink = color if opacity == 1.0 else (*color, round(255 * opacity))
+        draw = self._opaque if opacity == 1.0 else self._glazing
         for outline in outlines:
-            pixels = self._pixels(outline)
-            for shift, opaque, glazing in self._surfaces:
-                draw = opaque if opacity == 1.0 else glazing
-                draw.polygon([(x + shift, y + shift) for x, y in pixels] if shift else pixels, fill=ink)
+            draw.polygon(self._pixels(outline), fill=ink)
 
     @contextmanager
     def within(self, outline: Outline) -> Iterator[None]:
@@ -173,7 +192,7 @@ class Sketch:
 
     def _pixels(self, outline: Outline) -> Outline:
         """An outline in pixels, seen through the zoom."""
-        left, top, width, height = self.frame
+        width, height = self.image.size
         wide, tall = width * self.zoom, height * self.zoom
-        left, top = left + self.focus[0] * (width - wide), top + self.focus[1] * (height - tall)
+        left, top = self.focus[0] * (width - wide), self.focus[1] * (height - tall)
         return [(left + x * wide, top + y * tall) for x, y in outline]

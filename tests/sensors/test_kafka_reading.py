@@ -13,8 +13,10 @@ from typing import Any
 import dagster as dg
 import pytest
 from confluent_kafka import Producer
+from crc32c import crc32c
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.record.util import calc_crc32c
 from pymongo import MongoClient
 
 from generia_assets.durable.status import HISTORY_LACKS, new_status
@@ -62,6 +64,11 @@ def test_every_codec_is_read(ticks: Ticks, codec: str) -> None:
         producer.produce(ticks.kafka.settings.kafka_tasks_topic, one_by_one(message) + b" " * 500, partition=2)
     assert producer.flush(PATIENCE_S) == 0
     assert run_keys(ticks.tick()) == [message["task_id"] for message in messages]
+
+
+def test_checksums_are_computed_in_c() -> None:
+    """The package that kafka-python needs for it is there: its own code in Python takes a thousand times as long."""
+    assert calc_crc32c.__defaults__ == (crc32c,)
 
 
 def unknown_codec(value: bytes) -> bytes:
