@@ -12,7 +12,6 @@ no file. MongoDB has what a world is: a run whose end is lost is repeated, and a
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -40,8 +39,6 @@ StorageT = TypeVar("StorageT", "_Runs", "_Schedules")
 
 FILES = 16
 """Files whose connections a process keeps: three are shared by all runs, and each run has one."""
-MOMENT_SECONDS = 1.0
-"""For so long a partition counts as there."""
 _BUSY = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
 
 
@@ -132,21 +129,6 @@ class _Events(SqliteEventLogStorage):
     @cached_property
     def _migrations(self) -> set[str]:
         return set()
-
-    def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
-        """Whether this partition is there, or was a moment ago: a run asks thirty times as it ends."""
-        asked, now = (partitions_def_name, partition_key), time.monotonic()
-        if self._seen[0] == asked and now - self._seen[1] < MOMENT_SECONDS:
-            return True
-        if there := super().has_dynamic_partition(*asked):
-            self._seen = asked, now
-        return there
-
-    _seen: tuple[tuple[str, str], float] = ("", ""), 0.0
-
-    def delete_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> None:
-        super().delete_dynamic_partition(partitions_def_name, partition_key)
-        self._seen = ("", ""), 0.0
 
 
 def _opened(storage: type[StorageT], folder: Path, name: str) -> StorageT:

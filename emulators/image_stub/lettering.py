@@ -67,14 +67,14 @@ def _wrapped(words: list[str], font: Font, width: int) -> list[str]:
     """The first words in at most two lines, with an ellipsis where more would follow."""
     lines: list[list[str]] = [[]]
     fitting = 0
-    taken = -_word(" ", font)[1]
+    taken = -(space := _word(" ", font)[1])
     for word in words[:WORDS]:
         taken += (advance := _word(f"{word} ", font)[1])
         if lines[-1] and taken > width:
             if len(lines) == LINES:
                 break
             lines.append([])
-            taken = advance
+            taken = advance - space
         lines[-1].append(word)
         fitting += 1
     if fitting < len(words):

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from PIL import Image
+from PIL import Image, ImageChops, ImageFilter
 
 from emulators.image_stub.outlines import arc, disc, ellipse, leaf, rosette, stroke
 from emulators.image_stub.palette import Color, Palette, mix, palette_for, ramp, shade
@@ -91,7 +91,10 @@ def _person(look: str, side: int) -> tuple[Packed, Packed, tuple[int, int]]:
     the rest of a picture."""
     sketch = Sketch(Image.new("RGB", (side * REDUCED, side * REDUCED)), random.Random())
     paint_person(sketch, look)
-    covered = sketch.image.convert("L").point([0] + [255] * 255).reduce(REDUCED)
+    covers = sketch.image.convert("L").point([0] + [255] * 255)
+    # Around the person the ground gets their colours: reduced, the edge would have some of its black.
+    sketch.image.paste(sketch.image.filter(ImageFilter.MaxFilter(2 * REDUCED + 1)), mask=ImageChops.invert(covers))
+    covered = covers.reduce(REDUCED)
     box = covered.getbbox() or (0, 0, side, side)
     return Packed.of(sketch.reduced().crop(box)), Packed.of(covered.crop(box)), box[:2]
 

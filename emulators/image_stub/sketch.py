@@ -33,7 +33,8 @@ They lie on the sixths of 0-255, where a ramp of seven colours has its stops (sc
 _SKY = [SKY_TOP + (SKY_FOOT - SKY_TOP) * value // 255 for value in range(256)]
 _SHINE = [round(58 * (value / 255) ** 1.4) for value in range(256)]
 _NO_SKY = [min(tone, HAZE) for tone in range(256)]
-_IS_LAND = [255 * (tone < HAZE) for tone in range(256)]
+_IS_LAND = [255 * (tone <= HAZE) for tone in range(256)]
+_SOME = [0] + [255] * 255
 
 _BLACK = (0, 0, 0)
 _FALL = Image.linear_gradient("L").resize((64, 48), Image.Resampling.BILINEAR)
@@ -137,7 +138,7 @@ class ToneMap:
         """The map, finished. Where land meets sky, the edge gets tones between the land's and the haze: those between haze and sky
         have the colours of the sky's top."""
         finished, land = self._tones.reduce(REDUCED), self._tones.point(_NO_SKY).reduce(REDUCED)
-        finished.paste(land, mask=land.point(_IS_LAND, "1"))
+        finished.paste(land, mask=self._tones.point(_IS_LAND).reduce(REDUCED).point(_SOME, "1"))
         return finished
 
 

@@ -161,10 +161,8 @@ def test_an_event_looks_for_no_columns(home: Path) -> None:
 
 
 def test_what_stays_true_is_asked_once(home: Path) -> None:
-    """A partition that was there a moment ago, and Dagster's migrations, are not asked again; a deleted partition is gone."""
+    """Dagster's migrations of the shared file are not asked again."""
     with instance(home) as opened:
-        assert not opened.has_dynamic_partition("worlds", "w")
-        opened.add_dynamic_partitions("worlds", ["w", "v"])
         statements: list[str] = []
 
         @listens_for(Engine, "before_cursor_execute")
@@ -172,16 +170,12 @@ def test_what_stays_true_is_asked_once(home: Path) -> None:
             statements.append(statement)
 
         try:
-            assert [opened.has_dynamic_partition("worlds", "w") for _ in range(3)] == [True] * 3
-            assert len(statements) == 1
             assert opened.get_asset_records([KEY])
             statements.clear()
             assert opened.get_asset_records([KEY])
             assert [one for one in statements if "secondary_indexes" in one] == []
         finally:
             db.event.remove(Engine, "before_cursor_execute", note)
-        opened.delete_dynamic_partition("worlds", "w")
-        assert [opened.has_dynamic_partition("worlds", key) for key in ("w", "v")] == [False, True]
 
 
 def test_commits_wait_for_no_disk_and_the_files_are_in_wal_mode(home: Path) -> None:
@@ -246,7 +240,7 @@ def test_dagster_still_asks_the_storage_for_connections_by_these_names(home: Pat
         "schedule_storage": ("connect", "_conn_string"),
         "event_log_storage": (
             *("_connect", "has_table", "_db_lock", "_initialized_dbs", "_initdb", "conn_string_for_shard"),
-            *("has_secondary_index", "has_dynamic_partition", "delete_dynamic_partition"),
+            "has_secondary_index",
         ),
     }
     with instance(home, ours=False) as plain:

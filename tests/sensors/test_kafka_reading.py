@@ -67,7 +67,7 @@ def test_every_codec_is_read(ticks: Ticks, codec: str) -> None:
 
 
 def test_checksums_are_computed_in_c() -> None:
-    """The package that kafka-python needs for it is there: its own code in Python takes a thousand times as long."""
+    """The package that kafka-python needs for it is there: its own code in Python takes hundreds of times as long."""
     assert calc_crc32c.__defaults__ == (crc32c,)
 
 
