@@ -142,8 +142,7 @@ class LocalPlatform:
             "filename": filename,
             "path": str(kept),
         }
-        bytes_of_file(path)  # raises where there is no file, or nothing in it
-        await asyncio.to_thread(place_whole, self._media_root / kept, path)
+        await asyncio.to_thread(_keep, path, self._media_root / kept)
         stored = await self._create(self._media, key, world_id, media)
         _remember(self._owners, stored["_id"], (world_id, stored["character_id"]))
         return StoredMedia(media_id=stored["_id"], url=f"media/{stored['path']}")
@@ -229,3 +228,8 @@ def _remember(owners: dict[str, OwnerT], record_id: str, owner: OwnerT) -> None:
     owners[record_id] = owner
     if len(owners) > MOST_REMEMBERED:
         del owners[next(iter(owners))]
+
+
+def _keep(source: Path, target: Path) -> None:
+    bytes_of_file(source)  # raises where there is no file, or nothing in it
+    place_whole(target, source)

@@ -70,7 +70,7 @@ class Wire:
             if self._sender is None:
                 self._sender = self._connect()
             for row in rows:
-                event, headers = row["event"], tracing.headers(row.get("traceparent", ""))
+                event, headers = row["event"], tracing.headers(row.get("traceparent") or "")
                 try:
                     self._sender(world_id, json.dumps(event, ensure_ascii=False).encode(), headers)
                 except EventTooLargeError as error:
