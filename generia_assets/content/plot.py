@@ -50,8 +50,8 @@ def _plots(seed: int, size: Size) -> Mapping[int, Sequence[int]]:
             continue
         last = line.people[those[-1]]
         tellers = {last, *(tie.index for tie in acquaintances(seed, size.people, last))}
-        told = [t for t in those if line.people[t] in tellers]
-        if len(told) >= steps and len({line.people[t] for t in told}) > 1:
-            those = told
+        theirs = [t for t in those if line.people[t] in tellers]
+        if len(theirs) >= steps and len({line.people[t] for t in theirs}) > 1:
+            those = theirs
         plots[batch] = [those[place * (len(those) - 1) // (steps - 1)] for place in range(steps)]
     return plots

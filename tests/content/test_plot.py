@@ -46,11 +46,11 @@ def test_the_posts_of_a_plot_are_posts_of_its_people_in_order_at_different_times
             if posts_of_plot:
                 last = line.people[able[-1]]
                 circle = {last, *(tie.index for tie in acquaintances(seed, people, last))}
-                told = [t for t in able if line.people[t] in circle]
-                in_circle = len(told) >= wanted and len({line.people[t] for t in told}) > 1
+                theirs = [t for t in able if line.people[t] in circle]
+                in_circle = len(theirs) >= wanted and len({line.people[t] for t in theirs}) > 1
                 assert posts_of_plot[-1] == able[-1]
-                assert posts_of_plot[0] == (told if in_circle else able)[0]
-                assert not in_circle or set(posts_of_plot) <= set(told)
+                assert posts_of_plot[0] == (theirs if in_circle else able)[0]
+                assert not in_circle or set(posts_of_plot) <= set(theirs)
 
 
 def test_an_extension_has_no_plot_and_changes_none():
