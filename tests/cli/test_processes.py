@@ -33,7 +33,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_for_line(child: Child, line: str) -> None:
-    child.wait_until(lambda: line in child.log_path.read_text() or None, timeout=PATIENCE_S)
+    child.wait_until(lambda: f"{line}\n" in child.log_path.read_text() or None, timeout=PATIENCE_S)
 
 
 def test_ready_value_is_what_the_process_wrote(tmp_path: Path) -> None:
